@@ -1,0 +1,67 @@
+"""Text-action environments for language agents, with in- and out-of-distribution splits.
+
+Importing this package registers every environment with Gymnasium:
+
+    import gymnasium as gym
+    import act_gym
+
+    env = gym.make("act/ScienceWorld-seen")
+    observation, info = env.reset(seed=0)
+
+It needs gymnasium and numpy; simulators, models and trainers are extras.
+"""
+
+from act_gym.agent import Agent, Choice, View, each
+from act_gym.benchmark import env_ids, tasks
+from act_gym.core import ActionPair, Decision, Episode, State, Task, Turn
+from act_gym.engine import Engine
+from act_gym.env import TextEnv
+from act_gym.errors import (
+    ActGymError,
+    AgentError,
+    CorruptDataError,
+    DataError,
+    DownloadError,
+    EngineError,
+    MissingDataError,
+    MissingDependencyError,
+    RunError,
+    UnknownNameError,
+    UsageError,
+)
+from act_gym.registry import register_envs
+from act_gym.rollout import play
+from act_gym.version import __version__
+
+__all__ = [
+    "ActGymError",
+    "ActionPair",
+    "Agent",
+    "AgentError",
+    "Choice",
+    "CorruptDataError",
+    "DataError",
+    "Decision",
+    "DownloadError",
+    "Engine",
+    "EngineError",
+    "Episode",
+    "MissingDataError",
+    "MissingDependencyError",
+    "RunError",
+    "State",
+    "Task",
+    "TextEnv",
+    "Turn",
+    "UnknownNameError",
+    "UsageError",
+    "View",
+    "__version__",
+    "each",
+    "env_ids",
+    "play",
+    "register_envs",
+    "tasks",
+]
+
+register_envs()

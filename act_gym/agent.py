@@ -1,0 +1,90 @@
+"""What an agent is: something that turns views of running episodes into choices.
+
+An agent is given a batch, one view for each running episode, so that a model can answer many at
+once. It keeps no state of its own between turns: a view carries the whole history. Whoever writes an
+agent that looks at one episode at a time wraps a function with `each`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from act_gym.core import Task, Turn
+
+__all__ = ["Agent", "Choice", "View", "each"]
+
+
+def _no_expert() -> tuple[str, ...]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What an agent may look at before it decides.
+
+    Attributes:
+        task: The task being played.
+        goal: The task in words.
+        observation: What the environment shows now.
+        admissible_commands: What the simulator accepts now; empty if the environment has it off.
+        history: The turns so far, oldest first.
+        seed: The episode's seed; with `task.id` and `len(history)` it makes a decision repeatable.
+        expert_commands: Returns commands that solve the task from its start. Privileged: whoever
+            calls it is no longer a contender, and says so in its name.
+    """
+
+    task: Task
+    goal: str
+    observation: str
+    admissible_commands: tuple[str, ...] = ()
+    history: tuple[Turn, ...] = ()
+    seed: int = 0
+    expert_commands: Callable[[], tuple[str, ...]] = field(default=_no_expert, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What an agent decided. See `Turn` for the fields."""
+
+    action: str
+    response: str = ""
+    thought: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Agent(Protocol):
+    """Chooses the next action of every episode it is shown."""
+
+    @property
+    def name(self) -> str:
+        """A name with whatever changes the behaviour; it marks every result."""
+        ...
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        """Return one choice for each view, in order.
+
+        A reply that holds no action is a choice with an empty action, not an exception.
+
+        Raises:
+            AgentError: The model failed. The caller asks again view by view, so that one bad view
+                ends one episode.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class _Each:
+    name: str
+    choose: Callable[[View], str]
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        actions = [self.choose(view) for view in views]
+        return [Choice(action=action, response=action) for action in actions]
+
+
+def each(name: str, choose: Callable[[View], str]) -> Agent:
+    """Make an agent of a function from one view to one action."""
+    return _Each(name, choose)

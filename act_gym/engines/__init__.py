@@ -1,0 +1,1 @@
+"""The simulators behind the environments, one module each; imported only when played."""

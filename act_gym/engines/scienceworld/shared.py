@@ -1,0 +1,90 @@
+"""What all tasks in one Java process share, and how each gets its own.
+
+The simulator keeps two things in globals: its random generator, from which bees and heredity draw
+while an episode runs, and the counter that numbers new objects. Loading a task sets both. So two
+tasks in one process would disturb each other, and an episode would depend on who moved when. Here
+the values are kept for each task, and put back before it moves if somebody else has moved since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Globals", "state_before"]
+
+_MULTIPLIER = 0x5DEECE66D  # java.util.Random's constants, fixed by its documentation
+_INCREMENT = 0xB
+_MASK = (1 << 48) - 1
+_INVERSE = pow(_MULTIPLIER, -1, 1 << 48)
+
+Values = tuple[int, int]
+"""The generator's 48 bits of state, and the number of the newest object."""
+
+
+class Globals:
+    """The random generator and the object counter of one Java process.
+
+    Args:
+        classes: py4j's view of the process's classes.
+    """
+
+    def __init__(self, classes: Any) -> None:
+        # Scala's singletons, under the names that they have in Java.
+        self._random = getattr(getattr(classes.scala.util, "Random$"), "MODULE$")
+        self._counter = getattr(getattr(classes.util, "UniqueIdentifier$"), "MODULE$")
+        self._owner: object = None
+        self._save: Callable[[Values], None] | None = None
+
+    def enter(self, owner: object, values: Values | None, save: Callable[[Values], None]) -> None:
+        """Make the globals `owner`'s until somebody else enters.
+
+        Args:
+            owner: Who is about to move.
+            values: What `save` was given last; None to begin with whatever is there.
+            save: Called with the owner's values when somebody else enters.
+        """
+        if self._owner is owner:
+            return
+        self.leave()
+        if values is not None:
+            self._set(values)
+        self._owner, self._save = owner, save
+
+    def leave(self) -> None:
+        """Save the owner's values; nobody owns the globals then."""
+        save, self._owner, self._save = self._save, None, None
+        if save is not None:
+            save((state_before(self._random.nextLong()), int(self._counter.count())))
+
+    def borrow(self) -> None:
+        """Save the owner's values and seed the generator with a constant."""
+        self.leave()
+        self._random.setSeed(0)
+
+    def _set(self, values: Values) -> None:
+        state, count = values
+        self._random.setSeed(state ^ _MULTIPLIER)
+        getattr(self._counter, "count_$eq")(count)
+
+
+def state_before(drawn: int) -> int:
+    """Return the state of a `java.util.Random` from which `nextLong()` drew this number.
+
+    Java hides the state, but two 32-bit draws determine its 48 bits: the first gives the upper 32,
+    and exactly one choice of the lower 16 leads to the second. (Two that did would differ by some
+    d < 2^16 with d * multiplier within 2^16 of a multiple of 2^48; the nearest is 10^9 away.)
+
+    Args:
+        drawn: What `nextLong()` returned, −2^63 to 2^63 − 1.
+    """
+    low = drawn & 0xFFFFFFFF
+    signed_low = low - (1 << 32) if low >> 31 else low
+    high = ((drawn - signed_low) >> 32) & 0xFFFFFFFF
+    first = (np.uint64(high) << np.uint64(16)) | np.arange(1 << 16, dtype=np.uint64)  # (65536,)
+    second = first * np.uint64(_MULTIPLIER) + np.uint64(_INCREMENT)  # wraps at 2^64, a multiple of 2^48
+    match = ((second & np.uint64(_MASK)) >> np.uint64(16)) == np.uint64(low)
+    after_first = int(first[int(match.argmax())])
+    return (after_first - _INCREMENT) * _INVERSE & _MASK

@@ -1,0 +1,193 @@
+"""The one environment: a benchmark's tasks behind Gymnasium's contract.
+
+All that differs between benchmarks is in the engine and the split. The step limit is Gymnasium's own
+`TimeLimit`, put on by `gym.make`: `terminated` is the simulator's word, `truncated` the limit's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from act_gym.benchmark import benchmark as find_benchmark
+from act_gym.core import State, Task
+from act_gym.engine import Engine
+from act_gym.errors import UnknownNameError, UsageError
+from act_gym.spaces import AnyText
+
+__all__ = ["TextEnv"]
+
+
+class TextEnv(gym.Env[str, str]):
+    """Plays tasks of one split; observations and actions are strings.
+
+    `info` has the same keys from `reset` and `step`: `task_id`, `task_type`, `split`, `goal`,
+    `admissible_commands` (tuple of str), `score` (0–1), `raw_score` (the simulator's own), `success`,
+    `action_valid` (true after a reset) and `turn` (actions so far). The reward is the gain in
+    `score`, so an episode's rewards add up to its final score less the one it began with (ScienceWorld
+    gives some tasks up to 0.2 for where they begin).
+
+    Args:
+        benchmark: `ALFWorld` or `ScienceWorld`.
+        split: One of the benchmark's splits; None for every task.
+        engine: Name of an engine of the benchmark; None for its default.
+        render_mode: `ansi` returns the last exchange as text, `human` prints it; None.
+        admissible_commands: Whether `info` lists them. Deriving them can cost more than the step.
+        **engine_options: Passed to the engine.
+
+    Raises:
+        UnknownNameError: No such benchmark, split or engine.
+        MissingDependencyError: The simulator is not installed.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012  (as gym.Env declares it)
+
+    def __init__(
+        self,
+        benchmark: str,
+        split: str | None = None,
+        *,
+        engine: str | None = None,
+        render_mode: str | None = None,
+        admissible_commands: bool = True,
+        **engine_options: Any,
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise UnknownNameError("render mode", str(render_mode), self.metadata["render_modes"])
+        entry = find_benchmark(benchmark)
+        self.tasks: tuple[Task, ...] = entry.tasks(split)
+        self.engine: Engine = entry.make_engine(engine, **engine_options)
+        self.observation_space = AnyText()
+        self.action_space = AnyText()
+        self.render_mode = render_mode
+        self._lists_commands = admissible_commands
+        self._index = {task.id: position for position, task in enumerate(self.tasks)}
+        self._sweep: list[int] = []
+        self._task: Task | None = None
+        self._state: State | None = None
+        self._turn = 0
+        self._last_action = ""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Start a task and return its first observation.
+
+        Without options, tasks come in a random order drawn from the seed, each once before any comes
+        again; a seed starts a new sweep.
+
+        Args:
+            seed: Seeds the order of tasks.
+            options: `{"task_id": str}` or `{"task_index": int}` picks the task and leaves the sweep
+                where it is.
+
+        Raises:
+            UsageError: Unknown options, or both at once.
+            UnknownNameError: No such task in this split.
+            MissingDataError: The benchmark's data is not on this machine.
+            EngineError: The simulator failed.
+        """
+        super().reset(seed=seed)
+        if seed is not None:
+            self._sweep = []
+        task = self.tasks[self._pick(options or {})]
+        self._task = self._state = None  # no episode if the engine fails
+        state = self.engine.reset(task)
+        self._task, self._state, self._turn, self._last_action = task, state, 0, ""
+        self._show()
+        return state.observation, self._info(state, task)
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Send any string to the simulator.
+
+        Returns:
+            Observation, reward (gain in score, −1 to 1), whether the simulator ended the episode,
+            False, and `info`.
+
+        Raises:
+            UsageError: There is no running episode.
+            EngineError: The simulator failed.
+        """
+        if self._state is None or self._task is None:
+            raise UsageError("There is no running episode. Call reset() first.")
+        if self._state.terminated:
+            raise UsageError(f"The episode of {self._task.id} has ended. Call reset() to start another.")
+        before, self._state = self._state.score, None  # the episode ends here if the engine fails
+        state = self.engine.step(str(action))
+        self._state, self._last_action = state, str(action)
+        self._turn += 1
+        self._show()
+        return state.observation, state.score - before, state.terminated, False, self._info(state, self._task)
+
+    def render(self) -> str | None:
+        """Return the last exchange as text in mode `ansi`; mode `human` has printed it already."""
+        if self.render_mode is None:
+            gym.logger.warn("render() shows nothing: make the environment with render_mode='ansi' or 'human'.")
+        return self._exchange() if self.render_mode == "ansi" else None
+
+    def close(self) -> None:
+        """Release the simulator."""
+        engine = getattr(self, "engine", None)  # absent when __init__ failed
+        if engine is not None:
+            engine.close()
+
+    def expert_commands(self) -> tuple[str, ...]:
+        """Return commands that solve the current task from its start. Privileged.
+
+        Raises:
+            UsageError: No task has been started.
+            EngineError: There is no solution at hand.
+        """
+        if self._task is None:
+            raise UsageError("No task has been started. Call reset() first.")
+        return self.engine.expert_commands()
+
+    def _pick(self, options: Mapping[str, Any]) -> int:
+        unknown = set(options) - {"task_id", "task_index"}
+        if unknown or len(options) > 1:
+            raise UsageError(
+                f"reset() takes options={{'task_id': …}} or {{'task_index': …}}, one at a time; got {dict(options)}."
+            )
+        if "task_id" in options:
+            task_id = options["task_id"]
+            if task_id not in self._index:
+                raise UnknownNameError("task", str(task_id), self._index)
+            return self._index[task_id]
+        if "task_index" in options:
+            index = options["task_index"]
+            if not isinstance(index, int | np.integer) or isinstance(index, bool) or not 0 <= index < len(self.tasks):
+                raise UsageError(f"task_index is 0 to {len(self.tasks) - 1} here; got {index!r}.")
+            return int(index)
+        if not self._sweep:
+            self._sweep = self.np_random.permutation(len(self.tasks)).tolist()
+        return self._sweep.pop()
+
+    def _info(self, state: State, task: Task) -> dict[str, Any]:
+        commands: tuple[str, ...] = ()
+        if self._lists_commands and not state.terminated:
+            commands = self.engine.admissible_commands()
+        return {
+            "task_id": task.id,
+            "task_type": task.task_type,
+            "split": task.split,
+            "goal": self.engine.goal,
+            "admissible_commands": commands,
+            "score": state.score,
+            "raw_score": state.raw_score,
+            "success": state.success,
+            "action_valid": state.action_valid,
+            "turn": self._turn,
+        }
+
+    def _exchange(self) -> str:
+        if self._state is None:
+            return ""
+        asked = f"> {self._last_action}\n" if self._turn else ""
+        return f"{asked}{self._state.observation}\n"
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            sys.stdout.write(self._exchange())
+            sys.stdout.flush()

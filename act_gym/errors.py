@@ -1,0 +1,105 @@
+"""Every error this project raises on purpose.
+
+```
+ActGymError
+├── UsageError               the caller asked for something that cannot be
+│   └── UnknownNameError     a name that is not there, with the nearest ones that are
+├── MissingDependencyError   a package or a program is not installed; names the cure
+├── DataError                benchmark data
+│   ├── MissingDataError     not downloaded yet; names the command
+│   ├── CorruptDataError     there, but not what it should be
+│   └── DownloadError        could not be fetched; what came is kept for the next try
+├── EngineError              a simulator failed; ends one episode
+├── AgentError               an agent or its model failed; ends one episode
+└── RunError                 a run folder that cannot be read, continued or joined
+```
+
+A message says what happened with the value, what was expected, and the next command to run.
+
+Every class can be made from a finished message alone: that is how pickling and Gymnasium's
+asynchronous vector environments carry an error from one process to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "ActGymError",
+    "AgentError",
+    "CorruptDataError",
+    "DataError",
+    "DownloadError",
+    "EngineError",
+    "MissingDataError",
+    "MissingDependencyError",
+    "RunError",
+    "UnknownNameError",
+    "UsageError",
+]
+
+
+class ActGymError(Exception):
+    """The root of the tree; catch it to catch everything this project raises on purpose."""
+
+
+class UsageError(ActGymError, ValueError):
+    """The caller asked for something that cannot be."""
+
+
+class UnknownNameError(UsageError):
+    """A name that is not there. The message offers the nearest names, or all if they are few."""
+
+    def __init__(self, kind: str, name: str | None = None, known: Iterable[str] = ()) -> None:
+        self.name = name
+        if name is None:
+            super().__init__(kind)
+            return
+        names = sorted(known)
+        near = get_close_matches(name, names, n=3, cutoff=0.5)
+        if near:
+            hint = f" Did you mean {' or '.join(near)}?"
+        elif len(names) <= 12:
+            hint = f" Expected one of: {', '.join(names)}."
+        else:
+            hint = f" There are {len(names)}, from {names[0]} to {names[-1]}."
+        super().__init__(f"No {kind} {name}.{hint}")
+
+
+class MissingDependencyError(ActGymError, ImportError):
+    """A package or a program is not installed; `command` installs it where no extra does."""
+
+    def __init__(self, what: str, extra: str = "", *, command: str = "") -> None:
+        self.what = what
+        self.extra = extra
+        cure = command or (f"pip install 'act-gym[{extra}]'" if extra else "")
+        super().__init__(f"{what} is not installed. Run: {cure}" if cure else what)
+
+
+class DataError(ActGymError):
+    """Something is wrong with a benchmark's data."""
+
+
+class MissingDataError(DataError, FileNotFoundError):
+    """The data is not on this machine yet."""
+
+
+class CorruptDataError(DataError):
+    """The data is there, but not what it should be."""
+
+
+class DownloadError(DataError):
+    """The data could not be fetched."""
+
+
+class EngineError(ActGymError):
+    """A simulator failed. It ends the episode it happened in and no other."""
+
+
+class AgentError(ActGymError):
+    """An agent, or the model behind it, failed. It ends the episode it happened in and no other."""
+
+
+class RunError(ActGymError):
+    """A run folder cannot be read, continued or joined."""

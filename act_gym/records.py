@@ -1,0 +1,124 @@
+"""Files of records: one JSON object a line, each line complete or absent.
+
+A program killed while it writes leaves at most one torn last line; the next append cuts it off, so a
+run continues where it stopped and nothing that was finished is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+from act_gym.errors import RunError
+
+__all__ = ["RecordWriter", "read_records", "replacing", "write_json"]
+
+
+class RecordWriter:
+    """Appends records to a file; every one is on disk when `write` returns.
+
+    One writer a file: a second one would take the first one's line in progress for a torn one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b", buffering=0)
+        self._cut_torn_line()
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Append one record and wait until it is on disk.
+
+        Raises:
+            ValueError: The record holds a number that JSON does not know.
+            OSError: The line could not be written; the file is as it was before.
+        """
+        line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        rest = memoryview(line.encode("utf-8", "backslashreplace") + b"\n")
+        end = self._file.seek(0, os.SEEK_END)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self._file.truncate(end)
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _cut_torn_line(self) -> None:
+        end = self._file.seek(0, os.SEEK_END)
+        keep = end
+        while keep:
+            start = max(0, keep - 65_536)
+            self._file.seek(start)
+            newline = self._file.read(keep - start).rfind(b"\n")
+            if newline >= 0:
+                keep = start + newline + 1
+                break
+            keep = start
+        if keep < end:
+            self._file.truncate(keep)
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the records of a file in order; a torn last line is left out.
+
+    Raises:
+        RunError: There is no such file, or a line before the last is not a JSON object.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as cause:
+        raise RunError(f"Cannot read {path}: {cause.strerror or cause}.") from cause
+    with file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = json.loads(line)
+            except ValueError as cause:
+                raise RunError(f"{path}, line {number}, is not JSON: {cause}.") from cause
+            if not isinstance(record, dict):
+                raise RunError(f"{path}, line {number}, is not a JSON object.")
+            yield record
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[TextIO]:
+    """Open a text file that takes the path's place when the block ends, and leaves no trace if it fails.
+
+    So a file is complete or absent, whatever happens. Characters that UTF-8 has no form for are
+    written as escapes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file so that it is complete or absent."""
+    with replacing(path) as file:
+        json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
+        file.write("\n")

@@ -1,0 +1,1 @@
+"""The frozen lists of tasks, one module a benchmark."""

@@ -1,0 +1,102 @@
+"""ScienceWorld's splits: the official train, dev and test, and a pair of seen and unseen task types.
+
+The manifest `scienceworld.json` is frozen from the package's own task list and from what its
+simulator calls its train, dev and test variations, which are ranges of numbers: 3,592, 1,796 and
+1,819, together 7,207 of 30 task types. Six task types, each of another topic and each with a relative
+left in training, are held out:
+
+| split | task types | variations |
+|---|---|---|
+| `train`, `dev`, `test` | all 30 | as the simulator says |
+| `train-seen` | the 24 that are not held out | official train |
+| `seen` | the same 24 | official test |
+| `unseen` | the 6 held out | official test |
+
+Nothing in this module looks at the simulator.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any
+
+from act_gym.core import Task
+from act_gym.errors import CorruptDataError, UnknownNameError
+
+__all__ = ["SPLITS", "held_out", "manifest", "tasks"]
+
+SPLITS = ("train", "dev", "test", "train-seen", "seen", "unseen")
+
+_OFFICIAL = ("train", "dev", "test")
+_OFFICIAL_PART = {"train-seen": "train", "seen": "test", "unseen": "test"}
+# Of the manifest as JSON with sorted keys and no spaces.
+_SHA256 = "963b7f77663cdab76e0f45375838489d9484d79e694e264ad6676818f6de83ec"
+
+
+def tasks(split: str | None = None) -> tuple[Task, ...]:
+    """Return a split's tasks, sorted by task type and variation.
+
+    Args:
+        split: One of `SPLITS`; None for all 7,207, each under its official split.
+
+    Raises:
+        UnknownNameError: There is no such split.
+        CorruptDataError: The manifest is not the one this version was made with.
+    """
+    if split is not None and split not in SPLITS:
+        raise UnknownNameError("split of ScienceWorld", split, SPLITS)
+    return _tasks(split)
+
+
+def held_out() -> tuple[str, ...]:
+    """Return the task types that only `unseen` (and the official splits) hold, sorted."""
+    return tuple(manifest()["held_out"])
+
+
+@cache
+def manifest() -> Mapping[str, Any]:
+    """Return the manifest: for each task type its topic and its ranges `[start, stop)` by split.
+
+    Raises:
+        CorruptDataError: It is not the one this version was made with.
+    """
+    resource = files("act_gym.splits") / "scienceworld.json"
+    content: Mapping[str, Any] = json.loads(resource.read_text(encoding="utf-8"))
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    found = hashlib.sha256(canonical.encode()).hexdigest()
+    if found != _SHA256:
+        raise CorruptDataError(
+            f"{resource} has sha256 {found}; expected {_SHA256}. "
+            "Reinstall act-gym: pip install --force-reinstall act-gym"
+        )
+    return content
+
+
+@lru_cache(maxsize=len(SPLITS) + 1)
+def _tasks(split: str | None) -> tuple[Task, ...]:
+    found = []
+    for task_type, entry in sorted(manifest()["tasks"].items()):
+        for official in _OFFICIAL:  # in the order of the variations' numbers
+            if _holds(split, official, task_type):
+                found += [_task(task_type, number, split or official) for number in range(*entry[official])]
+    return tuple(found)
+
+
+def _holds(split: str | None, official: str, task_type: str) -> bool:
+    if split is None or split in _OFFICIAL:
+        return split in (None, official)
+    return official == _OFFICIAL_PART[split] and (split == "unseen") == (task_type in held_out())
+
+
+def _task(task_type: str, variation: int, split: str) -> Task:
+    return Task(
+        id=f"scienceworld/{task_type}/{variation}",
+        benchmark="ScienceWorld",
+        split=split,
+        task_type=task_type,
+        payload={"task": task_type, "variation": variation},
+    )

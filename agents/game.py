@@ -1,0 +1,218 @@
+"""The rules of the terminal game: what a typed line does.
+
+It reads no terminal (`agents.play`) and knows no layout (`agents.screen`).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from act_gym.core import Episode, Turn
+from act_gym.env import TextEnv
+from act_gym.errors import EngineError
+from act_gym.records import RecordWriter
+from agents.screen import FEW, HELP, Screen, matching
+
+__all__ = ["Game"]
+
+
+class Game:
+    """A running game: what was typed goes in, what happens goes to the screen.
+
+    Args:
+        env: Made with `gym.make`.
+        screen: Where everything is printed.
+        env_id: The environment's id, for the saved episode.
+        seed: Seeds the order of tasks.
+        save: File for finished episodes; None keeps none.
+    """
+
+    def __init__(
+        self, env: gym.Env[str, str], screen: Screen, env_id: str, *, seed: int = 0, save: Path | None = None
+    ) -> None:
+        self.env = env
+        self.screen = screen
+        self.env_id = env_id
+        self.seed = seed
+        self.save = save
+        self.turns: list[Turn] = []
+        self.observation = ""
+        self.info: dict[str, Any] = {}
+        self.stop = ""  # why the episode ended; empty while it runs
+        self._finished: Episode | None = None  # written once nobody can take its last action back
+        self._hinted = False
+        self._asked = 0.0
+        self._first_seed: int | None = seed
+        inner = env.unwrapped
+        assert isinstance(inner, TextEnv)
+        self._inner = inner
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """What the simulator accepts now."""
+        listed: tuple[str, ...] = self.info.get("admissible_commands", ())
+        return listed
+
+    def start(self, task_id: str = "") -> None:
+        """Start a task: this one, or the next that the seed draws."""
+        self._write()
+        options = {"task_id": task_id} if task_id else None
+        self.observation, self.info = self.env.reset(seed=self._first_seed, options=options)
+        self._first_seed = None  # a seed begins the same order again
+        self.turns, self.stop, self._hinted = [], "", False
+        self._show_task()
+        self._show()
+        self.screen.say("Type a command, its number, or :help", "dim")
+
+    def take(self, line: str) -> bool:
+        """Act on one typed line; false means that the person wants to stop."""
+        line = line.strip()
+        word = line.lower()
+        meta = {
+            ":help": lambda: self.screen.say(HELP),
+            ":history": lambda: self.screen.history(self.turns),
+            ":task": self._show_task,
+            ":hint": self._hint,
+            ":undo": self._undo,
+            ":new": self.start,
+            "+": self.screen.more,
+        }
+        if word in (":quit", ":q", ":exit"):
+            return False
+        if word in meta:
+            meta[word]()
+        elif line.startswith("?"):
+            words = line[1:].strip()
+            self.screen.commands(self.commands, matching(self.commands, words) if words else None)
+        elif line.startswith(":"):
+            self.screen.say(f"There is no {line}; :help lists what there is.", "red")
+        elif line:
+            self._act(line)
+        return True
+
+    def leave(self) -> None:
+        """Save what is finished and say goodbye."""
+        if self.save is not None and self.turns and not self.stop:
+            self.screen.say("This game is not finished and is not saved.", "dim")
+        self._write()
+        self.screen.say("Bye.", "dim")
+
+    def _act(self, line: str) -> None:
+        if self.stop:
+            self.screen.say("This episode is over: :new, :undo or :quit", "yellow")
+            return
+        action = line
+        # ScienceWorld itself asks for a number when several things fit; then the typed one is meant.
+        if line.isdecimal() and line not in self.commands:
+            if not 1 <= int(line) <= len(self.commands):
+                self.screen.say(f"Numbers go from 1 to {len(self.commands):,}.", "red")
+                return
+            action = self.commands[int(line) - 1]
+            self.screen.say(f"> {action}", "bold")
+        self._step(action)
+        self._show_outcome()
+
+    def _show_outcome(self) -> None:
+        if self.stop != "env_error":
+            self._show()
+        if self.stop:
+            self.screen.end(self.info["success"], self.info["score"], self.stop)
+            self._finished = self._episode()
+
+    def _step(self, action: str) -> None:
+        before, commands = self.observation, self.commands
+        try:
+            self.observation, reward, terminated, truncated, self.info = self.env.step(action)
+        except EngineError as error:
+            self.stop = "env_error"
+            self.screen.say(str(error), "red")
+            return
+        now = time.monotonic()
+        self.turns.append(
+            Turn(
+                observation=before,
+                admissible_commands=commands,
+                response=action,
+                action=action,
+                action_valid=self.info["action_valid"],
+                reward=float(reward),
+                score=self.info["score"],
+                seconds=now - self._asked,
+            )
+        )
+        self._asked = now
+        self.stop = "terminated" if terminated else "truncated" if truncated else ""
+
+    def _undo(self) -> None:
+        """Start the same task again and replay all actions but the last."""
+        if not self.turns:
+            self.screen.say("There is nothing to take back.", "dim")
+            return
+        *kept, dropped = self.turns
+        self.observation, self.info = self.env.reset(options={"task_id": self.info["task_id"]})
+        self.turns, self.stop, self._finished = [], "", None
+        for turn in kept:
+            self._step(turn.action)
+        self.turns = [replace(new, seconds=old.seconds) for new, old in zip(self.turns, kept, strict=False)]
+        number = len(kept)
+        self.screen.say(
+            f"Took back “{dropped.action}”: started the task again and replayed {number} action{'s' * (number != 1)}.",
+            "dim",
+        )
+        self._show()
+
+    def _hint(self) -> None:
+        try:
+            expert = self._inner.expert_commands()
+        except EngineError as error:
+            self.screen.say(str(error), "red")
+            return
+        self._hinted = True
+        done = [turn.action for turn in self.turns]
+        same = next((place for place, (a, b) in enumerate(zip(done, expert, strict=False)) if a != b), len(done))
+        if same >= len(expert):
+            self.screen.say("The expert had finished by now.", "magenta")
+        elif same == len(done):
+            self.screen.say(f"The expert's next command: {expert[same]}", "magenta")
+        else:
+            self.screen.say(f"You left the expert's way at turn {same + 1}; there it did: {expert[same]}", "magenta")
+
+    def _show_task(self) -> None:
+        self.screen.goal(self.info["goal"], self.info["task_id"], self.info["task_type"])
+
+    def _show(self) -> None:
+        limit = self.env.spec.max_episode_steps if self.env.spec is not None else None
+        self.screen.state(self.observation, self.info, limit)
+        if not self.stop and (not self.turns or len(self.commands) <= FEW):
+            self.screen.commands(self.commands)
+        self._asked = time.monotonic()
+
+    def _episode(self) -> Episode:
+        task = next(task for task in self._inner.tasks if task.id == self.info["task_id"])
+        return Episode(
+            task=task,
+            env_id=self.env_id,
+            agent="human:hinted" if self._hinted else "human",
+            seed=self.seed,
+            goal=self.info["goal"],
+            turns=tuple(self.turns),
+            final_observation=self.observation,
+            success=self.info["success"],
+            score=self.info["score"],
+            raw_score=self.info["raw_score"],
+            stop=self.stop,
+            versions=dict(self._inner.engine.versions),
+        )
+
+    def _write(self) -> None:
+        episode, self._finished = self._finished, None
+        if episode is None or self.save is None:
+            return
+        with RecordWriter(self.save) as writer:
+            writer.write(episode.to_json())
+        self.screen.say(f"Saved the episode in {self.save}.", "dim")

@@ -1,0 +1,190 @@
+"""An agent that asks a local language model, many episodes at once.
+
+The model is told the state in the words of `agents.prompts`, the same that it is trained on. What it
+answers is data: a reply without an action is a turn with an empty action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from act_gym.agent import Choice, View
+from act_gym.errors import AgentError, UnknownNameError, UsageError
+from agents.prompts import Message, acting_messages, format_reply, read_reply, state_text
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
+
+__all__ = ["LocalAgent", "LocalSettings"]
+
+_DECODES = ("free", "ranked")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSettings:
+    """Settings of a local model as an agent; what changes its behaviour is part of its name."""
+
+    model: str = "smollm2"
+    """`smollm2`, a folder with a model, or an id of the Hugging Face hub."""
+    adapter: str = ""
+    """Folder of a PEFT adapter that is merged into the model; empty for none."""
+    decode: str = "free"
+    """`free`: what the model writes; `ranked`: the admissible command that it finds likeliest."""
+    thinking: bool = False
+    """Whether the model is asked to reason before it answers; only with `free`."""
+    window: int = 3
+    """Recent turns in the prompt."""
+    list_commands: int = 0
+    """Admissible commands listed in the prompt at most; 0 lists none."""
+    max_characters: int = 1200
+    """Each observation in the prompt is cut to this length."""
+    max_new_tokens: int = 0
+    """Longest reply in tokens; 0 for 32, or 512 with thinking."""
+    temperature: float = 0.0
+    """Of sampling with `free`; 0 takes the likeliest token every time."""
+    max_nodes: int = 2048
+    """Tokens of commands that `ranked` runs for one decision before it settles for the best so far."""
+    device: str = "auto"
+    """`auto` or a torch device."""
+    dtype: str = "auto"
+    """`auto`, `float32`, `bfloat16` or `float16`."""
+
+    def check(self) -> None:
+        """Raise a UsageError where the settings do not fit together."""
+        if self.decode not in _DECODES:
+            raise UnknownNameError("decode", self.decode, _DECODES)
+        if self.decode == "ranked" and self.thinking:
+            raise UsageError("decode=ranked scores commands and reads no reasoning; use thinking with decode=free.")
+        if min(self.window, self.list_commands, self.max_new_tokens, self.temperature) < 0:
+            raise UsageError("The numbers of a local agent are 0 or more.")
+        if min(self.max_nodes, self.max_characters) < 1:
+            raise UsageError("max_nodes and max_characters of a local agent are at least 1.")
+
+    def label(self) -> str:
+        """Return what follows the model in the agent's name, e.g. `ranked,window=0`."""
+        places = {"model", "adapter", "device", "decode"}
+        ignored = {"temperature", "max_new_tokens"} if self.decode == "ranked" else {"max_nodes"}
+        changed = [
+            f"{field.name}={getattr(self, field.name)}"
+            for field in fields(self)
+            if field.name not in places | ignored and getattr(self, field.name) != field.default
+        ]
+        return ",".join([self.decode, *changed]).replace("thinking=True", "thinking")
+
+
+class LocalAgent:
+    """A language model that plays.
+
+    Args:
+        settings: How it plays.
+        policy: A model that is loaded already; None loads `settings.model`.
+
+    Raises:
+        UsageError: The settings do not fit together, or there is no such model.
+        MissingDependencyError: A package or the model is not installed.
+    """
+
+    def __init__(self, settings: LocalSettings | None = None, *, policy: Policy | None = None) -> None:
+        self.settings = settings or LocalSettings()
+        self.settings.check()
+        self.policy = policy or _load(self.settings)
+
+    @property
+    def name(self) -> str:
+        """The model's name and the settings that change its behaviour."""
+        return f"{self.policy.name}:{self.settings.label()}"
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        """Answer all views in one batch.
+
+        Raises:
+            AgentError: The model failed, a state does not fit its context, or there is nothing to rank.
+        """
+        try:
+            prompts = [self._prompt(view) for view in views]
+            return self._ranked(views, prompts) if self.settings.decode == "ranked" else self._free(views, prompts)
+        except (RuntimeError, ValueError, MemoryError) as cause:  # CUDA's and the allocator's errors are RuntimeErrors
+            raise AgentError(f"{self.name} failed on {len(views)} views: {cause}") from cause
+
+    def _free(self, views: Sequence[View], prompts: Sequence[Sequence[Message]]) -> list[Choice]:
+        completions = self.policy.generate(
+            prompts,
+            max_new_tokens=self._longest_reply(),
+            temperature=self.settings.temperature,
+            seeds=[_seed(view) for view in views],
+            thinking=self.settings.thinking,
+        )
+        choices = []
+        for completion in completions:
+            reply = read_reply(completion.text)
+            choices.append(
+                Choice(
+                    action=reply.action or "",
+                    response=completion.text,
+                    thought=reply.thought,
+                    prompt_tokens=completion.prompt_tokens,
+                    completion_tokens=completion.completion_tokens,
+                )
+            )
+        return choices
+
+    def _ranked(self, views: Sequence[View], prompts: Sequence[Sequence[Message]]) -> list[Choice]:
+        from agents.ranking import search
+
+        rankings = search(
+            self.policy,
+            prompts,
+            [view.admissible_commands for view in views],
+            max_nodes=self.settings.max_nodes,
+        )
+        choices = []
+        for ranking in rankings:
+            ((command, value),) = ranking.best
+            reach = "likeliest" if ranking.exact else f"best found in {ranking.nodes} tokens"
+            choices.append(
+                Choice(
+                    action=command,
+                    response=f"{format_reply(command)} ({reach} of {ranking.commands}, log-probability {value:.3f})",
+                    prompt_tokens=ranking.prompt_tokens,
+                    completion_tokens=len(self.policy.ids(format_reply(command))),
+                )
+            )
+        return choices
+
+    def _longest_reply(self) -> int:
+        return self.settings.max_new_tokens or (512 if self.settings.thinking else 32)
+
+    def _prompt(self, view: View) -> list[Message]:
+        """Ask about a view; what does not fit the model's context is left out, the oldest turns first."""
+        room = self.policy.context - (self._longest_reply() if self.settings.decode == "free" else 64)
+        window = min(self.settings.window, len(view.history))
+        longest = self.settings.max_characters
+        listed = self.settings.list_commands
+        sizes: list[dict[str, Any]] = [
+            *({"window": turns, "list_commands": listed, "max_characters": longest} for turns in range(window, -1, -1)),
+            {"window": 0, "list_commands": 0, "max_characters": longest},
+            {"window": 0, "list_commands": 0, "max_characters": min(longest, 400)},
+        ]
+        for size in sizes:
+            state = state_text(view.goal, view.observation, view.history, view.admissible_commands, **size)
+            messages = acting_messages(state, thinking=self.settings.thinking)
+            # A token is at least one byte, so most prompts are known to fit without being tokenised.
+            if len(state.encode("utf-8", "replace")) + 512 <= room:
+                return messages
+            if len(self.policy.prompt_ids(messages, thinking=self.settings.thinking)) <= room:
+                return messages
+        raise AgentError(f"{view.task.id} does not fit the {self.policy.context} tokens that {self.policy.name} takes.")
+
+
+def _seed(view: View) -> int:
+    """Return a number that depends on the episode's seed, the task and the turn, and on nothing else."""
+    return crc32(f"{view.seed} {view.task.id} {len(view.history)}".encode())
+
+
+def _load(settings: LocalSettings) -> Policy:
+    from agents.policy import Policy
+
+    return Policy.load(settings.model, device=settings.device, dtype=settings.dtype, adapter=settings.adapter or None)

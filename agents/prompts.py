@@ -1,0 +1,139 @@
+"""What a language model is told and how its reply is read.
+
+One state text serves two questions: which action would you do (acting), and which of two actions is
+better (judging). Agents, trainers and evaluations all ask through these functions, so a model is
+trained on the very words it is tested on. Nothing here knows a tokenizer or a model.
+
+The judging question follows Agentic Critical Training (arXiv 2603.08706), whose prompts are not
+published: the wording is ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from act_gym.core import Turn
+
+__all__ = [
+    "Message",
+    "Reply",
+    "acting_messages",
+    "format_reply",
+    "judging_messages",
+    "normalise",
+    "read_reply",
+    "state_text",
+]
+
+Message = dict[str, str]
+"""One chat message: `role` and `content`."""
+
+_ACTION = re.compile(r"<action>(.*?)</action>", re.DOTALL)
+_THINK = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
+
+_ACT = "What is your next action? Reply with <action>your action</action>."
+_ACT_THINKING = (
+    "What is your next action? First reason inside <think> and </think>, then reply with <action>your action</action>."
+)
+_JUDGE = "Which action is better in this state? Reply with <action>the better action</action>."
+_JUDGE_THINKING = (
+    "Which action is better in this state? First reason inside <think> and </think>, "
+    "then reply with <action>the better action</action>."
+)
+
+
+def state_text(
+    goal: str,
+    observation: str,
+    history: Sequence[Turn] = (),
+    admissible_commands: Sequence[str] = (),
+    *,
+    window: int = 3,
+    list_commands: int = 0,
+    max_characters: int = 1200,
+) -> str:
+    """Describe a state in words: the task, the recent turns, the observation.
+
+    Args:
+        goal: The task in words.
+        observation: What the environment shows now.
+        history: The turns so far, oldest first.
+        admissible_commands: What the simulator accepts now.
+        window: How many recent turns are shown.
+        list_commands: How many admissible commands are listed at most; 0 lists none.
+        max_characters: Each observation is cut to this length; the cut is marked.
+
+    Returns:
+        Plain text that ends with the observation or the list of commands.
+    """
+    parts = [f"Task: {goal.strip()}"]
+    recent = history[-window:] if window else ()
+    if recent:
+        shown = ["", *(_cut(turn.observation, max_characters) + "\n" for turn in recent[1:])]
+        lines = [f"{before}> {turn.action}" for before, turn in zip(shown, recent, strict=True)]
+        parts.append("Recent turns:\n" + "\n".join(lines))
+    parts.append(f"Observation:\n{_cut(observation, max_characters)}")
+    if list_commands and admissible_commands:
+        parts.append("Possible actions: " + "; ".join(admissible_commands[:list_commands]))
+    return "\n\n".join(parts)
+
+
+def acting_messages(state: str, *, thinking: bool = False) -> list[Message]:
+    """Ask which action to do in a state."""
+    return [{"role": "user", "content": f"{state}\n\n{_ACT_THINKING if thinking else _ACT}"}]
+
+
+def judging_messages(state: str, first: str, second: str, *, thinking: bool = False) -> list[Message]:
+    """Ask which of two actions is better in a state."""
+    question = _JUDGE_THINKING if thinking else _JUDGE
+    content = f"{state}\n\nAction 1: {first}\nAction 2: {second}\n\n{question}"
+    return [{"role": "user", "content": content}]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What was found in a model's reply.
+
+    Attributes:
+        action: The command; None if the reply is malformed.
+        thought: The reasoning; empty if there is none.
+    """
+
+    action: str | None
+    thought: str = ""
+
+
+def read_reply(text: str) -> Reply:
+    """Read a reply such as `<think>…</think><action>…</action>`.
+
+    A reply is well formed if it holds exactly one non-empty `<action>` outside its reasoning. What
+    stands around the tags is ignored. Reasoning that is never closed reaches to the end; where some
+    chat templates open it, in the prompt, the reply begins inside it.
+    """
+    if "</think>" in text.partition("<think>")[0]:
+        text = "<think>" + text
+    thought = _THINK.search(text)
+    spoken = _THINK.sub("", text)
+    actions = _ACTION.findall(spoken)
+    action = " ".join(actions[0].split()) if len(actions) == 1 else ""
+    if "<action>" in action:
+        action = ""
+    return Reply(action=action or None, thought=thought.group(1).strip() if thought else "")
+
+
+def format_reply(action: str, thought: str = "") -> str:
+    """Write the reply that `read_reply` reads."""
+    reasoning = f"<think>{thought}</think>" if thought else ""
+    return f"{reasoning}<action>{action}</action>"
+
+
+def normalise(action: str) -> str:
+    """Return the form in which two actions are compared: lower case, single spaces, no final stop."""
+    return " ".join(action.lower().split()).rstrip(".")
+
+
+def _cut(text: str, limit: int) -> str:
+    text = text.strip()
+    return text if len(text) <= limit else text[:limit].rstrip() + " …"

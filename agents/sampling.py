@@ -1,0 +1,127 @@
+"""The sampling loop: left-padded rows, one shared cache, one random generator a row.
+
+`transformers.generate` draws all rows from one global generator, so a row's reply would depend on
+its neighbours. Here every row has its own, on the CPU, so that a seed means the same on every device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+__all__ = ["Sampler", "left_padded"]
+
+_REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+
+
+class Sampler:
+    """Writes replies token by token.
+
+    Args:
+        model: Any causal language model of transformers, in evaluation mode.
+        tokenizer: The model's.
+        max_new_tokens: Longest reply.
+        temperature: 0 takes the likeliest token.
+        stop: A reply ends after this text, unless it stands in unfinished reasoning.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, max_new_tokens: int, temperature: float, stop: str | None) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.max_new_tokens = max_new_tokens
+        self.temperature = temperature
+        self.stop = stop
+        self.ends = _end_tokens(model, tokenizer)
+
+    @torch.inference_mode()
+    def run(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], prefix: str = "") -> list[list[int]]:
+        """Return each prompt's reply as tokens, the end-of-sequence token left out.
+
+        Args:
+            prompts: Tokens of each row, B rows.
+            seeds: One a row.
+            prefix: What the replies start with; counts when looking for the stop text.
+        """
+        replies: list[list[int]] = [[] for _ in prompts]
+        generators = [torch.Generator().manual_seed(seed % 2**63) for seed in seeds]
+        begin = [self._opening(prompt) + prefix for prompt in prompts]
+        active = list(range(len(prompts)))  # the row of `replies` each line of the batch writes
+        finished: set[int] = set()
+        tokens, mask = left_padded(prompts, self.tokenizer.pad_token_id, self.model.device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache: Any = None
+        for _ in range(self.max_new_tokens):
+            out = self.model(
+                input_ids=tokens,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            cache = out.past_key_values
+            drawn = self._draw(out.logits[:, -1], [generators[row] for row in active])
+            for row, token in zip(active, drawn, strict=True):
+                if row not in finished and self._ends_with(replies[row], token, begin[row]):
+                    finished.add(row)
+            if len(finished) == len(prompts):
+                break
+            keep = [line for line, row in enumerate(active) if row not in finished]
+            if len(keep) <= len(active) // 2:  # copying the cache pays once half of the lines are idle
+                lines = torch.tensor(keep, device=tokens.device)
+                cache.batch_select_indices(lines)
+                mask, positions = mask[lines], positions[lines]
+                active, drawn = [active[line] for line in keep], [drawn[line] for line in keep]
+            tokens = torch.tensor(drawn, device=mask.device)[:, None]  # (B, 1)
+            mask = torch.cat([mask, mask.new_ones(len(active), 1)], dim=1)
+            positions = positions[:, -1:] + 1
+        return replies
+
+    def _draw(self, logits: torch.Tensor, generators: Sequence[torch.Generator]) -> list[int]:
+        """Draw one token a row by inverting the cumulative distribution at the row's own number."""
+        if self.temperature == 0:
+            return [int(token) for token in logits.argmax(-1)]
+        chances = (logits.float().cpu() / self.temperature).softmax(-1)  # (B, V)
+        numbers = torch.cat([torch.rand(1, generator=one, dtype=torch.float64) for one in generators])
+        sums = chances.double().cumsum(-1)
+        tokens = torch.searchsorted(sums, numbers[:, None] * sums[:, -1:], right=True)[:, 0]
+        return [int(token) for token in tokens.clamp(max=logits.shape[-1] - 1)]
+
+    def _ends_with(self, reply: list[int], token: int, begin: str) -> bool:
+        """Take a token into the reply and return whether the reply ends with it."""
+        if token in self.ends:
+            return True
+        reply.append(token)
+        if self.stop is None:
+            return False
+        tail = self.tokenizer.decode(reply[-16:])
+        if self.stop not in tail:  # the cheap look first: the stop text is new, so it is at the end
+            return False
+        return self.stop in _REASONING.sub("", begin + self.tokenizer.decode(reply))
+
+    def _opening(self, prompt: Sequence[int]) -> str:
+        """Return `<think>` if the chat template itself has opened the reasoning."""
+        end = self.tokenizer.decode(list(prompt[-4:])).rstrip()
+        return "<think>" if end.endswith("<think>") else ""
+
+
+def left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return tokens and mask of rows padded on the left.
+
+    Shapes: both (B, T), T the longest row; the mask is 1 on tokens and 0 on padding.
+    """
+    width = max(map(len, rows))
+    tokens = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows], device=device)
+    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
+    return tokens, mask
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Return every token that ends a reply: the tokenizer's and the model's own."""
+    settings = model.generation_config
+    listed = settings.eos_token_id if settings is not None else None
+    ends = {tokenizer.eos_token_id, *(listed if isinstance(listed, list) else [listed])}
+    return frozenset(end for end in ends if end is not None)

@@ -1,0 +1,66 @@
+"""Agents without a model: the floor and the ceiling of every table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from zlib import crc32
+
+import numpy as np
+
+from act_gym.agent import Choice, View
+from act_gym.errors import AgentError, EngineError
+
+__all__ = ["ExpertAgent", "RandomAgent"]
+
+_IDLE = {"ScienceWorld": "look around"}
+
+
+class RandomAgent:
+    """Draws every admissible command with the same chance; looks around where none is listed."""
+
+    name = "random"
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        """Draw one command a view, from a generator of the seed, the task and the turn."""
+        return [_say(self._draw(view)) for view in views]
+
+    def _draw(self, view: View) -> str:
+        commands = view.admissible_commands
+        if not commands:
+            return _idle(view)
+        entropy = [view.seed % 2**64, crc32(view.task.id.encode()), len(view.history)]
+        return commands[int(np.random.default_rng(entropy).integers(len(commands)))]
+
+
+class ExpertAgent:
+    """Repeats the solution that the benchmark brings along, and looks around once it runs out.
+
+    It follows the solution turn by turn and never looks at what came of it. Privileged: its result
+    says what the data can teach, not what an agent can reach.
+    """
+
+    name = "expert"
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        """Return the solution's command for each view's turn.
+
+        Raises:
+            AgentError: The simulator or the data offers no solution.
+        """
+        return [_say(self._next(view)) for view in views]
+
+    def _next(self, view: View) -> str:
+        try:
+            commands = view.expert_commands()
+        except EngineError as cause:
+            raise AgentError(f"There is no expert for {view.task.id}: {cause}") from cause
+        turn = len(view.history)
+        return commands[turn] if turn < len(commands) else _idle(view)
+
+
+def _idle(view: View) -> str:
+    return _IDLE.get(view.task.benchmark, "look")
+
+
+def _say(action: str) -> Choice:
+    return Choice(action=action, response=action)

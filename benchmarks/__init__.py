@@ -1,0 +1,5 @@
+"""What we claim: programs that play, ask and count, and put an interval on every number.
+
+`evaluate` plays whole tasks, `judgement` asks which of two actions is better, `next_action` asks for
+the expert's action, and `report` joins any of their run folders into one page.
+"""

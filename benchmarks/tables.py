@@ -1,0 +1,124 @@
+"""Summaries as tables for a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.headline import Headline
+from benchmarks.measurement import Measurement, Summary
+
+__all__ = ["COLUMNS", "COUNTS", "in_words", "print_headline", "print_summary", "show_summary"]
+
+# Kind of run: the measurements it shows, each with its heading.
+COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
+    "episodes": (
+        ("success", "success"),
+        ("score", "score"),
+        ("turns", "turns"),
+        ("invalid_actions", "invalid"),
+        ("prompt_tokens", "tokens read"),
+        ("completion_tokens", "tokens written"),
+    ),
+    "judgement": (
+        ("accuracy", "both orders"),
+        ("accuracy_expert_first", "expert first"),
+        ("accuracy_expert_second", "expert second"),
+        ("right_in_both", "right in both"),
+        ("first_chosen", "chose first"),
+        ("malformed", "malformed"),
+    ),
+    "next_action": (
+        ("accuracy", "next action"),
+        ("admissible", "admissible"),
+        ("malformed", "malformed"),
+        ("candidates", "candidates"),
+    ),
+}
+COUNTS = frozenset({"turns", "prompt_tokens", "completion_tokens", "candidates"})
+
+
+def in_words(measurement: Measurement | None) -> str:
+    """Return a number as a table shows it: shares in per cent, the interval in brackets."""
+    if measurement is None:
+        return "–"
+    if measurement.name in COUNTS:
+        return f"{measurement.value:,.1f}"
+    sign = "+" if measurement.split == "seen - unseen" else ""
+    value = f"{100 * measurement.value:{sign}.1f}"
+    if measurement.low is None or measurement.high is None:
+        return value
+    return f"{value} [{100 * measurement.low:{sign}.1f}, {100 * measurement.high:{sign}.1f}]"
+
+
+def show_summary(summary: Summary, *, as_json: bool) -> None:
+    """Write a summary to stdout, as a table for people or as JSON for programs."""
+    if as_json:
+        sys.stdout.write(json.dumps(summary.to_json(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        print_summary(summary)
+
+
+def print_summary(summary: Summary, file: TextIO | None = None) -> None:
+    """Print a summary: all splits, then their task types, the gap, and why episodes failed."""
+    file = file or sys.stdout
+    console = Console(file=file, highlight=False, width=None if file.isatty() else 140)
+    console.print(_table(summary))
+    if summary.failures:
+        console.print("without success:")
+        for cause, count in list(summary.failures.items())[:8]:
+            console.print(f"  {count:>5}  {escape(cause)}", soft_wrap=True)
+
+
+def print_headline(headline: Headline, file: TextIO | None = None) -> None:
+    """Print runs side by side, one row a label."""
+    file = file or sys.stdout
+    table = Table(title=escape(headline.benchmark), title_justify="left", caption="per cent with 95 % intervals")
+    table.add_column("")
+    for column in headline.columns:
+        table.add_column(f"{escape(column.heading)}\n{escape(column.split or 'all')}", justify="right")
+    for label in headline.labels:
+        cells = [in_words(headline.cells.get((label, column))).replace(" ", "\n", 1) for column in headline.columns]
+        table.add_row(escape(label), *cells, end_section=True)
+    Console(file=file, highlight=False, width=None if file.isatty() else 140).print(table)
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(
+        title=escape(" · ".join(dict.fromkeys((summary.label, summary.subject)))),
+        title_justify="left",
+        caption="per cent with 95 % intervals",
+        caption_justify="left",
+    )
+    table.add_column("split")
+    table.add_column("n", justify="right")
+    columns = COLUMNS[summary.kind]
+    for _, heading in columns:
+        table.add_column(heading, justify="right")
+    groups: dict[tuple[str, str, str], dict[str, Measurement]] = {}
+    for measurement in summary.measurements:
+        groups.setdefault(measurement.group, {})[measurement.name] = measurement
+    previous = None
+    for group, found in sorted(groups.items(), key=lambda item: _place(item[0])):
+        if previous is not None and group[:2] != previous[:2]:
+            table.add_section()
+        previous = group
+        n = max(measurement.n for measurement in found.values())
+        cells = [in_words(found.get(name)) for name, _ in columns]
+        table.add_row(_title(group), str(n), *cells, style="" if group[2] else "bold")
+    return table
+
+
+def _title(group: tuple[str, str, str]) -> str:
+    benchmark, split, task_type = group
+    return f"  {escape(task_type)}" if task_type else escape(" ".join(filter(None, (benchmark, split))) or "all")
+
+
+def _place(group: tuple[str, str, str]) -> tuple[str, bool, str, str]:
+    benchmark, split, task_type = group
+    return benchmark, split == "seen - unseen", split, task_type

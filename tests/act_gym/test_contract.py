@@ -1,0 +1,154 @@
+"""One contract for every environment there is. A new benchmark passes it by being registered."""
+
+import numbers
+from functools import partial
+
+import gymnasium as gym
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AsyncVectorEnv
+
+import act_gym
+from act_gym import TextEnv
+from act_gym.benchmark import BENCHMARKS, parse_id
+from act_gym.spaces import AnyText
+from act_gym.splits import alfworld
+
+INFO = {
+    "task_id": str,
+    "task_type": str,
+    "split": str,
+    "goal": str,
+    "admissible_commands": tuple,
+    "score": numbers.Real,
+    "raw_score": numbers.Real,
+    "success": bool,
+    "action_valid": bool,
+    "turn": int,
+}
+ODD_ACTIONS = [
+    "",
+    " ",
+    "\n",
+    "look\nlook",
+    "\x00\x1b[31m",
+    "größer ½ 漢字 🜁",
+    "\ud800",
+    '"\\',
+    "%s{0}<x>",
+    "x" * 20_000,
+]
+
+
+@pytest.fixture
+def bathrooms(alfworld_data, monkeypatch):
+    """ALFWorld's games in rooms 401 to 430, which load in a fraction of the time of a kitchen's."""
+    everything = alfworld.tasks()
+    rooms = {task.id: task.id.split("/")[2].rpartition("-")[2] for task in everything}
+    small = tuple(task for task in everything if rooms[task.id].startswith("4") and len(rooms[task.id]) == 3)
+    monkeypatch.setattr(alfworld, "tasks", lambda split: tuple(task for task in small if split in (None, task.split)))
+
+
+@pytest.fixture(params=act_gym.env_ids())
+def env_id(request):
+    if request.param.startswith("act/ALFWorld"):
+        request.getfixturevalue("bathrooms")
+    return request.param
+
+
+@pytest.fixture
+def env(env_id):
+    made = gym.make(env_id, disable_env_checker=True).unwrapped
+    assert isinstance(made, TextEnv)
+    yield made
+    made.close()
+
+
+def check_info(info, env):
+    assert list(info) == list(INFO)
+    for key, kind in INFO.items():
+        assert isinstance(info[key], kind), key
+    assert info["task_id"] in {task.id for task in env.tasks}
+    assert info["goal"].strip() == info["goal"] != ""
+    assert 0 <= info["score"] <= 1
+    assert all(isinstance(command, str) for command in info["admissible_commands"])
+    assert list(info["admissible_commands"]) == sorted(set(info["admissible_commands"]))
+
+
+def test_gymnasiums_own_checker_finds_nothing(env):
+    check_env(env)  # its warnings are errors here
+
+
+def test_reset_and_step_keep_the_contract(env, env_id):
+    split = parse_id(env_id)[1]
+    assert env.observation_space == env.action_space == AnyText()
+    observation, info = env.reset(seed=1)
+    assert len(observation.encode()) < env.observation_space.max_length
+    assert isinstance(observation, str)
+    assert observation.strip()
+    check_info(info, env)
+    assert (info["turn"], info["success"], info["action_valid"]) == (0, False, True)
+    assert split in (None, info["split"])
+    assert info["admissible_commands"]
+    first = info["task_id"]
+    for turn, action in enumerate(["look", info["admissible_commands"][0], *ODD_ACTIONS], start=1):
+        before = info["score"]
+        observation, reward, terminated, truncated, info = env.step(action)
+        check_info(info, env)
+        assert isinstance(observation, str)
+        assert reward == pytest.approx(info["score"] - before)
+        assert (info["turn"], info["task_id"], truncated) == (turn, first, False)
+        assert terminated is False
+
+
+def test_a_seed_gives_the_same_task_and_the_same_words(env):
+    def played(seed):
+        seen = [env.reset(seed=seed)]
+        command = seen[0][1]["admissible_commands"][-1]
+        return [*seen, env.step(command), env.step("look")]
+
+    assert played(11) == played(11)
+
+
+def test_a_task_can_be_chosen_by_index_and_by_id(env, env_id):
+    last = env.tasks[-1]
+    assert last == act_gym.tasks(env_id)[-1]
+    by_index = env.reset(options={"task_index": len(env.tasks) - 1})
+    by_id = env.reset(options={"task_id": last.id})
+    assert by_index == by_id
+    assert by_id[1]["task_id"] == last.id
+
+
+def test_two_run_side_by_side_in_a_vector_environment(env_id):
+    chosen = act_gym.tasks(env_id)[0].id
+    envs = gym.make_vec(env_id, num_envs=2, vectorization_mode="sync")
+    try:
+        observations, infos = envs.reset(seed=[5, 5], options={"task_id": chosen})
+        assert observations[0] == observations[1] != ""
+        assert list(infos["task_id"]) == [chosen, chosen]
+        observations, rewards, terminated, truncated, infos = envs.step(("look around", "inventory"))
+        assert isinstance(observations, tuple)
+        assert observations[0] != observations[1]
+        assert rewards.shape == terminated.shape == truncated.shape == (2,)
+        assert list(infos["turn"]) == [1, 1]
+    finally:
+        envs.close()
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_split_runs_in_a_process_of_its_own_and_says_the_same_there(name, request):
+    if name == "ALFWorld":
+        request.getfixturevalue("bathrooms")
+    ids = [env_id for env_id in act_gym.env_ids() if parse_id(env_id)[0].name == name]
+    actions = ("look around", "inventory")
+    processes = AsyncVectorEnv([partial(gym.make, env_id) for env_id in ids])  # shared memory is its default
+    try:
+        there = [processes.reset(options={"task_index": 0})[0]]
+        there += [processes.step([action] * len(ids))[0] for action in actions]
+    finally:
+        processes.close()
+    for position, env_id in enumerate(ids):
+        env = gym.make(env_id)
+        here = [env.reset(options={"task_index": 0})[0], *(env.step(action)[0] for action in actions)]
+        env.close()
+        assert [texts[position] for texts in there] == here

@@ -1,0 +1,185 @@
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from zlib import crc32
+
+import numpy as np
+import pytest
+
+from act_gym import AgentError, Choice, UsageError, View, each, play, tasks
+
+
+def expert(view: View) -> str:
+    return view.expert_commands()[len(view.history)]
+
+
+def drawn(view: View) -> str:
+    generator = np.random.default_rng([view.seed, crc32(view.task.id.encode()), len(view.history)])
+    return str(generator.choice([*view.admissible_commands, "dance"]))
+
+
+@dataclass
+class Watched:
+    """Plays as the expert does and remembers how many views it was shown at once."""
+
+    name: str = "watched"
+    sizes: list[int] = field(default_factory=list)
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        self.sizes.append(len(views))
+        return [Choice(action=expert(view), response=f"I say {expert(view)}", completion_tokens=2) for view in views]
+
+
+def timeless(episode):
+    return replace(episode, turns=tuple(replace(turn, seconds=0.0) for turn in episode.turns))
+
+
+def test_every_task_gives_one_episode_in_order_with_one_environment(counting):
+    episodes = list(play("act/Counting", each("expert", expert)))
+    assert [episode.task for episode in episodes] == list(tasks("act/Counting"))
+    assert all(episode.success and episode.score == 1.0 and episode.stop == "terminated" for episode in episodes)
+    assert all(len(episode.turns) == episode.task.payload["target"] + 1 for episode in episodes)
+    assert counting.running == 0
+
+
+def test_an_episode_tells_what_was_seen_and_done(counting):
+    (episode,) = play("act/Counting", Watched(), tasks("act/Counting")[:1], seed=5)
+    assert (episode.env_id, episode.agent, episode.seed, episode.goal) == ("act/Counting", "watched", 5, "count to 1")
+    first, last = episode.turns
+    assert (first.observation, first.action, first.score, first.reward) == ("You have 0.", "add", 0.5, 0.5)
+    assert (last.observation, last.action, last.score, last.reward) == ("You have 1.", "say", 1.0, 0.5)
+    assert (last.response, last.completion_tokens, last.admissible_commands) == ("I say say", 2, ("add", "say"))
+    assert episode.final_observation == "Said."
+    assert episode.versions == {"counting": "1"}
+    assert all(turn.seconds > 0 for turn in episode.turns)
+
+
+def test_the_place_of_a_finished_episode_is_taken_at_once(counting):
+    agent = Watched()
+    episodes = list(play("act/Counting", agent, num_envs=3))
+    turns = sum(len(episode.turns) for episode in episodes)
+    assert sum(agent.sizes) == turns
+    # Three places are busy until no task waits, then two, then one.
+    assert agent.sizes == sorted(agent.sizes, reverse=True)
+    assert agent.sizes[: len(agent.sizes) // 2] == [3] * (len(agent.sizes) // 2)
+    assert {episode.task.id for episode in episodes} == {task.id for task in tasks("act/Counting")}
+
+
+@pytest.mark.parametrize("num_envs", [2, 4, 20])
+def test_the_episodes_do_not_depend_on_how_many_run_at_once(counting, num_envs):
+    def played(count):
+        episodes = play("act/Counting", each("drawn", drawn), seed=1, num_envs=count)
+        return sorted(map(timeless, episodes), key=lambda episode: episode.task.id)
+
+    assert played(num_envs) == played(1)
+
+
+def test_the_seed_reaches_the_agent(counting):
+    first, second, again = (list(play("act/Counting", each("drawn", drawn), seed=seed)) for seed in (1, 2, 1))
+    assert [timeless(episode) for episode in first] == [timeless(episode) for episode in again]
+    assert [episode.turns[0].action for episode in first] != [episode.turns[0].action for episode in second]
+
+
+def test_an_action_the_game_does_not_know_is_marked_and_the_episode_goes_on(counting):
+    (episode,) = play(
+        "act/Counting",
+        each("dancer", lambda view: "dance"),
+        tasks("act/Counting")[:1],
+        env_options={"max_episode_steps": 4},
+    )
+    assert [turn.action_valid for turn in episode.turns] == [False] * 4
+    assert (episode.stop, episode.success, episode.error) == ("truncated", False, "")
+
+
+def test_a_simulator_that_fails_in_a_step_ends_its_own_episode(counting):
+    def crashing(view):
+        return "crash" if view.task.id == "counting/long/6" and len(view.history) == 2 else expert(view)
+
+    episodes = {episode.task.id: episode for episode in play("act/Counting", each("crashing", crashing), num_envs=4)}
+    failed = episodes.pop("counting/long/6")
+    assert (failed.stop, failed.error, failed.success) == ("env_error", "The counter broke.", False)
+    assert [turn.action for turn in failed.turns] == ["add", "add"]
+    assert failed.versions == {"counting": "1"}
+    assert len(episodes) == 7
+    assert all(episode.success for episode in episodes.values())
+    assert counting.running == 0
+
+
+@pytest.mark.parametrize("num_envs", [1, 3])
+def test_a_task_that_does_not_load_gives_an_episode_without_turns(counting, num_envs):
+    broken = "counting/short/2"
+    episodes = {
+        episode.task.id: episode
+        for episode in play("act/Counting", each("expert", expert), num_envs=num_envs, env_options={"broken": broken})
+    }
+    failed = episodes.pop(broken)
+    assert (failed.stop, failed.error, failed.turns) == ("env_error", f"{broken} does not load.", ())
+    assert all(episode.success for episode in episodes.values())
+    assert len(episodes) == 7
+
+
+@dataclass
+class Moody:
+    """Refuses a whole batch that holds the task it cannot stand."""
+
+    hated: str
+    name: str = "moody"
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        if any(view.task.id == self.hated and view.history for view in views):
+            raise AgentError("Not that one.")
+        return [Choice(action=expert(view)) for view in views]
+
+
+def test_an_agent_that_fails_ends_the_one_episode_it_fails_in(counting):
+    episodes = {episode.task.id: episode for episode in play("act/Counting", Moody("counting/short/3"), num_envs=4)}
+    failed = episodes.pop("counting/short/3")
+    assert (failed.stop, failed.error, len(failed.turns)) == ("agent_error", "Not that one.", 1)
+    assert (failed.success, failed.score) == (False, 0.25)
+    assert len(episodes) == 7
+    assert all(episode.success for episode in episodes.values())
+
+
+def test_the_same_environment_plays_on_after_an_agents_failure(counting):
+    chosen = tasks("act/Counting")[:3]
+    stops = [episode.stop for episode in play("act/Counting", Moody(chosen[1].id), chosen)]
+    assert stops == ["terminated", "agent_error", "terminated"]
+
+
+def test_a_reply_without_an_action_is_a_turn_without_an_action(counting):
+    class Mute:
+        name = "mute"
+
+        def act(self, views):
+            return [Choice(action="", response="hm") for _ in views]
+
+    (episode,) = play("act/Counting", Mute(), tasks("act/Counting")[:1], env_options={"max_episode_steps": 2})
+    assert [(turn.action, turn.response, turn.action_valid) for turn in episode.turns] == [("", "hm", False)] * 2
+
+
+def test_an_agent_that_answers_for_too_few_is_an_error(counting):
+    class Lazy:
+        name = "lazy"
+
+        def act(self, views):
+            return [Choice(action="add") for _ in views[1:]]
+
+    with pytest.raises(AgentError, match="lazy was shown 2 views and made 1 choices"):
+        list(play("act/Counting", Lazy(), num_envs=2))
+    assert counting.running == 0
+
+
+def test_whoever_stops_listening_leaves_nothing_running(counting):
+    episodes = play("act/Counting", each("expert", expert), num_envs=3)
+    next(episodes)
+    assert counting.running == 3
+    episodes.close()
+    assert counting.running == 0
+
+
+def test_no_tasks_give_no_episodes(counting):
+    assert list(play("act/Counting", each("expert", expert), [])) == []
+
+
+def test_fewer_than_one_environment_is_refused(counting):
+    with pytest.raises(UsageError, match="num_envs is at least 1; got 0"):
+        list(play("act/Counting", each("expert", expert), num_envs=0))

@@ -1,0 +1,49 @@
+import sys
+from collections import Counter
+from subprocess import run
+
+import pytest
+
+from act_gym.errors import AgentError, EngineError
+from agents.scripted import ExpertAgent, RandomAgent
+
+
+def test_random_repeats_itself_for_the_same_seed_task_and_turn_in_any_batch(make_view) -> None:
+    views = [make_view(seed=seed, task_id=f"scienceworld/boil/{task}") for seed in range(3) for task in range(3)]
+    together = [choice.action for choice in RandomAgent().act(views)]
+    assert together == [RandomAgent().act([view])[0].action for view in views]
+    assert len(set(together)) > 1
+
+
+def test_random_draws_every_admissible_command_about_equally_often(make_view) -> None:
+    views = [make_view(seed=seed) for seed in range(2_000)]
+    counts = Counter(choice.action for choice in RandomAgent().act(views))
+    assert set(counts) == set(views[0].admissible_commands)
+    assert all(400 < count < 600 for count in counts.values())
+
+
+def test_random_looks_around_where_no_command_is_listed(make_view) -> None:
+    assert RandomAgent().act([make_view(admissible_commands=())])[0].action == "look around"
+
+
+def test_the_expert_follows_its_solution_and_looks_around_after_it(make_view) -> None:
+    from act_gym.core import Turn
+
+    views = [make_view(expert_commands=lambda: ("a", "b"), history=(Turn(observation=""),) * n) for n in range(3)]
+    assert [choice.action for choice in ExpertAgent().act(views)] == ["a", "b", "look around"]
+
+
+def test_an_expert_without_a_solution_is_an_agent_error(make_view) -> None:
+    def fail() -> tuple[str, ...]:
+        raise EngineError("no path")
+
+    with pytest.raises(AgentError, match="no path"):
+        ExpertAgent().act([make_view(expert_commands=fail)])
+
+
+def test_scripted_agents_and_the_catalogue_do_without_torch() -> None:
+    code = (
+        "import sys; from agents.catalogue import make_agent; make_agent('random'); make_agent('expert'); "
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,115 @@
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from act_gym import ActionPair, Decision, Task
+from act_gym.records import RecordWriter, read_records
+from benchmarks.judgement import Arguments, free_judge, main, measure, ranked_judge
+
+
+@dataclass
+class Completion:
+    text: str
+
+
+class Reader:
+    """A small policy that knows the good actions; it likes Action 1 where it knows neither."""
+
+    name = "reader"
+
+    def __init__(self, *good: str, reply: str = "<action>{}</action>") -> None:
+        self.good = good
+        self.reply = reply
+
+    def log_probabilities(self, prompts, replies):
+        return [
+            [float(any(good in reply for good in self.good)) - 0.1 * place for place, reply in enumerate(row)]
+            for row in replies
+        ]
+
+    def generate(self, prompts, **options):
+        chosen = []
+        for (message,) in prompts:
+            lines = message["content"].splitlines()
+            shown = [line.partition(": ")[2] for line in lines if line.startswith(("Action 1: ", "Action 2: "))]
+            chosen.append(next((action for action in shown if action in self.good), shown[0]))
+        return [Completion(self.reply.format(action)) for action in chosen]
+
+
+def pair(number: int, expert: str, alternative: str = "dance", split: str = "seen") -> ActionPair:
+    task = Task(id=f"cellar/lamp/{number}", benchmark="Cellar", split=split, task_type="lamp")
+    decision = Decision(id=f"{task.id}#0", task=task, state="A cellar.", expert_action=expert)
+    return ActionPair(decision=decision, alternative=alternative, proposer="random", expert_first=True)
+
+
+PAIRS = list(enumerate([pair(0, "light lamp"), pair(1, "light lamp"), pair(2, "go up"), pair(3, "go up")]))
+
+
+def numbers(records) -> dict[str, float]:
+    measured = measure(records, np.random.default_rng(0))
+    return {one.name: one.value for one in measured if one.group == ("Cellar", "seen", "")}
+
+
+def test_knowledge_counts_in_both_orders_and_a_position_in_one():
+    # Two pairs are known (right twice); of the other two, only the question with the expert first is right.
+    found = numbers(ranked_judge(Reader("light lamp"))(PAIRS))
+    assert found["accuracy"] == 0.75
+    assert found["accuracy_expert_first"] == 1.0
+    assert found["accuracy_expert_second"] == 0.5
+    assert found["right_in_both"] == 0.5
+    # Action 1 in 2 of the 4 questions that are known and in all 4 of the others.
+    assert found["first_chosen"] == 0.75
+    assert found["malformed"] == 0.0
+
+
+def test_free_and_ranked_agree_on_a_policy_that_writes_what_it_believes():
+    policy = Reader("light lamp")
+    assert numbers(free_judge(policy, Arguments(pairs=()))(PAIRS)) == numbers(ranked_judge(policy)(PAIRS))
+
+
+def test_a_reply_without_an_action_is_malformed_and_wrong():
+    found = numbers(free_judge(Reader(reply="I like {}."), Arguments(pairs=()))(PAIRS))
+    assert (found["malformed"], found["accuracy"]) == (1.0, 0.0)
+    assert "first_chosen" not in found
+
+
+def test_a_third_action_is_neither():
+    found = numbers(free_judge(Reader(reply="<action>sing</action>"), Arguments(pairs=()))(PAIRS))
+    assert (found["neither"], found["malformed"], found["accuracy"]) == (1.0, 0.0, 0.0)
+
+
+def test_answers_are_compared_after_normalisation():
+    found = numbers(free_judge(Reader("light lamp", reply="<action> {}. </action>"), Arguments(pairs=()))(PAIRS))
+    assert found["accuracy"] == 0.75
+
+
+def test_splits_and_task_types_are_measured_apart():
+    pairs = [*PAIRS, (4, pair(4, "go up", split="unseen"))]
+    measured = measure(list(ranked_judge(Reader("light lamp"))(pairs)), np.random.default_rng(0))
+    by_group = {one.group: one.value for one in measured if one.name == "accuracy"}
+    assert by_group == {
+        ("Cellar", "seen", ""): 0.75,
+        ("Cellar", "seen", "lamp"): 0.75,
+        ("Cellar", "unseen", ""): 0.5,
+        ("Cellar", "unseen", "lamp"): 0.5,
+    }
+
+
+@pytest.mark.slow
+def test_a_real_model_is_asked_in_both_orders_and_continues(tmp_path, capsys):
+    path = tmp_path / "pairs.jsonl"
+    with RecordWriter(path) as file:
+        for _, one in PAIRS:
+            file.write(one.to_json())
+    command = ["--pairs", str(path), "--out", str(tmp_path / "run"), "--label", "base", "--batch-size", "2"]
+    assert main(command) == 0
+    assert "base" in capsys.readouterr().out
+    records = tmp_path / "run" / "records.jsonl"
+    whole = list(read_records(records))
+    assert [len(record["answers"]) for record in whole] == [2, 2, 2, 2]
+    records.write_text("".join(records.read_text().splitlines(keepends=True)[:2]))
+    assert main([*command, "--resume", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["label"] == "base"
+    assert [record["answers"] for record in read_records(records)] == [record["answers"] for record in whole]

@@ -1,0 +1,79 @@
+from dataclasses import dataclass
+
+import pytest
+
+from act_gym import Decision, RunError, Task, UsageError
+from act_gym.records import RecordWriter, read_records
+from benchmarks.measurement import Summary
+from benchmarks.next_action import Arguments, free_actor, main, measure, ranked_actor
+
+
+@dataclass
+class Completion:
+    text: str
+
+
+class Alphabetical:
+    """A small policy that likes the first command in the alphabet, and writes the same line always."""
+
+    name = "alphabetical"
+
+    def __init__(self, line: str = "") -> None:
+        self.line = line
+
+    def rank(self, prompts, commands, *, top=1, thinking=False):
+        return [[(command, -1.0 - place) for place, command in enumerate(sorted(row))][:top] for row in commands]
+
+    def generate(self, prompts, **options):
+        return [Completion(self.line) for _ in prompts]
+
+
+def decision(number: int, expert: str, commands: tuple[str, ...] = ("ask", "beg", "cry")) -> Decision:
+    task = Task(id=f"cellar/lamp/{number}", benchmark="Cellar", split="seen", task_type="lamp")
+    return Decision(id=f"{task.id}#0", task=task, state="A cellar.", expert_action=expert, admissible_commands=commands)
+
+
+DECISIONS = list(enumerate([decision(0, "ask"), decision(1, "Ask."), decision(2, "beg"), decision(3, "sing")]))
+
+
+def numbers(records) -> dict[str, float]:
+    return {one.name: one.value for one in measure(records) if one.group == ("Cellar", "seen", "")}
+
+
+def test_ranked_takes_the_likeliest_command_and_compares_normalised():
+    found = numbers(ranked_actor(Alphabetical())(DECISIONS))
+    assert found == {"accuracy": 0.5, "malformed": 0.0, "admissible": 1.0, "expert_admissible": 0.75, "candidates": 3.0}
+
+
+def test_free_counts_malformed_and_inadmissible_replies():
+    found = numbers(free_actor(Alphabetical("<action>sing</action>"), Arguments(decisions=()))(DECISIONS))
+    assert (found["accuracy"], found["admissible"], found["malformed"]) == (0.25, 0.0, 0.0)
+    found = numbers(free_actor(Alphabetical("sing"), Arguments(decisions=()))(DECISIONS))
+    assert (found["accuracy"], found["admissible"], found["malformed"]) == (0.0, 0.0, 1.0)
+
+
+def test_ranking_without_commands_is_refused_with_the_way_out():
+    with pytest.raises(UsageError, match="--decode free"):
+        list(ranked_actor(Alphabetical())([(0, decision(0, "ask", commands=()))]))
+
+
+def test_free_without_commands_claims_nothing_about_admissibility():
+    records = free_actor(Alphabetical("<action>ask</action>"), Arguments(decisions=()))([(0, decision(0, "ask", ()))])
+    assert numbers(records) == {"accuracy": 1.0, "malformed": 0.0, "candidates": 0.0}
+
+
+@pytest.mark.slow
+def test_a_real_model_leaves_a_summary_and_will_not_mix_two_runs(tmp_path, capsys):
+    path = tmp_path / "decisions.jsonl"
+    with RecordWriter(path) as file:
+        for _, one in DECISIONS:
+            file.write(one.to_json())
+    command = ["--decisions", str(path), "--out", str(tmp_path / "run"), "--label", "base"]
+    assert main(command) == 0
+    assert "next action" in capsys.readouterr().out
+    summary = Summary.read(tmp_path / "run")
+    assert (summary.kind, summary.label) == ("next_action", "base")
+    assert summary.subject.endswith(":ranked")
+    assert {record["action"] for record in read_records(tmp_path / "run" / "records.jsonl")} <= {"ask", "beg", "cry"}
+    with pytest.raises(RunError, match="seed: 0 then, 1 now"):
+        main([*command, "--resume", "--seed", "1"])

@@ -1,0 +1,116 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from act_gym import Episode, RunError, Task, Turn
+from benchmarks.measurement import Summary
+from benchmarks.scores import failures, flat_record, measure
+from benchmarks.tables import in_words
+
+
+def record(number: int, *, split: str = "seen", seed: int = 0, success: bool = False, score: float = 0.0, **more):
+    task = Task(id=f"cellar/{split}/{number}", benchmark="Cellar", split=split, task_type=f"type-{number % 2}")
+    turns = (
+        Turn(observation="", action="a", action_valid=False, prompt_tokens=10, completion_tokens=2, seconds=0.25),
+        Turn(observation="", action="b", prompt_tokens=20, completion_tokens=3, seconds=0.5),
+    )
+    values = {"stop": "terminated", "error": "", **more}
+    return flat_record(
+        Episode(
+            task=task,
+            env_id=f"act/Cellar-{split}",
+            agent="x",
+            seed=seed,
+            goal="",
+            turns=turns,
+            final_observation="",
+            success=success,
+            score=score,
+            raw_score=score,
+            **values,
+        )
+    )
+
+
+def measured(records) -> dict:
+    return {(*one.group, one.name): one for one in measure(records, np.random.default_rng(0))}
+
+
+def test_a_flat_record_adds_up_the_turns():
+    line = record(0)
+    assert (line["turns"], line["invalid_actions"]) == (2, 1)
+    assert (line["prompt_tokens"], line["completion_tokens"], line["seconds"]) == (30, 5, 0.75)
+
+
+def test_splits_and_task_types_are_counted_apart():
+    found = measured([record(0, success=True, score=1.0), record(1), record(2), record(0, split="unseen", score=0.5)])
+    assert found["Cellar", "seen", "", "success"].value == pytest.approx(1 / 3)
+    assert found["Cellar", "seen", "type-0", "success"].value == 0.5
+    assert found["Cellar", "seen", "type-1", "success"].n == 1
+    assert found["Cellar", "unseen", "", "score"].value == 0.5
+    assert found["Cellar", "seen", "", "invalid_actions"].value == 0.5
+    assert found["Cellar", "seen - unseen", "", "success"].value == pytest.approx(1 / 3)
+
+
+def test_there_is_no_gap_without_both_sides():
+    assert not [key for key in measured([record(0)]) if key[1] == "seen - unseen"]
+
+
+def test_seeds_of_a_task_count_as_one_observation():
+    records = [record(number, seed=seed, success=seed == 0) for number in range(4) for seed in (0, 1)]
+    found = measured(records)
+    success = found["Cellar", "seen", "", "success"]
+    assert (success.value, success.n) == (0.5, 4)
+    # Every task has the same mean over its seeds, so Wilson's stands in: 1/2 ± z/(2·sqrt(n + z²)), n = 4 tasks.
+    assert (success.low, success.high) == pytest.approx((0.15004, 0.84996), abs=1e-5)
+    assert found["Cellar", "seen", "", "success_std_over_seeds"].value == 0.5
+
+
+def test_the_order_of_the_records_moves_no_number():
+    records = [record(number, score=number / 10) for number in range(9)]
+    assert measure(records, np.random.default_rng(0)) == measure(records[::-1], np.random.default_rng(0))
+
+
+def test_failures_are_counted_by_cause_and_successes_are_none():
+    records = [
+        record(0, success=True),
+        record(1, stop="truncated"),
+        record(2, stop="truncated"),
+        record(3),
+        record(4, stop="env_error", error="The process died.\nmore"),
+    ]
+    assert failures(records) == {
+        "the step limit was reached": 2,
+        "the simulator ended it without success": 1,
+        "env_error: The process died.": 1,
+    }
+
+
+def test_a_summary_survives_its_file(tmp_path: Path):
+    summary = Summary(
+        kind="episodes",
+        label="base",
+        subject="x",
+        measurements=measure([record(0)], np.random.default_rng(0)),
+        failures={"a": 1},
+    )
+    summary.write(tmp_path)
+    assert Summary.read(tmp_path) == summary
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "nonsense", json.dumps({"kind": "pairs"})])
+def test_what_is_no_summary_is_refused_with_what_was_expected(tmp_path: Path, content: str):
+    (tmp_path / "summary.json").write_text(content)
+    with pytest.raises(RunError, match="act-gym eval"):
+        Summary.read(tmp_path)
+
+
+def test_numbers_read_as_per_cent_counts_and_signed_gaps():
+    found = measured([record(0, success=True, score=1.0), record(0, split="unseen")])
+    assert in_words(found["Cellar", "seen", "", "success"]) == "100.0 [20.7, 100.0]"
+    assert in_words(found["Cellar", "seen", "", "turns"]) == "2.0"
+    # Newcombe's of Wilson's [20.7, 100] and [0, 79.3]: 1 - sqrt(0.793² + 0.793²), and not more than 1.
+    assert in_words(found["Cellar", "seen - unseen", "", "score"]) == "+100.0 [-12.2, +100.0]"
+    assert in_words(None) == "–"

@@ -1,0 +1,123 @@
+"""GRPO on the judgement, end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from act_gym.core import ActionPair
+from act_gym.errors import RunError, UsageError
+from act_gym.records import RecordWriter
+from tests.trainers.conftest import make_pair
+from trainers.act import Act, main, train
+from trainers.questions import judging_questions
+
+STEP_METRICS = {"reward", "right", "valid", "other", "malformed", "equal_groups", "length", "entropy", "loss", "step"}
+
+
+def lines(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_model_that_cannot_write_the_format_is_stopped_before_training(
+    tmp_path: Path, pairs_file: Path, tiny_model: Path
+) -> None:
+    arguments = Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", max_completion_tokens=12)
+    with pytest.raises(RunError, match=r"100% of 16 .* Run warmup first: python -m trainers\.warmup --model"):
+        train(arguments)
+    assert lines(arguments.out)[0]["malformed"] == 1.0
+    assert not (arguments.out / "checkpoint").exists()
+
+
+def test_forced_training_on_malformed_replies_goes_through_and_warns(
+    tmp_path: Path, pairs_file: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    argv = ["--pairs", str(pairs_file), "--model", str(tiny_model), "--out", str(out), "--force", "--groups", "2"]
+    assert main([*argv, "--num-generations", "2", "--steps", "2", "--max-completion-tokens", "8", "--probe", "4"]) == 0
+    captured = capsys.readouterr()
+    assert "malformed" in captured.out
+    assert str(out / "checkpoint") in captured.out
+    assert "going on because of --force" in captured.err
+    assert "had equal rewards and taught nothing" in captured.err
+    steps = [line for line in lines(out) if "step" in line]
+    assert len(steps) == 2
+    assert all(line.keys() >= STEP_METRICS for line in steps)
+    assert {line["reward"] for line in steps} == {-0.5}
+    assert {line["equal_groups"] for line in steps} == {1.0}
+
+
+def test_the_rewarded_answer_becomes_likelier(tmp_path: Path, speaking_model: Path) -> None:
+    """All pairs share an expert action, so even a model that cannot read can learn to name it."""
+    path = tmp_path / "pairs.jsonl"
+    with RecordWriter(path) as writer:
+        for number in range(0, 32, 8):
+            writer.write(make_pair(number).to_json())
+    out = tmp_path / "run"
+    train(
+        Act(
+            pairs=path,
+            order="both",
+            model=str(speaking_model),
+            out=out,
+            steps=20,
+            groups=4,
+            num_generations=16,
+            max_completion_tokens=10,
+            learning_rate=2e-3,
+            lr_warmup=0.0,
+            micro_batch=64,
+            save_every=0,
+        )
+    )
+    rewards = [line["reward"] for line in lines(out) if "step" in line]
+    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.2
+    assert all("right_expert_first" in line or "right_expert_second" in line for line in lines(out) if "step" in line)
+
+
+def test_settings_that_cannot_be_are_refused_before_a_model_is_loaded(
+    tmp_path: Path, pairs_file: Path, tiny_model: Path
+) -> None:
+    with pytest.raises(UsageError, match="at least 2 replies"):
+        train(Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "a", num_generations=1))
+    with pytest.raises(UsageError, match="must earn more"):
+        train(Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "b", reward_valid=2.0))
+
+
+def test_both_orders_show_each_pair_both_ways(pairs: list[ActionPair]) -> None:
+    questions = judging_questions(pairs, order="both")
+    assert [q.expert_first for q in questions] == [True, False] * len(pairs)
+    for question in questions:
+        first, second = question.expert_action, question.other_actions[0]
+        shown = (first, second) if question.expert_first else (second, first)
+        assert f"Action 1: {shown[0]}\nAction 2: {shown[1]}\n" in question.prompt[0]["content"]
+
+
+def test_the_recorded_order_is_the_pairs_and_a_random_one_depends_on_the_seed_alone(pairs: list[ActionPair]) -> None:
+    recorded = [q.expert_first for q in judging_questions(pairs)]
+    assert recorded == [pair.expert_first for pair in pairs]
+    drawn = [[q.expert_first for q in judging_questions(pairs, order="random", seed=seed)] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.mark.slow
+def test_the_default_model_trains_two_steps(tmp_path: Path, pairs_file: Path) -> None:
+    out = tmp_path / "run"
+    summary = train(
+        Act(
+            pairs=pairs_file,
+            out=out,
+            precision="bf16",
+            steps=2,
+            groups=1,
+            num_generations=2,
+            max_completion_tokens=12,
+            probe=2,
+            force=True,
+            save_every=0,
+        )
+    )
+    assert summary["steps"] == 2
+    assert (out / "checkpoint" / "model.safetensors").stat().st_size > 200e6

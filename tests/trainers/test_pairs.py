@@ -1,0 +1,227 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from act_gym import ActionPair, Decision, Episode, RunError, Task, Turn, UsageError
+from act_gym.records import RecordWriter, read_records
+from trainers.pairs import main
+from trainers.proposals import Free, Random, Ranked
+
+COMMANDS = tuple(sorted([f"open door {number}" for number in range(20)] + ["look", "take lamp", "Take  lamp."]))
+
+
+def decision(number: int = 0, commands: tuple[str, ...] = COMMANDS, expert: str = "take lamp") -> Decision:
+    task = Task(id=f"cellar/lamp/{number}", benchmark="Cellar", split="train", task_type="lamp")
+    return Decision(
+        id=f"{task.id}#0", task=task, state=f"Task {number}", expert_action=expert, admissible_commands=commands
+    )
+
+
+def write_episodes(path: Path, count: int, turns: int = 4) -> Path:
+    with RecordWriter(path) as file:
+        for number in range(count):
+            task = Task(id=f"cellar/lamp/{number}", benchmark="Cellar", split="train", task_type=f"lamp-{number % 2}")
+            played = tuple(
+                Turn(observation=f"Room {turn}.", admissible_commands=COMMANDS, action="take lamp")
+                for turn in range(turns)
+            )
+            episode = Episode(
+                task=task,
+                env_id="act/Cellar-train",
+                agent="expert",
+                seed=0,
+                goal="Take the lamp.",
+                turns=played,
+                final_observation="",
+                success=True,
+                score=1.0,
+                raw_score=1.0,
+                stop="terminated",
+            )
+            file.write(episode.to_json())
+    return path
+
+
+def pairs_in(folder: Path) -> list[ActionPair]:
+    return [ActionPair.from_json(record) for record in read_records(folder / "pairs.jsonl")]
+
+
+class Ranker:
+    """A deterministic policy: its log-probability of a command falls with the command's place."""
+
+    name = "ranker"
+
+    def rank(self, prompts, commands, *, top=1, thinking=False):
+        return [[(command, -0.5 * place) for place, command in enumerate(row[:top])] for row in commands]
+
+
+class Writer:
+    """A deterministic policy that writes from a script, one line a call, the same to every prompt."""
+
+    name = "writer"
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = iter(lines)
+        self.seeds: list[int] = []
+
+    def generate(self, prompts, *, seeds, **options):
+        self.seeds += seeds
+        return [Line(next(self.lines)) for _ in prompts]
+
+
+class Line:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def test_random_alternatives_are_admissible_and_never_the_experts_in_other_letters():
+    for seed in range(50):
+        (proposal,) = Random(seed).propose([decision()], 1)
+        assert proposal.alternatives[0] in COMMANDS
+        assert proposal.alternatives[0] not in ("take lamp", "Take  lamp.")
+
+
+def test_several_alternatives_are_distinct_and_no_more_than_there_are():
+    (proposal,) = Random(0).propose([decision()], 100)
+    assert sorted(proposal.alternatives) == sorted(set(COMMANDS) - {"take lamp", "Take  lamp."})
+
+
+def test_a_state_where_only_the_experts_action_is_admissible_gives_no_alternative():
+    for proposer in (Random(0), Ranked(Ranker(), 0)):
+        (proposal,) = proposer.propose([decision(commands=("take lamp",))], 1)
+        assert proposal.alternatives == ()
+
+
+def test_ranked_alternatives_follow_the_policys_distribution():
+    # Log-probabilities 0 and -0.5 renormalise to 0.622 and 0.378; the expert's own place is left out.
+    asked = [decision(number, commands=("look", "wait", "take lamp")) for number in range(2000)]
+    drawn = [proposal.alternatives[0] for proposal in Ranked(Ranker(), 0).propose(asked, 1)]
+    assert drawn.count("look") / len(drawn) == pytest.approx(0.622, abs=0.035)
+    assert set(drawn) == {"look", "wait"}
+
+
+def test_an_alternative_does_not_depend_on_the_batch_it_was_asked_in():
+    asked = [decision(number) for number in range(8)]
+    together = Ranked(Ranker(), 3).propose(asked, 2)
+    alone = [Ranked(Ranker(), 3).propose([one], 2)[0] for one in asked]
+    assert together == alone
+
+
+def test_free_drops_unreadable_replies_and_asks_again():
+    policy = Writer("I would look.", "<action>look</action>")
+    (proposal,) = Free(policy, 0, tries=3).propose([decision()], 1)
+    assert proposal.alternatives == ("look",)
+    assert proposal.unreadable == 1
+    assert len(set(policy.seeds)) == 2
+
+
+def test_free_gives_up_after_its_tries():
+    (proposal,) = Free(Writer("no", "no", "no", "<action>look</action>"), 0, tries=3).propose([decision()], 1)
+    assert proposal.alternatives == ()
+    assert proposal.unreadable == 3
+
+
+def test_a_free_reply_equal_to_the_expert_discards_the_state():
+    (proposal,) = Free(Writer("<action>TAKE lamp.</action>", "<action>look</action>"), 0).propose([decision()], 1)
+    assert proposal.alternatives == ()
+    assert proposal.matched == 1
+
+
+def test_free_counts_matches_and_repetitions_among_several():
+    policy = Writer(*(f"<action>{action}</action>" for action in ("look", "Look", "take lamp", "dance")))
+    (proposal,) = Free(policy, 0).propose([decision()], 4)
+    assert proposal.alternatives == ("look", "dance")
+    assert (proposal.matched, proposal.repeated) == (1, 1)
+
+
+def test_the_program_writes_pairs_decisions_and_a_data_sheet(tmp_path, capsys):
+    episodes = write_episodes(tmp_path / "episodes.jsonl", 10)
+    assert main(["--episodes", str(episodes), "--propose", "random", "--out", str(tmp_path / "run")]) == 0
+    pairs = pairs_in(tmp_path / "run")
+    assert len(pairs) == 40
+    assert [pair.decision for pair in pairs] == [
+        Decision.from_json(record) for record in read_records(tmp_path / "run" / "decisions.jsonl")
+    ]
+    assert 0.25 < sum(pair.expert_first for pair in pairs) / 40 < 0.75
+    sheet = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert (sheet["states"], sheet["pairs"], sheet["states_without_pair"]) == (40, 40, 0)
+    assert sheet["task_types"] == {"lamp-0": 20, "lamp-1": 20}
+    assert sheet["alternative_admissible"] == 1.0
+    assert "40 pairs from 40 expert states" in capsys.readouterr().out
+
+
+def test_several_alternatives_a_state_share_the_decision(tmp_path):
+    episodes = write_episodes(tmp_path / "episodes.jsonl", 1, turns=1)
+    main(["--episodes", str(episodes), "--propose", "random", "--per-state", "3", "--out", str(tmp_path / "run")])
+    pairs = pairs_in(tmp_path / "run")
+    assert len({pair.alternative for pair in pairs}) == 3
+    assert len({pair.decision.id for pair in pairs}) == 1
+
+
+def test_another_models_pairs_are_reused_as_they_are(tmp_path):
+    episodes = write_episodes(tmp_path / "episodes.jsonl", 3)
+    main(["--episodes", str(episodes), "--propose", "random", "--out", str(tmp_path / "first")])
+    main(["--reuse", str(tmp_path / "first" / "pairs.jsonl"), "--out", str(tmp_path / "second")])
+    assert pairs_in(tmp_path / "second") == pairs_in(tmp_path / "first")
+    assert (tmp_path / "second" / "decisions.jsonl").read_bytes() == (
+        tmp_path / "first" / "decisions.jsonl"
+    ).read_bytes()
+
+
+def test_a_run_killed_half_way_continues_to_the_same_bytes(tmp_path):
+    episodes = write_episodes(tmp_path / "episodes.jsonl", 300)
+    command = ["--episodes", str(episodes), "--propose", "random", "--per-state", "2"]
+    main([*command, "--out", str(tmp_path / "whole")])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainers.pairs", *command, "--out", str(tmp_path / "cut")],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    log = tmp_path / "cut" / "proposals.jsonl"
+    for _ in range(2000):
+        if (log.exists() and log.stat().st_size > 2000) or process.poll() is not None:
+            break
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 0 < len(list(read_records(log))) < 1200
+    with pytest.raises(RunError, match="--resume"):
+        main([*command, "--out", str(tmp_path / "cut")])
+    main([*command, "--out", str(tmp_path / "cut"), "--resume"])
+    for name in ("pairs.jsonl", "decisions.jsonl", "proposals.jsonl", "summary.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_limit_draws_states_from_everywhere(tmp_path):
+    episodes = write_episodes(tmp_path / "episodes.jsonl", 20)
+    main(["--episodes", str(episodes), "--propose", "random", "--limit", "20", "--out", str(tmp_path / "run")])
+    assert len({pair.decision.task.id for pair in pairs_in(tmp_path / "run")}) > 5
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--episodes", "a", "--reuse", "b"], ["--reuse", "b", "--per-state", "0"]], ids=str
+)
+def test_contradicting_arguments_are_refused(arguments, tmp_path):
+    with pytest.raises(UsageError):
+        main([*arguments, "--out", str(tmp_path / "run")])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("propose", ["ranked", "free"])
+def test_a_real_model_proposes_and_is_named(propose, tmp_path, capsys):
+    episodes = write_episodes(tmp_path / "episodes.jsonl", 1, turns=2)
+    command = ["--episodes", str(episodes), "--propose", propose, "--tries", "1", "--max-new-tokens", "8"]
+    assert main([*command, "--prefix", "<action>", "--out", str(tmp_path / "run")]) == 0
+    pairs = pairs_in(tmp_path / "run")
+    assert all(pair.proposer == f"SmolLM2-135M-Instruct:{propose}" for pair in pairs)
+    if propose == "ranked":
+        assert len(pairs) == 2
+        assert all(pair.alternative in COMMANDS for pair in pairs)
+    outcomes = list(read_records(tmp_path / "run" / "proposals.jsonl"))
+    assert [outcome["id"] for outcome in outcomes] == ["cellar/lamp/0#0", "cellar/lamp/0#1"]

@@ -1,0 +1,50 @@
+"""GRPO on expert states."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from act_gym.core import ActionPair
+from act_gym.errors import RunError
+from trainers.questions import acting_questions
+from trainers.rewards import judge
+from trainers.rl import RL, train
+
+
+def test_a_question_is_rewarded_against_the_expert_and_the_admissible_commands(pairs: list[ActionPair]) -> None:
+    question = acting_questions([pairs[0].decision])[0]
+    assert "What is your next action?" in question.prompt[0]["content"]
+    kinds = [
+        judge(f"<action>{action}</action>", question.expert_action, question.valid_actions)
+        for action in ("go to kitchen", "Look around", "sing")
+    ]
+    assert kinds == ["expert", "valid", "other"]
+
+
+def test_rl_trains_end_to_end(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
+    out = tmp_path / "run"
+    summary = train(
+        RL(
+            decisions=pairs_file,
+            model=str(speaking_model),
+            out=out,
+            steps=2,
+            groups=2,
+            num_generations=4,
+            beta=0.01,
+            iterations=2,
+            max_completion_tokens=10,
+            save_every=0,
+        )
+    )
+    assert summary["malformed_before"] < 0.9
+    steps = [line for line in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if "step" in line]
+    assert all("kl" in line and "right_expert_first" not in line for line in steps)
+
+
+def test_the_format_is_checked_here_too(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:
+    with pytest.raises(RunError, match="Run warmup first"):
+        train(RL(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "run", max_completion_tokens=8, probe=4))

@@ -1,0 +1,74 @@
+"""Agentic Critical Training: GRPO on the judgement which of two actions is better.
+
+The model sees a state and two actions, the expert's and an alternative, reasons freely or not at all,
+and names one inside `<action>`. The reward compares the name with the expert's action and never looks
+at the reasoning. Source: arXiv 2603.08706; what it leaves open is listed in docs/design/trainers.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from act_gym.arguments import parse
+from act_gym.cli import run
+from trainers.grpo import train_on_groups
+from trainers.questions import Order, judging_questions, read_pairs
+from trainers.settings import GroupSettings, ModelSettings, OptimisationSettings, OutputSettings, Schedule
+from trainers.training import open_run, show
+
+__all__ = ["Act", "main", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What is judged."""
+
+    pairs: Path = Path("runs/pairs/pairs.jsonl")
+    """Pairs of expert and alternative actions, from trainers.pairs."""
+
+    order: Order = "recorded"
+    """Which action is shown first: as recorded with the pair (drawn once), drawn anew from the seed, or
+    each pair both ways."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, _Inputs):
+    """Train a model with GRPO to tell the expert's action from an alternative."""
+
+    learning_rate: float = 5e-6
+    """Peak learning rate."""
+
+    schedule: Schedule = "constant"
+    """How the learning rate falls after its warm-up: constant, linear or cosine."""
+
+    out: Path = Path("runs/act")
+    """The run folder."""
+
+
+def train(arguments: Act) -> dict[str, Any]:
+    """Run the stage and return its summary."""
+    opened, summary = open_run("trainers.act", arguments, [arguments.pairs])
+    if summary is not None:
+        return summary
+    questions = judging_questions(
+        read_pairs(arguments.pairs, arguments.limit),
+        order=arguments.order,
+        thinking=arguments.thinking,
+        seed=arguments.seed,
+    )
+    return train_on_groups("act", arguments, opened, questions)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(Act, argv, program="act-gym train act")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))

@@ -1,0 +1,196 @@
+"""Plays the expert and keeps its episodes: the first stage of every training run.
+
+    python -m trainers.collect --env act/ScienceWorld-train-seen --per-type 4 --out runs/x/collect
+
+Writes `episodes.jsonl` in the order of the tasks, whatever the number of processes, and
+`failures.jsonl` with what was left out because it did not end in success, and why.
+
+Every turn carries the whole list of admissible commands by default: the alternatives of `trainers.pairs`
+and the reward of `trainers.rl` need it, and a sample would call most admissible actions inadmissible.
+It costs most of the file (see docs/design/evaluation.md); `--max-commands` keeps a sample instead.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from act_gym.arguments import parse
+from act_gym.core import Episode, Task, Turn
+from act_gym.errors import UsageError
+from act_gym.progress import track
+from act_gym.records import RecordWriter, read_records
+from act_gym.run import Run
+from act_gym.selection import select_from
+from agents.catalogue import make_agent
+from agents.parallel import play_parallel
+
+__all__ = ["Arguments", "main", "play"]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Play the expert on tasks of one or more environments and keep its episodes."""
+
+    env: tuple[str, ...] = ("act/ScienceWorld-train-seen",)
+    """Environments whose tasks are played; a task that stands in two of them is played once."""
+    task_types: tuple[str, ...] = ()
+    """Only tasks of these types, wherever they stand; all types if none is given."""
+    per_type: int = 0
+    """At most this many tasks of each type in each environment; 0 for all."""
+    limit: int = 0
+    """At most this many tasks of each environment, taken from its types in turn; 0 for all."""
+    seed: int = 0
+    """Which tasks are chosen, and the seed of every episode."""
+    out: Path = Path("runs/collect")
+    """The run folder."""
+    max_turns: int = 300
+    """Step limit. Above the benchmarks' own, because some expert solutions are longer than those."""
+    max_commands: int = 0
+    """Admissible commands kept for each turn: a uniform sample that holds the expert's; 0 for all."""
+    keep_failures: bool = False
+    """Whether episodes without success are kept as well."""
+    workers: int = 1
+    """Processes that play at once, each with its own simulator."""
+    resume: bool = False
+    """Continue the run in the folder; tasks that were finished are not played again."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    play(parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym train collect"))
+    return 0
+
+
+def play(arguments: Arguments) -> None:
+    """Play what is not played yet, and write the summary of the run to stdout.
+
+    Raises:
+        UsageError: The arguments do not fit together.
+    """
+    if arguments.max_commands < 0 or arguments.max_turns < 1:
+        raise UsageError("--max-commands is 0 (all) or more, and --max-turns at least 1.")
+    chosen = _choose(arguments)
+    run = Run(arguments.out, "trainers.collect", arguments, resume=arguments.resume)
+    finished = _finished(run)
+    with RecordWriter(run.path("episodes.jsonl")) as kept, RecordWriter(run.path("failures.jsonl")) as failed:
+        for episode in _play(arguments, chosen, finished):
+            if episode.success or arguments.keep_failures:
+                kept.write(_thin(episode, arguments).to_json())
+            else:
+                failed.write(_failure(episode))
+    sys.stdout.write(_summary(run))
+
+
+def _choose(arguments: Arguments) -> list[tuple[str, Task]]:
+    splits = select_from(
+        arguments.env,
+        task_types=arguments.task_types,
+        per_type=arguments.per_type,
+        limit=arguments.limit,
+        seed=arguments.seed,
+    )
+    chosen: dict[str, tuple[str, Task]] = {}
+    for env_id, tasks in splits.items():
+        for task in tasks:
+            chosen.setdefault(task.id, (env_id, task))
+    return list(chosen.values())
+
+
+def _finished(run: Run) -> set[str]:
+    """Return the ids of tasks that need not be played again."""
+    episodes, failures = run.path("episodes.jsonl"), run.path("failures.jsonl")
+    ids = {record["task"]["id"] for record in read_records(episodes)} if episodes.exists() else set()
+    return ids | {record["task_id"] for record in read_records(failures)} if failures.exists() else ids
+
+
+def _play(arguments: Arguments, chosen: list[tuple[str, Task]], finished: set[str]) -> Iterator[Episode]:
+    def episodes() -> Iterator[Episode]:
+        for env_id in arguments.env:
+            tasks = [task for home, task in chosen if home == env_id and task.id not in finished]
+            played = play_parallel(
+                env_id,
+                partial(make_agent, "expert"),
+                tasks,
+                seed=arguments.seed,
+                workers=arguments.workers,
+                env_options={"max_episode_steps": arguments.max_turns},
+            )
+            yield from _in_order(played, tasks)
+
+    done = sum(task.id in finished for _, task in chosen)
+    return track(episodes(), "expert episodes", total=len(chosen), done=done)
+
+
+def _in_order(episodes: Iterable[Episode], tasks: Sequence[Task]) -> Iterator[Episode]:
+    """Hold back episodes that overtook others, so that the file never depends on timing."""
+    ahead: dict[str, Episode] = {}
+    expected = iter(tasks)
+    next_task = next(expected, None)
+    for episode in episodes:
+        ahead[episode.task.id] = episode
+        while next_task is not None and next_task.id in ahead:
+            yield ahead.pop(next_task.id)
+            next_task = next(expected, None)
+
+
+def _thin(episode: Episode, arguments: Arguments) -> Episode:
+    """Keep a sample of each turn's admissible commands, the same for the same task and seed."""
+    if not arguments.max_commands:
+        return episode
+    generator = np.random.default_rng([arguments.seed, crc32(episode.task.id.encode())])
+    turns = tuple(_sample(turn, arguments.max_commands, generator) for turn in episode.turns)
+    return replace(episode, turns=turns)
+
+
+def _sample(turn: Turn, size: int, generator: np.random.Generator) -> Turn:
+    commands = turn.admissible_commands
+    if len(commands) <= size:
+        return turn
+    others = [command for command in commands if command != turn.action]
+    expert = [turn.action] if len(others) < len(commands) else []
+    picked = generator.choice(len(others), size - len(expert), replace=False)
+    return replace(turn, admissible_commands=tuple(sorted(expert + [others[index] for index in picked.tolist()])))
+
+
+def _failure(episode: Episode) -> dict[str, Any]:
+    return {
+        "task_id": episode.task.id,
+        "task_type": episode.task.task_type,
+        "stop": episode.stop,
+        "score": episode.score,
+        "turns": len(episode.turns),
+        "error": episode.error,
+    }
+
+
+def _summary(run: Run) -> str:
+    types: Counter[str] = Counter()
+    turns = successes = 0
+    for record in read_records(run.path("episodes.jsonl")):
+        types[record["task"]["task_type"]] += 1
+        turns += len(record["turns"])
+        successes += record["success"]
+    size = run.path("episodes.jsonl").stat().st_size / 2**20
+    lines = [f"{types.total()} expert episodes, {turns} turns, {size:.1f} MiB: {run.path('episodes.jsonl')}"]
+    lines += [f"  {name:<48} {count:>6}" for name, count in sorted(types.items())]
+    causes: Counter[str] = Counter()
+    for record in read_records(run.path("failures.jsonl")):
+        causes[record["error"].splitlines()[0] if record["error"] else f"{record['stop']} without success"] += 1
+    lines += [f"{causes.total()} without success"] if causes else []
+    lines += [f"  {count} × {cause}" for cause, count in causes.most_common(8)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    from act_gym.cli import run as run_program
+
+    raise SystemExit(run_program(main, sys.argv[1:]))

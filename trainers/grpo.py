@@ -1,0 +1,131 @@
+"""GRPO on questions: groups of replies to one prompt, rewarded and compared with each other.
+
+Set-up of TRL's GRPOTrainer, shared by `act` and `rl`. The loss, the sampling and the advantages are
+TRL's; what is ours is the reward, what is logged, and the shape of the batches: one optimizer step
+samples `groups` x `num_generations` replies in one go, then runs them through in micro-batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from act_gym.errors import UsageError
+from act_gym.run import Run
+from agents.policy import Policy
+from trainers import checkpoints
+from trainers.callbacks import note
+from trainers.questions import Question
+from trainers.quiet import quiet
+from trainers.replies import check_format, drop_long
+from trainers.rewards import KINDS, Kind, Reward, judge
+from trainers.training import common_config, finish, lora
+
+__all__ = ["reward_function", "train_on_groups"]
+
+_EQUAL_SHARE = 0.8
+
+
+def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Question]) -> dict[str, Any]:
+    """Train a model with GRPO and leave it in the run's `checkpoint` folder.
+
+    Args:
+        stage: `act` or `rl`; marks the log.
+        arguments: The program's arguments: model, group, optimisation and output settings.
+        run: The open run folder.
+        questions: What the model is asked.
+
+    Returns:
+        The stage's summary: metrics are means over the last quarter of the training.
+
+    Raises:
+        RunError: Nearly all replies are malformed before training, and `force` is off.
+        UsageError: The settings do not fit together.
+    """
+    if arguments.num_generations < 2:
+        raise UsageError(f"--num-generations is {arguments.num_generations}; a group needs at least 2 replies.")
+    reward = Reward(
+        expert=arguments.reward_expert,
+        valid=arguments.reward_valid,
+        other=arguments.reward_other,
+        malformed=arguments.reward_malformed,
+    )
+    quiet()
+    policy = checkpoints.load(arguments.model, arguments.precision)
+    questions = drop_long(questions, policy, arguments.max_prompt_tokens, thinking=arguments.thinking)
+    sequences = min(arguments.groups, len(questions)) * arguments.num_generations
+    extra: dict[str, Any] = {"questions": len(questions)}
+    if checkpoints.last_state(arguments.out) is None:
+        share = check_format(run, policy, questions, thinking=arguments.thinking, settings=arguments, stage=stage)
+        extra |= {} if share is None else {"malformed_before": round(share, 4)}
+    trainer = _trainer(arguments, policy, questions, reward, sequences)
+    summary = finish(trainer, policy.tokenizer, run, arguments, stage, extra)
+    if summary.get("equal_groups", 0.0) > _EQUAL_SHARE:
+        note(
+            f"warning: in the last quarter {summary['equal_groups']:.0%} of the groups had equal rewards and taught "
+            "nothing. Either the questions are mastered, or the model always answers alike: try a higher "
+            "--temperature, more --num-generations, or harder questions."
+        )
+    return summary
+
+
+def reward_function(questions: Sequence[Question], reward: Reward, tokenizer: Any) -> Callable[..., list[float]]:
+    """Return the function TRL calls on a batch of replies; it also logs what the replies were.
+
+    The dataset carries only each question's index, because lists of admissible commands are long.
+    """
+
+    def composite(
+        completion_ids: list[list[int]],
+        question: list[int],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float]:
+        replies = tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
+        asked = [questions[index] for index in question]
+        kinds = [judge(r, q.expert_action, q.valid_actions) for r, q in zip(replies, asked, strict=True)]
+        for kind in KINDS:
+            log_metric("right" if kind == "expert" else kind, kinds.count(kind) / len(kinds))
+        if asked[0].expert_first is not None:
+            for name, expert_first in (("right_expert_first", True), ("right_expert_second", False)):
+                log_metric(name, _share_right(asked, kinds, expert_first=expert_first))
+        return [reward.of(kind) for kind in kinds]
+
+    return composite
+
+
+def _share_right(asked: Sequence[Question], kinds: Sequence[Kind], *, expert_first: bool) -> float:
+    """Return the share of right replies with the expert at one place; not a number if there are none."""
+    at_place = [kind for q, kind in zip(asked, kinds, strict=True) if q.expert_first is expert_first]
+    return at_place.count("expert") / len(at_place) if at_place else float("nan")
+
+
+def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], reward: Reward, sequences: int) -> Any:
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    common = common_config(arguments, sequences=sequences)
+    config = GRPOConfig(
+        **common,
+        num_generations=arguments.num_generations,
+        # One round of sampling an optimizer step: replies are always from the newest weights.
+        steps_per_generation=common["gradient_accumulation_steps"],
+        num_iterations=arguments.iterations,
+        max_completion_length=arguments.max_completion_tokens,
+        temperature=arguments.temperature,
+        top_p=arguments.top_p,
+        beta=arguments.beta,
+        epsilon=arguments.epsilon,
+        loss_type=arguments.loss_type,
+        scale_rewards=arguments.scale_rewards,
+        chat_template_kwargs={"enable_thinking": arguments.thinking},
+    )
+    rows = [{"prompt": question.prompt, "question": index} for index, question in enumerate(questions)]
+    return GRPOTrainer(
+        model=policy.model,
+        reward_funcs=reward_function(questions, reward, policy.tokenizer),
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=policy.tokenizer,
+        peft_config=lora(arguments),
+    )

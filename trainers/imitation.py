@@ -1,0 +1,70 @@
+"""Imitation learning: maximum likelihood of the expert's action in its state.
+
+The loss covers the answer alone. Source: the IL stage of Agentic Critical Training (arXiv 2603.08706).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from act_gym.arguments import parse
+from act_gym.cli import run
+from agents.prompts import format_reply
+from trainers.questions import acting_questions, read_decisions
+from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.supervised import train_on_answers
+from trainers.training import open_run, show
+
+__all__ = ["Imitation", "main", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What is imitated."""
+
+    decisions: Path = Path("runs/pairs/decisions.jsonl")
+    """Expert decisions; a file of pairs will do as well."""
+
+    batch: int = 16
+    """Decisions in one optimizer step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imitation(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+    """Train a model on the expert's actions."""
+
+    learning_rate: float = 1e-5
+    """Peak learning rate."""
+
+    out: Path = Path("runs/imitation")
+    """The run folder."""
+
+    @property
+    def thinking(self) -> bool:
+        """Never: an expert's trajectory holds no reasoning to imitate."""
+        return False
+
+
+def train(arguments: Imitation) -> dict[str, Any]:
+    """Run the stage and return its summary."""
+    opened, summary = open_run("trainers.imitation", arguments, [arguments.decisions])
+    if summary is not None:
+        return summary
+    questions = acting_questions(read_decisions(arguments.decisions, arguments.limit))
+    answers = [format_reply(question.expert_action) for question in questions]
+    return train_on_answers("imitation", arguments, opened, questions, answers)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(Imitation, argv, program="act-gym train imitation")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))

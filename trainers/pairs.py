@@ -1,0 +1,204 @@
+"""Puts an alternative beside every expert action: the questions of Agentic Critical Training.
+
+    python -m trainers.pairs --episodes runs/x/collect/episodes.jsonl --propose ranked --out runs/x/pairs
+
+Writes `decisions.jsonl` (every expert state; imitation and RL learn from them), `pairs.jsonl` (the
+judgement's training data), `proposals.jsonl` (what became of every state) and `summary.json`.
+
+An alternative equal to the expert's action after `agents.prompts.normalise` is discarded and the
+state then gives no pair, as in version 2 of the paper. With `--per-state K` up to K distinct
+alternatives are kept, as in version 1. Every draw depends on the seed and the decision alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from act_gym.arguments import parse
+from act_gym.core import ActionPair, Decision
+from act_gym.errors import UsageError
+from act_gym.progress import track
+from act_gym.records import RecordWriter, read_records, replacing, write_json
+from act_gym.run import Run
+from trainers.datasheet import datasheet, in_words
+from trainers.decisions import StateSettings, expert_decisions
+from trainers.proposals import Free, Proposal, Proposer, Random, Ranked, generator_of
+
+__all__ = ["Arguments", "main", "propose"]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Propose an alternative at every expert state and draw the order of the two actions."""
+
+    episodes: tuple[Path, ...] = ()
+    """Files of expert episodes from `trainers.collect`."""
+    reuse: Path | None = None
+    """Take the pairs of this file as they are, whoever made them; no model is asked."""
+    propose: Literal["free", "ranked", "random"] = "ranked"
+    """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them."""
+    per_state: int = 1
+    """Alternatives for each state at most."""
+    seed: int = 0
+    """Of every draw."""
+    limit: int = 0
+    """At most this many states, drawn from all of them; 0 for all."""
+    out: Path = Path("runs/pairs")
+    """The run folder."""
+    window: int = 3
+    """How many recent turns a state shows."""
+    list_commands: int = 0
+    """How many admissible commands a state lists at most; 0 lists none."""
+    max_characters: int = 1200
+    """Each observation in a state is cut to this length."""
+    model: str = "smollm2"
+    """The initial policy: `smollm2`, a folder, or an id of the Hugging Face hub."""
+    device: str = "auto"
+    """`auto`, `cpu` or a torch device such as `cuda:1`."""
+    dtype: str = "auto"
+    """`float32`, `bfloat16`, `float16` or `auto`."""
+    temperature: float = 1.0
+    """Of the policy's distribution, for free and ranked."""
+    max_new_tokens: int = 32
+    """Longest reply of free."""
+    tries: int = 3
+    """How often free asks again after a reply that holds no action."""
+    prefix: str = ""
+    """Text put into the model's mouth for free, e.g. `<action>` for a model that cannot write the format."""
+    thinking: bool = False
+    """Whether free lets the model reason before it answers."""
+    batch_size: int = 16
+    """States the model is asked about at once."""
+    resume: bool = False
+    """Continue the run in the folder."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    propose(parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym train pairs"))
+    return 0
+
+
+def propose(arguments: Arguments) -> None:
+    """Propose what is not proposed yet, and write the summary of the run to stdout.
+
+    Raises:
+        UsageError: The arguments do not fit together.
+    """
+    _check(arguments)
+    inputs = [*arguments.episodes, *([arguments.reuse] if arguments.reuse else [])]
+    run = Run(arguments.out, "trainers.pairs", arguments, inputs=inputs, resume=arguments.resume)
+    if arguments.reuse:
+        _reuse(arguments, arguments.reuse, run)
+    else:
+        settings = StateSettings(arguments.window, arguments.list_commands, arguments.max_characters)
+        decisions = _limited(list(expert_decisions(arguments.episodes, settings)), arguments)
+        _write_all(run.path("decisions.jsonl"), decisions)
+        _propose(arguments, decisions, run)
+    sheet = datasheet(run.path("pairs.jsonl"), run.path("decisions.jsonl"), run.path("proposals.jsonl"))
+    write_json(run.path("summary.json"), sheet)
+    sys.stdout.write(in_words(sheet))
+
+
+def _check(arguments: Arguments) -> None:
+    if bool(arguments.episodes) == bool(arguments.reuse):
+        raise UsageError("Give either --episodes FILE… (from `python -m trainers.collect`) or --reuse PAIRS.")
+    for name in ("per_state", "batch_size", "tries", "max_new_tokens"):
+        if getattr(arguments, name) < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is at least 1; got {getattr(arguments, name)}.")
+    if arguments.temperature <= 0:
+        raise UsageError(f"--temperature is above 0; got {arguments.temperature}.")
+
+
+def _limited(decisions: list[Decision], arguments: Arguments) -> list[Decision]:
+    if not 0 < arguments.limit < len(decisions):
+        return decisions
+    drawn = np.random.default_rng(arguments.seed).permutation(len(decisions))[: arguments.limit]
+    return [decisions[index] for index in sorted(drawn.tolist())]
+
+
+def _write_all(path: Path, records: Sequence[Decision]) -> None:
+    """Write a file that is complete or absent; cheaper than a `RecordWriter`, which waits for every line."""
+    with replacing(path) as file:
+        for record in records:
+            file.write(json.dumps(record.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _reuse(arguments: Arguments, source: Path, run: Run) -> None:
+    pairs = [ActionPair.from_json(record) for record in read_records(source)][: arguments.limit or None]
+    decisions = {pair.decision.id: pair.decision for pair in pairs}
+    _write_all(run.path("decisions.jsonl"), list(decisions.values()))
+    written = _written(run.path("pairs.jsonl"))
+    with RecordWriter(run.path("pairs.jsonl")) as file:
+        for pair in pairs:
+            if (pair.decision.id, pair.alternative) not in written:
+                file.write(pair.to_json())
+
+
+def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> None:
+    log = run.path("proposals.jsonl")
+    finished = {record["id"] for record in read_records(log)} if log.exists() else set()
+    written = _written(run.path("pairs.jsonl"))  # a pair may be there although its state was not finished
+    waiting = [decision for decision in decisions if decision.id not in finished]
+    proposals = track(_asked(arguments, waiting), "states", total=len(decisions), done=len(decisions) - len(waiting))
+    with RecordWriter(run.path("pairs.jsonl")) as pairs, RecordWriter(log) as outcomes:
+        for decision, proposer, proposal in proposals:
+            coins = generator_of(arguments.seed, decision, "order")
+            for alternative in proposal.alternatives:
+                pair = ActionPair(
+                    decision=decision,
+                    alternative=alternative,
+                    proposer=proposer.name,
+                    expert_first=bool(coins.integers(2)),
+                )
+                if (decision.id, alternative) not in written:
+                    pairs.write(pair.to_json())
+            outcomes.write({"id": decision.id, "task_type": decision.task.task_type, **asdict(proposal)})
+
+
+def _asked(arguments: Arguments, decisions: list[Decision]) -> Iterator[tuple[Decision, Proposer, Proposal]]:
+    if not decisions:
+        return
+    proposer = _proposer(arguments)
+    for start in range(0, len(decisions), arguments.batch_size):
+        batch = decisions[start : start + arguments.batch_size]
+        for decision, proposal in zip(batch, proposer.propose(batch, arguments.per_state), strict=True):
+            yield decision, proposer, proposal
+
+
+def _proposer(arguments: Arguments) -> Proposer:
+    if arguments.propose == "random":
+        return Random(arguments.seed)
+    from agents.policy import Policy
+
+    policy = Policy.load(arguments.model, device=arguments.device, dtype=arguments.dtype)
+    if arguments.propose == "ranked":
+        return Ranked(policy, arguments.seed, arguments.temperature)
+    return Free(
+        policy,
+        arguments.seed,
+        arguments.temperature,
+        arguments.max_new_tokens,
+        arguments.tries,
+        arguments.prefix,
+        arguments.thinking,
+    )
+
+
+def _written(path: Path) -> set[tuple[str, str]]:
+    if not path.exists():
+        return set()
+    return {(record["decision"]["id"], record["alternative"]) for record in read_records(path)}
+
+
+if __name__ == "__main__":
+    from act_gym.cli import run as run_program
+
+    raise SystemExit(run_program(main, sys.argv[1:]))

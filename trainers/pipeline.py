@@ -1,0 +1,150 @@
+"""Runs stages one after the other, each from the checkpoint of the stage before.
+
+    python -m trainers.pipeline --stages warmup act imitation rl --data runs/pairs --out runs/act-il-rl
+
+`act imitation rl`, `act rl`, `imitation`, `imitation rl` and `rl` are all one line of a recipe:
+`stages: [act, imitation, rl]`. Each stage is the program of that name with a run folder of its own
+inside `out` (a stage that comes twice gets `rl` and `rl-2`). With `--resume` finished stages are
+recognised by their `done.json`, and one that was killed goes on from its last saved state.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from act_gym.arguments import parse
+from act_gym.cli import run
+from act_gym.errors import UsageError
+from act_gym.records import write_json
+from act_gym.run import Run
+from trainers import act, collect, imitation, pairs, rl, warmup
+from trainers.callbacks import note
+from trainers.training import table
+
+__all__ = ["Pipeline", "Stage", "main", "plan", "train"]
+
+Stage = Literal["collect", "pairs", "warmup", "act", "imitation", "rl"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """Run stages one after the other, each from the checkpoint of the stage before."""
+
+    stages: tuple[Stage, ...] = ("warmup", "act", "imitation", "rl")
+    """What is run, in order; a stage may come twice."""
+
+    data: Path = Path("runs/pairs")
+    """A run folder of trainers.pairs, for pipelines that do not begin with collect and pairs."""
+
+    model: str = "smollm2"
+    """The model before the first stage; it also proposes the alternatives of `pairs`."""
+
+    seed: int = 0
+    """The seed of every stage."""
+
+    limit: int = 0
+    """The limit of every stage: 4 makes a smoke test; 0 leaves each stage its own."""
+
+    collect: collect.Arguments = field(default_factory=collect.Arguments)
+    """Settings of the stage collect. Inputs, model, seed, out and resume are set by the pipeline."""
+
+    pairs: pairs.Arguments = field(default_factory=pairs.Arguments)
+    """Settings of the stage pairs."""
+
+    warmup: warmup.Warmup = field(default_factory=warmup.Warmup)
+    """Settings of the stage warmup."""
+
+    act: act.Act = field(default_factory=act.Act)
+    """Settings of the stage act."""
+
+    imitation: imitation.Imitation = field(default_factory=imitation.Imitation)
+    """Settings of the stage imitation."""
+
+    rl: rl.RL = field(default_factory=rl.RL)
+    """Settings of the stage rl."""
+
+    out: Path = Path("runs/pipeline")
+    """The folder of the pipeline; every stage has one inside."""
+
+    resume: bool = False
+    """Continue the run in the folder."""
+
+
+def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
+    """Yield every stage's folder name, its kind, and its arguments with inputs and model filled in.
+
+    Raises:
+        UsageError: There is no stage, or `collect` and `pairs` do not come first and in order.
+    """
+    making = [stage for stage in arguments.stages if stage in ("collect", "pairs")]
+    if not arguments.stages or tuple(making) != arguments.stages[: len(making)] or making not in (
+        [], ["pairs"], ["collect", "pairs"]
+    ):  # fmt: skip
+        raise UsageError(
+            f"Cannot run the stages {' '.join(arguments.stages) or '(none)'}: "
+            "collect and pairs come once, in this order, before the training stages."
+        )
+    data = arguments.out / "pairs" if making else arguments.data
+    model = arguments.model
+    for number, stage in enumerate(arguments.stages):
+        times = arguments.stages[: number + 1].count(stage)
+        name = stage if times == 1 else f"{stage}-{times}"
+        settings = replace(
+            getattr(arguments, stage), out=arguments.out / name, seed=arguments.seed, **_inputs(stage, arguments, data)
+        )
+        if arguments.limit:
+            settings = replace(settings, limit=arguments.limit)
+        if stage not in ("collect",):
+            settings = replace(settings, model=model)
+        if stage not in ("collect", "pairs"):
+            model = str(arguments.out / name / "checkpoint")
+        # A folder that is there was begun by this pipeline, which has checked its own settings.
+        yield name, stage, replace(settings, resume=(arguments.out / name / "config.json").exists())
+
+
+def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
+    if stage == "collect":
+        return {}
+    if stage == "pairs":
+        own = arguments.pairs.episodes or arguments.pairs.reuse
+        collected = (arguments.out / "collect" / "episodes.jsonl",)
+        return {} if own and "collect" not in arguments.stages else {"episodes": collected}
+    if stage in ("warmup", "act"):
+        return {"pairs": data / "pairs.jsonl"}
+    return {"decisions": data / "decisions.jsonl"}
+
+
+def train(arguments: Pipeline) -> list[Mapping[str, Any]]:
+    """Run the stages that are not finished; return the summaries of all training stages."""
+    stages = list(plan(arguments))
+    Run(arguments.out, "trainers.pipeline", arguments, resume=arguments.resume)
+    programs: Mapping[str, Callable[[Any], dict[str, Any]]]
+    programs = {"warmup": warmup.train, "act": act.train, "imitation": imitation.train, "rl": rl.train}
+    summaries: list[Mapping[str, Any]] = []
+    for number, (name, stage, settings) in enumerate(stages, start=1):
+        note(f"[{number}/{len(stages)}] {name}: {settings.out}")
+        if stage == "collect":
+            collect.play(settings)
+        elif stage == "pairs":
+            pairs.propose(settings)
+        else:
+            summary = programs[stage](settings)
+            summaries.append({**summary, "stage": name, "checkpoint": str(settings.out / "checkpoint")})
+            write_json(arguments.out / "summary.json", summaries)
+    return summaries
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(Pipeline, argv, program="act-gym train pipeline")
+    columns = ("stage", "steps", "seconds", "loss", "reward", "right", "malformed", "equal_groups", "checkpoint")
+    sys.stdout.write(table(train(arguments), columns))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))

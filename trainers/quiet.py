@@ -1,0 +1,43 @@
+"""Keeps the libraries below us quiet and off the network, at their own switches.
+
+Transformers, TRL, datasets and DeepSpeed each print progress bars and advice of their own, some of it
+to stdout, which here carries results only. `quiet()` is called before any of them is imported.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+__all__ = ["quiet"]
+
+
+def quiet() -> None:
+    """Turn off other libraries' progress bars, advice and telemetry. Errors still come through."""
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked workers would warn
+    import datasets
+    import huggingface_hub.constants
+    import transformers
+
+    # The variable is read when the package is imported, which may have happened before.
+    huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY = True
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    datasets.disable_progress_bars()
+    for name in ("accelerate", "peft", "trl", "torch.distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    _quiet_deepspeed()
+    # TRL still asks for names that Transformers has renamed.
+    warnings.filterwarnings("ignore", message=r".*gradient_checkpointing.* is deprecated", category=FutureWarning)
+    warnings.filterwarnings("ignore", message=r".*pin_memory.*no accelerator is found.*")
+
+
+def _quiet_deepspeed() -> None:
+    """Stop DeepSpeed, where it is installed, from writing its start-up lines to stdout.
+
+    It makes its logger on import and sets the level there, so a level set earlier is lost; a filter
+    on the logger stays.
+    """
+    logging.getLogger("DeepSpeed").addFilter(lambda record: record.levelno >= logging.ERROR)

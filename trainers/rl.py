@@ -1,0 +1,64 @@
+"""RL on expert states: GRPO where the model proposes one action and is compared with the expert.
+
+No environment runs: the reward is the same composite as in ACT, against the expert's action and the
+commands that were admissible. Source: the RL stage of Agentic Critical Training (arXiv 2603.08706).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from act_gym.arguments import parse
+from act_gym.cli import run
+from trainers.grpo import train_on_groups
+from trainers.questions import acting_questions, read_decisions
+from trainers.settings import GroupSettings, ModelSettings, OptimisationSettings, OutputSettings, Schedule
+from trainers.training import open_run, show
+
+__all__ = ["RL", "main", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """Where the model acts."""
+
+    decisions: Path = Path("runs/pairs/decisions.jsonl")
+    """Expert decisions; a file of pairs will do as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, _Inputs):
+    """Train a model with GRPO to act as the expert does."""
+
+    learning_rate: float = 5e-6
+    """Peak learning rate."""
+
+    schedule: Schedule = "constant"
+    """How the learning rate falls after its warm-up: constant, linear or cosine."""
+
+    out: Path = Path("runs/rl")
+    """The run folder."""
+
+
+def train(arguments: RL) -> dict[str, Any]:
+    """Run the stage and return its summary."""
+    opened, summary = open_run("trainers.rl", arguments, [arguments.decisions])
+    if summary is not None:
+        return summary
+    questions = acting_questions(read_decisions(arguments.decisions, arguments.limit), thinking=arguments.thinking)
+    return train_on_groups("rl", arguments, opened, questions)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(RL, argv, program="act-gym train rl")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))

@@ -1,0 +1,152 @@
+"""What every stage does around its trainer: resume, train, save, sum up.
+
+Shared by the supervised stages (`supervised.py`) and the GRPO stages (`grpo.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from act_gym.errors import UsageError
+from act_gym.run import Run
+from agents.policy import cpu_has_bf16
+from trainers import checkpoints
+from trainers.callbacks import MetricsCallback, ProgressCallback, note
+from trainers.settings import Precision
+
+__all__ = ["common_config", "finish", "lora", "open_run", "resolve_precision", "show", "table"]
+
+
+def open_run(program: str, arguments: Any, inputs: Sequence[Path]) -> tuple[Run, dict[str, Any] | None]:
+    """Open a stage's run folder; also return its summary if the stage is already finished.
+
+    The weights the stage starts from are among the hashed inputs, so a run is never continued from
+    another model than the one it began with.
+    """
+    weights = sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
+    run = Run(arguments.out, program, arguments, inputs=[*inputs, *weights], resume=arguments.resume)
+    summary = checkpoints.finished(arguments.out)
+    if summary is not None:
+        note(f"{arguments.out} is finished already.")
+    return run, summary
+
+
+def resolve_precision(precision: Precision) -> Precision:
+    """Return what `auto` stands for on this machine: `mixed` where the hardware multiplies in bf16, else `fp32`."""
+    if precision != "auto":
+        return precision
+    import torch
+
+    if torch.cuda.is_available():
+        return "mixed" if torch.cuda.is_bf16_supported() else "fp32"
+    return "mixed" if cpu_has_bf16() else "fp32"
+
+
+def lora(arguments: Any) -> Any:
+    """Return peft's configuration; None if all weights are trained."""
+    if not arguments.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=arguments.lora_rank,
+        lora_alpha=arguments.lora_alpha or 2 * arguments.lora_rank,
+        lora_dropout=arguments.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
+    """Return the arguments of Transformers' trainers that all stages share.
+
+    Args:
+        arguments: The program's arguments.
+        sequences: Sequences in one optimizer step.
+
+    Raises:
+        UsageError: They do not divide into micro-batches.
+    """
+    import torch
+
+    micro_batch = min(arguments.micro_batch, sequences)
+    if sequences % micro_batch:
+        raise UsageError(f"{sequences} sequences a step do not divide into micro-batches of {micro_batch}.")
+    mixed = resolve_precision(arguments.precision) == "mixed"
+    return {
+        "output_dir": str(arguments.out / "state"),
+        "per_device_train_batch_size": micro_batch,
+        "gradient_accumulation_steps": sequences // micro_batch,
+        "num_train_epochs": arguments.epochs,
+        "max_steps": arguments.steps or -1,
+        "learning_rate": arguments.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if arguments.schedule == "constant" else arguments.schedule,
+        "warmup_steps": arguments.lr_warmup,  # below 1 it is a share of the steps
+        "weight_decay": arguments.weight_decay,
+        "max_grad_norm": arguments.max_grad_norm,
+        "bf16": mixed,
+        "use_cpu": mixed and not torch.cuda.is_available(),  # without it, bf16 is refused off the GPU
+        "activation_checkpointing": arguments.gradient_checkpointing,
+        "seed": arguments.seed,
+        "logging_steps": arguments.log_every,
+        "save_strategy": "steps" if arguments.save_every else "no",
+        "save_steps": arguments.save_every or 500,
+        "save_total_limit": 1,
+        "report_to": arguments.report_to,
+        "disable_tqdm": True,  # we have a bar of our own
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+
+
+def finish(
+    trainer: Any, tokenizer: Any, run: Run, arguments: Any, stage: str, extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Train, or go on training; save the checkpoint; mark the stage done; return its summary."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout
+    metrics, bar = MetricsCallback(run, stage), ProgressCallback(stage)
+    trainer.add_callback(metrics)
+    trainer.add_callback(bar)
+    state = checkpoints.last_state(arguments.out)
+    started = time.perf_counter()
+    try:
+        trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    finally:
+        bar.stop()
+    seconds = time.perf_counter() - started
+    summary: dict[str, Any] = {
+        "stage": stage,
+        "steps": trainer.state.global_step,
+        "seconds": round(seconds, 1),
+        **extra,
+    }
+    for name in ("loss", "reward", "right", "malformed", "equal_groups", "right_expert_first", "right_expert_second"):
+        value = metrics.mean_of_last(name)
+        if value is not None:
+            summary[name] = round(value, 4)
+    if trainer.is_world_process_zero():
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        digest = checkpoints.save(model, tokenizer, arguments.out / "checkpoint")
+        run.log(event="done", **summary)
+        checkpoints.mark_done(arguments.out, digest, summary)
+    return summary
+
+
+def show(summary: Mapping[str, Any], out: Path) -> None:
+    """Write a stage's summary to stdout: the last quarter of its training, and where the model is."""
+    width = max(len(name) for name in (*summary, "checkpoint"))
+    lines = [f"{name:<{width}}  {value}" for name, value in summary.items()]
+    sys.stdout.write("\n".join([*lines, f"{'checkpoint':<{width}}  {out / 'checkpoint'}"]) + "\n")
+
+
+def table(summaries: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return summaries as lines of aligned columns; what a stage does not measure is a dash."""
+    rows = [tuple(columns), *(tuple(str(summary.get(name, "-")) for name in columns) for summary in summaries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,133 @@
+"""Warm-up: supervised training on the answer format, with the answer drawn at random.
+
+A model that cannot write `<action>…</action>` earns the same reward everywhere and GRPO teaches it
+nothing. This stage teaches the format and, by drawing every answer from a coin, no judgement: the
+expert's action is the answer of half the judging questions. It is ours; the paper's models need none.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from act_gym.arguments import parse
+from act_gym.cli import run
+from act_gym.core import ActionPair
+from act_gym.errors import UsageError
+from agents.prompts import format_reply
+from trainers.questions import Question, acting_questions, judging_questions, read_pairs
+from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.supervised import train_on_answers
+from trainers.training import open_run, show
+
+__all__ = ["Warmup", "lessons", "main", "train"]
+
+_THOUGHT = "I compare what the actions would do and decide."
+"""With `thinking`, the reasoning of every answer: it shows where reasoning goes, not how to judge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What the format is practised on."""
+
+    pairs: Path = Path("runs/pairs/pairs.jsonl")
+    """Pairs of expert and alternative actions, from trainers.pairs."""
+
+    examples: int = 128
+    """Pairs used, evenly spread over the file; 0 uses all."""
+
+    acting_share: float = 0.25
+    """Share of the examples that ask for the next action; the others ask which of two is better."""
+
+    thinking: bool = False
+    """Answer with reasoning before the action."""
+
+    batch: int = 8
+    """Sequences in one optimizer step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warmup(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+    """Teach a model the answer format by answers drawn at random."""
+
+    learning_rate: float = 5e-5
+    """Peak learning rate."""
+
+    out: Path = Path("runs/warmup")
+    """The run folder."""
+
+
+def lessons(
+    pairs: Sequence[ActionPair], *, acting_share: float, thinking: bool, seed: int
+) -> tuple[list[Question], list[str]]:
+    """Pose questions and draw their answers.
+
+    Whether a pair becomes an acting question, the order of its actions, and the answer are drawn
+    independently of each other. A judging answer is either action with equal odds. An acting answer
+    is any admissible command with equal odds; where the list is missing, either action of the pair.
+
+    Args:
+        pairs: Where the states and actions come from.
+        acting_share: Probability of an acting question, 0-1.
+        thinking: Whether questions ask for reasoning, and answers hold some.
+        seed: Seeds all draws.
+
+    Returns:
+        Questions and their answers, in the order of the pairs.
+
+    Raises:
+        UsageError: `acting_share` is not in 0-1.
+    """
+    if not 0 <= acting_share <= 1:
+        raise UsageError(f"--acting-share is {acting_share}; expected a share between 0 and 1.")
+    random = np.random.default_rng(seed)
+    questions, answers = [], []
+    for pair in pairs:
+        acting = random.random() < acting_share
+        expert_first = bool(random.integers(2))
+        either = (pair.decision.expert_action, pair.alternative)
+        choices = (pair.decision.admissible_commands or either) if acting else either
+        answer = choices[random.integers(len(choices))]
+        if acting:
+            questions += acting_questions([pair.decision], thinking=thinking)
+        else:
+            shown = ActionPair(
+                decision=pair.decision,
+                alternative=pair.alternative,
+                proposer=pair.proposer,
+                expert_first=expert_first,
+            )
+            questions += judging_questions([shown], thinking=thinking)
+        answers.append(format_reply(answer, _THOUGHT if thinking else ""))
+    return questions, answers
+
+
+def train(arguments: Warmup) -> dict[str, Any]:
+    """Run the stage and return its summary."""
+    opened, summary = open_run("trainers.warmup", arguments, [arguments.pairs])
+    if summary is not None:
+        return summary
+    pairs = read_pairs(arguments.pairs, arguments.limit)
+    if arguments.examples:
+        stride = max(1, len(pairs) // arguments.examples)
+        pairs = pairs[::stride][: arguments.examples]
+    questions, answers = lessons(
+        pairs, acting_share=arguments.acting_share, thinking=arguments.thinking, seed=arguments.seed
+    )
+    return train_on_answers("warmup", arguments, opened, questions, answers)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(Warmup, argv, program="act-gym train warmup")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))
