@@ -1,5 +1,8 @@
 """What every test and every speed measurement may ask for."""
 
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,3 +23,23 @@ def alfworld_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"ALFWorld's games are not in {folder}. Run: act-gym download alfworld")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_disk() -> Callable[[int], AbstractContextManager[None]]:
+    """Returns a context in which no file grows beyond a number of bytes, as on a full disk.
+
+    Only around the writing under test: the limit holds for the whole process, and so for the log that
+    its standard output may go to, which ends a test run without a word.
+    """
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limited

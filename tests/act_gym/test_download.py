@@ -228,19 +228,12 @@ def test_what_holds_no_games_is_refused(cache, tmp_path):
         install(str(tmp_path / "nowhere"))
 
 
-def test_a_full_disk_is_said_and_nothing_half_done_stays(cache, tmp_path):
-    import resource
-
+def test_a_full_disk_is_said_and_nothing_half_done_stays(cache, tmp_path, small_disk):
     big = tmp_path / "big.zip"
     big.write_bytes(zipped([(f"{FEW[0]}/game.tw-pddl", bytes(600_000))]))
     install(few(tmp_path))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
-    try:
-        with pytest.raises(DownloadError, match=r"full.*ACT_GYM_DATA"):
-            install(str(big), force=True)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with small_disk(500_000), pytest.raises(DownloadError, match=r"full.*ACT_GYM_DATA"):
+        install(str(big), force=True)
     assert files(cache) == expected(FEW)
 
 

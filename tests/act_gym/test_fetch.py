@@ -1,6 +1,5 @@
 import hashlib
 import random
-import sys
 
 import pytest
 
@@ -142,17 +141,9 @@ def test_only_http_is_fetched(tmp_path, url):
         fetch(url, tmp_path / "file")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits on file sizes")
-def test_a_full_disk_is_said_and_what_came_is_kept(get, served, tmp_path):
-    import resource
-
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, limits[1]))
-    try:
-        with pytest.raises(DownloadError, match=r"full.*ACT_GYM_DATA"):
-            get(**KNOWN)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def test_a_full_disk_is_said_and_what_came_is_kept(get, served, tmp_path, small_disk):
+    with small_disk(600_000), pytest.raises(DownloadError, match=r"full.*ACT_GYM_DATA"):
+        get(**KNOWN)
     assert 0 < (tmp_path / "file.zip.part").stat().st_size <= 600_000
     assert get(**KNOWN).read_bytes() == CONTENT
     assert served.asked[-1].startswith("bytes=")

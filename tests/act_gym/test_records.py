@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -85,18 +84,9 @@ def test_a_number_that_json_does_not_know_is_refused_and_leaves_the_file_whole(t
     assert list(read_records(path)) == [{"loss": 1.0}, {"loss": 2.0}]
 
 
-@pytest.fixture
-def small_disk():
-    """Lets no file grow beyond 10,000 bytes, as a full disk would."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
 def test_a_line_that_does_not_fit_the_disk_leaves_the_file_whole(tmp_path, small_disk):
     path = tmp_path / "rows.jsonl"
-    with RecordWriter(path) as writer:
+    with small_disk(10_000), RecordWriter(path) as writer:
         writer.write({"text": "x" * 6_000})
         with pytest.raises(OSError, match="File too large"):
             writer.write({"text": "y" * 6_000})
@@ -107,7 +97,7 @@ def test_a_line_that_does_not_fit_the_disk_leaves_the_file_whole(tmp_path, small
 def test_a_json_file_that_does_not_fit_the_disk_leaves_the_old_one(tmp_path, small_disk):
     path = tmp_path / "config.json"
     write_json(path, {"a": 1})
-    with pytest.raises(OSError, match="File too large"):
+    with small_disk(10_000), pytest.raises(OSError, match="File too large"):
         write_json(path, {"a": "x" * 20_000})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["config.json"]
