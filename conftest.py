@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from act_gym.engines.alfworld import GAMES_FOLDER
+from act_gym.engines.alfworld.files import GAMES_FOLDER
 from act_gym.paths import data_dir
 
 # No deadline: the machine that runs these may be busy, and a slow example is no wrong one.

@@ -27,6 +27,7 @@ from act_gym.errors import (
     MissingDependencyError,
     RunError,
     UnknownNameError,
+    UnsupportedGameError,
     UsageError,
 )
 from act_gym.registry import register_envs
@@ -54,6 +55,7 @@ __all__ = [
     "TextEnv",
     "Turn",
     "UnknownNameError",
+    "UnsupportedGameError",
     "UsageError",
     "View",
     "__version__",

@@ -86,7 +86,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             splits=("train", "seen", "unseen"),
             max_turns=50,
             task_source="act_gym.splits.alfworld:tasks",
-            engines={"textworld": "act_gym.engines.alfworld:TextWorldEngine"},
+            engines={"textworld": "act_gym.engines.alfworld.textworld:TextWorldEngine"},
             packages=("alfworld", "textworld"),
             data="alfworld/json_2.1.1",
         ),

@@ -10,6 +10,7 @@ ActGymError
 │   ├── CorruptDataError     there, but not what it should be
 │   └── DownloadError        could not be fetched; what came is kept for the next try
 ├── EngineError              a simulator failed; ends one episode
+│   └── UnsupportedGameError a game holds what this engine does not play; names it and the engine that does
 ├── AgentError               an agent or its model failed; ends one episode
 └── RunError                 a run folder that cannot be read, continued or joined
 ```
@@ -36,6 +37,7 @@ __all__ = [
     "MissingDependencyError",
     "RunError",
     "UnknownNameError",
+    "UnsupportedGameError",
     "UsageError",
 ]
 
@@ -95,6 +97,10 @@ class DownloadError(DataError):
 
 class EngineError(ActGymError):
     """A simulator failed. It ends the episode it happened in and no other."""
+
+
+class UnsupportedGameError(EngineError):
+    """A game holds something that this engine does not play. The message names it and the engine that does."""
 
 
 class AgentError(ActGymError):

@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from act_gym.archives import unpack
 from act_gym.core import Task
-from act_gym.engines.alfworld import GAME_FILE, GAMES_FOLDER
+from act_gym.engines.alfworld.files import GAME_FILE, GAMES_FOLDER
 from act_gym.errors import ActGymError, CorruptDataError, UsageError
 from act_gym.fetch import FULL_DISK, fetch, full_disk
 from act_gym.paths import data_dir

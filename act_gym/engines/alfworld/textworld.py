@@ -11,27 +11,19 @@ Semantics: `textworld/envs/pddl/pddl.py` and `AlfredDemangler` of
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from act_gym.core import State, Task
-from act_gym.errors import CorruptDataError, EngineError, MissingDataError, MissingDependencyError
-from act_gym.paths import data_dir
+from act_gym.engines.alfworld.files import GAME_FILE, games_folder, read_game
+from act_gym.errors import EngineError, MissingDependencyError
 
-__all__ = ["GAMES_FOLDER", "GAME_FILE", "TextWorldEngine"]
+__all__ = ["TextWorldEngine"]
 
-GAMES_FOLDER = "alfworld/json_2.1.1"
-"""Where the games lie below the cache folder."""
-
-GAME_FILE = "game.tw-pddl"
-
-_NEEDED = ("pddl_domain", "grammar", "pddl_problem")
 _GOAL = "Your task is to: "
 _NOTHING = "Nothing happens."
 
@@ -62,7 +54,7 @@ class TextWorldEngine:
             import textworld.envs.pddl  # noqa: F401
         except ImportError as cause:
             raise MissingDependencyError("The alfworld package", "alfworld") from cause
-        self._games = Path(data).expanduser().resolve() if data is not None else data_dir() / GAMES_FOLDER
+        self._games = games_folder(data)
         self._env: Any = None
         self._goal = ""
         self._game = ""
@@ -90,7 +82,7 @@ class TextWorldEngine:
         """
         self._game = str(task.payload["game"])
         path = self._games / self._game / GAME_FILE
-        game = _read_game(path, self._games)
+        game = read_game(path, self._games)
         with self._upstream():
             if self._env is None:
                 self._env = _IDLE.pop() if _IDLE else _make_env()
@@ -194,20 +186,3 @@ def _make_env() -> Any:
     from textworld.envs.pddl import PddlEnv
 
     return AlfredDemangler(PddlEnv(EnvInfos(feedback=True, won=True, admissible_commands=True)), shuffle=False)
-
-
-def _read_game(path: Path, games: Path) -> dict[str, Any]:
-    cure = "Run: act-gym download alfworld"
-    try:
-        game = json.loads(path.read_bytes())
-    except FileNotFoundError as cause:
-        missing = f"the game {path.parent.relative_to(games)}" if games.is_dir() else "its games"
-        raise MissingDataError(f"ALFWorld: {missing} are not here; looked for {path}. {cure}") from cause
-    except OSError as cause:
-        raise CorruptDataError(f"Cannot read {path}: {cause.strerror or cause}. {cure} --force") from cause
-    except ValueError as cause:
-        raise CorruptDataError(f"{path} is not JSON: {cause}. {cure} --force") from cause
-    lacking = [key for key in _NEEDED if not isinstance(game, dict) or not isinstance(game.get(key), str)]
-    if lacking:
-        raise CorruptDataError(f"{path} lacks {', '.join(lacking)}. {cure} --force")
-    return game  # type: ignore[no-any-return]
