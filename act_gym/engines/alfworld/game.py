@@ -1,0 +1,210 @@
+"""One compiled game: its objects, what never changes, how it begins, and when it is won.
+
+Immutable, and so shared by everyone who plays it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from act_gym.engines.alfworld.conditions import Fact, Problem, unsupported
+from act_gym.engines.alfworld.actions import NOT
+from act_gym.engines.alfworld.joins import REAL
+from act_gym.engines.alfworld.logic import Binding, Logic
+from act_gym.engines.alfworld.reachable import reachable_facts
+from act_gym.engines.alfworld.tables import Tables
+
+__all__ = ["Game", "Position", "check_problem", "display_names"]
+
+_WRITTEN = (("_bar_", "|"), ("_minus_", "-"), ("_plus_", "+"), ("_dot_", "."), ("_comma_", ","))
+
+
+@dataclass(slots=True, eq=False)
+class Position:
+    """A state of a game. Nothing in it changes, so it can be kept and gone back to.
+
+    Attributes:
+        tables: What holds.
+        won: Whether the goal does.
+        bindings: For every admissible command what it stands for, once somebody asked.
+        commands: The admissible commands, sorted, once somebody asked.
+    """
+
+    tables: Tables
+    won: bool
+    bindings: Mapping[str, Binding] | None = None
+    commands: tuple[str, ...] | None = None
+
+
+class Game:
+    """A game and everything about it that does not change while it is played.
+
+    Args:
+        logic: How games of its kind are played.
+        types: The type of every object.
+        facts: What holds first, by predicate.
+        goal: The objects that its goal names, see `goal_shape`.
+        texts: What its constant grammar rules say.
+        walkthrough: Commands that win it, if its file has them.
+    """
+
+    def __init__(
+        self,
+        logic: Logic,
+        types: Mapping[str, str],
+        facts: Mapping[str, tuple[Fact, ...]],
+        goal: tuple[str, ...],
+        texts: Mapping[str, str],
+        walkthrough: tuple[str, ...] = (),
+    ) -> None:
+        self.logic = logic
+        self.types = types
+        self.texts = texts
+        self.walkthrough = walkthrough
+        self.names = display_names({name for known in facts.values() for fact in known for name in fact})
+        self.first_facts = facts
+        kept = logic.facts(facts)
+        self.fixed = logic.layout.static_tables(kept)
+        self._goal = goal
+        self._kinds: dict[str, tuple[str, ...]] = {}
+        self.start = self._position(logic.layout.fluent_tables(kept))
+
+    @cached_property
+    def intro(self) -> str:
+        """What the game says first."""
+        return self.logic.intro(self, self.fixed, self.start.tables)
+
+    def bindings(self, position: Position) -> Mapping[str, Binding]:
+        """Return for every admissible command the action and the objects it stands for."""
+        if position.bindings is None:
+            found: dict[str, Binding] = {}
+            for commands in self.logic.commands:
+                commands(self, self.fixed, position.tables, found)
+            position.bindings = found
+        return position.bindings
+
+    def commands(self, position: Position) -> tuple[str, ...]:
+        """Return the admissible commands, sorted, each once."""
+        if position.commands is None:
+            position.commands = tuple(sorted(self.bindings(position)))
+        return position.commands
+
+    def after(self, position: Position, binding: Binding) -> Position:
+        """Return the position after an action that is possible in the one before."""
+        return self._position(self.logic.applied[binding[0]](self, self.fixed, position.tables, *binding[1:]))
+
+    def feedback(self, position: Position, binding: Binding) -> str:
+        """Return what the game says when an action has led to a position."""
+        return self.logic.feedback[binding[0]](self, self.fixed, position.tables, *binding[1:])
+
+    def facts(self, position: Position) -> dict[str, frozenset[Fact]]:
+        """Return everything that holds in a position, by predicate; conditions are judged by this."""
+        logic = self.logic
+        found = {name: frozenset(facts) for name, facts in self.first_facts.items() if name not in logic.changes}
+        for name in logic.domain.predicates:
+            if name in logic.changes:
+                changes = logic.changes.get(name + REAL, logic.changes[name])
+                found[name] = _as_facts(position.tables[changes.facts])
+        return found
+
+    def facts_shown(self, position: Position) -> frozenset[Fact]:
+        """Return what upstream lists as facts: a name and the display names of its objects.
+
+        They differ from `facts` as texts do from conditions (see `actions.py`).
+        """
+        logic = self.logic
+        shown = {(name, fact) for name, facts in self.first_facts.items() if name not in logic.changes for fact in facts}
+        for name, changes in logic.changes.items():
+            if not name.endswith(REAL):
+                facts = _as_facts(position.tables[changes.facts])
+                if name.startswith(NOT):
+                    facts &= self._reachable.get(name.removeprefix(NOT), set())
+                shown |= {(name, fact) for fact in facts}
+        return frozenset((name, *(self.names[part] for part in fact)) for name, fact in shown)
+
+    @cached_property
+    def _reachable(self) -> dict[str, set[Fact]]:
+        return reachable_facts(self)
+
+    def of_type(self, kind: str) -> tuple[str, ...]:
+        """Return the objects of a type, in order."""
+        if kind not in self._kinds:
+            self._kinds[kind] = tuple(sorted(name for name in self.types if self.is_a(name, kind)))
+        return self._kinds[kind]
+
+    def is_a(self, name: str, kind: str) -> bool:
+        """Return whether an object is of a type."""
+        return self.logic.domain.is_a(self.types[name], kind)
+
+    def same_command(self, tables: Tables, commands: Mapping[str, Binding], command: str, other: Binding) -> None:
+        """Refuse two actions that read the same and are not the same; called by compiled code.
+
+        Upstream takes the one that its planner's operators list first, which is not worked out here.
+        """
+        here = Position(tables=tables, won=False)
+        first, second = self.after(here, commands[command]), self.after(here, other)
+        if first.tables != second.tables or self.feedback(first, commands[command]) != self.feedback(second, other):
+            unsupported(f"two different actions called {command!r}")
+
+    def _position(self, tables: Tables) -> Position:
+        return Position(tables=tables, won=self.logic.won(self, self.fixed, tables, *self._goal))
+
+
+def check_problem(logic: Logic, problem: Problem) -> None:
+    """Refuse facts that would make the order or the matches of a query unclear.
+
+    Raises:
+        UnsupportedGameError: A fact's argument is not of the type that its predicate declares, or the arguments of
+            a predicate that texts list are of several types.
+    """
+    domain = logic.domain
+    for predicate, facts in problem.facts.items():
+        declared = domain.predicates.get(predicate)
+        if declared is None:
+            continue
+        for position, kind in enumerate(declared):
+            kinds = {problem.objects[fact[position]] for fact in facts}
+            for found in kinds:
+                if not domain.is_a(found, kind):
+                    unsupported(f"a fact {predicate} of a {found} where a {kind} is declared")
+            if len(kinds) > 1 and predicate in logic.queried:
+                unsupported(f"facts {predicate} of several types, {' and '.join(sorted(kinds))}")
+
+
+def display_names(ids: Iterable[str]) -> Mapping[str, str]:
+    """Return what players call the objects, e.g. `cabinet 3`.
+
+    Objects of a kind are numbered backwards in the order of their ids. Those whose id has no place in it have no
+    number, and their name ends in a blank. After `Demangler` of alfworld's `agents/utils/misc.py`.
+    """
+    ordered = sorted(ids)
+    counts = Counter(_kind(name) for name in ordered if "_bar_" in name)
+    names = {}
+    for name in ordered:
+        if "_bar_" in name:
+            kind = _kind(name)
+            names[name] = f"{kind} {counts[kind]}"
+            counts[kind] -= 1
+        else:
+            names[name] = f"{_written(name)} "
+    return MappingProxyType(names)
+
+
+def _kind(name: str) -> str:
+    return _written(name.partition("_bar_")[0]) + ("basin" if "basin" in name else "")
+
+
+def _written(name: str) -> str:
+    for coded, plain in _WRITTEN:
+        name = name.replace(coded, plain)
+    return name
+
+
+
+def _as_facts(table: Iterable[Any]) -> frozenset[Fact]:
+    return frozenset(item if isinstance(item, tuple) else (item,) for item in table)

@@ -1,0 +1,129 @@
+"""ALFWorld in plain Python: the same bytes as upstream's packages, without them and without their cost.
+
+A game file's own domain, grammar and problem are compiled; see `docs/design/alfworld-native.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from act_gym.core import State, Task
+from act_gym.engines.alfworld.compiling import compile_game
+from act_gym.engines.alfworld.files import GAME_FILE, games_folder, read_game
+from act_gym.engines.alfworld.game import Game, Position
+from act_gym.errors import EngineError
+from act_gym.version import __version__
+
+__all__ = ["NativeEngine", "Snapshot"]
+
+_GOAL = "Your task is to: "
+_NOTHING = "Nothing happens."
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A state of an ALFWorld game to go back to. It shares what it can with every other one."""
+
+    game: Game
+    position: Position
+
+
+class NativeEngine:
+    """Plays ALFWorld games in plain Python.
+
+    `action_valid` says whether the command was admissible in the state before it; everything else
+    shows "Nothing happens." and changes nothing. `look`, `inventory` and `help` are admissible.
+    Commands are matched exactly, apart from white space around them, as upstream does.
+
+    Args:
+        data: Folder that holds `train`, `valid_seen` and `valid_unseen`; None for the cache folder.
+    """
+
+    def __init__(self, *, data: str | None = None) -> None:
+        self._folder = games_folder(data)
+        self._game: Game | None = None
+        self._here: Position | None = None
+        self._loaded = ""
+
+    @property
+    def goal(self) -> str:
+        """The current task in words, e.g. `put a pencil in drawer.`."""
+        return self._game.intro.partition(_GOAL)[2].strip() if self._game else ""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The version of this engine; all texts come from the game files."""
+        return {"act-gym-alfworld-native": __version__}
+
+    def reset(self, task: Task) -> State:
+        """Load a game and return its first state: the introduction, the room and the task.
+
+        Raises:
+            MissingDataError: The game is not on this machine.
+            CorruptDataError: The game's file is damaged.
+            UnsupportedGameError: The game holds what only upstream's packages play.
+        """
+        name = str(task.payload["game"])
+        if self._game is None or name != self._loaded:
+            self._game = self._here = None
+            self._game = compile_game(read_game(self._folder / name / GAME_FILE, self._folder))
+            self._loaded = name
+        return self._show(self._game.start, self._game.intro)
+
+    def step(self, command: str) -> State:
+        """Send a command, any string.
+
+        Raises:
+            EngineError: No game has been loaded, or its grammar lacks what this state needs.
+        """
+        game, here = self._playing()
+        binding = game.bindings(here).get(command.strip())
+        if binding is None:
+            return self._show(here, _NOTHING, action_valid=False)
+        after = game.after(here, binding)
+        return self._show(after, game.feedback(after, binding))
+
+    def admissible_commands(self) -> tuple[str, ...]:
+        """Return the commands the game accepts now, sorted, each once."""
+        game, here = self._playing()
+        return game.commands(here)
+
+    def expert_commands(self) -> tuple[str, ...]:
+        """Return the walkthrough that is stored in the game's file.
+
+        Raises:
+            EngineError: The file holds none.
+        """
+        game, _ = self._playing()
+        return game.walkthrough
+
+    def snapshot(self) -> Snapshot:
+        """Return the current state, to go back to any number of times."""
+        return Snapshot(*self._playing())
+
+    def restore(self, snapshot: Snapshot) -> State:
+        """Go back to a state, of this game or of another one, and return it without a text."""
+        self._game, self._loaded = snapshot.game, ""
+        return self._show(snapshot.position, "")
+
+    def close(self) -> None:
+        """Let go of the game."""
+        self._game = self._here = None
+
+    def _playing(self) -> tuple[Game, Position]:
+        if self._game is None or self._here is None:
+            raise EngineError("No ALFWorld game is loaded. Call reset(task) first.")
+        return self._game, self._here
+
+    def _show(self, position: Position, text: str, *, action_valid: bool = True) -> State:
+        self._here = position
+        won = position.won
+        return State(
+            observation=text,
+            score=float(won),
+            raw_score=float(won),
+            success=won,
+            terminated=won,
+            action_valid=action_valid,
+        )

@@ -1,0 +1,92 @@
+"""Writes the Python source that a game's rules are compiled to.
+
+Nothing of a game file goes into it but quoted: names are ours, and texts and objects pass through `repr`.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+from act_gym.engines.alfworld.conditions import unsupported
+
+__all__ = ["STATE", "Body", "Source", "as_tuple", "execute"]
+
+MAX_SOURCE_LINES = 20_000
+
+MAX_BLOCKS = 18
+"""Python nests at most twenty loops in one function."""
+
+STATE = "game, fixed, facts"
+"""What every generated function takes first: the game, its static tables, the tables of the state."""
+
+
+class Source:
+    """Finished functions, and fresh names for them and for their variables."""
+
+    def __init__(self) -> None:
+        self._functions: list[str] = []
+        self._lines = 0
+        self._fresh = count()
+
+    def name(self, kind: str) -> str:
+        """Return a name that nothing else has."""
+        return f"{kind}_{next(self._fresh)}"
+
+    def add(self, body: Body) -> None:
+        """Take a finished function."""
+        self._lines += len(body.lines)
+        if self._lines > MAX_SOURCE_LINES:
+            unsupported("rules that compile to too much code")
+        self._functions.append("\n".join(body.lines))
+
+    def __str__(self) -> str:
+        return "\n\n\n".join(self._functions) + "\n"
+
+
+class Body:
+    """One function being written, line by line."""
+
+    def __init__(self, name: str, arguments: Sequence[str]) -> None:
+        self.name = name
+        self.arguments = tuple(arguments)
+        self.lines = [f"def {name}({', '.join((STATE, *arguments))}):"]
+        self._depth = 1
+
+    def line(self, text: str) -> None:
+        """Write a line."""
+        self.lines.append("    " * self._depth + text)
+
+    @contextmanager
+    def block(self, head: str) -> Iterator[None]:
+        """Write the head of a block, and indent what follows."""
+        self.line(f"{head}:")
+        self._depth += 1
+        if self._depth > MAX_BLOCKS:
+            unsupported(f"a condition that nests deeper than {MAX_BLOCKS} loops and tests")
+        yield
+        self._depth -= 1
+
+
+def as_tuple(parts: Sequence[str]) -> str:
+    """Return the source of a tuple."""
+    return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+
+def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
+    """Turn generated source into functions, in a way that tracebacks can show it.
+
+    Args:
+        code: The source.
+        names: What it refers to.
+
+    Returns:
+        The functions by name, besides `names`.
+    """
+    file = f"<compiled ALFWorld logic {id(names):x}>"
+    linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)
+    exec(compile(code, file, "exec"), names)  # noqa: S102  (names are ours and all else is quoted, see above)
+    return names
