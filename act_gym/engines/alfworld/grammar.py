@@ -1,0 +1,213 @@
+"""The `grammar` of an ALFWorld game file: text in, a typed tree out.
+
+A document is a row of grammar blocks (JSON: rules by their names) and of actions, each with the template of its
+command, the template of its feedback and perhaps rules of its own. Rules of one name replace each other, the last
+one in the document stays; so do actions. Of a rule's productions the first one applies whose condition holds: weights
+are read over, as upstream does.
+
+What upstream cannot load either is a `CorruptDataError`, what only this engine does not play an
+`UnsupportedGameError`. A rule that is no list of productions with texts is of the first kind, even the few
+shapes that upstream takes for a rule without productions.
+
+The format is TextWorld's: `textworld/envs/pddl/logic/logic.ebnf`. What is inside the texts is in `templates.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from act_gym.engines.alfworld.conditions import unsupported
+from act_gym.engines.alfworld.templates import (
+    Atom,
+    Concatenation,
+    Constant,
+    Expression,
+    Field,
+    FirstTrue,
+    Listing,
+    Query,
+    Reference,
+    Scanner,
+    Spread,
+    Symbol,
+    Template,
+    Text,
+    Variable,
+    parse_query,
+    parse_template,
+)
+from act_gym.errors import CorruptDataError
+
+__all__ = [
+    "ActionText",
+    "Atom",
+    "Concatenation",
+    "Constant",
+    "Expression",
+    "Field",
+    "FirstTrue",
+    "Grammar",
+    "Listing",
+    "Production",
+    "Query",
+    "Reference",
+    "Spread",
+    "Symbol",
+    "Template",
+    "Text",
+    "Variable",
+    "parse_grammar",
+    "parse_template",
+]
+
+MAX_CHARACTERS = 1_000_000
+MAX_RULES = 2_000
+
+_IGNORED = re.compile(r"(?:\#[^\n]*|\s+)+")
+_NAME = re.compile(r"[\w/-]+")
+_STRING = re.compile(r'"[^"]*"')
+_BLOCK = re.compile(r'"""[\s\S]*?"""')
+_COMMENT = re.compile(r"^[^\S\n]*#[^\n]*", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """One thing a rule may say.
+
+    Attributes:
+        condition: When it applies; empty means always.
+        symbols: What it says.
+    """
+
+    condition: Query
+    symbols: Template
+
+
+@dataclass(frozen=True, slots=True)
+class ActionText:
+    """How an action is commanded and answered.
+
+    Attributes:
+        name: The action's name in the domain, lower case.
+        template: Its command.
+        feedback: What the game says after it.
+    """
+
+    name: str
+    template: Template
+    feedback: Template
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """All texts of a game.
+
+    Attributes:
+        actions: By their names.
+        rules: Productions in the order they are tried, by the rule's name. None is without productions.
+    """
+
+    actions: Mapping[str, ActionText]
+    rules: Mapping[str, tuple[Production, ...]]
+
+
+def parse_grammar(text: str) -> Grammar:
+    """Read a grammar document.
+
+    Raises:
+        CorruptDataError: It is no grammar document.
+        UnsupportedGameError: It holds a construct that the native engine does not play.
+    """
+    if len(text) > MAX_CHARACTERS:
+        unsupported(f"a grammar of {len(text):,} characters (at most {MAX_CHARACTERS:,})")
+    scanner = Scanner(text, _IGNORED)
+    actions: dict[str, tuple[str, str]] = {}
+    rules: dict[str, Any] = {}
+    while not scanner.at_end():
+        if scanner.token("action"):
+            name = scanner.next(_NAME) or _corrupt(scanner, "the name of an action")
+            parts = _parts(scanner)
+            actions[name.lower()] = parts["template"], parts["feedback"]
+            rules |= _load(_COMMENT.sub("", parts.get("grammar", "{}")))
+        elif scanner.token("grammar"):
+            rules |= _load(_value(scanner, _BLOCK))
+        else:
+            _corrupt(scanner, "an action or a grammar block")
+    if len(rules) > MAX_RULES:
+        unsupported(f"{len(rules):,} rules in its grammar (at most {MAX_RULES:,})")
+    return Grammar(
+        actions={
+            name: ActionText(name, parse_template(template), parse_template(feedback))
+            for name, (template, feedback) in actions.items()
+        },
+        rules={name: _productions(name, rule) for name, rule in rules.items() if rule != []},
+    )
+
+
+def _parts(scanner: Scanner) -> dict[str, str]:
+    """Read what stands in an action's braces."""
+    if not scanner.token("{"):
+        _corrupt(scanner, "{")
+    parts: dict[str, str] = {}
+    while not scanner.token("}"):
+        for name, kind in (("template", _STRING), ("feedback", _STRING), ("pddl", _BLOCK), ("grammar", _BLOCK)):
+            if scanner.token(name):
+                if name in parts:
+                    _corrupt(scanner, f"one {name} for each action")
+                parts[name] = _value(scanner, kind)
+                break
+        else:
+            _corrupt(scanner, "a template, feedback, pddl, grammar or }")
+    for name in ("template", "feedback"):
+        if name not in parts:
+            _corrupt(scanner, f"a {name} in the action that ends here")
+    return parts
+
+
+def _value(scanner: Scanner, kind: re.Pattern[str]) -> str:
+    """Read `:: "text" ;` and return the text, without its quotation marks."""
+    if not scanner.token("::"):
+        _corrupt(scanner, "::")
+    text = scanner.next(kind) or _corrupt(scanner, "a text in quotation marks")
+    if not scanner.token(";"):
+        _corrupt(scanner, ";")
+    marks = 3 if kind is _BLOCK else 1
+    return text[marks:-marks]
+
+
+def _load(block: str) -> dict[str, Any]:
+    try:
+        rules = json.loads(block)
+    except (ValueError, RecursionError) as cause:
+        raise CorruptDataError(
+            f"The game's grammar has a block that is not JSON ({cause}). Expected rules by their names."
+        ) from cause
+    if not isinstance(rules, dict):
+        unsupported(f"a grammar block that is a {type(rules).__name__}")
+    return rules
+
+
+def _productions(name: str, rule: Any) -> tuple[Production, ...]:
+    if not isinstance(rule, list) or not all(isinstance(entry, dict) and "rhs" in entry for entry in rule):
+        raise CorruptDataError(f'The game\'s grammar rule {name[:60]!r} is not a list of productions with "rhs".')
+    return tuple(_production(name, entry) for entry in rule)
+
+
+def _production(name: str, entry: Mapping[str, Any]) -> Production:
+    condition, text = entry.get("condition") or "", entry["rhs"]
+    if not isinstance(condition, str) or not isinstance(text, str):
+        unsupported(f"a production of the grammar rule {name[:60]!r} that is not text")
+    return Production(parse_query(condition) if condition else (), parse_template(text))
+
+
+def _corrupt(scanner: Scanner, expected: str) -> NoReturn:
+    scanner.skip()
+    line = scanner.text.count("\n", 0, scanner.at) + 1
+    found = scanner.text[scanner.at : scanner.at + 40]
+    raise CorruptDataError(
+        f"The game's grammar cannot be read: line {line} has {found!r}, where {expected} was expected."
+    )
