@@ -1,0 +1,167 @@
+"""Reads what the alfworld package knows about rooms, objects and goals, without importing it.
+
+Importing alfworld loads TextWorld and more; its data is all that is needed here, so a package
+installed without its dependencies will do. Its Python files are read as data: literal assignments
+are taken from the syntax tree, and nothing is run.
+
+Semantics: `alfworld/gen/constants.py`, `alfworld/gen/goal_library.py`, `alfworld/data/`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from act_gym.errors import CorruptDataError, MissingDependencyError
+
+__all__ = ["Goals", "Rules", "folder", "goals", "read", "rules"]
+
+_TABLES = ("VAL_RECEPTACLE_OBJECTS", "VAL_ACTION_OBJECTS")
+_LISTS = ("OBJECTS", "RECEPTACLES", "MOVABLE_RECEPTACLES", "OPENABLE_CLASS_LIST")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What there is and what fits where, by type.
+
+    Attributes:
+        objects: Every type that may stand or lie in a room and is no fixed receptacle, sorted.
+        receptacles: Every type of fixed receptacle, sorted.
+        movable: The objects that hold others, e.g. `Bowl`.
+        openable: The receptacles with a door or a lid.
+        holds: What fits into each receptacle, fixed or movable.
+        allows: What can be `Heatable`, `Coolable`, `Cleanable`, `Toggleable`, `Sliceable`.
+    """
+
+    objects: tuple[str, ...]
+    receptacles: tuple[str, ...]
+    movable: frozenset[str]
+    openable: frozenset[str]
+    holds: Mapping[str, frozenset[str]]
+    allows: Mapping[str, frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Goals:
+    """A task type's goal as the package writes it.
+
+    Attributes:
+        formula: The goal in PDDL with holes `{obj}`, `{recep}`, `{toggle}`, and `#` for the dash of
+            a typed variable; it closes the problem's parenthesis too.
+        sentences: Ways to word it, with the same holes.
+    """
+
+    formula: str
+    sentences: tuple[str, ...]
+
+
+@cache
+def folder() -> Path:
+    """Return the installed package's folder.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+    """
+    spec = find_spec("alfworld")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependencyError("The alfworld package", "alfworld")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def read(name: str) -> str:
+    """Return the text of a file of the package, given by its path in the package's folder.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+        CorruptDataError: The file is missing or cannot be read.
+    """
+    path = folder() / name
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise damaged(path, str(cause)) from cause
+
+
+def damaged(path: Path, why: str) -> CorruptDataError:
+    """Return the error for a file of the package that does not hold what it should."""
+    return CorruptDataError(
+        f"Cannot make games from {path}: {why}. Expected the file of alfworld 0.4.2. "
+        "Run: pip install --force-reinstall 'alfworld>=0.4.2'"
+    )
+
+
+@cache
+def rules() -> Rules:
+    """Return the package's rules.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+        CorruptDataError: They are not there in the expected form.
+    """
+    found = _literals("gen/constants.py")
+    lacking = [name for name in (*_TABLES, *_LISTS) if name not in found]
+    if lacking:
+        raise damaged(folder() / "gen/constants.py", f"it does not assign {', '.join(lacking)}")
+    holds, allows = ({key: frozenset(types) for key, types in found[name].items()} for name in _TABLES)
+    movable = frozenset(found["MOVABLE_RECEPTACLES"])
+    receptacles = frozenset(found["RECEPTACLES"]) - movable
+    return Rules(
+        objects=tuple(sorted((set(found["OBJECTS"]) | movable) - receptacles)),
+        receptacles=tuple(sorted(receptacles)),
+        movable=movable,
+        openable=frozenset(found["OPENABLE_CLASS_LIST"]),
+        holds=holds,
+        allows=allows,
+    )
+
+
+@cache
+def goals() -> Mapping[str, Goals]:
+    """Return the goal of every task type the package knows.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+        CorruptDataError: They are not there in the expected form.
+    """
+    found = _literals("gen/goal_library.py").get("gdict", {})
+    try:
+        return {name: Goals(goal["pddl"], tuple(goal["templates"])) for name, goal in found.items()}
+    except (KeyError, TypeError) as cause:
+        raise damaged(folder() / "gen/goal_library.py", f"a goal without {cause}") from cause
+
+
+def _literals(name: str) -> dict[str, Any]:
+    """Return what a Python file assigns to names, and to keys of such names, as far as it is literal.
+
+    `table["a"] = table["b"]` is followed too: the package writes tables that are equal that way.
+    """
+    try:
+        tree = ast.parse(read(name))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
+        raise damaged(folder() / name, str(cause)) from cause
+    found: dict[str, Any] = {}
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=target)], value=value):
+                _assign(found, target, value, found)
+            case ast.Assign(
+                targets=[ast.Subscript(value=ast.Name(id=table), slice=ast.Constant(value=str(key)))], value=value
+            ) if isinstance(found.get(table), dict):
+                _assign(found[table], key, value, found)
+    return found
+
+
+def _assign(place: dict[str, Any], key: str, value: ast.expr, found: Mapping[str, Any]) -> None:
+    match value:
+        case ast.Subscript(value=ast.Name(id=table), slice=ast.Constant(value=str(other))) if table in found:
+            place[key] = found[table].get(other)
+        case _:
+            try:
+                place[key] = ast.literal_eval(value)
+            except ValueError:
+                return  # computed: nothing that is needed here

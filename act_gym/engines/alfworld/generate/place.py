@@ -1,0 +1,195 @@
+"""Puts objects into a room: how many of each type, and where, by the package's rules of what fits.
+
+Semantics: the initial scenes of ALFRED, as ALFWorld's games hold them (`docs/generated-games.md` has the
+figures): most small things come in one to three copies, spread over what holds their type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from act_gym.engines.alfworld.generate.draw import Draw
+from act_gym.engines.alfworld.generate.goals import TOOLS, Goal
+from act_gym.engines.alfworld.generate.package import rules
+from act_gym.engines.alfworld.generate.rooms import Place, Receptacle, Room, in_front, name_at, place_for
+
+__all__ = ["Thing", "furnish"]
+
+_FIXED = frozenset(
+    (
+        "Bathtub",
+        "Blinds",
+        "Chair",
+        "Curtains",
+        "DeskLamp",
+        "FloorLamp",
+        "HousePlant",
+        "LaundryHamperLid",
+        "LightSwitch",
+        "Mirror",
+        "Painting",
+        "Poster",
+        "ShowerDoor",
+        "ShowerGlass",
+        "Sink",
+        "StoveKnob",
+        "Television",
+        "Window",
+    )
+)
+"""Types that nobody picks up."""
+
+_STANDING = ("DeskLamp", "HousePlant", "Television")
+"""Those of them that stand on furniture, if the room has any of `_SURFACES`."""
+
+_SURFACES = ("Desk", "Dresser", "SideTable", "TVStand", "Shelf", "CoffeeTable", "DiningTable", "CounterTop")
+
+_SINGLE = frozenset(
+    (
+        "BaseballBat",
+        "BasketBall",
+        "Boots",
+        "Footstool",
+        "HandTowel",
+        "PaperTowelRoll",
+        "Plunger",
+        "ScrubBrush",
+        "TeddyBear",
+        "TennisRacket",
+        "Towel",
+        "WateringCan",
+    )
+)
+_COPIES = {"Box": 2, "Bread": 2, "Laptop": 2, "Pan": 2, "Pillow": 2, "Pot": 2}
+_FIXED_COPIES = {"Chair": 2, "StoveKnob": 4}
+_MOST_COPIES = 3
+
+_ROOMINESS = {
+    "Bed": 4.0,
+    "BathtubBasin": 1.5,
+    "Cabinet": 0.5,
+    "Cart": 3.0,
+    "CoffeeMachine": 0.6,
+    "CoffeeTable": 4.0,
+    "CounterTop": 5.5,
+    "Desk": 6.0,
+    "DiningTable": 8.0,
+    "Drawer": 0.5,
+    "Dresser": 4.5,
+    "Fridge": 4.0,
+    "HandTowelHolder": 8.0,
+    "SideTable": 3.0,
+    "SinkBasin": 2.0,
+    "Sofa": 2.5,
+    "StoveBurner": 3.0,
+    "TVStand": 3.0,
+    "Toilet": 2.5,
+}
+"""How likely a receptacle is to get an object that it can hold, next to one with 1, the default."""
+
+_IN_ANOTHER = 0.03
+"""How often an object that fits lies in a bowl, mug or plate that stands where it does."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """An object in a room.
+
+    Attributes:
+        name: Type and position, e.g. `Mug|+01.84|+00.79|-01.15`.
+        type: E.g. `Mug`.
+        receptacle: What it is in or on; None on the floor or the wall.
+        place: Where one stands to see it.
+        movable: It can be picked up.
+        inside: Name of the object that it lies in, if any.
+        cool: It is cold at first.
+    """
+
+    name: str
+    type: str
+    receptacle: Receptacle | None
+    place: Place
+    movable: bool
+    inside: str = ""
+    cool: bool = False
+
+
+def furnish(room: Room, goal: Goal, draw: Draw) -> tuple[Thing, ...]:
+    """Return the objects of a game, sorted by name: enough of the goal's, none of them done yet."""
+    receptacles = tuple(one for one in room.receptacles)
+    things: dict[str, Thing] = {}
+    for kind in room.types:
+        if kind not in rules().objects:
+            continue
+        fixed = kind in _FIXED
+        for copy in range(_copies(kind, goal, draw, fixed)):
+            able = _holders(kind, receptacles, goal, copy)
+            if kind in _STANDING:
+                able = [one for one in receptacles if one.type in _SURFACES] or list(receptacles)
+            elif fixed:
+                able = []
+            thing = _put(kind, able, room, draw, things, movable=not fixed)
+            things[thing.name] = thing
+    placed = tuple(sorted(things.values(), key=lambda thing: thing.name))
+    return tuple(_settled(thing, placed, goal, draw) for thing in placed)
+
+
+def _copies(kind: str, goal: Goal, draw: Draw, fixed: bool) -> int:
+    if fixed:
+        return _FIXED_COPIES.get(kind, 1)
+    most = 1 if kind in _SINGLE else _COPIES.get(kind, _MOST_COPIES)
+    return max(draw.between(1, most), goal.count if kind == goal.object else 1)
+
+
+def _holders(kind: str, receptacles: Sequence[Receptacle], goal: Goal, copy: int) -> list[Receptacle]:
+    """Return what may hold an object at first.
+
+    What the goal asks to put somewhere never begins there. Where the object must be heated, cooled or
+    cleaned first, that concerns one of them; others may be there, as they are, like in ALFWorld's games.
+    """
+    able = [one for one in receptacles if kind in rules().holds.get(one.type, ())]
+    if kind == goal.object and not (copy and goal.task_type in TOOLS):
+        able = [one for one in able if one.type != goal.receptacle]
+    return able
+
+
+def _put(
+    kind: str, able: Sequence[Receptacle], room: Room, draw: Draw, things: dict[str, Thing], *, movable: bool
+) -> Thing:
+    while True:
+        receptacle = None
+        if able:
+            receptacle = draw.weighted(able, [_ROOMINESS.get(one.type, 1.0) for one in able])
+            x, y, z = receptacle.position
+            position = (x + draw.between(-30, 30) / 100, y + 0.05, z + draw.between(-30, 30) / 100)
+            place = receptacle.place
+        else:
+            edge = draw.one(room.edges)
+            position = in_front(edge, 0.0 if movable else 1.2, draw.between(-20, 20) / 100)
+            place = place_for(edge, position)
+        name = name_at(kind, position)
+        if name not in things:
+            return Thing(name, kind, receptacle, place, movable)
+
+
+def _settled(thing: Thing, placed: Sequence[Thing], goal: Goal, draw: Draw) -> Thing:
+    """Return an object with what depends on the others: what it lies in, and whether it is cold."""
+    if not thing.movable or thing.receptacle is None:
+        return thing
+    inside = ""
+    if draw.chance(_IN_ANOTHER):
+        around = [
+            other.name
+            for other in placed
+            if other.receptacle == thing.receptacle and thing.type in rules().holds.get(other.type, ())
+        ]
+        inside = draw.one(around) if around else ""
+    # As in ALFWorld: the goal's object is cold from the fridge, unless cooling it is the task.
+    cool = (
+        thing.type == goal.object
+        and thing.receptacle.type == "Fridge"
+        and thing.type in rules().allows["Coolable"]
+        and goal.task_type != "pick_cool_then_place_in_recep"
+    )
+    return Thing(thing.name, thing.type, thing.receptacle, thing.place, True, inside, cool)
