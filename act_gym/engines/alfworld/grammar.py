@@ -21,25 +21,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from act_gym.engines.alfworld.conditions import unsupported
-from act_gym.engines.alfworld.templates import (
-    Atom,
-    Concatenation,
-    Constant,
-    Expression,
-    Field,
-    FirstTrue,
-    Listing,
-    Query,
-    Reference,
-    Scanner,
-    Spread,
-    Symbol,
-    Template,
-    Text,
-    Variable,
-    parse_query,
-    parse_template,
-)
+from act_gym.engines.alfworld.expressions import Concatenation, Constant, Expression, Field, FirstTrue
+from act_gym.engines.alfworld.queries import Atom, Query, Variable, parse_query
+from act_gym.engines.alfworld.scanner import Scanner
+from act_gym.engines.alfworld.templates import Listing, Reference, Spread, Symbol, Template, Text, parse_template
 from act_gym.errors import CorruptDataError
 
 __all__ = [
@@ -67,7 +52,7 @@ __all__ = [
 MAX_CHARACTERS = 1_000_000
 MAX_RULES = 2_000
 
-_IGNORED = re.compile(r"(?:\#[^\n]*|\s+)+")
+_IGNORED = re.compile(r"(?:#[^\n]*|\s+)+")
 _NAME = re.compile(r"[\w/-]+")
 _STRING = re.compile(r'"[^"]*"')
 _BLOCK = re.compile(r'"""[\s\S]*?"""')

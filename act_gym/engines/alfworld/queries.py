@@ -1,0 +1,104 @@
+"""Queries: which objects a text is about, and when it applies.
+
+The format is TextWorld's: the rule `conjunctiveQuery` of `textworld/logic/logic.ebnf`. Upstream reads a query when it
+is reached; here a bad one is refused as soon as it is seen, even where it would never be reached.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from act_gym.engines.alfworld.conditions import unsupported
+from act_gym.engines.alfworld.scanner import Scanner
+
+__all__ = ["Atom", "Query", "Variable", "parse_query"]
+
+MAX_CHARACTERS = 10_000
+
+_IGNORED = re.compile(r"(?:#[^\n]*|\s+)+")
+_PREDICATE = re.compile(r"!?[\w/]+")
+_VARIABLE = re.compile(r"[\w']+")
+_TYPE = re.compile(r"[\w/-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of a query, `o:object`. Without a type it has its own name as one, less what primes end it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Atom:
+    """A predicate of variables, `inreceptacle(o:object, r:receptacle)`; `!p(…)` is the predicate `not_p`."""
+
+    predicate: str
+    arguments: tuple[Variable, ...]
+
+
+Query = tuple[Atom, ...]
+"""All of them hold. They are in the order written, which the order of the answers depends on."""
+
+
+@lru_cache(maxsize=256)  # the same few queries stand all over a grammar, and in all games
+def parse_query(text: str) -> Query:
+    """Read a query, `p(o:object) & q(o:object, r:receptacle)`.
+
+    Returns:
+        At least one atom.
+
+    Raises:
+        UnsupportedGameError: It is no query.
+    """
+    if len(text) > MAX_CHARACTERS:
+        unsupported(f"a query of {len(text):,} characters (at most {MAX_CHARACTERS:,})")
+    scanner = Scanner(text, _IGNORED)
+    types: dict[str, str] = {}
+    atoms = []
+    more = True
+    while more:
+        atom = _atom(scanner)
+        if atom is None:
+            unsupported(f"the query {text[:80]!r}")
+        for variable in atom.arguments:
+            if types.setdefault(variable.name, variable.type) != variable.type:
+                unsupported(f"two types of {variable.name} in the query {text[:80]!r}")
+        atoms.append(atom)
+        more = scanner.token("&")
+    if not scanner.at_end():
+        unsupported(f"the query {text[:80]!r}")
+    return tuple(atoms)
+
+
+def _atom(scanner: Scanner) -> Atom | None:
+    name = scanner.next(_PREDICATE)
+    if name is None or not scanner.token("("):
+        return None
+    first = _variable(scanner)
+    arguments = [] if first is None else [first]  # upstream reads p(,a) as p(a)
+    while scanner.token(","):
+        another = _variable(scanner)
+        if another is None:
+            return None
+        arguments.append(another)
+    if not scanner.token(")"):
+        return None
+    if name.startswith("!"):
+        name = name[5:] if name.startswith("!not_") else f"not_{name[1:]}"
+    return Atom(name, tuple(arguments))
+
+
+def _variable(scanner: Scanner) -> Variable | None:
+    name = scanner.next(_VARIABLE)
+    if name is None:
+        return None
+    start = scanner.at
+    if scanner.token(":"):
+        kind = scanner.next(_TYPE)
+        if kind is not None:
+            return Variable(name, kind)
+    scanner.at = start
+    return Variable(name, name.rstrip("'"))
