@@ -1,22 +1,28 @@
 """The splits of generated ALFWorld games: 3,000 for training, 150 in the same rooms, 150 in others.
 
-The games are made from their split and number by `act_gym.engines.alfworld.generate`, which has no
-last game; how many belong to a split is frozen here. Listing them draws what each asks for and makes
-none of them, but needs the rooms, and so the alfworld package.
+A game is made from its split and number by `act_gym.engines.alfworld.generate`, which has no last game.
+How many belong to a split is frozen here, with what each asks for: `alfworld_generated.txt` has one line
+`<split>/<game>` each, a split's n-th line for its game n. So they are listed without making a game, and
+without the alfworld package that it takes to make one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import count
+from pathlib import Path
 
 from act_gym.core import Task
-from act_gym.engines.alfworld.generate.goals import goal
-from act_gym.errors import UnknownNameError
+from act_gym.errors import CorruptDataError, UnknownNameError
 
 __all__ = ["COUNTS", "tasks"]
 
 COUNTS: Mapping[str, int] = {"generated-train": 3000, "generated-seen": 150, "generated-unseen": 150}
+
+MANIFEST = Path(__file__).with_name("alfworld_generated.txt")
+SHA256 = "9167c0b31d6c1793255df95e014b712c12a89a61d16c2a9755b6937f173f77f0"
 
 
 def tasks(split: str | None = None) -> tuple[Task, ...]:
@@ -28,28 +34,33 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
 
     Raises:
         UnknownNameError: There is no such split.
-        MissingDependencyError: The alfworld package is not installed.
-        CorruptDataError: Its data is damaged.
+        CorruptDataError: The manifest is not the one this version was made with.
     """
-    if split is None:
-        return tuple(task for name in COUNTS for task in _tasks(name))
-    if split not in COUNTS:
+    if split is not None and split not in COUNTS:
         raise UnknownNameError("split of generated ALFWorld games", split, COUNTS)
-    return _tasks(split)
+    everything = _manifest()
+    return everything if split is None else tuple(task for task in everything if task.split == split)
 
 
 @cache
-def _tasks(split: str) -> tuple[Task, ...]:
-    return tuple(_task(split, index) for index in range(COUNTS[split]))
+def _manifest() -> tuple[Task, ...]:
+    content = MANIFEST.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != SHA256:
+        raise CorruptDataError(
+            f"{MANIFEST} has sha256 {found}; expected {SHA256}. Run: pip install --force-reinstall act-gym"
+        )
+    numbers = {split.removeprefix("generated-"): count() for split in COUNTS}
+    return tuple(_task(line, numbers) for line in content.decode("ascii").splitlines())
 
 
-def _task(split: str, index: int) -> Task:
-    rooms = split.removeprefix("generated-")
-    wanted = goal(rooms, index)
+def _task(line: str, numbers: Mapping[str, Iterator[int]]) -> Task:
+    rooms, game = line.split("/")
+    number = next(numbers[rooms])
     return Task(
-        id=f"alfworld/{split}/{wanted.name}/{index}",
+        id=f"alfworld/generated-{rooms}/{game}/{number}",
         benchmark="ALFWorld",
-        split=split,
-        task_type=wanted.task_type,
-        payload={"generated": f"{rooms}/{index}"},
+        split=f"generated-{rooms}",
+        task_type=game.partition("-")[0],
+        payload={"generated": f"{rooms}/{number}"},
     )

@@ -7,12 +7,11 @@ to make a game. How the games compare with the real ones: `docs/generated-games.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from act_gym.engines.alfworld.generate.draw import Draw
 from act_gym.engines.alfworld.generate.goals import SPLITS, Goal, goal
-from act_gym.engines.alfworld.generate.package import read
+from act_gym.engines.alfworld.generate.package import check, language
 from act_gym.engines.alfworld.generate.place import furnish
 from act_gym.engines.alfworld.generate.plan import walkthrough
 from act_gym.engines.alfworld.generate.problem import problem
@@ -38,13 +37,14 @@ def generate(split: str, index: int) -> dict[str, Any]:
         UnknownNameError: There is no such split.
         UsageError: The number is negative.
         MissingDependencyError: The alfworld package is not installed.
-        CorruptDataError: Its data is damaged.
+        CorruptDataError: Its data is damaged, or of a version that would make other games.
     """
+    check()
     wanted = goal(split, index)
     where = room(wanted.room)
     draw = Draw(f"{split}/{index}/room")
     things = furnish(where, wanted, draw)
-    domain, grammar = _language()
+    domain, grammar = language()
     return {
         "pddl_domain": domain,
         "grammar": grammar.replace(_GOAL_HOLE, wanted.sentence(draw)),
@@ -52,8 +52,3 @@ def generate(split: str, index: int) -> dict[str, Any]:
         "solvable": True,
         "walkthrough": list(walkthrough(where, things, wanted)),
     }
-
-
-@cache
-def _language() -> tuple[str, str]:
-    return read("data/alfred.pddl"), read("data/alfred.twl2")

@@ -10,6 +10,8 @@ Semantics: `alfworld/gen/constants.py`, `alfworld/gen/goal_library.py`, `alfworl
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +21,10 @@ from typing import Any
 
 from act_gym.errors import CorruptDataError, MissingDependencyError
 
-__all__ = ["Goals", "Rules", "folder", "goals", "read", "rules"]
+__all__ = ["Goals", "Rules", "check", "damaged", "folder", "goals", "language", "read", "rules"]
+
+_FINGERPRINT = "f22ce9fbdaa2c641efcbac0a6d584aa7ed32d09b83107dbb25d7481f5e679425"
+"""SHA-256 of everything that shapes a game; that of alfworld 0.4.2."""
 
 _TABLES = ("VAL_RECEPTACLE_OBJECTS", "VAL_ACTION_OBJECTS")
 _LISTS = ("OBJECTS", "RECEPTACLES", "MOVABLE_RECEPTACLES", "OPENABLE_CLASS_LIST")
@@ -133,6 +138,43 @@ def goals() -> Mapping[str, Goals]:
         return {name: Goals(goal["pddl"], tuple(goal["templates"])) for name, goal in found.items()}
     except (KeyError, TypeError) as cause:
         raise damaged(folder() / "gen/goal_library.py", f"a goal without {cause}") from cause
+
+
+@cache
+def language() -> tuple[str, str]:
+    """Return the domain in PDDL and the grammar, both as text.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+        CorruptDataError: They cannot be read.
+    """
+    return read("data/alfred.pddl"), read("data/alfred.twl2")
+
+
+@cache
+def check() -> None:
+    """Refuse a package whose data would make other games than those that are frozen.
+
+    What a Python file says beside the tables that are read from it does not matter.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+        CorruptDataError: Its data is not that of alfworld 0.4.2.
+    """
+    digest = hashlib.sha256()
+    for table in (vars(rules()), {name: vars(goal) for name, goal in goals().items()}, language()):
+        digest.update(json.dumps(table, sort_keys=True, default=sorted).encode())
+    layouts = folder() / "gen/layouts"
+    try:
+        for path in sorted(layouts.glob("FloorPlan*"), key=lambda path: path.name):
+            digest.update(path.name.encode() + path.read_bytes())
+    except OSError as cause:
+        raise damaged(layouts, str(cause)) from cause
+    if digest.hexdigest() != _FINGERPRINT:
+        raise CorruptDataError(
+            f"The data in {folder()} has sha256 {digest.hexdigest()}; games are made from {_FINGERPRINT}, "
+            "that of alfworld 0.4.2. Run: pip install --force-reinstall --no-deps alfworld==0.4.2"
+        )
 
 
 def _literals(name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from act_gym.engines.alfworld.generate.draw import Draw
 from act_gym.engines.alfworld.generate.goals import TOOLS, Goal
@@ -38,7 +39,7 @@ _FIXED = frozenset(
         "Window",
     )
 )
-"""Types that nobody picks up."""
+"""Types that nobody picks up; in a room they are in the same place in every game."""
 
 _STANDING = ("DeskLamp", "HousePlant", "Television")
 """Those of them that stand on furniture, if the room has any of `_SURFACES`."""
@@ -62,29 +63,30 @@ _SINGLE = frozenset(
     )
 )
 _COPIES = {"Box": 2, "Bread": 2, "Laptop": 2, "Pan": 2, "Pillow": 2, "Pot": 2}
-_FIXED_COPIES = {"Chair": 2, "StoveKnob": 4}
 _MOST_COPIES = 3
+_FIXED_COPIES = {"Chair": (1, 2), "Painting": (1, 2), "StoveKnob": (4, 4), "Window": (1, 2)}
 
 _ROOMINESS = {
-    "Bed": 4.0,
-    "BathtubBasin": 1.5,
-    "Cabinet": 0.5,
-    "Cart": 3.0,
-    "CoffeeMachine": 0.6,
+    "Bed": 7.0,
+    "BathtubBasin": 5.0,
+    "Cabinet": 0.8,
+    "Cart": 2.5,
+    "CoffeeMachine": 5.0,
     "CoffeeTable": 4.0,
-    "CounterTop": 5.5,
-    "Desk": 6.0,
-    "DiningTable": 8.0,
-    "Drawer": 0.5,
-    "Dresser": 4.5,
-    "Fridge": 4.0,
-    "HandTowelHolder": 8.0,
-    "SideTable": 3.0,
-    "SinkBasin": 2.0,
+    "CounterTop": 4.0,
+    "Desk": 4.0,
+    "DiningTable": 6.0,
+    "Drawer": 0.6,
+    "Dresser": 3.5,
+    "Fridge": 5.0,
+    "GarbageCan": 1.2,
+    "HandTowelHolder": 60.0,
+    "Microwave": 1.7,
+    "SideTable": 2.0,
+    "SinkBasin": 1.6,
     "Sofa": 2.5,
-    "StoveBurner": 3.0,
-    "TVStand": 3.0,
-    "Toilet": 2.5,
+    "StoveBurner": 6.0,
+    "Toilet": 2.3,
 }
 """How likely a receptacle is to get an object that it can hold, next to one with 1, the default."""
 
@@ -117,29 +119,35 @@ class Thing:
 
 def furnish(room: Room, goal: Goal, draw: Draw) -> tuple[Thing, ...]:
     """Return the objects of a game, sorted by name: enough of the goal's, none of them done yet."""
-    receptacles = tuple(one for one in room.receptacles)
-    things: dict[str, Thing] = {}
+    things = {thing.name: thing for thing in _fixtures(room)}
     for kind in room.types:
-        if kind not in rules().objects:
+        if kind not in rules().objects or kind in _FIXED:
             continue
-        fixed = kind in _FIXED
-        for copy in range(_copies(kind, goal, draw, fixed)):
-            able = _holders(kind, receptacles, goal, copy)
-            if kind in _STANDING:
-                able = [one for one in receptacles if one.type in _SURFACES] or list(receptacles)
-            elif fixed:
-                able = []
-            thing = _put(kind, able, room, draw, things, movable=not fixed)
+        most = 1 if kind in _SINGLE else _COPIES.get(kind, _MOST_COPIES)
+        for copy in range(max(draw.between(1, most), goal.count if kind == goal.object else 1)):
+            thing = _put(kind, _holders(kind, room.receptacles, goal, copy), room, draw, things, movable=True)
             things[thing.name] = thing
     placed = tuple(sorted(things.values(), key=lambda thing: thing.name))
     return tuple(_settled(thing, placed, goal, draw) for thing in placed)
 
 
-def _copies(kind: str, goal: Goal, draw: Draw, fixed: bool) -> int:
-    if fixed:
-        return _FIXED_COPIES.get(kind, 1)
-    most = 1 if kind in _SINGLE else _COPIES.get(kind, _MOST_COPIES)
-    return max(draw.between(1, most), goal.count if kind == goal.object else 1)
+@cache
+def _fixtures(room: Room) -> tuple[Thing, ...]:
+    """Return what stands or hangs in a room in every game."""
+    draw = Draw(f"room {room.number}/fixtures")
+    things: dict[str, Thing] = {}
+    for kind in room.types:
+        if kind not in rules().objects or kind not in _FIXED:
+            continue
+        # The basin of a sink is a receptacle, the sink around it an object, with the same position.
+        around = [one for one in room.receptacles if one.type == f"{kind}Basin"]
+        for basin in around:
+            things[basin.name] = Thing(basin.name.removesuffix(f"|{basin.type}"), kind, None, basin.place, False)
+        on = [one for one in room.receptacles if one.type in _SURFACES] if kind in _STANDING else []
+        for _ in range(0 if around else draw.between(*_FIXED_COPIES.get(kind, (1, 1)))):
+            thing = _put(kind, on, room, draw, things, movable=False)
+            things[thing.name] = thing
+    return tuple(things.values())
 
 
 def _holders(kind: str, receptacles: Sequence[Receptacle], goal: Goal, copy: int) -> list[Receptacle]:

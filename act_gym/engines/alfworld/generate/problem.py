@@ -35,8 +35,8 @@ def problem(name: str, room: Room, things: Sequence[Thing], goal: Goal, draw: Dr
         draw: Draws where the player stands at first: anywhere but at a receptacle.
     """
     taken = {receptacle.place for receptacle in room.receptacles}
-    stands = [(x, z, turns) for x, z in room.floor for turns in range(4)]
-    start = next(place for place in iter(lambda: Place(*draw.one(stands), _START_HORIZON), None) if place not in taken)
+    stands = [Place(x, z, turns, _START_HORIZON) for x, z in room.floor for turns in range(4)]
+    start = draw.one([place for place in stands if place not in taken])
     places = {start, *taken, *(thing.place for thing in things)}
     declared = [
         "agent1 - agent",
