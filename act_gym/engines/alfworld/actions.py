@@ -12,6 +12,7 @@ Two ways of upstream show here (`docs/design/alfworld-native.md` has the lines):
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 
 from act_gym.engines.alfworld.conditions import (
     Action,
@@ -62,14 +63,14 @@ def write_commands(number: int, action: Action, text: ActionText, joins: Joins, 
 
     The dictionary's values are the number of the action and the objects that stand for its parameters.
     """
-    name = source.name(f"commands_{_plain(action.name)}")
+    name = source.name(f"commands_{action.name}")
     body = Body(name, ("commands",))
     body.line("names = game.names")
 
     def leaf(scope: Scope) -> None:
         values = [scope[parameter.name] for parameter in action.parameters]
         idle = _idle(action, scope)
-        with body.block(f"if not ({idle})" if idle else "if True"):
+        with body.block(f"if not ({idle})") if idle else nullcontext():
             body.line(f"binding = {as_tuple([str(number), *values])}")
             body.line(f"command = {texts.template(text.template, _placeholders(action, values))}")
             with body.block("if commands.setdefault(command, binding) != binding"):
@@ -83,8 +84,8 @@ def write_commands(number: int, action: Action, text: ActionText, joins: Joins, 
 
 def write_feedback(action: Action, text: ActionText, texts: Texts, source: Source) -> str:
     """Write the function that says what came of an action; return its name."""
-    name = source.name(f"feedback_{_plain(action.name)}")
-    values = [source.name("chosen") for _ in action.parameters]
+    name = source.name(f"feedback_{action.name}")
+    values = [source.name(parameter.name) for parameter in action.parameters]
     body = Body(name, values)
     body.line("names = game.names")
     body.line(f"return {texts.template(text.feedback, _placeholders(action, values))}")
@@ -94,8 +95,8 @@ def write_feedback(action: Action, text: ActionText, texts: Texts, source: Sourc
 
 def write_apply(action: Action, joins: Joins, source: Source) -> str:
     """Write the function that returns the tables after an action; return its name."""
-    name = source.name(f"apply_{_plain(action.name)}")
-    values = [source.name("chosen") for _ in action.parameters]
+    name = source.name(f"apply_{action.name}")
+    values = [source.name(parameter.name) for parameter in action.parameters]
     body = Body(name, values)
     scope = {parameter.name: value for parameter, value in zip(action.parameters, values, strict=True)}
     lost, twice = deleted(joins.domain), doubled(joins.domain)
@@ -213,8 +214,3 @@ def _placeholders(action: Action, values: Sequence[str]) -> tuple[tuple[tuple[st
         ((parameter.name.strip("?"), parameter.type), value)
         for parameter, value in zip(action.parameters, values, strict=True)
     )
-
-
-def _plain(name: str) -> str:
-    """Return what of an action's name may stand in the name of a function."""
-    return "".join(letter for letter in name if letter.isascii() and letter.isalnum())[:40]

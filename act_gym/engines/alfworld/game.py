@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from act_gym.engines.alfworld.conditions import Fact, Problem, unsupported
 from act_gym.engines.alfworld.actions import NOT
+from act_gym.engines.alfworld.conditions import Fact, Problem, unsupported
 from act_gym.engines.alfworld.joins import REAL
 from act_gym.engines.alfworld.logic import Binding, Logic
 from act_gym.engines.alfworld.reachable import reachable_facts
@@ -75,6 +75,11 @@ class Game:
         self.start = self._position(logic.layout.fluent_tables(kept))
 
     @cached_property
+    def goal(self) -> Condition:
+        """When the game is won."""
+        return named_goal(self.logic.goal, self._goal)
+
+    @cached_property
     def intro(self) -> str:
         """What the game says first."""
         return self.logic.intro(self, self.fixed, self.start.tables)
@@ -105,12 +110,17 @@ class Game:
     def facts(self, position: Position) -> dict[str, frozenset[Fact]]:
         """Return everything that holds in a position, by predicate; conditions are judged by this."""
         logic = self.logic
-        found = {name: frozenset(facts) for name, facts in self.first_facts.items() if name not in logic.changes}
-        for name in logic.domain.predicates:
-            if name in logic.changes:
-                changes = logic.changes.get(name + REAL, logic.changes[name])
-                found[name] = _as_facts(position.tables[changes.facts])
-        return found
+        fixed = {name: frozenset(facts) for name, facts in self.first_facts.items() if name not in logic.changes}
+        return fixed | self.fluents(position)
+
+    def fluents(self, position: Position) -> dict[str, frozenset[Fact]]:
+        """Return what holds in a position of the predicates that actions change; a part of `facts`."""
+        changes = self.logic.changes
+        return {
+            name: _as_facts(position.tables[changes.get(name + REAL, changes[name]).facts])
+            for name in self.logic.domain.predicates
+            if name in changes
+        }
 
     def facts_shown(self, position: Position) -> frozenset[Fact]:
         """Return what upstream lists as facts: a name and the display names of its objects.
@@ -118,7 +128,9 @@ class Game:
         They differ from `facts` as texts do from conditions (see `actions.py`).
         """
         logic = self.logic
-        shown = {(name, fact) for name, facts in self.first_facts.items() if name not in logic.changes for fact in facts}
+        shown = {
+            (name, fact) for name, facts in self.first_facts.items() if name not in logic.changes for fact in facts
+        }
         for name, changes in logic.changes.items():
             if not name.endswith(REAL):
                 facts = _as_facts(position.tables[changes.facts])
@@ -183,27 +195,28 @@ def display_names(ids: Iterable[str]) -> Mapping[str, str]:
     number, and their name ends in a blank. After `Demangler` of alfworld's `agents/utils/misc.py`.
     """
     ordered = sorted(ids)
-    counts = Counter(_kind(name) for name in ordered if "_bar_" in name)
-    names = {}
+    counts: Counter[str] = Counter()
+    kinds: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name in ordered:
-        if "_bar_" in name:
-            kind = _kind(name)
-            names[name] = f"{kind} {counts[kind]}"
-            counts[kind] -= 1
+        stem, place, _ = name.partition("_bar_")
+        if place:
+            kind = _written(stem) + ("basin" if "basin" in name else "")
+            kinds[name] = kind
+            counts[kind] += 1
         else:
             names[name] = f"{_written(name)} "
+    for name, kind in kinds.items():
+        names[name] = f"{kind} {counts[kind]}"
+        counts[kind] -= 1
     return MappingProxyType(names)
 
 
-def _kind(name: str) -> str:
-    return _written(name.partition("_bar_")[0]) + ("basin" if "basin" in name else "")
-
-
+@lru_cache(maxsize=4096)
 def _written(name: str) -> str:
     for coded, plain in _WRITTEN:
         name = name.replace(coded, plain)
     return name
-
 
 
 def _as_facts(table: Iterable[Any]) -> frozenset[Fact]:

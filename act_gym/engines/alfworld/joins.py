@@ -21,7 +21,6 @@ from act_gym.engines.alfworld.conditions import (
     Problem,
     conjuncts,
     negation,
-    unsupported,
 )
 from act_gym.engines.alfworld.source import STATE, Body, Source, as_tuple
 from act_gym.engines.alfworld.tables import Layout
@@ -113,7 +112,9 @@ class Joins:
         """Return the source of a fact as a set holds it."""
         return values[0] if len(values) == 1 else as_tuple(values)
 
-    def choices(self, table: Callable[[tuple[int, ...] | None], str], bound: Sequence[str | None], *, ordered: bool) -> str:
+    def choices(
+        self, table: Callable[[tuple[int, ...] | None], str], bound: Sequence[str | None], *, ordered: bool
+    ) -> str:
         """Return what to loop over for the arguments of a predicate that are not bound.
 
         Args:
@@ -162,13 +163,13 @@ class Joins:
                 waiting.remove(part)
                 blocks.enter_context(body.block(f"if {self.test(part, scope)}"))
             loose = [name for name in kinds if name not in scope]
-            literals = [part for part in waiting if isinstance(part, Literal) and part.positive and part.predicate != "="]
+            literals = [part for part in waiting if isinstance(part, Literal) and _is_table(part)]
             if literals:
                 literal = min(literals, key=lambda literal: self._expected(literal, scope))
                 waiting.remove(literal)
                 self._choose(body, blocks, literal, kinds, scope)
             elif loose:
-                name = self.source.name("chosen")
+                name = self.source.name(loose[0])
                 blocks.enter_context(body.block(f"for {name} in game.of_type({kinds[loose[0]]!r})"))
                 scope[loose[0]] = name
             elif waiting:
@@ -177,14 +178,12 @@ class Joins:
                 return scope
 
     def _choose(self, body: Body, blocks: ExitStack, literal: Literal, kinds: Mapping[str, str], scope: Scope) -> None:
-        bound = [
-            scope.get(term) if term in kinds or term in scope else repr(term) for term in literal.terms
-        ]
+        bound = [scope.get(term) if term in kinds or term in scope else repr(term) for term in literal.terms]
         targets, tests = [], []
         for position, (term, value) in enumerate(zip(literal.terms, bound, strict=True)):
             if value is not None:
                 continue
-            name = self.source.name("chosen")
+            name = self.source.name(term)
             targets.append(name)
             if term in scope:  # the same variable twice in one literal
                 tests.append(f"{name} == {scope[term]}")
@@ -220,6 +219,11 @@ class Joins:
                 ):
                     return False
         return True
+
+
+def _is_table(literal: Literal) -> bool:
+    """Return whether the choices for a literal can be read off a table."""
+    return literal.positive and literal.predicate != "="
 
 
 def _terms(condition: Condition) -> set[str]:

@@ -50,6 +50,7 @@ class Logic:
         intro: Returns what the game says first.
         won: Returns whether the goal holds; takes the objects that the goal names as well.
         queried: Predicates that the grammar asks for.
+        goal: The goal's shape, see `goal_shape`.
         source: The code, for the curious.
     """
 
@@ -62,6 +63,7 @@ class Logic:
     intro: Callable[..., str]
     won: Callable[..., bool]
     queried: frozenset[str]
+    goal: Condition
     source: str
 
     def facts(self, facts: Mapping[str, tuple[Fact, ...]]) -> dict[str, tuple[Fact, ...]]:
@@ -96,7 +98,9 @@ def goal_shape(goal: Condition) -> tuple[Condition, tuple[str, ...]]:
     return shaped(goal), tuple(names)
 
 
-def compile_logic(domain: Domain, grammar: Grammar, constants: frozenset[str], goal: Condition, sample: Problem) -> Logic:
+def compile_logic(
+    domain: Domain, grammar: Grammar, constants: frozenset[str], goal: Condition, sample: Problem
+) -> Logic:
     """Compile what games of a kind have in common.
 
     Args:
@@ -126,9 +130,7 @@ def compile_logic(domain: Domain, grammar: Grammar, constants: frozenset[str], g
             for number, (action, text) in enumerate(zip(actions, spoken, strict=True))
         ],
         "applied": [write_apply(action, joins, source) for action in actions],
-        "feedback": [
-            write_feedback(action, text, texts, source) for action, text in zip(actions, spoken, strict=True)
-        ],
+        "feedback": [write_feedback(action, text, texts, source) for action, text in zip(actions, spoken, strict=True)],
     }
     intro = _write_intro(texts, source)
     won = _write_goal(goal, joins, source)
@@ -147,6 +149,7 @@ def compile_logic(domain: Domain, grammar: Grammar, constants: frozenset[str], g
         intro=built[intro],
         won=built[won],
         queried=frozenset(texts.queried),
+        goal=goal,
         source=code,
     )
 
@@ -160,7 +163,7 @@ def _write_intro(texts: Texts, source: Source) -> str:
 
 def _write_goal(goal: Condition, joins: Joins, source: Source) -> str:
     named = sorted(_named(goal), key=lambda name: int(name.rpartition(".")[2]))
-    body = Body("won", [source.name("chosen") for _ in named])
+    body = Body("won", [source.name("goal") for _ in named])
     scope = dict(zip(named, body.arguments, strict=True))
     body.line(f"return {joins.test(goal, scope)}")
     source.add(body)
@@ -178,4 +181,4 @@ def _named(condition: Condition) -> set[str]:
 
 
 def _missing(what: str) -> NoReturn:
-    raise EngineError(f"The game's grammar lacks {what}, which this state needs. Its file is damaged, or not of ALFWorld.")
+    raise EngineError(f"The game's grammar lacks {what}, which this state needs. Is its file one of ALFWorld's?")

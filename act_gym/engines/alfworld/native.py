@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from act_gym.core import State, Task
-from act_gym.engines.alfworld.compiling import compile_game
-from act_gym.engines.alfworld.files import GAME_FILE, games_folder, read_game
+from act_gym.engines.alfworld.files import games_folder
 from act_gym.engines.alfworld.game import Game, Position
+from act_gym.engines.alfworld.library import find_game
 from act_gym.errors import EngineError
 from act_gym.version import __version__
 
@@ -44,7 +44,6 @@ class NativeEngine:
         self._folder = games_folder(data)
         self._game: Game | None = None
         self._here: Position | None = None
-        self._loaded = ""
 
     @property
     def goal(self) -> str:
@@ -64,11 +63,8 @@ class NativeEngine:
             CorruptDataError: The game's file is damaged.
             UnsupportedGameError: The game holds what only upstream's packages play.
         """
-        name = str(task.payload["game"])
-        if self._game is None or name != self._loaded:
-            self._game = self._here = None
-            self._game = compile_game(read_game(self._folder / name / GAME_FILE, self._folder))
-            self._loaded = name
+        self._game = self._here = None
+        self._game = find_game(task.payload, self._folder)
         return self._show(self._game.start, self._game.intro)
 
     def step(self, command: str) -> State:
@@ -89,6 +85,14 @@ class NativeEngine:
         game, here = self._playing()
         return game.commands(here)
 
+    def facts(self) -> frozenset[tuple[str, ...]]:
+        """Return what holds now as upstream lists it: names of predicates and of the objects they hold of.
+
+        Privileged information, and costly the first time in a game (a fraction of a second).
+        """
+        game, here = self._playing()
+        return game.facts_shown(here)
+
     def expert_commands(self) -> tuple[str, ...]:
         """Return the walkthrough that is stored in the game's file.
 
@@ -104,7 +108,7 @@ class NativeEngine:
 
     def restore(self, snapshot: Snapshot) -> State:
         """Go back to a state, of this game or of another one, and return it without a text."""
-        self._game, self._loaded = snapshot.game, ""
+        self._game = snapshot.game
         return self._show(snapshot.position, "")
 
     def close(self) -> None:

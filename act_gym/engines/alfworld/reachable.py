@@ -79,4 +79,3 @@ def _relaxed(condition: Condition) -> Condition:
             return Exists(parameters, _relaxed(body))
         case Forall():
             return And(())
-

@@ -6,6 +6,7 @@ Nothing of a game file goes into it but quoted: names are ours, and texts and ob
 from __future__ import annotations
 
 import linecache
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -24,6 +25,9 @@ STATE = "game, fixed, facts"
 """What every generated function takes first: the game, its static tables, the tables of the state."""
 
 
+_OTHER = re.compile(r"\W", re.ASCII)
+
+
 class Source:
     """Finished functions, and fresh names for them and for their variables."""
 
@@ -32,9 +36,10 @@ class Source:
         self._lines = 0
         self._fresh = count()
 
-    def name(self, kind: str) -> str:
-        """Return a name that nothing else has."""
-        return f"{kind}_{next(self._fresh)}"
+    def name(self, hint: str) -> str:
+        """Return a name that nothing else has; letters and digits of the hint are in it."""
+        plain = _OTHER.sub("", hint.partition(".")[0]).lstrip("_0123456789")[:40]
+        return f"{plain or 'some'}_{next(self._fresh)}"
 
     def add(self, body: Body) -> None:
         """Take a finished function."""

@@ -12,7 +12,6 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,8 @@ CREATE TABLE games (
     name TEXT PRIMARY KEY, kind INTEGER NOT NULL, size INTEGER NOT NULL, changed INTEGER NOT NULL, content BLOB NOT NULL
 ) WITHOUT ROWID;
 """
+
+_FIND = "SELECT kind, size, changed, content FROM games WHERE name = ?"
 
 
 class GameStore:
@@ -73,7 +74,7 @@ class GameStore:
         if self._opened_by != os.getpid():
             self._open()  # a connection must not cross a fork
         try:
-            row = self._connection.execute("SELECT kind, size, changed, content FROM games WHERE name = ?", (name,)).fetchone()
+            row = self._connection.execute(_FIND, (name,)).fetchone()
             if row is None:
                 return None
             kind, size, changed, content = row
@@ -89,7 +90,8 @@ class GameStore:
             self._connection = sqlite3.connect(
                 f"{self._path.resolve().as_uri()}?mode=ro&immutable=1", uri=True, check_same_thread=False
             )
-            self.version, self._dictionary = self._connection.execute("SELECT version, dictionary FROM about").fetchone()
+            about = self._connection.execute("SELECT version, dictionary FROM about").fetchone()
+            self.version, self._dictionary = about
         except (sqlite3.Error, TypeError) as cause:
             raise self._damaged(cause) from cause
         self._opened_by = os.getpid()
@@ -110,9 +112,7 @@ class GameStore:
         return CorruptDataError(f"Cannot read {self._path}: {cause}. Build it anew: act-gym download alfworld --force")
 
 
-def build_store(
-    folder: Path, names: Iterable[str], report: Callable[[str], None] = lambda name: None
-) -> dict[str, str]:
+def build_store(folder: Path, names: Iterable[str], report: Callable[[str], None] | None = None) -> dict[str, str]:
     """Compile games into the store of their folder; an old store stays until the new one is complete.
 
     Args:
@@ -146,7 +146,8 @@ def build_store(
             rows.append((name, kinds[source.kind][0], found.st_size, found.st_mtime_ns, _pack(encoded, dictionary)))
         except UnsupportedGameError as cause:
             refused[name] = str(cause)
-        report(name)
+        if report:
+            report(name)
     _write(folder / STORE_FILE, dictionary, kinds.values(), rows)
     return refused
 
@@ -213,8 +214,3 @@ def _pack(content: bytes, dictionary: bytes) -> bytes:
 def _unpack(content: bytes, dictionary: bytes) -> bytes:
     unpacker = zlib.decompressobj(zdict=dictionary)
     return unpacker.decompress(content) + unpacker.flush()
-
-
-@lru_cache(maxsize=4)
-def _store(folder: Path, changed: int) -> GameStore | None:
-    return GameStore.find(folder)

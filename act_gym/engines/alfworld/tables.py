@@ -132,6 +132,8 @@ def _rest(given: tuple[int, ...], arity: int) -> tuple[int, ...]:
 
 def _part(positions: tuple[int, ...]) -> _Part:
     """Return what takes these positions out of a fact: one as it is, several as a tuple."""
-    if not positions:
-        return lambda fact: ()
-    return itemgetter(*positions)
+    return itemgetter(*positions) if positions else _nothing
+
+
+def _nothing(_: Fact) -> Fact:
+    return ()

@@ -48,9 +48,11 @@ def constant_text(productions: Sequence[Production]) -> str | None:
     if len(productions) != 1 or productions[0].condition:
         return None
     symbols = productions[0].symbols
-    return "".join(symbol.text for symbol in symbols if isinstance(symbol, Text)) if all(
-        isinstance(symbol, Text) for symbol in symbols
-    ) else None
+    return (
+        "".join(symbol.text for symbol in symbols if isinstance(symbol, Text))
+        if all(isinstance(symbol, Text) for symbol in symbols)
+        else None
+    )
 
 
 class Texts:
@@ -136,7 +138,7 @@ class Texts:
 
     def _write(self, rule: str, placeholders: Sequence[Placeholder]) -> str:
         name = self._source.name("text")
-        arguments = [self._source.name("chosen") for _ in placeholders]
+        arguments = [self._source.name(kind) for kind, _ in placeholders]
         bound = tuple(zip(placeholders, arguments, strict=True))
         body = Body(name, arguments)
         body.line("names = game.names")
@@ -153,8 +155,12 @@ class Texts:
 
     def _several(self, item: Reference | Expression, query: Query, bound: Bound, *, listed: bool) -> str:
         """Return an expression for one text for each match of a query, joined as a list or not at all."""
+        if all(self._is_fact(atom, bound) for atom in query):
+            tests = " and ".join(f"{self._fact(atom, bound)}" for atom in query)
+            otherwise = self._rule("list_empty", bound) if listed else "''"
+            return f"({self._item(item, bound)} if {tests} else {otherwise})"
         name = self._source.name("list")
-        arguments = [self._source.name("chosen") for _ in bound]
+        arguments = [self._source.name(kind) for (kind, _), _ in bound]
         inner = tuple((placeholder, value) for (placeholder, _), value in zip(bound, arguments, strict=True))
         body = Body(name, arguments)
         body.line("names = game.names")
@@ -190,18 +196,17 @@ class Texts:
         if declared is None or len(declared) != len(atom.arguments):
             return None  # no fact has this name or this many arguments
         self.queried.add(predicate)
+        if self._is_fact(atom, bound):
+            blocks.enter_context(body.block(f"if {self._fact(atom, bound)}"))
+            return bound
         known = dict(bound)
         values = [known.get((argument.name, argument.type)) for argument in atom.arguments]
-        if None not in values:
-            item = self._joins.item([value for value in values if value is not None])
-            blocks.enter_context(body.block(f"if {item} in {self._joins.layout.name(predicate, None)}"))
-            return bound
         over = self._joins.choices(lambda given: self._joins.layout.name(predicate, given), values, ordered=True)
         targets, tests = [], []
         for position, (argument, value) in enumerate(zip(atom.arguments, values, strict=True)):
             if value is not None:
                 continue
-            name = self._source.name("chosen")
+            name = self._source.name(argument.name)
             targets.append(name)
             placeholder = (argument.name, argument.type)
             if placeholder in known:  # twice in one atom
@@ -217,6 +222,22 @@ class Texts:
             blocks.enter_context(body.block(f"if {' and '.join(tests)}"))
         return bound
 
+    def _is_fact(self, atom: Atom, bound: Bound) -> bool:
+        """Return whether an atom says something of bound objects only, so that there is nothing to choose."""
+        known = dict(bound)
+        declared = self._declared(atom.predicate)
+        return (
+            declared is not None
+            and len(declared) == len(atom.arguments)
+            and all((argument.name, argument.type) in known for argument in atom.arguments)
+        )
+
+    def _fact(self, atom: Atom, bound: Bound) -> str:
+        known = dict(bound)
+        self.queried.add(atom.predicate)
+        item = self._joins.item([known[argument.name, argument.type] for argument in atom.arguments])
+        return f"{item} in {self._joins.layout.name(atom.predicate, None)}"
+
     def _declared(self, predicate: str) -> tuple[str, ...] | None:
         predicates = self._joins.domain.predicates
         return predicates.get(predicate, predicates.get(predicate.removeprefix("not_")))
@@ -230,6 +251,4 @@ class Texts:
     def _may_equal(self, argument: Variable, bound: Bound) -> list[str]:
         """Return what is bound already to objects that this variable could also stand for."""
         is_a = self._joins.domain.is_a
-        return [
-            value for (_, kind), value in bound if is_a(kind, argument.type) or is_a(argument.type, kind)
-        ]
+        return [value for (_, kind), value in bound if is_a(kind, argument.type) or is_a(argument.type, kind)]
