@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from act_gym.engines.alfworld.conditions import Condition, Domain, Problem
-from act_gym.engines.alfworld.game import Game, check_problem
+from act_gym.engines.alfworld.game import Game, check_problem, check_work
 from act_gym.engines.alfworld.grammar import Grammar, parse_grammar
 from act_gym.engines.alfworld.logic import Logic, compile_logic, goal_shape
 from act_gym.engines.alfworld.pddl import parse_domain, parse_problem
@@ -103,4 +103,6 @@ def compile_game(content: Mapping[str, Any]) -> Game:
     """
     source = parse_game(content)
     problem = source.problem
-    return Game(logic_of(source), problem.objects, problem.facts, source.named, source.texts, source.walkthrough)
+    game = Game(logic_of(source), problem.objects, problem.facts, source.named, source.texts, source.walkthrough)
+    check_work(game)
+    return game

@@ -114,8 +114,8 @@ class Joins:
 
     def choices(
         self, table: Callable[[tuple[int, ...] | None], str], bound: Sequence[str | None], *, ordered: bool
-    ) -> str:
-        """Return what to loop over for the arguments of a predicate that are not bound.
+    ) -> tuple[str, str]:
+        """Return what to loop over for the arguments of a predicate that are not bound, and the table it is from.
 
         Args:
             table: Names a table of the predicate by its key.
@@ -124,9 +124,9 @@ class Joins:
         """
         given = tuple(position for position, value in enumerate(bound) if value is not None)
         if not given and not ordered:
-            return table(None)
+            return table(None), table(None)
         key = self.item([value for value in bound if value is not None]) if given else "()"
-        return f"{table(given)}.get({key}, ())"
+        return f"{table(given)}.get({key}, ())", table(given)
 
     def guard(self, predicate: str, position: int, kind: str) -> bool:
         """Return whether facts of a predicate may hold an object there that is not of a type."""
@@ -170,7 +170,7 @@ class Joins:
                 self._choose(body, blocks, literal, kinds, scope)
             elif loose:
                 name = self.source.name(loose[0])
-                blocks.enter_context(body.block(f"for {name} in game.of_type({kinds[loose[0]]!r})"))
+                blocks.enter_context(body.block(f"for {name} in game.of_type({kinds[loose[0]]!r})", kinds[loose[0]]))
                 scope[loose[0]] = name
             elif waiting:
                 raise AssertionError(f"never bound: {waiting}")
@@ -190,8 +190,8 @@ class Joins:
             scope[term] = name
             if self.guard(literal.predicate, position, kinds[term]):
                 tests.append(f"game.is_a({name}, {kinds[term]!r})")
-        over = self.choices(lambda given: self.table(literal.predicate, given), bound, ordered=False)
-        blocks.enter_context(body.block(f"for {', '.join(targets)} in {over}"))
+        over, table = self.choices(lambda given: self.table(literal.predicate, given), bound, ordered=False)
+        blocks.enter_context(body.block(f"for {', '.join(targets)} in {over}", table))
         if tests:
             blocks.enter_context(body.block(f"if {' and '.join(tests)}"))
 

@@ -48,14 +48,14 @@ def find_game(payload: Mapping[str, Any], folder: Path) -> Game:
 
 
 @lru_cache(maxsize=GAMES_KEPT)
-def _released(folder: Path, name: str, changed: _Stamp, store_changed: _Stamp) -> Game:
+def _released(folder: Path, name: str, _changed: _Stamp, store_changed: _Stamp) -> Game:
     store = _store(folder, store_changed)
     game = store.read(name) if store else None
     return game or compile_game(read_game(folder / name / GAME_FILE, folder))
 
 
 @lru_cache(maxsize=GAMES_KEPT)
-def _own(path: str, changed: _Stamp) -> Game:
+def _own(path: str, _changed: _Stamp) -> Game:
     return compile_game(read_game(Path(path)))
 
 

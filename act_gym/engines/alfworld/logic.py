@@ -25,7 +25,7 @@ from act_gym.engines.alfworld.conditions import (
 )
 from act_gym.engines.alfworld.grammar import Grammar, Reference
 from act_gym.engines.alfworld.joins import REAL, Joins
-from act_gym.engines.alfworld.source import Body, Source, execute
+from act_gym.engines.alfworld.source import Body, Source, Work, execute
 from act_gym.engines.alfworld.tables import Changes, Layout, Tables, add, remove
 from act_gym.engines.alfworld.texts import Texts
 from act_gym.errors import EngineError
@@ -52,6 +52,7 @@ class Logic:
         queried: Predicates that the grammar asks for.
         goal: The goal's shape, see `goal_shape`.
         source: The code, for the curious.
+        work: What its functions are repeated over, to judge how long they take.
     """
 
     domain: Domain
@@ -65,6 +66,7 @@ class Logic:
     queried: frozenset[str]
     goal: Condition
     source: str
+    work: Mapping[str, Work]
 
     def facts(self, facts: Mapping[str, tuple[Fact, ...]]) -> dict[str, tuple[Fact, ...]]:
         """Return a problem's facts together with those that only the tables tell apart."""
@@ -151,6 +153,7 @@ def compile_logic(
         queried=frozenset(texts.queried),
         goal=goal,
         source=code,
+        work=source.work,
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from act_gym.engines.alfworld.conditions import unsupported
 
-__all__ = ["STATE", "Body", "Source", "as_tuple", "execute"]
+__all__ = ["STATE", "Body", "Source", "Work", "as_tuple", "execute"]
 
 MAX_SOURCE_LINES = 20_000
 
@@ -25,6 +25,10 @@ STATE = "game, fixed, facts"
 """What every generated function takes first: the game, its static tables, the tables of the state."""
 
 
+Work = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+"""For the lines of a function, what they are repeated over and what they call."""
+
+_CALL = re.compile(rf"(\w+)\({STATE}")
 _OTHER = re.compile(r"\W", re.ASCII)
 
 
@@ -32,6 +36,7 @@ class Source:
     """Finished functions, and fresh names for them and for their variables."""
 
     def __init__(self) -> None:
+        self.work: dict[str, Work] = {}
         self._functions: list[str] = []
         self._lines = 0
         self._fresh = count()
@@ -47,33 +52,55 @@ class Source:
         if self._lines > MAX_SOURCE_LINES:
             unsupported("rules that compile to too much code")
         self._functions.append("\n".join(body.lines))
+        self.work[body.name] = tuple(body.work)
 
     def __str__(self) -> str:
         return "\n\n\n".join(self._functions) + "\n"
 
 
 class Body:
-    """One function being written, line by line."""
+    """One function being written, line by line.
+
+    Attributes:
+        name: Its name.
+        arguments: Its arguments besides the state.
+        lines: What is written so far.
+        work: For every line within loops or with calls, what it is repeated over, and what it calls.
+    """
 
     def __init__(self, name: str, arguments: Sequence[str]) -> None:
         self.name = name
         self.arguments = tuple(arguments)
         self.lines = [f"def {name}({', '.join((STATE, *arguments))}):"]
+        self.work: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
         self._depth = 1
+        self._repeated: tuple[str, ...] = ()
 
     def line(self, text: str) -> None:
         """Write a line."""
         self.lines.append("    " * self._depth + text)
+        called = tuple(_CALL.findall(text))
+        if self._repeated or called:
+            self.work.append((self._repeated, called))
 
     @contextmanager
-    def block(self, head: str) -> Iterator[None]:
-        """Write the head of a block, and indent what follows."""
+    def block(self, head: str, repeated: str = "") -> Iterator[None]:
+        """Write the head of a block, and indent what follows.
+
+        Args:
+            head: Without its colon.
+            repeated: What a loop goes over: a table, or a type of objects.
+        """
         self.line(f"{head}:")
+        before = self._repeated
         self._depth += 1
         if self._depth > MAX_BLOCKS:
             unsupported(f"a condition that nests deeper than {MAX_BLOCKS} loops and tests")
+        if repeated:
+            self._repeated = (*before, repeated)
         yield
         self._depth -= 1
+        self._repeated = before
 
 
 def as_tuple(parts: Sequence[str]) -> str:

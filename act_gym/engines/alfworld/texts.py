@@ -201,7 +201,7 @@ class Texts:
             return bound
         known = dict(bound)
         values = [known.get((argument.name, argument.type)) for argument in atom.arguments]
-        over = self._joins.choices(lambda given: self._joins.layout.name(predicate, given), values, ordered=True)
+        over, table = self._joins.choices(lambda given: self._joins.layout.name(predicate, given), values, ordered=True)
         targets, tests = [], []
         for position, (argument, value) in enumerate(zip(atom.arguments, values, strict=True)):
             if value is not None:
@@ -217,7 +217,7 @@ class Texts:
                 tests.append(f"game.is_a({name}, {argument.type!r})")
             known[placeholder] = name
             bound = (*bound, (placeholder, name))
-        blocks.enter_context(body.block(f"for {', '.join(targets)} in {over}"))
+        blocks.enter_context(body.block(f"for {', '.join(targets)} in {over}", table))
         if tests:
             blocks.enter_context(body.block(f"if {' and '.join(tests)}"))
         return bound
