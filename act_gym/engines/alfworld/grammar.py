@@ -6,8 +6,7 @@ one in the document stays; so do actions. Of a rule's productions the first one 
 are read over, as upstream does.
 
 What upstream cannot load either is a `CorruptDataError`, what only this engine does not play an
-`UnsupportedGameError`. A rule that is no list of productions with texts is of the first kind, even the few
-shapes that upstream takes for a rule without productions.
+`UnsupportedGameError`.
 
 The format is TextWorld's: `textworld/envs/pddl/logic/logic.ebnf`. What is inside the texts is in `templates.py`.
 """
@@ -56,6 +55,7 @@ _IGNORED = re.compile(r"(?:#[^\n]*|\s+)+")
 _NAME = re.compile(r"[\w/-]+")
 _STRING = re.compile(r'"[^"]*"')
 _BLOCK = re.compile(r'"""[\s\S]*?"""')
+_NO_PRODUCTIONS: tuple[Any, ...] = ([], "", {})  # what upstream takes for a rule without any, and so for no rule
 _COMMENT = re.compile(r"^[^\S\n]*#[^\n]*", re.MULTILINE)
 
 
@@ -129,7 +129,7 @@ def parse_grammar(text: str) -> Grammar:
             name: ActionText(name, parse_template(template), parse_template(feedback))
             for name, (template, feedback) in actions.items()
         },
-        rules={name: _productions(name, rule) for name, rule in rules.items() if rule != []},
+        rules={name: _productions(name, rule) for name, rule in rules.items() if rule not in _NO_PRODUCTIONS},
     )
 
 

@@ -121,11 +121,18 @@ TEMPLATES = some_of(
     *("text", " ", "  ", "\n", "\r\n", "\t", "\x0b", "\\n", "\\", '"', '"quoted"', "'", "//", "// note\n", "(*", "*)"),
     *("(* note *)", "(**)", "#", "{", "}", "[", "]", "|", "<", ">", ";", "&", "é", "\u2028", "(in/on the {r.name})}"),
 )
-QUERIES = some_of(
+PIECES = some_of(
     *("p", "not_p", "!", "(", ")", ",", "&", ":", "o", "o:object", "o:x-y/z", "r'", "''", "p(o:object)", "q(a, b:c)"),
     *("p()", " ", "\n", "\t", "# note\n", "#", "(* note *)", "(*", "*)", "$", "/", "-", "é"),
     size=8,
 )
+VARIABLES = st.sampled_from(["o", "o:object", "o : object", "r:x-y/z", "r'", "r''", "é", "\no", "", "(* a *)a(**):b"])
+ATOMS = st.builds(
+    "{}({})".format,
+    st.sampled_from(["p", "not_p", "!p", "!not_p", "p/q", " p ", "# note\np", "", "!!p"]),
+    st.lists(VARIABLES, max_size=3).map(",".join),
+)
+QUERIES = PIECES | st.lists(ATOMS, max_size=3).map("&".join) | st.lists(ATOMS | PIECES, max_size=3).map("".join)
 
 
 @settings(max_examples=400)
@@ -145,6 +152,7 @@ def test_a_template_is_read_as_upstream_reads_it(text):
 @settings(max_examples=400)
 @given(QUERIES)
 @example("p(,a)")
+@example("p(,a,b) & q(c)")
 @example("p(a,)")
 @example("p(o, o:x)")
 @example("!not_p(o''')")
