@@ -22,7 +22,7 @@ __all__ = ["COUNTS", "tasks"]
 COUNTS: Mapping[str, int] = {"generated-train": 3000, "generated-seen": 150, "generated-unseen": 150}
 
 MANIFEST = Path(__file__).with_name("alfworld_generated.txt")
-SHA256 = "9167c0b31d6c1793255df95e014b712c12a89a61d16c2a9755b6937f173f77f0"
+SHA256 = "01912464235410c2a69bcd4bd05a232c5b3c6b46953306d4a557b04b8c09e27b"
 
 
 def tasks(split: str | None = None) -> tuple[Task, ...]:
