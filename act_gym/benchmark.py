@@ -29,9 +29,12 @@ class Benchmark:
         splits: Names of its splits; without one, an environment holds every task.
         max_turns: The step limit registered by default.
         task_source: `module:function`; the function takes a split or None and returns its tasks.
-        engines: Engine names with their `module:Class`; the first one is the default.
+        engines: Engine names with their `module:name`, a class or a function that makes one; the first
+            one is the default.
         packages: What the default engine imports; `extra` installs them.
         data: Folder below the cache folder that holds its data; empty if it needs none.
+        own_task_source: `module:function`; the function takes what was given as `games` and returns the
+            tasks in these files. Empty if the benchmark cannot play its users' own files.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Benchmark:
     engines: Mapping[str, str]
     packages: tuple[str, ...] = ()
     data: str = ""
+    own_task_source: str = ""
 
     @property
     def extra(self) -> str:
@@ -54,6 +58,26 @@ class Benchmark:
         source: Callable[[str | None], tuple[Task, ...]] = _load(self.task_source)
         return source(split)
 
+    def own_tasks(self, games: Any, split: str | None = None) -> tuple[Task, ...]:
+        """Return the tasks in a user's own game files.
+
+        Args:
+            games: What the benchmark takes; for ALFWorld a file, a folder, or several of either.
+            split: Must be None: these tasks are in no split.
+
+        Raises:
+            UsageError: There are none, or they cannot be had here.
+        """
+        if not self.own_task_source:
+            raise UsageError(f"{self.name} takes no games of your own; got games={games!r}.")
+        if split is not None:
+            raise UsageError(
+                f"games= are your own tasks and in no split; got split {split!r} too. "
+                f"Make {NAMESPACE}/{self.name} with them."
+            )
+        source: Callable[[Any], tuple[Task, ...]] = _load(self.own_task_source)
+        return source(games)
+
     def make_engine(self, name: str | None = None, **options: Any) -> Any:
         """Start an engine by name; `options` are the engine's own.
 
@@ -65,12 +89,12 @@ class Benchmark:
         name = name or next(iter(self.engines))
         if name not in self.engines:
             raise UnknownNameError(f"engine of {self.name}", name, self.engines)
-        engine_class = _load(self.engines[name])
+        make = _load(self.engines[name])
         try:
-            signature(engine_class).bind(**options)
+            signature(make).bind(**options)
         except TypeError as cause:
             raise UsageError(f"The {name} engine of {self.name} does not take {options}: {cause}.") from cause
-        return engine_class(**options)
+        return make(**options)
 
 
 def _load(path: str) -> Any:
@@ -86,9 +110,12 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             splits=("train", "seen", "unseen"),
             max_turns=50,
             task_source="act_gym.splits.alfworld:tasks",
-            engines={"textworld": "act_gym.engines.alfworld.textworld:TextWorldEngine"},
-            packages=("alfworld", "textworld"),
+            engines={
+                "native": "act_gym.engines.alfworld:make_native",
+                "textworld": "act_gym.engines.alfworld:make_textworld",
+            },
             data="alfworld/json_2.1.1",
+            own_task_source="act_gym.splits.alfworld:tasks_of_files",
         ),
         Benchmark(
             name="ScienceWorld",
@@ -134,14 +161,16 @@ def parse_id(env_id: str) -> tuple[Benchmark, str | None]:
     return BENCHMARKS[name], split or None
 
 
-def tasks(env_id: str) -> tuple[Task, ...]:
+def tasks(env_id: str, *, games: Any = None) -> tuple[Task, ...]:
     """Return the tasks of an environment id in their frozen order, without making it.
 
     Args:
         env_id: For example `act/ALFWorld-unseen`; without a split, every task of the benchmark.
+        games: A user's own game files; their tasks come instead, in the order of their names.
 
     Raises:
         UnknownNameError: No environment has that id.
+        UsageError: `games` cannot be had there, or holds none.
     """
     entry, split = parse_id(env_id)
-    return entry.tasks(split)
+    return entry.tasks(split) if games is None else entry.own_tasks(games, split)

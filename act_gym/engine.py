@@ -7,11 +7,12 @@ a command it does not understand: that is an observation.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from act_gym.core import State, Task
+from act_gym.errors import UsageError
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Restorable", "restorable"]
 
 
 class Engine(Protocol):
@@ -61,3 +62,30 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release what the engine holds. Closing twice is harmless."""
         ...
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """What an engine may offer besides: going back to a state without playing the way to it again."""
+
+    def snapshot(self) -> Any:
+        """Return the current state, to go back to any number of times; opaque to everyone else."""
+        ...
+
+    def restore(self, snapshot: Any) -> State:
+        """Go back to a state, of this engine or of another one of its class. The text in it is empty."""
+        ...
+
+
+def restorable(engine: object) -> Restorable:
+    """Return the engine as one that can go back.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not isinstance(engine, Restorable):  # a class that passes on to another engine finds out there
+        raise UsageError(
+            f"The engine {type(engine).__name__} cannot go back to a state: snapshot() and restore() need one that "
+            "can, such as ALFWorld's native engine."
+        )
+    return engine

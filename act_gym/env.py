@@ -6,8 +6,10 @@ All that differs between benchmarks is in the engine and the split. The step lim
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -15,11 +17,25 @@ import numpy as np
 
 from act_gym.benchmark import benchmark as find_benchmark
 from act_gym.core import State, Task
-from act_gym.engine import Engine
+from act_gym.engine import Engine, restorable
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.spaces import AnyText
 
-__all__ = ["TextEnv"]
+__all__ = ["Snapshot", "TextEnv"]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A moment of an episode, made by `TextEnv.snapshot`; only `TextEnv.restore` looks into it.
+
+    It lives in its process and shares what it can with every other one. Nothing in it changes.
+    """
+
+    task: Task
+    state: State
+    turn: int
+    last_action: str
+    inner: Any
 
 
 class TextEnv(gym.Env[str, str]):
@@ -34,6 +50,8 @@ class TextEnv(gym.Env[str, str]):
     Args:
         benchmark: `ALFWorld` or `ScienceWorld`.
         split: One of the benchmark's splits; None for every task.
+        games: Your own game files instead of the benchmark's tasks: a file, a folder that is searched
+            for them, or several of either. Strings, if the spec is to be written as JSON.
         engine: Name of an engine of the benchmark; None for its default.
         render_mode: `ansi` returns the last exchange as text, `human` prints it; None.
         admissible_commands: Whether `info` lists them. Deriving them can cost more than the step.
@@ -41,6 +59,7 @@ class TextEnv(gym.Env[str, str]):
 
     Raises:
         UnknownNameError: No such benchmark, split or engine.
+        UsageError: `games` with a split, for a benchmark that takes none, or without any game in them.
         MissingDependencyError: The simulator is not installed.
     """
 
@@ -51,6 +70,7 @@ class TextEnv(gym.Env[str, str]):
         benchmark: str,
         split: str | None = None,
         *,
+        games: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         engine: str | None = None,
         render_mode: str | None = None,
         admissible_commands: bool = True,
@@ -59,16 +79,18 @@ class TextEnv(gym.Env[str, str]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise UnknownNameError("render mode", str(render_mode), self.metadata["render_modes"])
         entry = find_benchmark(benchmark)
-        self.tasks: tuple[Task, ...] = entry.tasks(split)
+        self.tasks: tuple[Task, ...] = entry.tasks(split) if games is None else entry.own_tasks(games, split)
         self.engine: Engine = entry.make_engine(engine, **engine_options)
         self.observation_space = AnyText()
         self.action_space = AnyText()
         self.render_mode = render_mode
+        self._benchmark = entry.name
         self._lists_commands = admissible_commands
         self._index = {task.id: position for position, task in enumerate(self.tasks)}
         self._sweep: list[int] = []
         self._task: Task | None = None
         self._state: State | None = None
+        self._goal = ""
         self._turn = 0
         self._last_action = ""
 
@@ -95,8 +117,7 @@ class TextEnv(gym.Env[str, str]):
         task = self.tasks[self._pick(options or {})]
         self._task = self._state = None  # no episode if the engine fails
         state = self.engine.reset(task)
-        self._task, self._state, self._turn, self._last_action = task, state, 0, ""
-        self._show()
+        self._begin(task, state, 0, "")
         return state.observation, self._info(state, task)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -115,11 +136,48 @@ class TextEnv(gym.Env[str, str]):
         if self._state.terminated:
             raise UsageError(f"The episode of {self._task.id} has ended. Call reset() to start another.")
         before, self._state = self._state.score, None  # the episode ends here if the engine fails
-        state = self.engine.step(str(action))
-        self._state, self._last_action = state, str(action)
+        action = str(action)
+        state = self.engine.step(action)
+        self._state, self._last_action = state, action
         self._turn += 1
-        self._show()
+        if self.render_mode == "human":
+            self._print()
         return state.observation, state.score - before, state.terminated, False, self._info(state, self._task)
+
+    def snapshot(self) -> Snapshot:
+        """Return this moment of the episode, to go back to any number of times.
+
+        For searches: `restore` costs far less than a reset and the same commands again. It changes
+        nothing here, and neither the sweep nor the random generator is part of it.
+
+        Raises:
+            UsageError: There is no episode, or the engine cannot do this (ALFWorld's `native` can).
+        """
+        engine = restorable(self.engine)
+        if self._state is None or self._task is None:
+            raise UsageError("There is no running episode. Call reset() first.")
+        return Snapshot(self._task, self._state, self._turn, self._last_action, engine.snapshot())
+
+    def restore(self, snapshot: Snapshot) -> tuple[str, dict[str, Any]]:
+        """Go back to a moment, of this environment or of another one of the same benchmark.
+
+        Gymnasium's `TimeLimit` does not notice and counts on; `info["turn"]` does go back. To search,
+        make the environment without a limit, `gym.make(…, max_episode_steps=-1)`, and go by `turn`.
+        Gymnasium also wants one `reset()` of an environment before the first `step()`.
+
+        Returns:
+            The observation and `info` of that moment.
+
+        Raises:
+            UsageError: It is of another benchmark, or the engine cannot do this.
+        """
+        engine = restorable(self.engine)
+        if snapshot.task.benchmark != self._benchmark:
+            raise UsageError(f"A snapshot of {snapshot.task.benchmark} cannot be restored in {self._benchmark}.")
+        self._task = self._state = None  # no episode if the engine fails
+        engine.restore(snapshot.inner)
+        self._begin(snapshot.task, snapshot.state, snapshot.turn, snapshot.last_action)
+        return snapshot.state.observation, self._info(snapshot.state, snapshot.task)
 
     def render(self) -> str | None:
         """Return the last exchange as text in mode `ansi`; mode `human` has printed it already."""
@@ -143,6 +201,12 @@ class TextEnv(gym.Env[str, str]):
         if self._task is None:
             raise UsageError("No task has been started. Call reset() first.")
         return self.engine.expert_commands()
+
+    def _begin(self, task: Task, state: State, turn: int, last_action: str) -> None:
+        self._task, self._state, self._turn, self._last_action = task, state, turn, last_action
+        self._goal = self.engine.goal
+        if self.render_mode == "human":
+            self._print()
 
     def _pick(self, options: Mapping[str, Any]) -> int:
         unknown = set(options) - {"task_id", "task_index"}
@@ -172,7 +236,7 @@ class TextEnv(gym.Env[str, str]):
             "task_id": task.id,
             "task_type": task.task_type,
             "split": task.split,
-            "goal": self.engine.goal,
+            "goal": self._goal,
             "admissible_commands": commands,
             "score": state.score,
             "raw_score": state.raw_score,
@@ -187,7 +251,6 @@ class TextEnv(gym.Env[str, str]):
         asked = f"> {self._last_action}\n" if self._turn else ""
         return f"{asked}{self._state.observation}\n"
 
-    def _show(self) -> None:
-        if self.render_mode == "human":
-            sys.stdout.write(self._exchange())
-            sys.stdout.flush()
+    def _print(self) -> None:
+        sys.stdout.write(self._exchange())
+        sys.stdout.flush()

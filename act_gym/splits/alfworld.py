@@ -4,25 +4,30 @@ The games are those of the official release `json_2.1.1`, frozen in `alfworld.tx
 `<folder>/<game>/<trial>` each, sorted. The release's 200 `valid_train` games are left out: they are
 training rooms under another name, no published result is on them, and they are in no split here.
 Upstream lists games in the order of the file system, so its n-th game differs between machines; here
-it does not. Nothing in this module looks at the games themselves.
+it does not. A user's own game files become tasks here too. Nothing in this module looks into a game.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from act_gym.core import Task
-from act_gym.errors import CorruptDataError
+from act_gym.engines.alfworld.files import GAME_FILE
+from act_gym.errors import CorruptDataError, UsageError
 
-__all__ = ["COUNTS", "FOLDERS", "TASK_TYPES", "tasks"]
+__all__ = ["COUNTS", "FOLDERS", "OWN_SPLIT", "TASK_TYPES", "tasks", "tasks_of_files"]
 
 FOLDERS: Mapping[str, str] = {"train": "train", "seen": "valid_seen", "unseen": "valid_unseen"}
 """The folder of the official release that holds a split's games."""
 
 COUNTS: Mapping[str, int] = {"train": 3553, "seen": 140, "unseen": 134}
+
+OWN_SPLIT = "own"
+"""The `split` of tasks in a user's own game files, which are in none of ours."""
 
 TASK_TYPES = (
     "look_at_obj_in_light",
@@ -48,6 +53,68 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
     """
     everything = _manifest()
     return everything if split is None else tuple(task for task in everything if task.split == split)
+
+
+def tasks_of_files(games: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[Task, ...]:
+    """Return the tasks in a user's own game files, sorted by id.
+
+    A task's id is `alfworld/` and the file's path below the folder that was given, without `.tw-pddl`;
+    a file named `game.tw-pddl` is called by its folder. Its type is that of the nearest folder whose name
+    begins with one of `TASK_TYPES`, else `unknown`; its split is `own`.
+
+    Args:
+        games: A `.tw-pddl` file, a folder that is searched for them, or several of either.
+
+    Raises:
+        UsageError: A path is not there, holds no game, or two games have the same id.
+    """
+    given = [games] if isinstance(games, str | os.PathLike) else list(games)
+    found: dict[str, Path] = {}
+    for path, folder in (pair for place in given for pair in _files(Path(place).expanduser().resolve())):
+        name = _name(path.relative_to(folder)) or folder.name
+        if found.setdefault(name, path) != path:
+            raise UsageError(
+                f"Two games would be called alfworld/{name}: {found[name]} and {path}. "
+                "Give games= a folder that holds both, or rename one."
+            )
+    if not found:
+        raise UsageError("games= names no game: give it a .tw-pddl file, a folder that holds some, or several.")
+    return tuple(
+        Task(
+            id=f"alfworld/{name}",
+            benchmark="ALFWorld",
+            split=OWN_SPLIT,
+            task_type=_type_of(path),
+            payload={"file": str(path)},
+        )
+        for name, path in sorted(found.items())
+    )
+
+
+def _files(place: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield the game files of a place, each with the folder that its name begins at."""
+    ending = PurePath(GAME_FILE).suffix
+    if place.is_file() and place.suffix == ending:
+        yield place, place.parent
+        return
+    if not place.is_dir():
+        problem = f"{place} is no {ending} file" if place.exists() else f"There is no file or folder {place}"
+        raise UsageError(f"{problem}. games= takes {ending} files and folders that hold some.")
+    paths = [path for path in place.rglob(f"*{ending}") if path.is_file()]
+    if not paths:
+        raise UsageError(f"No {ending} file lies in {place} or below it. games= takes such files and their folders.")
+    for path in paths:
+        yield path, place
+
+
+def _name(path: PurePath) -> str:
+    named = path.parent if path.name == GAME_FILE else path.with_suffix("")
+    return "" if named == PurePath() else named.as_posix()
+
+
+def _type_of(path: Path) -> str:
+    nearest = (kind for part in reversed(path.parts) for kind in TASK_TYPES if part.startswith(kind))
+    return next(nearest, "unknown")
 
 
 @cache

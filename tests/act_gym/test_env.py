@@ -1,7 +1,12 @@
+import json
+import sys
+from dataclasses import replace
+
 import gymnasium as gym
 import pytest
 
 from act_gym import TextEnv
+from act_gym.benchmark import BENCHMARKS, benchmark
 from act_gym.errors import EngineError, UnknownNameError, UsageError
 
 KEYS = [
@@ -220,4 +225,108 @@ def test_closing_twice_is_harmless(env, counting):
     env.reset(seed=0)
     env.close()
     env.close()
+    assert counting.running == 0
+
+
+@pytest.fixture
+def remembering(counting, monkeypatch):
+    """The counting game on an engine that can go back."""
+
+    class RememberingEngine(counting):
+        def snapshot(self):
+            return self._count, self._target, self.goal
+
+        def restore(self, snapshot):
+            self._count, self._target, self.goal = snapshot
+            return self._state("")
+
+    monkeypatch.setattr(sys.modules["counting_game"], "CountingEngine", RememberingEngine)
+
+
+def test_going_back_shows_the_same_and_what_follows_is_the_same_again(remembering):
+    env = TextEnv("Counting", render_mode="ansi")
+    env.reset(options={"task_id": "counting/short/2"})
+    moment = env.step("add")
+    drawn, saved = env.render(), env.snapshot()
+    ends = [env.step(action) for action in ("add", "say")]
+    assert ends[-1][4]["success"]
+    for _ in range(2):
+        assert env.restore(saved) == (moment[0], moment[4])
+        assert env.render() == drawn
+        assert [env.step(action) for action in ("add", "say")] == ends
+    env.close()
+
+
+def test_an_ended_episode_can_be_gone_back_to_and_is_still_ended(remembering):
+    env = TextEnv("Counting")
+    env.reset(options={"task_id": "counting/short/2"})
+    *_, info = env.step("say")
+    ended = env.snapshot()
+    env.reset(options={"task_id": "counting/short/1"})
+    assert env.restore(ended) == ("Said.", info)
+    with pytest.raises(UsageError, match=r"counting/short/2 has ended"):
+        env.step("add")
+    env.close()
+
+
+def test_a_moment_may_be_of_another_environment_and_task_and_leaves_the_sweep_alone(remembering):
+    first, second = TextEnv("Counting"), TextEnv("Counting", "odd")
+    first.reset(options={"task_id": "counting/long/8"})
+    first.step("add")
+    plain = started(second, 4, seed=5)
+    begun = started(second, 2, seed=5)
+    _, info = second.restore(first.snapshot())
+    assert (info["task_id"], info["goal"], info["turn"]) == ("counting/long/8", "count to 8", 1)
+    assert second.step("add")[0] == "You have 2."
+    assert first.step("say")[0] == "Said."
+    assert begun + started(second, 2) == plain
+    first.close()
+    second.close()
+
+
+def test_the_step_limit_counts_on_after_going_back_and_can_be_left_out(remembering):
+    for limit, truncated in ((3, True), (-1, False)):
+        env = gym.make("act/Counting", max_episode_steps=limit)
+        env.reset(options={"task_id": "counting/long/8"})
+        saved = env.unwrapped.snapshot()
+        env.step("add")
+        env.step("add")
+        env.unwrapped.restore(saved)
+        *_, cut, info = env.step("add")
+        assert (cut, info["turn"]) == (truncated, 1)
+        env.close()
+
+
+def test_going_back_is_refused_where_it_cannot_be_done(env, remembering):
+    with pytest.raises(UsageError, match="CountingEngine cannot go back to a state"):
+        env.snapshot()
+    able = TextEnv("Counting")
+    with pytest.raises(UsageError, match=r"Call reset\(\) first"):
+        able.snapshot()
+    able.reset(seed=0)
+    saved = able.snapshot()
+    with pytest.raises(UsageError, match="CountingEngine cannot go back"):
+        env.restore(saved)
+    foreign = replace(saved, task=replace(saved.task, benchmark="ALFWorld"))
+    with pytest.raises(UsageError, match="A snapshot of ALFWorld cannot be restored in Counting"):
+        able.restore(foreign)
+    assert able.step("add")[4]["turn"] == 1
+    able.close()
+
+
+def test_a_benchmark_that_takes_games_of_ones_own_plays_them_and_no_split(counting, monkeypatch):
+    def own(games):
+        return tuple(task for task in benchmark("Counting").tasks() if task.payload["target"] in games)
+
+    monkeypatch.setattr(sys.modules["counting_game"], "own", own, raising=False)
+    entry = replace(benchmark("Counting"), own_task_source="counting_game:own")
+    monkeypatch.setattr("act_gym.benchmark.BENCHMARKS", {**BENCHMARKS, "Counting": entry})
+    env = gym.make("act/Counting", games=[2, 7])
+    assert [task.id for task in env.unwrapped.tasks] == ["counting/short/2", "counting/long/7"]
+    assert json.loads(env.spec.to_json())["kwargs"]["games"] == [2, 7]
+    env.close()
+    with pytest.raises(UsageError, match=r"in no split; got split 'odd' too\. Make act/Counting with them"):
+        TextEnv("Counting", "odd", games=[2])
+    with pytest.raises(UsageError, match=r"ScienceWorld takes no games of your own; got games='folder'"):
+        TextEnv("ScienceWorld", games="folder")
     assert counting.running == 0

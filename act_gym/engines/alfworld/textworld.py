@@ -19,7 +19,7 @@ from importlib.metadata import version
 from typing import Any
 
 from act_gym.core import State, Task
-from act_gym.engines.alfworld.files import GAME_FILE, games_folder, read_game
+from act_gym.engines.alfworld.files import games_folder, name_of, read_task
 from act_gym.errors import EngineError, MissingDependencyError
 
 __all__ = ["TextWorldEngine"]
@@ -80,9 +80,8 @@ class TextWorldEngine:
             CorruptDataError: The game's file is damaged.
             EngineError: The simulator failed.
         """
-        self._game = str(task.payload["game"])
-        path = self._games / self._game / GAME_FILE
-        game = read_game(path, self._games)
+        self._game = name_of(task.payload)
+        game = read_task(task.payload, self._games)
         with self._upstream():
             if self._env is None:
                 self._env = _IDLE.pop() if _IDLE else _make_env()

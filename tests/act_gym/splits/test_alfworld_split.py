@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import act_gym
-from act_gym.errors import CorruptDataError
+from act_gym.errors import CorruptDataError, UsageError
 from act_gym.splits import alfworld
 
 EVERYTHING = alfworld.tasks()
@@ -64,3 +64,53 @@ def test_a_changed_manifest_is_refused(tmp_path, monkeypatch):
             alfworld.tasks("seen")
     finally:
         alfworld._manifest.cache_clear()
+
+
+def written(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+
+
+def test_files_of_ones_own_become_tasks_named_by_their_place(tmp_path):
+    written(
+        tmp_path,
+        "pick_heat_then_place_in_recep-Mug-None-Sink-1/trial_2/game.tw-pddl",
+        "pick_heat_then_place_in_recep-Mug-None-Sink-1/trial_1/game.tw-pddl",
+        "kitchens/pick_two_obj_and_place/b.tw-pddl",
+        "kitchens/b.c.tw-pddl",
+        "kitchens/notes.txt",
+    )
+    found = alfworld.tasks_of_files(str(tmp_path))
+    assert [(task.id, task.task_type) for task in found] == [
+        ("alfworld/kitchens/b.c", "unknown"),
+        ("alfworld/kitchens/pick_two_obj_and_place/b", "pick_two_obj_and_place"),
+        ("alfworld/pick_heat_then_place_in_recep-Mug-None-Sink-1/trial_1", "pick_heat_then_place_in_recep"),
+        ("alfworld/pick_heat_then_place_in_recep-Mug-None-Sink-1/trial_2", "pick_heat_then_place_in_recep"),
+    ]
+    assert {(task.benchmark, task.split) for task in found} == {("ALFWorld", "own")}
+    assert found[0].payload == {"file": str(tmp_path / "kitchens/b.c.tw-pddl")}
+    assert act_gym.tasks("act/ALFWorld", games=tmp_path) == found
+
+
+def test_single_files_and_several_places_are_taken_and_a_game_given_twice_is_one(tmp_path, monkeypatch):
+    written(tmp_path, "one/game.tw-pddl", "two/game.tw-pddl", "two/extra.tw-pddl")
+    monkeypatch.chdir(tmp_path)
+    found = alfworld.tasks_of_files([tmp_path / "two", "one/game.tw-pddl", "two/extra.tw-pddl"])
+    assert [task.id for task in found] == ["alfworld/extra", "alfworld/one", "alfworld/two"]
+    assert [task.id for task in alfworld.tasks_of_files("one/game.tw-pddl")] == ["alfworld/one"]
+
+
+def test_files_that_cannot_be_tasks_are_refused_with_what_to_do(tmp_path):
+    written(tmp_path, "a/x.tw-pddl", "b/x.tw-pddl", "b/notes.txt")
+    (tmp_path / "empty").mkdir()
+    for games, complaint in (
+        (tmp_path / "nowhere", rf"no file or folder {tmp_path / 'nowhere'}\. games= takes \.tw-pddl files"),
+        (tmp_path / "empty", rf"No \.tw-pddl file lies in {tmp_path / 'empty'} or below it"),
+        (tmp_path / "b/notes.txt", r"notes\.txt is no \.tw-pddl file"),
+        ([tmp_path / "a", tmp_path / "b"], r"Two games would be called alfworld/x: .*a/x\.tw-pddl and .*b/x\.tw-pddl"),
+        ([], r"games= names no game"),
+    ):
+        with pytest.raises(UsageError, match=complaint):
+            alfworld.tasks_of_files(games)

@@ -175,7 +175,7 @@ def test_an_engine_recovers_from_a_game_that_breaks_the_simulator(tmp_path, alfw
 @pytest.mark.parametrize("vector", [SyncVectorEnv, AsyncVectorEnv])
 def test_vector_environments_show_what_single_ones_show(alfworld_data, vector):
     def make():
-        return gym.make("act/ALFWorld-seen", data=str(alfworld_data))
+        return gym.make("act/ALFWorld-seen", engine="textworld", data=str(alfworld_data))
 
     made = vector([make, make])
     try:
