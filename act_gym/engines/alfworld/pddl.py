@@ -174,7 +174,7 @@ def _facts(entries: Sequence[Any], objects: Mapping[str, str], domain: Domain) -
     found: dict[str, dict[Fact, None]] = {}
     for predicate, *terms in entries:
         if predicate == "=":
-            _value(terms, found)
+            _check_value(terms)
         elif predicate == "not":
             if tuple(terms[0][1:]) in found.get(terms[0][0], ()):
                 raise ValueError(f"{terms[0]} both holds and does not")
@@ -192,11 +192,11 @@ def _facts(entries: Sequence[Any], objects: Mapping[str, str], domain: Domain) -
     return {predicate: tuple(facts) for predicate, facts in found.items()}
 
 
-def _value(terms: Sequence[Any], found: dict[str, dict[Fact, None]]) -> None:
-    """Read `(= (distance a b) 3)` as upstream shows it: as a fact that is named by its value."""
-    function, value = terms
-    if function != ["total-cost"]:
-        found.setdefault(str(float(value)), {})[tuple(function[1:])] = None
+def _check_value(terms: Sequence[Any]) -> None:
+    """Read over `(= (distance a b) 3)`: nothing in a game depends on numbers."""
+    _, value = terms
+    if not float(value).is_integer():
+        raise ValueError(f"the value {value} is no whole number")
 
 
 def _action(entry: Sequence[Any], reader: _Conditions) -> Action:
