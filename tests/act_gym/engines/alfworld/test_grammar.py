@@ -261,7 +261,7 @@ def said(expression):
         case Concatenation(parts):
             return "".join(map(said, parts))
         case FirstTrue(options):
-            return next(filter(None, map(said, options)), said(options[-1]))
+            return next((text for text in map(said, options[:-1]) if text), None) or said(options[-1])
 
 
 def upstream_said(text):
