@@ -11,7 +11,7 @@ from typing import Any
 
 from act_gym.engines.alfworld.generate.draw import Draw
 from act_gym.engines.alfworld.generate.goals import SPLITS, Goal, goal
-from act_gym.engines.alfworld.generate.package import check, language
+from act_gym.engines.alfworld.generate.package import language
 from act_gym.engines.alfworld.generate.place import furnish
 from act_gym.engines.alfworld.generate.plan import walkthrough
 from act_gym.engines.alfworld.generate.problem import problem
@@ -37,9 +37,8 @@ def generate(split: str, index: int) -> dict[str, Any]:
         UnknownNameError: There is no such split.
         UsageError: The number is negative.
         MissingDependencyError: The alfworld package is not installed.
-        CorruptDataError: Its data is damaged, or of a version that would make other games.
+        CorruptDataError: Its data is not what the games are made from.
     """
-    check()
     wanted = goal(split, index)
     where = room(wanted.room)
     draw = Draw(f"{split}/{index}/room")

@@ -21,13 +21,15 @@ from typing import Any
 
 from act_gym.errors import CorruptDataError, MissingDependencyError
 
-__all__ = ["Goals", "Rules", "check", "damaged", "folder", "goals", "language", "read", "rules"]
+__all__ = ["Goals", "Rules", "check", "folder", "goals", "language", "read", "rules"]
 
 _FINGERPRINT = "f22ce9fbdaa2c641efcbac0a6d584aa7ed32d09b83107dbb25d7481f5e679425"
 """SHA-256 of everything that shapes a game; that of alfworld 0.4.2."""
 
 _TABLES = ("VAL_RECEPTACLE_OBJECTS", "VAL_ACTION_OBJECTS")
-_LISTS = ("OBJECTS", "RECEPTACLES", "MOVABLE_RECEPTACLES", "OPENABLE_CLASS_LIST")
+
+
+_CURE = "pip install --force-reinstall --no-deps alfworld==0.4.2"
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def folder() -> Path:
         MissingDependencyError: The package is not installed.
     """
     spec = find_spec("alfworld")
-    if spec is None or not spec.submodule_search_locations:
+    # A folder that merely has the name, say of the user's data, is a namespace without an origin.
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
         raise MissingDependencyError("The alfworld package", "alfworld")
     return Path(next(iter(spec.submodule_search_locations)))
 
@@ -89,15 +92,12 @@ def read(name: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as cause:
-        raise damaged(path, str(cause)) from cause
+        raise _damaged(path, str(cause)) from cause
 
 
-def damaged(path: Path, why: str) -> CorruptDataError:
+def _damaged(path: Path, why: str) -> CorruptDataError:
     """Return the error for a file of the package that does not hold what it should."""
-    return CorruptDataError(
-        f"Cannot make games from {path}: {why}. Expected the file of alfworld 0.4.2. "
-        "Run: pip install --force-reinstall 'alfworld>=0.4.2'"
-    )
+    return CorruptDataError(f"Cannot make games from {path}: {why}. Expected the file of alfworld 0.4.2. Run: {_CURE}")
 
 
 @cache
@@ -109,20 +109,20 @@ def rules() -> Rules:
         CorruptDataError: They are not there in the expected form.
     """
     found = _literals("gen/constants.py")
-    lacking = [name for name in (*_TABLES, *_LISTS) if name not in found]
-    if lacking:
-        raise damaged(folder() / "gen/constants.py", f"it does not assign {', '.join(lacking)}")
-    holds, allows = ({key: frozenset(types) for key, types in found[name].items()} for name in _TABLES)
-    movable = frozenset(found["MOVABLE_RECEPTACLES"])
-    receptacles = frozenset(found["RECEPTACLES"]) - movable
-    return Rules(
-        objects=tuple(sorted((set(found["OBJECTS"]) | movable) - receptacles)),
-        receptacles=tuple(sorted(receptacles)),
-        movable=movable,
-        openable=frozenset(found["OPENABLE_CLASS_LIST"]),
-        holds=holds,
-        allows=allows,
-    )
+    try:
+        holds, allows = ({key: frozenset(types) for key, types in found[name].items()} for name in _TABLES)
+        movable = frozenset(found["MOVABLE_RECEPTACLES"])
+        receptacles = frozenset(found["RECEPTACLES"]) - movable
+        return Rules(
+            objects=tuple(sorted((set(found["OBJECTS"]) | movable) - receptacles)),
+            receptacles=tuple(sorted(receptacles)),
+            movable=movable,
+            openable=frozenset(found["OPENABLE_CLASS_LIST"]),
+            holds=holds,
+            allows=allows,
+        )
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise _damaged(folder() / "gen/constants.py", f"a table is not as expected: {cause}") from cause
 
 
 @cache
@@ -136,8 +136,8 @@ def goals() -> Mapping[str, Goals]:
     found = _literals("gen/goal_library.py").get("gdict", {})
     try:
         return {name: Goals(goal["pddl"], tuple(goal["templates"])) for name, goal in found.items()}
-    except (KeyError, TypeError) as cause:
-        raise damaged(folder() / "gen/goal_library.py", f"a goal without {cause}") from cause
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise _damaged(folder() / "gen/goal_library.py", f"a goal is not as expected: {cause}") from cause
 
 
 @cache
@@ -169,11 +169,11 @@ def check() -> None:
         for path in sorted(layouts.glob("FloorPlan*"), key=lambda path: path.name):
             digest.update(path.name.encode() + path.read_bytes())
     except OSError as cause:
-        raise damaged(layouts, str(cause)) from cause
+        raise _damaged(layouts, str(cause)) from cause
     if digest.hexdigest() != _FINGERPRINT:
         raise CorruptDataError(
             f"The data in {folder()} has sha256 {digest.hexdigest()}; games are made from {_FINGERPRINT}, "
-            "that of alfworld 0.4.2. Run: pip install --force-reinstall --no-deps alfworld==0.4.2"
+            f"that of alfworld 0.4.2. Run: {_CURE}"
         )
 
 
@@ -185,7 +185,7 @@ def _literals(name: str) -> dict[str, Any]:
     try:
         tree = ast.parse(read(name))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
-        raise damaged(folder() / name, str(cause)) from cause
+        raise _damaged(folder() / name, str(cause)) from cause
     found: dict[str, Any] = {}
     for statement in tree.body:
         match statement:
@@ -205,5 +205,5 @@ def _assign(place: dict[str, Any], key: str, value: ast.expr, found: Mapping[str
         case _:
             try:
                 place[key] = ast.literal_eval(value)
-            except ValueError:
+            except (ValueError, TypeError):
                 return  # computed: nothing that is needed here

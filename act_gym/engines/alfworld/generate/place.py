@@ -62,9 +62,14 @@ _SINGLE = frozenset(
         "WateringCan",
     )
 )
+"""What a room has one of, if any."""
+
 _COPIES = {"Box": 2, "Bread": 2, "Laptop": 2, "Pan": 2, "Pillow": 2, "Pot": 2}
 _MOST_COPIES = 3
+"""How many of a type there are at most; each number from 1 is as likely."""
+
 _FIXED_COPIES = {"Chair": (1, 2), "Painting": (1, 2), "StoveKnob": (4, 4), "Window": (1, 2)}
+"""Fewest and most of a type that nobody picks up; 1 where it is not here."""
 
 _ROOMINESS = {
     "Bed": 7.0,

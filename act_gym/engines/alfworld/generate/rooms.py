@@ -19,7 +19,7 @@ from functools import cache
 import numpy as np
 
 from act_gym.engines.alfworld.generate.draw import Draw
-from act_gym.engines.alfworld.generate.package import damaged, folder, read, rules
+from act_gym.engines.alfworld.generate.package import check, folder, read, rules
 
 __all__ = ["NUMBERS", "UNSEEN", "Place", "Receptacle", "Room", "kind_of", "room"]
 
@@ -141,17 +141,15 @@ def room(number: int) -> Room:
 
     Raises:
         MissingDependencyError: The alfworld package is not installed.
-        CorruptDataError: Its files of the room are damaged.
+        CorruptDataError: Its data is not what the games are made from.
     """
+    check()  # so nothing in the files needs to be doubted
     stem = f"gen/layouts/FloorPlan{number}"
-    try:
-        types = tuple(sorted(str(kind) for kind in json.loads(read(f"{stem}-objects.json"))))
-        listed = json.loads(read(f"{stem}-openable.json"))
-        points = np.load(folder() / f"{stem}-layout.npy", allow_pickle=False)
-        floor = tuple(sorted({(round(x * 4), round(z * 4)) for x, z in points.tolist()}))
-        receptacles = [_listed(name, stand) for name, stand in sorted(listed.items())]
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as cause:
-        raise damaged(folder() / f"{stem}-*", str(cause)) from cause
+    types = tuple(sorted(json.loads(read(f"{stem}-objects.json"))))
+    listed = json.loads(read(f"{stem}-openable.json"))
+    points = np.load(folder() / f"{stem}-layout.npy", allow_pickle=False)
+    floor = tuple(sorted({(round(x * 4), round(z * 4)) for x, z in points.tolist()}))
+    receptacles = [_listed(name, stand) for name, stand in sorted(listed.items())]
     points_taken = set(floor)
     edges = tuple(
         (x, z, turns)
