@@ -7,6 +7,7 @@ as the whole content of one game file of that kind. A game whose own file has ch
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -125,6 +126,7 @@ def build_store(folder: Path, names: Iterable[str], report: Callable[[str], None
 
     Raises:
         CorruptDataError: A game file is damaged.
+        OSError: The store cannot be written.
     """
     refused: dict[str, str] = {}
     kinds: dict[Hashable, tuple[int, bytes]] = {}
@@ -168,6 +170,9 @@ def _write(
         finally:
             connection.close()
         part.replace(path)
+    except sqlite3.Error as cause:
+        number = errno.ENOSPC if "full" in str(cause) else errno.EIO
+        raise OSError(number, f"{os.strerror(number)} ({cause})", str(path)) from cause
     finally:
         part.unlink(missing_ok=True)
 
