@@ -21,7 +21,7 @@ __all__ = ["Arguments", "main"]
 
 @dataclass(frozen=True)
 class Arguments:
-    """Fetch a benchmark's data into the cache folder: ACT_GYM_DATA, or the platform's own."""
+    """Fetch a benchmark's data into the cache folder, ACT_GYM_DATA or the platform's own, and prepare it for play."""
 
     name: tyro.conf.Positional[str]
     """The benchmark: `alfworld`."""

@@ -1,9 +1,9 @@
 """ALFWorld's games on this machine: fetches or copies them, checks them, puts them in their place.
 
 The cache folder holds `alfworld/json_2.1.1/{train,valid_seen,valid_unseen}/<game>/<trial>/` with the
-files of the official release, so upstream's own tools can be pointed at it too. The old games stay in
-place until the new ones are complete: a run killed at any moment leaves one of the two, and the next
-run clears up after it.
+files of the official release, so upstream's own tools can be pointed at it too, and beside them the
+store that the native engine starts games from. The old games stay in place until the new ones are
+complete: a run killed at any moment leaves one of the two, and the next run clears up after it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,10 +23,11 @@ from urllib.parse import unquote, urlsplit
 from act_gym.archives import unpack
 from act_gym.core import Task
 from act_gym.engines.alfworld.files import GAME_FILE, GAMES_FOLDER
+from act_gym.engines.alfworld.store import STORE_FILE, GameStore, build_store
 from act_gym.errors import ActGymError, CorruptDataError, UsageError
 from act_gym.fetch import FULL_DISK, fetch, full_disk
 from act_gym.paths import data_dir
-from act_gym.progress import byte_bar
+from act_gym.progress import byte_bar, track
 from act_gym.splits.alfworld import COUNTS, tasks
 
 __all__ = ["BASE_URL", "RELEASE", "ReleaseFile", "count_games", "install"]
@@ -110,7 +112,8 @@ def install(
         with _only_one(place.parent):
             staging = _clear_up(place)
             if not force and _missing(place, kinds) == 0:
-                return f"ALFWorld is complete already: {describe(place)}. --force fetches it again."
+                prepared = "" if _has_store(place) else _prepare(place)
+                return f"ALFWorld is complete already: {describe(place)}.{prepared} --force fetches it again."
             try:
                 if source is None:
                     wanted = [file for file in release if file.holds in kinds]
@@ -118,11 +121,12 @@ def install(
                 else:
                     _take_source(source, kinds, place.parent / "archives", staging, pause)
                 _check(staging, place, kinds, source, force=force)
+                prepared = _prepare(staging)
                 _swap(staging, place)
             finally:
                 shutil.rmtree(staging, ignore_errors=True)
             shutil.rmtree(place.parent / "archives", ignore_errors=True)
-            return f"ALFWorld is ready: {describe(place)}."
+            return f"ALFWorld is ready: {describe(place)}.{prepared}"
     except OSError as cause:
         if isinstance(cause, ActGymError):
             raise
@@ -238,6 +242,27 @@ def _check(staging: Path, place: Path, kinds: tuple[str, ...], source: str | Non
         )
 
 
+def _has_store(place: Path) -> bool:
+    try:
+        return GameStore.find(place) is not None
+    except CorruptDataError:
+        return False
+
+
+def _prepare(place: Path) -> str:
+    """Build the store of a folder's games and say what was built. The games can be played without it."""
+    names = [_game(task) for task in tasks() if (place / _game(task) / GAME_FILE).is_file()]
+    try:
+        refused = build_store(place, track(names, "Preparing games", total=len(names)))
+        size = (place / STORE_FILE).stat().st_size
+    except (CorruptDataError, OSError, sqlite3.Error) as cause:
+        sys.stderr.write(f"Note: the games were not prepared, so each one takes longer to start: {cause}\n")
+        return ""
+    for name, reason in refused.items():
+        sys.stderr.write(f"Note: {name} was not prepared: {reason}\n")
+    return f" {len(names) - len(refused):,} are prepared to start at once ({size / 1e6:.1f} MB in {STORE_FILE})."
+
+
 def _clear_up(place: Path) -> Path:
     """Undo what a killed run left half done; return a fresh folder to unpack into."""
     staging, old = place.with_name(".unpacking"), place.with_name(".old")
@@ -246,6 +271,8 @@ def _clear_up(place: Path) -> Path:
     for leftover in (staging, old):
         if leftover.exists():
             shutil.rmtree(leftover)
+    for unfinished in place.glob(f".{STORE_FILE}.*"):
+        unfinished.unlink()
     return staging
 
 

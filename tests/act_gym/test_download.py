@@ -1,7 +1,9 @@
 import fcntl
 import hashlib
 import io
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 
 from act_gym import games
@@ -24,8 +27,22 @@ GAMES = [task.payload["game"] for task in tasks()]
 FEW = GAMES[:2] + GAMES[-3:]  # two of training, three unseen
 
 
+DOMAIN = """(define (domain tiny) (:types agent) (:predicates (done ?a - agent))
+    (:action finish :parameters (?a - agent) :precondition () :effect (done ?a)))"""
+GRAMMAR = """grammar :: \"""{"intro": [{"rhs": "Your task is to: finish."}]}\""";
+action finish {
+    template :: "finish";
+    feedback :: "Done.";
+}
+"""
+
+
 def content(game, kind):
-    return f"{kind} of {game}".encode()
+    """A file of a game in which one command wins; what is no game file is a few words."""
+    if kind != "game.tw-pddl":
+        return f"{kind} of {game}".encode()
+    problem = f"(define (problem {game}) (:domain tiny) (:objects me - agent) (:init) (:goal (done me)))"
+    return json.dumps({"pddl_domain": DOMAIN, "grammar": GRAMMAR, "pddl_problem": problem}).encode()
 
 
 def zipped(entries):
@@ -78,7 +95,10 @@ def cache(tmp_path, monkeypatch):
 
 
 def files(cache):
-    return {path.relative_to(cache).as_posix() for path in cache.rglob("*") if path.is_file()} - {".lock"}
+    """Everything in the cache but the lock and the store, which comes and goes with the games."""
+    found = {path.relative_to(cache).as_posix() for path in cache.rglob("*") if path.is_file()}
+    assert ("json_2.1.1/games.sqlite" in found) == any(name.startswith("json") for name in found)
+    return found - {".lock", "json_2.1.1/games.sqlite"}
 
 
 def expected(names=GAMES, kinds=KINDS):
@@ -101,7 +121,8 @@ def test_the_official_release_is_the_published_one():
 def test_the_release_is_fetched_checked_unpacked_and_its_archives_deleted(cache, server, release):
     server.breaks = [10_000, 20_000]  # and taken up where they broke
     said = install(release=release, base_url=server.url("/"), pause=0.01)
-    assert said == f"ALFWorld is ready: 3,553 train, 140 seen, 134 unseen games in {cache / 'json_2.1.1'}."
+    ready = f"ALFWorld is ready: 3,553 train, 140 seen, 134 unseen games in {cache / 'json_2.1.1'}."
+    assert said.startswith(f"{ready} 3,827 are prepared to start at once (")
     assert files(cache) == expected()
     for game in FEW:
         for kind in KINDS:
@@ -267,7 +288,7 @@ def wait_for(condition, process):
 def test_a_run_killed_while_it_unpacks_leaves_the_old_games_and_the_next_one_finishes(cache, full, tmp_path):
     install(few(tmp_path))
     with start("--games-only", "--source", str(full)) as process:
-        wait_for((cache / ".unpacking/train").exists, process)
+        wait_for(lambda: any((cache / ".unpacking").rglob(KINDS[0])), process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
     assert {name for name in files(cache) if name.startswith("json")} == expected(FEW)
@@ -327,3 +348,57 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("ACT_GYM_DATA", str(tmp_path / "cache"))
     with pytest.raises(UsageError, match="Cannot write"):
         install(str(tmp_path))
+
+
+def test_games_are_prepared_and_what_is_prepared_is_enough_to_play(cache, tmp_path):
+    said = install(few(tmp_path))
+    assert re.search(r" 5 are prepared to start at once \(0\.\d MB in games\.sqlite\)\.$", said)
+    for game in FEW:
+        (cache / "json_2.1.1" / game / KINDS[0]).unlink()
+    env = gym.make("act/ALFWorld")
+    _, info = env.reset(options={"task_id": f"alfworld/{FEW[0]}"})
+    assert info["goal"] == "finish."
+    assert env.step("finish")[4]["success"]
+    env.close()
+
+
+def test_complete_games_without_a_store_that_can_be_read_only_get_a_new_one(cache, full):
+    install(str(full), games_only=True)
+    store, leftover = cache / "json_2.1.1/games.sqlite", cache / "json_2.1.1/.games.sqlite.1234"
+    good = store.read_bytes()
+    leftover.write_bytes(b"left by a killed run")
+    for bad in (b"", good[: len(good) // 2][::-1], None):
+        store.unlink() if bad is None else store.write_bytes(bad)
+        said = install(str(full), games_only=True)
+        assert re.search(r"complete already: .* 3,827 are prepared to start at once \(.*\)\. --force fetches", said)
+        assert store.read_bytes() == good
+    assert "prepared" not in install(str(full), games_only=True)
+    assert not leftover.exists()
+
+
+def test_games_that_cannot_be_prepared_are_said_and_installed_all_the_same(cache, tmp_path, capfd):
+    source = tmp_path / "source"
+    for game in FEW:
+        (source / game).mkdir(parents=True)
+        (source / game / KINDS[0]).write_bytes(content(game, KINDS[0]))
+    foreign = source / FEW[1] / KINDS[0]
+    foreign.write_bytes(foreign.read_bytes().replace(b"(done ?a)))", b"(increase (cost) 1)))"))
+    said = install(str(source))
+    shown = capfd.readouterr().err
+    assert f"{FEW[1]} was not prepared: " in shown
+    assert 'engine="textworld"' in shown
+    assert " 4 are prepared to start at once" in said
+    foreign.write_bytes(b"no game")
+    said = install(str(source))
+    assert "not prepared, so each one takes longer to start: " in capfd.readouterr().err
+    assert "prepared" not in said
+    assert count_games(cache / "json_2.1.1") == {"train": 2, "seen": 0, "unseen": 3}
+
+
+def test_a_disk_too_full_for_the_store_is_said_and_the_games_are_installed(cache, tmp_path, small_disk, capfd):
+    source = few(tmp_path)
+    with small_disk(3_000):
+        assert "prepared" not in install(source)
+    assert "Note: the games were not prepared, so each one takes longer to start: " in capfd.readouterr().err
+    found = {path.name for path in (cache / "json_2.1.1").iterdir()}
+    assert found == {"train", "valid_unseen"}
