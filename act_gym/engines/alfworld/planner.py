@@ -1,0 +1,79 @@
+"""Plans from any state of a game, by the game's own rules.
+
+1. Choose the goal's objects by an estimate (`planner_relaxed.py`): the few best choices are looked at.
+2. For each collect the actions that matter and find the shortest plan among them (`planner_search.py`), unless the
+   best plan so far is as short as the estimate.
+3. Play the plan: what comes out is a list of commands that was seen to win.
+
+The plan is the shortest among the actions that were collected. The search is bounded by counts and not by
+time, so the same state always gives the same plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from act_gym.engines.alfworld.game import Game, Position
+from act_gym.engines.alfworld.logic import Binding
+from act_gym.engines.alfworld.planner_relaxed import Relaxed
+from act_gym.engines.alfworld.planner_rules import Operator, rules_of
+from act_gym.engines.alfworld.planner_search import Budget, Collection, shortest
+
+__all__ = ["plan"]
+
+MAX_ESTIMATES = 20_000
+CANDIDATES = 8
+MAX_LENGTH = 60
+
+
+def plan(game: Game, position: Position, *, budget: int = 1_000_000) -> tuple[str, ...] | None:
+    """Return commands that win from a state; none if it is won already.
+
+    Args:
+        game: The game.
+        position: The state, any that can be reached.
+        budget: Transitions that may be tried, some 10 million a second.
+
+    Returns:
+        Commands, each admissible in its turn, the last of which wins; or None if no plan was found, be it that
+        there is none or that the budget was too small.
+    """
+    if position.won:
+        return ()
+    rules = rules_of(game)
+    facts = frozenset((name, *fact) for name, known in game.fluents(position).items() for fact in known)
+    relaxed = Relaxed(rules, facts, MAX_ESTIMATES)
+    left = Budget(budget)
+    best: tuple[str, ...] | None = None
+    for candidate in relaxed.candidates(CANDIDATES):
+        longest = MAX_LENGTH if best is None else len(best) - 1
+        if candidate.size > longest:
+            break
+        collection = Collection(rules, facts, candidate.goals, relaxed.operators(candidate.steps))
+        found = shortest(collection, longest, left)
+        commands = None if found is None else _played(game, position, found)
+        if commands is not None:
+            best = commands
+    return best
+
+
+def _played(game: Game, position: Position, steps: Sequence[Operator]) -> tuple[str, ...] | None:
+    """Return the commands of a plan up to where they win, or None if they do not."""
+    commands: list[str] = []
+    later: tuple[Binding, ...] = tuple(step.bindings[0] for step in steps)
+    for number, step in enumerate(steps):
+        named = {binding: command for command, binding in game.bindings(position).items()}
+        possible = [binding for binding in step.bindings if binding in named]
+        if not possible:
+            return None
+        binding = max(possible, key=lambda binding: _shared(binding, later[number + 1 :]))
+        commands.append(named[binding])
+        position = game.after(position, binding)
+        if position.won:
+            return tuple(commands)
+    return None
+
+
+def _shared(binding: Binding, later: Sequence[Binding]) -> list[int]:
+    """Count the objects an action shares with each later one: one goes to what is opened or taken from next."""
+    return [len({*binding[1:]} & {*other[1:]}) for other in later]

@@ -1,0 +1,268 @@
+"""A game's actions and its goal as the planner wants them: conjunctions, and who makes what true.
+
+Nothing here knows ALFWorld's actions; all comes from the game's own domain. What the game rules allow in more
+ways than fit is left out: the planner may then miss a plan, but finds no wrong one, for it plays what it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, islice, product
+from weakref import WeakKeyDictionary
+
+from act_gym.engines.alfworld.conditions import (
+    Action,
+    And,
+    Condition,
+    Exists,
+    Forall,
+    Literal,
+    Or,
+    Parameter,
+    conjuncts,
+)
+from act_gym.engines.alfworld.game import Game
+from act_gym.engines.alfworld.logic import Binding
+from act_gym.engines.alfworld.planner_joins import Atom, Conjunction, World
+
+__all__ = ["Achiever", "Goal", "Operator", "Rule", "Rules", "rules_of"]
+
+MAX_ALTERNATIVES = 64
+"""Ways to make one condition true that are looked at."""
+
+MAX_COPIES = 5_000
+"""Literals that one `forall` becomes."""
+
+Goal = tuple[Atom, bool]
+"""An atom, and whether it must hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an action makes true or false, and under which condition."""
+
+    literal: Literal
+    condition: tuple[Literal, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Operator:
+    """An action with its objects, seen by what it needs and does.
+
+    Attributes:
+        bindings: The actions that need and do just this; they differ in objects that only the text names.
+        needs: What must hold.
+        changes: What it makes true or false, with conditions.
+    """
+
+    bindings: list[Binding]
+    needs: tuple[Goal, ...]
+    changes: tuple[tuple[Goal, tuple[Goal, ...]], ...]
+
+
+class Rule:
+    """One alternative of an action's precondition.
+
+    Args:
+        world: What never changes in the game.
+        number: The action's number.
+        action: The action.
+        kinds: All variables with their types, the action's parameters first.
+        needs: What must hold.
+        changes: What the action does.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        number: int,
+        action: Action,
+        kinds: Mapping[str, str],
+        needs: tuple[Literal, ...],
+        changes: tuple[Change, ...],
+    ) -> None:
+        self.number = number
+        self.kinds = kinds
+        self.needs = needs
+        self.changes = changes
+        self._world = world
+        self._width = len(action.parameters)
+        self._whole = Conjunction(world, kinds, (*needs, *(part for each in changes for part in _parts(each))))
+        self._needs = [(self._whole.atom(each), each.positive) for each in needs if each.predicate in world.fluents]
+        self._changes = [
+            (
+                self._whole.atom(change.literal),
+                change.literal.positive,
+                [(self._whole.atom(each), each.positive, each.predicate) for each in change.condition],
+            )
+            for change in changes
+        ]
+
+    def operator(self, values: Sequence[str]) -> Operator:
+        """Return the action with its variables' objects, in the variables' order."""
+        scope = self._whole.scope()
+        scope[: len(values)] = values
+        changes = []
+        for atom, positive, condition in self._changes:
+            asked: list[Goal] = []
+            for part, wanted, predicate in condition:
+                found = part(scope)
+                if predicate in self._world.fluents:
+                    asked.append((found, wanted))
+                elif self._holds(found) != wanted:
+                    break
+            else:
+                changes.append(((atom(scope), positive), tuple(asked)))
+        return Operator(
+            bindings=[(self.number, *values[: self._width])],
+            needs=tuple(dict.fromkeys((atom(scope), positive) for atom, positive in self._needs)),
+            changes=tuple(changes),
+        )
+
+    def _holds(self, atom: Atom) -> bool:
+        return atom[1] == atom[2] if atom[0] == "=" else atom in self._world.atoms
+
+
+class Achiever:
+    """A rule, and the change of it that makes some literal true."""
+
+    def __init__(self, world: World, rule: Rule, change: Change) -> None:
+        self.rule = rule
+        self.terms = change.literal.terms
+        self.bound = frozenset(term for term in self.terms if term in rule.kinds)
+        self._world = world
+        self._condition = change.condition
+
+    @cached_property
+    def conjunction(self) -> Conjunction:
+        """What must hold for the change."""
+        return Conjunction(self._world, self.rule.kinds, (*self.rule.needs, *self._condition))
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All of a game's rules.
+
+    Attributes:
+        world: What never changes in the game.
+        goals: The alternatives of its goal.
+        achievers: For a predicate and whether it becomes true: what makes it so.
+    """
+
+    world: World
+    goals: list[Conjunction] = field(default_factory=list)
+    achievers: dict[tuple[str, bool], list[Achiever]] = field(default_factory=dict)
+
+
+_rules: WeakKeyDictionary[Game, Rules] = WeakKeyDictionary()
+
+
+def rules_of(game: Game) -> Rules:
+    """Return a game's rules; they are made once for each game."""
+    if game not in _rules:
+        _rules[game] = _make(game)
+    return _rules[game]
+
+
+def _make(game: Game) -> Rules:
+    domain = game.logic.domain
+    fluents = {effect.literal.predicate for action in domain.actions.values() for effect in action.effects}
+    world = World(
+        objects=_objects(game),
+        declared=domain.predicates,
+        is_a=domain.is_a,
+        fluents=fluents,
+        facts=game.first_facts,
+    )
+    rules = Rules(world)
+    named = {f"?goal.{number}": name for number, name in enumerate(game.goal_objects)}
+    for parameters, literals in _alternatives(_replaced(game.logic.goal, named), world):
+        rules.goals.append(Conjunction(world, {each.name: each.type for each in parameters}, literals))
+    for number, action in enumerate(domain.actions.values()):
+        changes = tuple(_changes(action, world))
+        for parameters, literals in _alternatives(action.precondition, world):
+            variables = {each.name: each.type for each in (*action.parameters, *parameters)}
+            rule = Rule(world, number, action, variables, literals, changes)
+            for change in changes:
+                key = (change.literal.predicate, change.literal.positive)
+                rules.achievers.setdefault(key, []).append(Achiever(world, rule, change))
+    return rules
+
+
+def _objects(game: Game) -> Mapping[str, tuple[str, ...]]:
+    domain = game.logic.domain
+    exactly: dict[str, list[str]] = {}
+    for name, kind in game.types.items():
+        exactly.setdefault(kind, []).append(name)
+    return {
+        kind: tuple(sorted(chain.from_iterable(names for each, names in exactly.items() if domain.is_a(each, kind))))
+        for kind in {"object", *domain.types, *domain.types.values()}
+    }
+
+
+def _changes(action: Action, world: World) -> Iterator[Change]:
+    """Yield what an action does; `forall` is written out."""
+    for effect in action.effects:
+        for values in islice(_choices(effect.parameters, world), MAX_COPIES):
+            literal = _replaced(effect.literal, values)
+            assert isinstance(literal, Literal)
+            condition = _written_out(_replaced(effect.condition, values), world)
+            yield from (Change(literal, literals) for _, literals in _alternatives(condition, world))
+
+
+def _written_out(condition: Condition, world: World) -> Condition:
+    """Return a condition in which an alternative for each object stands in place of `exists`."""
+    match condition:
+        case Literal():
+            return condition
+        case And(parts):
+            return And(tuple(_written_out(part, world) for part in parts))
+        case Or(parts):
+            return Or(tuple(_written_out(part, world) for part in parts))
+        case Exists(parameters, body) | Forall(parameters, body):
+            choices = islice(_choices(parameters, world), MAX_COPIES)
+            copies = tuple(_written_out(_replaced(body, values), world) for values in choices)
+            return Or(copies) if isinstance(condition, Exists) else And(copies)
+
+
+def _alternatives(condition: Condition, world: World) -> Iterable[tuple[tuple[Parameter, ...], tuple[Literal, ...]]]:
+    """Return conjunctions of which one must hold, with the parameters that `exists` declared in them."""
+    declared, parts = conjuncts(condition)
+    parts = [_written_out(part, world) if isinstance(part, Forall) else part for part in parts]
+    if any(isinstance(part, And) for part in parts):
+        parts = [each for part in parts for each in (conjuncts(part)[1] if isinstance(part, And) else [part])]
+    literals = tuple(part for part in parts if isinstance(part, Literal))
+    choices = [
+        list(islice(chain.from_iterable(_alternatives(each, world) for each in part.parts), MAX_ALTERNATIVES))
+        for part in parts
+        if isinstance(part, Or)
+    ]
+    for choice in islice(product(*choices), MAX_ALTERNATIVES):
+        parameters = tuple(each for inner, _ in choice for each in inner)
+        yield (*declared, *parameters), (*literals, *(each for _, inner in choice for each in inner))
+
+
+def _choices(parameters: Sequence[Parameter], world: World) -> Iterator[dict[str, str]]:
+    names = [each.name for each in parameters]
+    for values in product(*(world.objects(each.type) for each in parameters)):
+        yield dict(zip(names, values, strict=True))
+
+
+def _replaced(condition: Condition, values: Mapping[str, str]) -> Condition:
+    match condition:
+        case Literal(predicate, terms, positive):
+            return Literal(predicate, tuple(values.get(term, term) for term in terms), positive)
+        case And(parts):
+            return And(tuple(_replaced(part, values) for part in parts))
+        case Or(parts):
+            return Or(tuple(_replaced(part, values) for part in parts))
+        case Exists(parameters, body):
+            return Exists(parameters, _replaced(body, values))
+        case Forall(parameters, body):
+            return Forall(parameters, _replaced(body, values))
+
+
+def _parts(change: Change) -> tuple[Literal, ...]:
+    return (change.literal, *change.condition)
