@@ -12,12 +12,17 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from act_gym.core import Task, Turn
+from act_gym.errors import UsageError
 
 __all__ = ["Agent", "Choice", "View", "each"]
 
 
 def _no_expert() -> tuple[str, ...]:
     return ()
+
+
+def _no_plan() -> tuple[str, ...]:
+    raise UsageError("This view offers no plan.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +38,9 @@ class View:
         seed: The episode's seed; with `task.id` and `len(history)` it makes a decision repeatable.
         expert_commands: Returns commands that solve the task from its start. Privileged: whoever
             calls it is no longer a contender, and says so in its name.
+        plan: Returns commands that solve the task from here, whatever was done before. Just as
+            privileged. It raises `UsageError` where the engine cannot plan from any state, and
+            `EngineError` where no plan was found.
     """
 
     task: Task
@@ -42,6 +50,7 @@ class View:
     history: tuple[Turn, ...] = ()
     seed: int = 0
     expert_commands: Callable[[], tuple[str, ...]] = field(default=_no_expert, compare=False)
+    plan: Callable[[], tuple[str, ...]] = field(default=_no_plan, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

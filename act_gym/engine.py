@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from act_gym.core import State, Task
 from act_gym.errors import UsageError
 
-__all__ = ["Engine", "Restorable", "restorable"]
+__all__ = ["Engine", "Planning", "Restorable", "planning", "restorable"]
 
 
 class Engine(Protocol):
@@ -75,6 +75,36 @@ class Restorable(Protocol):
     def restore(self, snapshot: Any) -> State:
         """Go back to a state, of this engine or of another one of its class. The text in it is empty."""
         ...
+
+
+@runtime_checkable
+class Planning(Protocol):
+    """What an engine may offer besides: an expert that goes on from any state, also after wrong actions."""
+
+    def plan(self) -> tuple[str, ...]:
+        """Return commands that solve the current task from the current state, none if it is solved. Privileged.
+
+        The running episode is not disturbed.
+
+        Raises:
+            UsageError: The engine that this one passes on to cannot plan.
+            EngineError: No plan was found; the message says whether there is none.
+        """
+        ...
+
+
+def planning(engine: object) -> Planning:
+    """Return the engine as one that can plan.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not isinstance(engine, Planning):
+        raise UsageError(
+            f"The engine {type(engine).__name__} cannot plan from where an episode stands: plan() needs one that can, "
+            "such as ALFWorld's native engine. expert_commands() solves a task from its start."
+        )
+    return engine
 
 
 def restorable(engine: object) -> Restorable:

@@ -17,7 +17,7 @@ import numpy as np
 
 from act_gym.benchmark import benchmark as find_benchmark
 from act_gym.core import State, Task
-from act_gym.engine import Engine, restorable
+from act_gym.engine import Engine, planning, restorable
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.spaces import AnyText
 
@@ -201,6 +201,20 @@ class TextEnv(gym.Env[str, str]):
         if self._task is None:
             raise UsageError("No task has been started. Call reset() first.")
         return self.engine.expert_commands()
+
+    def plan(self) -> tuple[str, ...]:
+        """Return commands that solve the current task from where it stands, none if it is solved. Privileged.
+
+        It goes on after any action, so it can say of every state what an expert does next.
+
+        Raises:
+            UsageError: There is no episode, or the engine cannot do this (ALFWorld's `native` can).
+            EngineError: No plan was found; the message says whether there is none.
+        """
+        engine = planning(self.engine)
+        if self._state is None:
+            raise UsageError("There is no running episode. Call reset() first.")
+        return engine.plan()
 
     def _begin(self, task: Task, state: State, turn: int, last_action: str) -> None:
         self._task, self._state, self._turn, self._last_action = task, state, turn, last_action

@@ -138,6 +138,7 @@ class _Seat:
             history=tuple(self.turns),
             seed=self.seed,
             expert_commands=self._text_env().expert_commands,
+            plan=self._text_env().plan,
         )
 
     def take(self, answer: _Answer) -> Episode | None:

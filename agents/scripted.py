@@ -8,7 +8,7 @@ from zlib import crc32
 import numpy as np
 
 from act_gym.agent import Choice, View
-from act_gym.errors import AgentError, EngineError
+from act_gym.errors import AgentError, EngineError, UsageError
 
 __all__ = ["ExpertAgent", "RandomAgent"]
 
@@ -33,16 +33,18 @@ class RandomAgent:
 
 
 class ExpertAgent:
-    """Repeats the solution that the benchmark brings along, and looks around once it runs out.
+    """Follows the solution that the benchmark brings along, and looks around once it runs out.
 
-    It follows the solution turn by turn and never looks at what came of it. Privileged: its result
-    says what the data can teach, not what an agent can reach.
+    Where something else was done before, it follows a plan from there if the engine makes any, and so
+    it can say of every state what to do next (`Planning`); of other engines' solutions it gives each
+    turn's command and never looks at what came of it. Privileged: its result says what the data can
+    teach, not what an agent can reach.
     """
 
     name = "expert"
 
     def act(self, views: Sequence[View]) -> Sequence[Choice]:
-        """Return the solution's command for each view's turn.
+        """Return the next command for each view.
 
         Raises:
             AgentError: The simulator or the data offers no solution.
@@ -51,11 +53,22 @@ class ExpertAgent:
 
     def _next(self, view: View) -> str:
         try:
-            commands = view.expert_commands()
+            commands = self._rest(view)
         except EngineError as cause:
             raise AgentError(f"There is no expert for {view.task.id}: {cause}") from cause
-        turn = len(view.history)
-        return commands[turn] if turn < len(commands) else _idle(view)
+        return commands[0] if commands else _idle(view)
+
+    @staticmethod
+    def _rest(view: View) -> tuple[str, ...]:
+        done = tuple(turn.action for turn in view.history)
+        commands = view.expert_commands()
+        rest = commands[len(done) :]
+        if rest and commands[: len(done)] == done:
+            return rest
+        try:
+            return view.plan()
+        except UsageError:
+            return rest
 
 
 def _idle(view: View) -> str:

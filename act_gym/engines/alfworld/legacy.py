@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from act_gym.core import State, Task
-from act_gym.engine import Engine, restorable
+from act_gym.engine import Engine, planning, restorable
 
 __all__ = ["LegacyCommands"]
 
@@ -89,6 +89,15 @@ class LegacyCommands:
             EngineError: There is no solution at hand.
         """
         return tuple(map(_older, self._engine.expert_commands()))
+
+    def plan(self) -> tuple[str, ...]:
+        """Return commands that win from the current state, in the older words.
+
+        Raises:
+            UsageError: The engine cannot plan.
+            EngineError: No plan was found.
+        """
+        return tuple(map(_older, planning(self._engine).plan()))
 
     def snapshot(self) -> Any:
         """Return the current state, to go back to any number of times.

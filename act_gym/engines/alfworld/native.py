@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from act_gym.core import State, Task
+from act_gym.engines.alfworld import planner
 from act_gym.engines.alfworld.files import games_folder
 from act_gym.engines.alfworld.game import Game, Position
 from act_gym.engines.alfworld.library import find_game
@@ -44,6 +45,7 @@ class NativeEngine:
         self._folder = games_folder(data)
         self._game: Game | None = None
         self._here: Position | None = None
+        self._course: tuple[str, ...] = ()
 
     @property
     def goal(self) -> str:
@@ -64,6 +66,7 @@ class NativeEngine:
             UnsupportedGameError: The game holds what only upstream's packages play.
         """
         self._game = self._here = None
+        self._course = ()
         self._game = find_game(task.payload, self._folder)
         return self._show(self._game.start, self._game.intro)
 
@@ -74,9 +77,11 @@ class NativeEngine:
             EngineError: No game has been loaded, or its grammar lacks what this state needs.
         """
         game, here = self._playing()
-        binding = game.bindings(here).get(command.strip())
+        command = command.strip()
+        binding = game.bindings(here).get(command)
         if binding is None:
             return self._show(here, _NOTHING, action_valid=False)
+        self._course = self._course[1:] if self._course[:1] == (command,) else ()
         after = game.after(here, binding)
         return self._show(after, game.feedback(after, binding))
 
@@ -94,13 +99,27 @@ class NativeEngine:
         return game.facts_shown(here)
 
     def expert_commands(self) -> tuple[str, ...]:
-        """Return the walkthrough that is stored in the game's file.
+        """Return the walkthrough that is stored in the game's file, or a plan from the start if it holds none.
 
         Raises:
-            EngineError: The file holds none.
+            EngineError: There is none, and none was found.
         """
         game, _ = self._playing()
-        return game.walkthrough
+        return game.walkthrough or self._plan_from(game.start)
+
+    def plan(self) -> tuple[str, ...]:
+        """Return commands that win from the current state, none if it is won. Privileged information.
+
+        They are the shortest that a bounded search finds. What is left of them is returned again as long as
+        they are followed, so whoever takes one at a time arrives. The running episode is not disturbed.
+
+        Raises:
+            EngineError: None were found; the message says whether that is proved.
+        """
+        _, here = self._playing()
+        if not self._course:
+            self._course = self._plan_from(here)
+        return self._course
 
     def snapshot(self) -> Snapshot:
         """Return the current state, to go back to any number of times."""
@@ -108,12 +127,21 @@ class NativeEngine:
 
     def restore(self, snapshot: Snapshot) -> State:
         """Go back to a state, of this game or of another one, and return it without a text."""
-        self._game = snapshot.game
+        self._game, self._course = snapshot.game, ()
         return self._show(snapshot.position, "")
 
     def close(self) -> None:
         """Let go of the game."""
         self._game = self._here = None
+
+    def _plan_from(self, position: Position) -> tuple[str, ...]:
+        game, _ = self._playing()
+        commands = planner.plan(game, position)
+        if commands is not None:
+            return commands
+        if planner.is_dead_end(game, position):
+            raise EngineError(f"The goal {self.goal!r} can no longer be reached from this state. Start the task again.")
+        raise EngineError(f"The planner found no way to the goal {self.goal!r} from this state within its budget.")
 
     def _playing(self) -> tuple[Game, Position]:
         if self._game is None or self._here is None:

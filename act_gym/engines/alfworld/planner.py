@@ -15,11 +15,12 @@ from collections.abc import Sequence
 
 from act_gym.engines.alfworld.game import Game, Position
 from act_gym.engines.alfworld.logic import Binding
+from act_gym.engines.alfworld.planner_joins import Atom
 from act_gym.engines.alfworld.planner_relaxed import Relaxed
 from act_gym.engines.alfworld.planner_rules import Operator, rules_of
 from act_gym.engines.alfworld.planner_search import Budget, Collection, shortest
 
-__all__ = ["plan"]
+__all__ = ["is_dead_end", "plan"]
 
 MAX_ESTIMATES = 20_000
 CANDIDATES = 8
@@ -40,8 +41,7 @@ def plan(game: Game, position: Position, *, budget: int = 1_000_000) -> tuple[st
     """
     if position.won:
         return ()
-    rules = rules_of(game)
-    facts = frozenset((name, *fact) for name, known in game.fluents(position).items() for fact in known)
+    rules, facts = rules_of(game), _facts(game, position)
     relaxed = Relaxed(rules, facts, MAX_ESTIMATES)
     left = Budget(budget)
     best: tuple[str, ...] | None = None
@@ -55,6 +55,20 @@ def plan(game: Game, position: Position, *, budget: int = 1_000_000) -> tuple[st
         if commands is not None:
             best = commands
     return best
+
+
+def is_dead_end(game: Game, position: Position) -> bool:
+    """Return whether it is certain that no commands win from a state.
+
+    There are such states in real games: what someone holds that fits in nothing, they hold for ever, and their
+    hands stay full. False means only that this is no proof.
+    """
+    relaxed = Relaxed(rules_of(game), _facts(game, position), MAX_ESTIMATES)
+    return not position.won and not relaxed.candidates(1) and relaxed.complete
+
+
+def _facts(game: Game, position: Position) -> frozenset[Atom]:
+    return frozenset((name, *fact) for name, known in game.fluents(position).items() for fact in known)
 
 
 def _played(game: Game, position: Position, steps: Sequence[Operator]) -> tuple[str, ...] | None:

@@ -8,6 +8,7 @@ chain serves to estimate (a judge that counts steps) and to collect actions (a j
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from operator import itemgetter
 from typing import Protocol
 
@@ -253,7 +254,7 @@ class Conjunction:
             kind = self.kinds[literal.terms[position]]
             if not self.world.ensures(literal.predicate, position, kind):
                 members = self.world.members(kind)
-                links.append(lambda then, slot=slot, members=members: _member(slot, members, then))
+                links.append(partial(_member, slot, members))
         if len(set(out)) < len(out):
             links.append(self._test(literal))
         return links

@@ -44,10 +44,14 @@ class Relaxed:
         rules: The game's rules.
         facts: What holds, of what actions change.
         budget: How many estimates may be made; later ones find nothing.
+
+    Attributes:
+        complete: Whether what was found impossible is so, and not only beyond the budget.
     """
 
     def __init__(self, rules: Rules, facts: frozenset[Atom], budget: int) -> None:
-        self.budget = budget
+        self.complete = rules.complete
+        self._budget = budget
         self._rules = rules
         self._facts = facts
         self._by_predicate: dict[str, list[Atom]] = {}
@@ -92,8 +96,9 @@ class Relaxed:
         if goal in self._open:
             self._cut = min(self._cut, self._open[goal])
             return None
-        self.budget -= 1
-        if self.budget < 0 or len(self._open) >= MAX_DEPTH:
+        self._budget -= 1
+        if self._budget < 0 or len(self._open) >= MAX_DEPTH:
+            self.complete = False
             self._cut = -1
             return None
         depth = self._open[goal] = len(self._open)

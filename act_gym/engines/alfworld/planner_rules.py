@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice, product
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from act_gym.engines.alfworld.conditions import (
@@ -32,8 +33,10 @@ __all__ = ["Achiever", "Goal", "Operator", "Rule", "Rules", "rules_of"]
 MAX_ALTERNATIVES = 64
 """Ways to make one condition true that are looked at."""
 
-MAX_COPIES = 5_000
-"""Literals that one `forall` becomes."""
+MAX_COPIES = 20_000
+"""Choices of objects that all of a game's `forall` together are written out for."""
+
+_T = TypeVar("_T")
 
 Goal = tuple[Atom, bool]
 """An atom, and whether it must hold."""
@@ -141,7 +144,7 @@ class Achiever:
         return Conjunction(self._world, self.rule.kinds, (*self.rule.needs, *self._condition))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rules:
     """All of a game's rules.
 
@@ -149,11 +152,13 @@ class Rules:
         world: What never changes in the game.
         goals: The alternatives of its goal.
         achievers: For a predicate and whether it becomes true: what makes it so.
+        complete: Whether these are all the ways that the domain knows.
     """
 
     world: World
     goals: list[Conjunction] = field(default_factory=list)
     achievers: dict[tuple[str, bool], list[Achiever]] = field(default_factory=dict)
+    complete: bool = True
 
 
 _rules: WeakKeyDictionary[Game, Rules] = WeakKeyDictionary()
@@ -176,18 +181,20 @@ def _make(game: Game) -> Rules:
         fluents=fluents,
         facts=game.first_facts,
     )
+    writer = _Writer(world)
     rules = Rules(world)
     named = {f"?goal.{number}": name for number, name in enumerate(game.goal_objects)}
-    for parameters, literals in _alternatives(_replaced(game.logic.goal, named), world):
+    for parameters, literals in writer.alternatives(_replaced(game.logic.goal, named)):
         rules.goals.append(Conjunction(world, {each.name: each.type for each in parameters}, literals))
     for number, action in enumerate(domain.actions.values()):
-        changes = tuple(_changes(action, world))
-        for parameters, literals in _alternatives(action.precondition, world):
+        changes = tuple(writer.changes(action))
+        for parameters, literals in writer.alternatives(action.precondition):
             variables = {each.name: each.type for each in (*action.parameters, *parameters)}
             rule = Rule(world, number, action, variables, literals, changes)
             for change in changes:
                 key = (change.literal.predicate, change.literal.positive)
                 rules.achievers.setdefault(key, []).append(Achiever(world, rule, change))
+    rules.complete = writer.complete
     return rules
 
 
@@ -202,52 +209,74 @@ def _objects(game: Game) -> Mapping[str, tuple[str, ...]]:
     }
 
 
-def _changes(action: Action, world: World) -> Iterator[Change]:
-    """Yield what an action does; `forall` is written out."""
-    for effect in action.effects:
-        for values in islice(_choices(effect.parameters, world), MAX_COPIES):
-            literal = _replaced(effect.literal, values)
-            assert isinstance(literal, Literal)
-            condition = _written_out(_replaced(effect.condition, values), world)
-            yield from (Change(literal, literals) for _, literals in _alternatives(condition, world))
+class _Writer:
+    """Writes conditions out, within bounds.
 
+    Attributes:
+        complete: Whether nothing was left out.
+    """
 
-def _written_out(condition: Condition, world: World) -> Condition:
-    """Return a condition in which an alternative for each object stands in place of `exists`."""
-    match condition:
-        case Literal():
-            return condition
-        case And(parts):
-            return And(tuple(_written_out(part, world) for part in parts))
-        case Or(parts):
-            return Or(tuple(_written_out(part, world) for part in parts))
-        case Exists(parameters, body) | Forall(parameters, body):
-            choices = islice(_choices(parameters, world), MAX_COPIES)
-            copies = tuple(_written_out(_replaced(body, values), world) for values in choices)
-            return Or(copies) if isinstance(condition, Exists) else And(copies)
+    def __init__(self, world: World) -> None:
+        self.complete = True
+        self._world = world
+        self._copies = MAX_COPIES
 
+    def changes(self, action: Action) -> Iterator[Change]:
+        """Yield what an action does; `forall` is written out."""
+        for effect in action.effects:
+            for values in self._choices(effect.parameters):
+                literal = _replaced(effect.literal, values)
+                assert isinstance(literal, Literal)
+                condition = self._written_out(_replaced(effect.condition, values))
+                yield from (Change(literal, literals) for _, literals in self.alternatives(condition))
 
-def _alternatives(condition: Condition, world: World) -> Iterable[tuple[tuple[Parameter, ...], tuple[Literal, ...]]]:
-    """Return conjunctions of which one must hold, with the parameters that `exists` declared in them."""
-    declared, parts = conjuncts(condition)
-    parts = [_written_out(part, world) if isinstance(part, Forall) else part for part in parts]
-    if any(isinstance(part, And) for part in parts):
-        parts = [each for part in parts for each in (conjuncts(part)[1] if isinstance(part, And) else [part])]
-    literals = tuple(part for part in parts if isinstance(part, Literal))
-    choices = [
-        list(islice(chain.from_iterable(_alternatives(each, world) for each in part.parts), MAX_ALTERNATIVES))
-        for part in parts
-        if isinstance(part, Or)
-    ]
-    for choice in islice(product(*choices), MAX_ALTERNATIVES):
-        parameters = tuple(each for inner, _ in choice for each in inner)
-        yield (*declared, *parameters), (*literals, *(each for _, inner in choice for each in inner))
+    def alternatives(self, condition: Condition) -> list[tuple[tuple[Parameter, ...], tuple[Literal, ...]]]:
+        """Return conjunctions of which one must hold, with the parameters that `exists` declared in them."""
+        declared, found = conjuncts(condition)
+        parts: list[Condition] = []
+        for part in found:
+            parts += conjuncts(self._written_out(part))[1] if isinstance(part, Forall) else [part]
+        literals = tuple(part for part in parts if isinstance(part, Literal))
+        choices = [
+            self._first(chain.from_iterable(self.alternatives(each) for each in part.parts))
+            for part in parts
+            if isinstance(part, Or)
+        ]
+        return [
+            (
+                (*declared, *(each for parameters, _ in choice for each in parameters)),
+                (*literals, *(each for _, inner in choice for each in inner)),
+            )
+            for choice in self._first(product(*choices))
+        ]
 
+    def _written_out(self, condition: Condition) -> Condition:
+        """Return a condition in which an alternative for each object stands in place of `exists`."""
+        match condition:
+            case Literal():
+                return condition
+            case And(parts):
+                return And(tuple(map(self._written_out, parts)))
+            case Or(parts):
+                return Or(tuple(map(self._written_out, parts)))
+            case Exists(parameters, body) | Forall(parameters, body):
+                copies = tuple(self._written_out(_replaced(body, values)) for values in self._choices(parameters))
+                return Or(copies) if isinstance(condition, Exists) else And(copies)
 
-def _choices(parameters: Sequence[Parameter], world: World) -> Iterator[dict[str, str]]:
-    names = [each.name for each in parameters]
-    for values in product(*(world.objects(each.type) for each in parameters)):
-        yield dict(zip(names, values, strict=True))
+    def _choices(self, parameters: Sequence[Parameter]) -> Iterator[dict[str, str]]:
+        names = [each.name for each in parameters]
+        for values in product(*(self._world.objects(each.type) for each in parameters)):
+            self._copies -= 1
+            if self._copies < 0:
+                self.complete = False
+                return
+            yield dict(zip(names, values, strict=True))
+
+    def _first(self, found: Iterable[_T]) -> list[_T]:
+        kept = list(islice(found, MAX_ALTERNATIVES + 1))
+        if len(kept) > MAX_ALTERNATIVES:
+            self.complete = False
+        return kept[:MAX_ALTERNATIVES]
 
 
 def _replaced(condition: Condition, values: Mapping[str, str]) -> Condition:
