@@ -26,13 +26,15 @@ class Benchmark:
 
     Attributes:
         name: As it stands in environment ids.
-        splits: Names of its splits; without one, an environment holds every task.
+        splits: Names of its splits; without one, an environment holds every task that is not generated.
         max_turns: The step limit registered by default.
         task_source: `module:function`; the function takes a split or None and returns its tasks.
         engines: Engine names with their `module:name`, a class or a function that makes one; the first
             one is the default.
         packages: What the default engine imports; `extra` installs them.
         data: Folder below the cache folder that holds its data; empty if it needs none.
+        generated_splits: Those of its splits whose tasks are made here, without that data.
+        generator_package: What making them reads; `extra` installs it.
         own_task_source: `module:function`; the function takes what was given as `games` and returns the
             tasks in these files. Empty if the benchmark cannot play its users' own files.
     """
@@ -44,6 +46,8 @@ class Benchmark:
     engines: Mapping[str, str]
     packages: tuple[str, ...] = ()
     data: str = ""
+    generated_splits: tuple[str, ...] = ()
+    generator_package: str = ""
     own_task_source: str = ""
 
     @property
@@ -107,7 +111,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     for entry in (
         Benchmark(
             name="ALFWorld",
-            splits=("train", "seen", "unseen"),
+            splits=("train", "seen", "unseen", "generated-train", "generated-seen", "generated-unseen"),
             max_turns=50,
             task_source="act_gym.splits.alfworld:tasks",
             engines={
@@ -115,6 +119,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
                 "textworld": "act_gym.engines.alfworld:make_textworld",
             },
             data="alfworld/json_2.1.1",
+            generated_splits=("generated-train", "generated-seen", "generated-unseen"),
+            generator_package="alfworld",
             own_task_source="act_gym.splits.alfworld:tasks_of_files",
         ),
         Benchmark(

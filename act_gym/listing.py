@@ -60,7 +60,7 @@ def entries() -> tuple[Entry, ...]:
                 task_types=len({task.task_type for task in tasks}),
                 max_turns=benchmark.max_turns,
                 engine=next(iter(benchmark.engines)),
-                missing=_missing(benchmark),
+                missing=_missing(benchmark, split),
             )
         )
     return tuple(found)
@@ -79,11 +79,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _missing(benchmark: Benchmark) -> tuple[str, ...]:
+def _missing(benchmark: Benchmark, split: str | None) -> tuple[str, ...]:
     commands = []
-    if any(find_spec(package) is None for package in benchmark.packages):
+    generated = split in benchmark.generated_splits
+    packages = (*benchmark.packages, benchmark.generator_package) if generated else benchmark.packages
+    if any(find_spec(package) is None for package in packages):
         commands.append(f"pip install 'act-gym[{benchmark.extra}]'")
-    if benchmark.data and not (data_dir() / benchmark.data).is_dir():
+    if benchmark.data and not generated and not (data_dir() / benchmark.data).is_dir():
         commands.append(f"act-gym download {benchmark.extra}")
     return tuple(commands)
 

@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from act_gym.core import Task
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.errors import CorruptDataError, UsageError
+from act_gym.splits import alfworld_generated
 
 __all__ = ["COUNTS", "FOLDERS", "OWN_SPLIT", "TASK_TYPES", "tasks", "tasks_of_files"]
 
@@ -46,11 +47,14 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
     """Return a split's tasks in their frozen order.
 
     Args:
-        split: `train`, `seen` or `unseen`; None for all 3,827, each under its own split.
+        split: `train`, `seen` or `unseen`; None for all 3,827, each under its own split. Or one of those of
+            generated games, see `alfworld_generated.py`.
 
     Raises:
         CorruptDataError: The manifest is not the one this version was made with.
     """
+    if split in alfworld_generated.COUNTS:
+        return alfworld_generated.tasks(split)
     everything = _manifest()
     return everything if split is None else tuple(task for task in everything if task.split == split)
 

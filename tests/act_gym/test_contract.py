@@ -12,7 +12,6 @@ import act_gym
 from act_gym import TextEnv
 from act_gym.benchmark import BENCHMARKS, parse_id
 from act_gym.spaces import AnyText
-from act_gym.splits import alfworld
 
 INFO = {
     "task_id": str,
@@ -40,19 +39,11 @@ ODD_ACTIONS = [
 ]
 
 
-@pytest.fixture
-def bathrooms(alfworld_data, monkeypatch):
-    """ALFWorld's games in rooms 401 to 430, which load in a fraction of the time of a kitchen's."""
-    everything = alfworld.tasks()
-    rooms = {task.id: task.id.split("/")[2].rpartition("-")[2] for task in everything}
-    small = tuple(task for task in everything if rooms[task.id].startswith("4") and len(rooms[task.id]) == 3)
-    monkeypatch.setattr(alfworld, "tasks", lambda split: tuple(task for task in small if split in (None, task.split)))
-
-
 @pytest.fixture(params=act_gym.env_ids())
 def env_id(request):
-    if request.param.startswith("act/ALFWorld"):
-        request.getfixturevalue("bathrooms")
+    entry, split = parse_id(request.param)
+    if entry.data and split not in entry.generated_splits:
+        request.getfixturevalue(f"{entry.extra}_data")
     return request.param
 
 
@@ -137,8 +128,8 @@ def test_two_run_side_by_side_in_a_vector_environment(env_id):
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_split_runs_in_a_process_of_its_own_and_says_the_same_there(name, request):
-    if name == "ALFWorld":
-        request.getfixturevalue("bathrooms")
+    if BENCHMARKS[name].data:
+        request.getfixturevalue(f"{BENCHMARKS[name].extra}_data")
     ids = [env_id for env_id in act_gym.env_ids() if parse_id(env_id)[0].name == name]
     actions = ("look around", "inventory")
     processes = AsyncVectorEnv([partial(gym.make, env_id) for env_id in ids])  # shared memory is its default

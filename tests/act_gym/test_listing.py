@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,18 @@ def test_what_is_missing_is_a_command_to_run(monkeypatch, tmp_path):
     assert entries()[0].missing == ("pip install 'act-gym[alfworld]'", "act-gym download alfworld")
     (tmp_path / original.data).mkdir(parents=True)
     assert entries()[0].missing == ("pip install 'act-gym[alfworld]'",)
+
+
+def test_generated_games_need_no_data_and_the_package_they_are_made_from(monkeypatch, tmp_path):
+    monkeypatch.setenv("ACT_GYM_DATA", str(tmp_path))
+    missing = {entry.id: entry.missing for entry in entries()}
+    assert missing["act/ALFWorld-seen"] == ("act-gym download alfworld",)
+    assert missing["act/ALFWorld-generated-seen"] == ()
+    without = replace(BENCHMARKS["ALFWorld"], generator_package="no_such_package")
+    monkeypatch.setattr("act_gym.benchmark.BENCHMARKS", {"ALFWorld": without})
+    assert {entry.id: entry.missing for entry in entries()}["act/ALFWorld-generated-seen"] == (
+        "pip install 'act-gym[alfworld]'",
+    )
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
