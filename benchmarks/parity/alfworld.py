@@ -63,7 +63,11 @@ class ReferenceEngine(TextWorldEngine):
         """Return the facts of the current state: the name of a predicate and those of the objects it holds of."""
         state = self._env.unwrapped.state
         names = {name: info.name for name, info in state["_entity_infos"].items()}
-        return frozenset((fact.name, *(names[each.name] for each in fact.arguments)) for fact in state["_facts"])
+        return frozenset(
+            (fact.name, *(names[each.name] for each in fact.arguments))
+            for fact in state["_facts"]
+            if not fact.name.startswith("new-axiom@")  # what the planner makes of a goal, and no fact of the game
+        )
 
 
 @cache
