@@ -1,5 +1,7 @@
 """The main job in one go: train a small model on ScienceWorld with ACT, IL and RL, and measure it.
 
+It also plays ALFWorld, with games made on the spot if none were downloaded.
+
     ./scripts/quickstart [--out runs/quickstart]
 
 A chain of the project's own programs, each with the arguments a person would type; what is printed
@@ -22,6 +24,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from act_gym.cli import run as run_program
+from act_gym.engines.alfworld.files import GAMES_FOLDER
+from act_gym.paths import data_dir
 
 # Short experiments, so that episodes end within minutes; the unseen types are held out of training.
 SEEN = ("find-living-thing", "find-non-living-thing", "find-plant", "lifespan-longest-lived", "power-component")
@@ -49,6 +53,7 @@ def steps(root: Path) -> Iterator[Step]:
     pairs, held_out = root / "pairs", root / "held-out" / "pairs"
     train = root / "collect"
     seen, unseen = root / "held-out" / "seen", root / "held-out" / "unseen"
+    yield from alfworld(root)
     yield collect("training", "train-seen", SEEN, 5, train)
     yield collect("seen", "seen", SEEN, 2, seen)
     yield collect("unseen", "unseen", UNSEEN, 5, unseen)
@@ -67,6 +72,16 @@ def steps(root: Path) -> Iterator[Step]:
         yield Step(f"Training: {stage}", f"trainers.{stage}", root / stage, arguments)
         model = str(root / stage / "checkpoint")
         yield from measurements(label, model, root, held_out, episodes=stage == "rl")
+
+
+def alfworld(root: Path) -> Iterator[Step]:
+    """Yield the steps that play ALFWorld: the official games where they are downloaded, else generated ones."""
+    splits = ("seen", "unseen") if (data_dir() / GAMES_FOLDER).is_dir() else ("generated-seen", "generated-unseen")
+    for agent in ("random", "expert"):
+        arguments = ("--agent", agent, "--env", *(f"act/ALFWorld-{split}" for split in splits), "--per-type", "5")
+        yield Step(
+            f"ALFWorld episodes, {agent}", "benchmarks.evaluate", root / "measured" / f"alfworld-{agent}", arguments
+        )
 
 
 def collect(kind: str, split: str, types: Sequence[str], per_type: int, out: Path) -> Step:
