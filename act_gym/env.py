@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import gymnasium as gym
@@ -35,6 +36,7 @@ class Snapshot:
     state: State
     turn: int
     last_action: str
+    goal: str
     inner: Any
 
 
@@ -86,8 +88,9 @@ class TextEnv(gym.Env[str, str]):
         self.render_mode = render_mode
         self._benchmark = entry.name
         self._lists_commands = admissible_commands
-        self._index = {task.id: position for position, task in enumerate(self.tasks)}
-        self._sweep: list[int] = []
+        self._index = _positions(tuple(task.id for task in self.tasks))
+        self._sweep = np.arange(0)
+        self._left = 0  # how many of the sweep are still to come, from its front
         self._task: Task | None = None
         self._state: State | None = None
         self._goal = ""
@@ -113,11 +116,11 @@ class TextEnv(gym.Env[str, str]):
         """
         super().reset(seed=seed)
         if seed is not None:
-            self._sweep = []
+            self._left = 0
         task = self.tasks[self._pick(options or {})]
         self._task = self._state = None  # no episode if the engine fails
         state = self.engine.reset(task)
-        self._begin(task, state, 0, "")
+        self._begin(task, state, 0, "", self.engine.goal)
         return state.observation, self._info(state, task)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -156,7 +159,7 @@ class TextEnv(gym.Env[str, str]):
         engine = restorable(self.engine)
         if self._state is None or self._task is None:
             raise UsageError("There is no running episode. Call reset() first.")
-        return Snapshot(self._task, self._state, self._turn, self._last_action, engine.snapshot())
+        return Snapshot(self._task, self._state, self._turn, self._last_action, self._goal, engine.snapshot())
 
     def restore(self, snapshot: Snapshot) -> tuple[str, dict[str, Any]]:
         """Go back to a moment, of this environment or of another one of the same benchmark.
@@ -176,7 +179,7 @@ class TextEnv(gym.Env[str, str]):
             raise UsageError(f"A snapshot of {snapshot.task.benchmark} cannot be restored in {self._benchmark}.")
         self._task = self._state = None  # no episode if the engine fails
         engine.restore(snapshot.inner)
-        self._begin(snapshot.task, snapshot.state, snapshot.turn, snapshot.last_action)
+        self._begin(snapshot.task, snapshot.state, snapshot.turn, snapshot.last_action, snapshot.goal)
         return snapshot.state.observation, self._info(snapshot.state, snapshot.task)
 
     def render(self) -> str | None:
@@ -216,9 +219,8 @@ class TextEnv(gym.Env[str, str]):
             raise UsageError("There is no running episode. Call reset() first.")
         return engine.plan()
 
-    def _begin(self, task: Task, state: State, turn: int, last_action: str) -> None:
-        self._task, self._state, self._turn, self._last_action = task, state, turn, last_action
-        self._goal = self.engine.goal
+    def _begin(self, task: Task, state: State, turn: int, last_action: str, goal: str) -> None:
+        self._task, self._state, self._turn, self._last_action, self._goal = task, state, turn, last_action, goal
         if self.render_mode == "human":
             self._print()
 
@@ -238,9 +240,11 @@ class TextEnv(gym.Env[str, str]):
             if not isinstance(index, int | np.integer) or isinstance(index, bool) or not 0 <= index < len(self.tasks):
                 raise UsageError(f"task_index is 0 to {len(self.tasks) - 1} here; got {index!r}.")
             return int(index)
-        if not self._sweep:
-            self._sweep = self.np_random.permutation(len(self.tasks)).tolist()
-        return self._sweep.pop()
+        if not self._left:
+            self._sweep = self.np_random.permutation(len(self.tasks))
+            self._left = len(self.tasks)
+        self._left -= 1
+        return int(self._sweep[self._left])
 
     def _info(self, state: State, task: Task) -> dict[str, Any]:
         commands: tuple[str, ...] = ()
@@ -268,3 +272,9 @@ class TextEnv(gym.Env[str, str]):
     def _print(self) -> None:
         sys.stdout.write(self._exchange())
         sys.stdout.flush()
+
+
+@lru_cache(maxsize=16)
+def _positions(ids: tuple[str, ...]) -> Mapping[str, int]:
+    """Return where each task stands; environments of the same tasks share it, and it is most of what one holds."""
+    return {task_id: position for position, task_id in enumerate(ids)}

@@ -43,6 +43,7 @@ MANIFEST = Path(__file__).with_name("alfworld.txt")
 SHA256 = "e31f8eef1c485dc402ded96e02880b6a72361a2e0011c1fb326db02f17ce5596"
 
 
+@cache
 def tasks(split: str | None = None) -> tuple[Task, ...]:
     """Return a split's tasks in their frozen order.
 
