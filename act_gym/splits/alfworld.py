@@ -43,7 +43,6 @@ MANIFEST = Path(__file__).with_name("alfworld.txt")
 SHA256 = "e31f8eef1c485dc402ded96e02880b6a72361a2e0011c1fb326db02f17ce5596"
 
 
-@cache
 def tasks(split: str | None = None) -> tuple[Task, ...]:
     """Return a split's tasks in their frozen order.
 
@@ -56,8 +55,7 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
     """
     if split in alfworld_generated.COUNTS:
         return alfworld_generated.tasks(split)
-    everything = _manifest()
-    return everything if split is None else tuple(task for task in everything if task.split == split)
+    return _manifest()[split]
 
 
 def tasks_of_files(games: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[Task, ...]:
@@ -123,7 +121,8 @@ def _type_of(path: Path) -> str:
 
 
 @cache
-def _manifest() -> tuple[Task, ...]:
+def _manifest() -> Mapping[str | None, tuple[Task, ...]]:
+    """Return the tasks of every split, and under None all of them."""
     content = MANIFEST.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:
@@ -131,7 +130,8 @@ def _manifest() -> tuple[Task, ...]:
             f"{MANIFEST} has sha256 {found}; expected {SHA256}. Run: pip install --force-reinstall act-gym"
         )
     splits = {folder: split for split, folder in FOLDERS.items()}
-    return tuple(_task(line, splits) for line in content.decode("ascii").splitlines())
+    everything = tuple(_task(line, splits) for line in content.decode("ascii").splitlines())
+    return {None: everything} | {split: tuple(task for task in everything if task.split == split) for split in FOLDERS}
 
 
 def _task(line: str, splits: Mapping[str, str]) -> Task:
