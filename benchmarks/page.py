@@ -113,7 +113,8 @@ def _number(one: Measurement | None) -> Markup:
     if one is None:
         return element("td", "–", class_="number soft")
     value, _, bounds = in_words(one).partition(" ")
-    side = one.split if one.split in ("seen", "unseen") else "all"
+    side = one.split.removeprefix("generated-")
+    side = side if side in ("seen", "unseen") else "all"
     span = element("span", bounds, class_="range") if bounds else None
     share = one.name not in COUNTS and " - " not in one.split
     return element("td", value, span, _bar(one) if share else None, class_=f"number {side}", title=f"n = {one.n}")

@@ -59,7 +59,9 @@ def measure(records: Iterable[Record], generator: np.random.Generator) -> tuple[
     for group, members in grouped(lines):
         measurements += _measure_group(group, members, generator)
     for benchmark in sorted({record["benchmark"] for record in lines}):
-        measurements += _gap([record for record in lines if record["benchmark"] == benchmark], generator)
+        own = [record for record in lines if record["benchmark"] == benchmark]
+        for unseen in sorted({record["split"] for record in own if record["split"].endswith("unseen")}):
+            measurements += _gap(own, unseen.removesuffix("unseen") + "seen", unseen, generator)
     return tuple(measurements)
 
 
@@ -102,12 +104,12 @@ def _measure_group(
     return found
 
 
-def _gap(records: Sequence[Record], generator: np.random.Generator) -> list[Measurement]:
-    seen = [record for record in records if record["split"] == "seen"]
-    unseen = [record for record in records if record["split"] == "unseen"]
+def _gap(records: Sequence[Record], near: str, far: str, generator: np.random.Generator) -> list[Measurement]:
+    seen = [record for record in records if record["split"] == near]
+    unseen = [record for record in records if record["split"] == far]
     if not seen or not unseen:
         return []
-    group = (records[0]["benchmark"], "seen - unseen")
+    group = (records[0]["benchmark"], f"{near} - {far}")
     values = {name: (_per_task(seen, name), _per_task(unseen, name)) for name in ("success", "score")}
     differences = {name: difference_of_shares(*both, generator) for name, both in values.items()}
     if _one_seed(records):

@@ -49,7 +49,7 @@ def in_words(measurement: Measurement | None) -> str:
         return "–"
     if measurement.name in COUNTS:
         return f"{measurement.value:,.1f}"
-    sign = "+" if measurement.split == "seen - unseen" else ""
+    sign = "+" if " - " in measurement.split else ""
     value = f"{100 * measurement.value:{sign}.1f}"
     if measurement.low is None or measurement.high is None:
         return value
@@ -121,4 +121,4 @@ def _title(group: tuple[str, str, str]) -> str:
 
 def _place(group: tuple[str, str, str]) -> tuple[str, bool, str, str]:
     benchmark, split, task_type = group
-    return benchmark, split == "seen - unseen", split, task_type
+    return benchmark, " - " in split, split, task_type

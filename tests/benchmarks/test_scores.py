@@ -54,6 +54,13 @@ def test_splits_and_task_types_are_counted_apart():
     assert found["Cellar", "seen - unseen", "", "success"].value == pytest.approx(1 / 3)
 
 
+def test_each_pair_of_splits_has_its_own_gap():
+    rows = [record(0, split=split, success=split.endswith("-seen")) for split in ("generated-seen", "generated-unseen")]
+    found = measured([*rows, record(0), record(0, split="unseen")])
+    assert found["Cellar", "generated-seen - generated-unseen", "", "success"].value == 1.0
+    assert found["Cellar", "seen - unseen", "", "success"].value == 0.0
+
+
 def test_there_is_no_gap_without_both_sides():
     assert not [key for key in measured([record(0)]) if key[1] == "seen - unseen"]
 
