@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, islice, product
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 from act_gym.engines.alfworld.conditions import (
     Action,
@@ -35,6 +34,9 @@ MAX_ALTERNATIVES = 64
 
 MAX_COPIES = 20_000
 """Choices of objects that all of a game's `forall` together are written out for."""
+
+GAMES_KEPT = 64
+"""Games whose rules are kept. A quarter of a megabyte each; more would make Python's garbage collection slow."""
 
 _T = TypeVar("_T")
 
@@ -161,17 +163,9 @@ class Rules:
     complete: bool = True
 
 
-_rules: WeakKeyDictionary[Game, Rules] = WeakKeyDictionary()
-
-
+@lru_cache(maxsize=GAMES_KEPT)
 def rules_of(game: Game) -> Rules:
-    """Return a game's rules; they are made once for each game."""
-    if game not in _rules:
-        _rules[game] = _make(game)
-    return _rules[game]
-
-
-def _make(game: Game) -> Rules:
+    """Return a game's rules; those of the last few games are kept."""
     domain = game.logic.domain
     fluents = {effect.literal.predicate for action in domain.actions.values() for effect in action.effects}
     world = World(

@@ -6,6 +6,7 @@ searches breadth first, with a state as the bits of an integer.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -147,32 +148,37 @@ def shortest(collection: Collection, longest: int, budget: Budget) -> list[Opera
     mask, value = _masks(collection.goals, bits)
     if first & mask == value:
         return []
-    coded = [_code(operator, bits) for operator in collection.operators]
+    groups = _grouped(collection.operators, bits)
     came: dict[int, tuple[int, int]] = {first: (first, -1)}
     layer = [first]
     for _ in range(longest):
         following: list[int] = []
         for state in layer:
-            budget.left -= len(coded)
-            for number, (needed, wanted, clear, set_, conditional) in enumerate(coded):
-                if state & needed != wanted:
+            for common, coded in groups:
+                if state & common != common:
                     continue
-                if conditional:
-                    clear, set_ = _conditional(state, clear, set_, conditional)
-                after = state & ~clear | set_
-                if after in came:
-                    continue
-                came[after] = (state, number)
-                if after & mask == value:
-                    return _trace(after, came, collection.operators)
-                following.append(after)
+                budget.left -= len(coded)
+                for number, needed, wanted, clear, set_, conditional in coded:
+                    if state & needed != wanted:
+                        continue
+                    if conditional:
+                        clear, set_ = _conditional(state, clear, set_, conditional)
+                    after = state & ~clear | set_
+                    if after in came:
+                        continue
+                    came[after] = (state, number)
+                    if after & mask == value:
+                        return _trace(after, came, collection.operators)
+                    following.append(after)
             if budget.left < 0:
                 return None
         layer = following
     return None
 
 
-_Coded = tuple[int, int, int, int, tuple[tuple[int, int, int, int], ...]]
+_Coded = tuple[int, int, int, int, int, tuple[tuple[int, int, int, int], ...]]
+"""The number of an action; what it needs and with which values; what it clears and sets; what it does with conditions:
+bits that are asked for, their values, what is then cleared and set."""
 
 
 def _bits(collection: Collection) -> dict[Atom, int]:
@@ -193,7 +199,23 @@ def _masks(goals: Iterable[Goal], bits: dict[Atom, int]) -> tuple[int, int]:
     return mask, value
 
 
-def _code(operator: Operator, bits: dict[Atom, int]) -> _Coded:
+def _grouped(operators: Sequence[Operator], bits: dict[Atom, int]) -> list[tuple[int, list[_Coded]]]:
+    """Put actions together by an atom that they need and that most actions end, as being at a place is ended.
+
+    Such an atom is false most of the time, and a search then passes over the whole group.
+    """
+    ended = Counter(atom for operator in operators for (atom, positive), _ in operator.changes if not positive)
+    groups: dict[int, list[_Coded]] = {}
+    for number, operator in enumerate(operators):
+        needed = [atom for atom, positive in operator.needs if positive]
+        common = bits[max(needed, key=lambda atom: ended[atom])] if needed else 0
+        groups.setdefault(common, []).append((number, *_code(operator, bits)))
+    return list(groups.items())
+
+
+def _code(
+    operator: Operator, bits: dict[Atom, int]
+) -> tuple[int, int, int, int, tuple[tuple[int, int, int, int], ...]]:
     needed, wanted = _masks(operator.needs, bits)
     clear = set_ = 0
     conditional = []

@@ -1,0 +1,148 @@
+"""ALFWorld's experts: the planner of the native engine, and upstream's hand-coded one beside it.
+
+    python -m benchmarks.experts alfworld
+    python -m benchmarks.experts alfworld --upstream 60
+
+Each game is solved from its start and again after random commands. Every plan is played, and only what won counts.
+Times are processor time of deciding; the first plan in a game includes preparing the game's rules for planning. Of
+the hand-coded expert they include the simulator that it looks at. States in which luck has won already are left
+out. `docs/expert.md` holds the results.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from act_gym.arguments import parse
+from act_gym.core import Task
+from act_gym.engines.alfworld.files import games_folder
+from act_gym.engines.alfworld.game import Game, Position
+from act_gym.engines.alfworld.library import find_game
+from act_gym.engines.alfworld.planner import is_dead_end, plan
+from act_gym.errors import UsageError
+from act_gym.progress import track
+from act_gym.records import RecordWriter
+from act_gym.splits.alfworld import tasks
+from benchmarks.experts.attempts import DEAD_END, NOT_FOUND, WON, Attempt, length_table, time_table
+
+__all__ = ["Arguments", "attempts", "main", "random_commands"]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Measure the experts of ALFWorld."""
+
+    limit: int = 0
+    """At most this many games of each split; 0 for all 274 evaluation games and `train` of training."""
+    train: int = 500
+    """How many training games, drawn at random."""
+    steps: int = 20
+    """Random commands before the second plan in each game."""
+    seed: int = 0
+    """What games and commands are drawn from."""
+    upstream: int = 0
+    """How many evaluation games upstream's hand-coded expert tries too; it takes several seconds a game."""
+    data: str | None = None
+    """Folder of the games; the one in the cache folder if not given."""
+    out: Path | None = None
+    """A file for all attempts as records."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure and print the tables.
+
+    Raises:
+        UsageError: A number is negative.
+        MissingDataError: The games are not here.
+        MissingDependencyError: Upstream's expert was asked for and its packages are not installed.
+    """
+    arguments = parse(Arguments, argv, program="python -m benchmarks.experts alfworld")
+    if min(arguments.limit, arguments.train, arguments.steps, arguments.upstream) < 0:
+        raise UsageError("--limit, --train, --steps and --upstream are 0 or more.")
+    folder = games_folder(arguments.data)
+    chosen = list(_chosen(arguments))
+    done: list[Attempt] = []
+    for task in track(chosen, "planner", total=len(chosen)):
+        game = find_game(task.payload, folder)
+        done += attempts(game, task, f"{task.split}, ", arguments.steps, arguments.seed)
+    _say(done, arguments)
+    if arguments.upstream:
+        from benchmarks.experts.handcoded import handcoded_attempts
+
+        both: list[Attempt] = []
+        sample = _drawn([task for task in chosen if task.split != "train"], arguments.upstream, arguments.seed)
+        for task in track(sample, "hand-coded expert", total=len(sample)):
+            game = find_game(task.payload, folder)
+            both += attempts(game, task, "planner, ", arguments.steps, arguments.seed)
+            both += handcoded_attempts(game, task, folder, arguments.steps, arguments.seed)
+        _say(both, arguments)
+        done += both
+    if arguments.out is not None:
+        with RecordWriter(arguments.out) as records:
+            for attempt in done:
+                records.write(asdict(attempt))
+    return 0
+
+
+def attempts(game: Game, task: Task, label: str, steps: int, seed: int) -> Iterator[Attempt]:
+    """Plan from a game's start, and again after random commands.
+
+    Args:
+        game: The game.
+        task: Its task.
+        label: Begins the groups' names.
+        steps: How many random commands.
+        seed: What they are drawn from.
+    """
+    yield _attempt(game, game.start, task, f"{label}from the start")
+    here = game.start
+    for command in random_commands(game, task, steps, seed):
+        here = game.after(here, game.bindings(here)[command])
+    if not here.won:
+        yield _attempt(game, here, task, f"{label}after {steps} random commands")
+
+
+def random_commands(game: Game, task: Task, steps: int, seed: int) -> list[str]:
+    """Draw admissible commands, one after the other, up to where the game is won."""
+    generator = np.random.default_rng([seed, crc32(task.id.encode())])
+    here, drawn = game.start, []
+    while len(drawn) < steps and not here.won:
+        commands = game.commands(here)
+        drawn.append(commands[int(generator.integers(len(commands)))])
+        here = game.after(here, game.bindings(here)[drawn[-1]])
+    return drawn
+
+
+def _attempt(game: Game, here: Position, task: Task, group: str) -> Attempt:
+    began = time.process_time()
+    commands = plan(game, here)
+    seconds = time.process_time() - began
+    outcome = DEAD_END if commands is None and is_dead_end(game, here) else NOT_FOUND
+    for command in commands or ():
+        here = game.after(here, game.bindings(here)[command])
+        outcome = WON if here.won else NOT_FOUND
+    return Attempt(group, task.id, outcome, len(commands or ()), len(game.walkthrough), seconds)
+
+
+def _chosen(arguments: Arguments) -> Iterator[Task]:
+    for split in ("seen", "unseen", "train"):
+        every = tasks(split)
+        most = min(arguments.limit or len(every), arguments.train if split == "train" else len(every))
+        yield from _drawn(every, most, arguments.seed)
+
+
+def _drawn(every: Sequence[Task], most: int, seed: int) -> list[Task]:
+    order = np.random.default_rng(seed).permutation(len(every))[:most]
+    return [every[index] for index in sorted(order)]
+
+
+def _say(done: Sequence[Attempt], arguments: Arguments) -> None:
+    lines = [f"Seed {arguments.seed}.", "", *length_table(done), "", *time_table(done), ""]
+    sys.stdout.write("\n".join(lines) + "\n")
