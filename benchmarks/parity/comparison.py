@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from traceback import format_exception
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 
@@ -94,11 +94,11 @@ class _Differs(Exception):  # noqa: N818
 class _Side:
     """One engine, timed."""
 
-    def __init__(self, name: str, engine: Engine, facts: Callable[[], frozenset[tuple[str, ...]]] | None) -> None:
+    def __init__(self, name: str, engine: Engine, *, facts: bool) -> None:
         self.seconds = 0.0
         self._name = name
         self._engine = engine
-        self._facts = facts
+        self._facts = cast(_WithFacts, engine).facts if facts else None
 
     def reset(self, task: Task) -> Shown:
         shown = self._shown(lambda: self._engine.reset(task))
@@ -138,12 +138,8 @@ class _Play:
     """Two engines in the same state, as far as anyone can see."""
 
     def __init__(self, pair: Pair) -> None:
-        engines: Sequence[Any] = (pair.reference, pair.candidate)
-        asked: list[_WithFacts | None] = [engine if pair.facts else None for engine in engines]
-        self.reference, self.candidate = (
-            _Side(name, engine, facts.facts if facts else None)
-            for name, engine, facts in zip(("reference", "candidate"), engines, asked, strict=True)
-        )
+        self.reference = _Side("reference", pair.reference, facts=pair.facts)
+        self.candidate = _Side("candidate", pair.candidate, facts=pair.facts)
         self.history: list[str] = []
         self.states = 0
 
