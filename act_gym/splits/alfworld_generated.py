@@ -22,7 +22,7 @@ __all__ = ["COUNTS", "tasks"]
 COUNTS: Mapping[str, int] = {"generated-train": 3000, "generated-seen": 150, "generated-unseen": 150}
 
 MANIFEST = Path(__file__).with_name("alfworld_generated.txt")
-SHA256 = "01912464235410c2a69bcd4bd05a232c5b3c6b46953306d4a557b04b8c09e27b"
+SHA256 = "dfcca9da6acb5ee92bab1c8366f23ff7fc255a403da9520ee704fcc272d19238"
 
 
 def tasks(split: str | None = None) -> tuple[Task, ...]:

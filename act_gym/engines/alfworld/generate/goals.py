@@ -167,7 +167,7 @@ def _objects(task_type: str, where: Room, unseen: bool) -> Iterator[tuple[str, t
             targets = {_LAMP} & set(where.types)
         else:
             # Something else must hold it at first, or the game would begin solved.
-            targets = {target for target in holders - _NOT_ASKED - {tool} if holders - {target}}
+            targets = {target for target in holders - _NOT_ASKED - {tool} if holders - {target, tool}}
             if task_type == "pick_two_obj_and_place":
                 targets -= _HOLD_ONE
         asked = tuple(target for target in sorted(targets) if held_out(task_type, kind, target) == unseen)

@@ -158,12 +158,14 @@ def _fixtures(room: Room) -> tuple[Thing, ...]:
 def _holders(kind: str, receptacles: Sequence[Receptacle], goal: Goal, copy: int) -> list[Receptacle]:
     """Return what may hold an object at first.
 
-    What the goal asks to put somewhere never begins there. Where the object must be heated, cooled or
-    cleaned first, that concerns one of them; others may be there, as they are, like in ALFWorld's games.
+    As in ALFWorld's games, the goal's objects never begin where they are to be heated, cooled or cleaned,
+    nor where they are to be put; but if something is to be done to one first, others may be there.
     """
     able = [one for one in receptacles if kind in rules().holds.get(one.type, ())]
-    if kind == goal.object and not (copy and goal.task_type in TOOLS):
-        able = [one for one in able if one.type != goal.receptacle]
+    if kind == goal.object:
+        _, tool = TOOLS.get(goal.task_type, ("", ""))
+        barred = {tool} if tool and copy else {tool, goal.receptacle}
+        able = [one for one in able if one.type not in barred]
     return able
 
 
@@ -198,11 +200,7 @@ def _settled(thing: Thing, placed: Sequence[Thing], goal: Goal, draw: Draw) -> T
             if other.receptacle == thing.receptacle and thing.type in rules().holds.get(other.type, ())
         ]
         inside = draw.one(around) if around else ""
-    # As in ALFWorld: the goal's object is cold from the fridge, unless cooling it is the task.
-    cool = (
-        thing.type == goal.object
-        and thing.receptacle.type == "Fridge"
-        and thing.type in rules().allows["Coolable"]
-        and goal.task_type != "pick_cool_then_place_in_recep"
-    )
+    # As in ALFWorld's games, which know this of no other object.
+    from_fridge = thing.type == goal.object and thing.receptacle.type == "Fridge"
+    cool = from_fridge and thing.type in rules().allows["Coolable"]
     return Thing(thing.name, thing.type, thing.receptacle, thing.place, True, inside, cool)

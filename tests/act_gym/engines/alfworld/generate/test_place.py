@@ -45,7 +45,9 @@ def test_enough_of_the_goals_objects_are_to_be_fetched_and_none_is_done(game):
     mine = [thing for thing in things if thing.type == wanted.object]
     fetched = [one for one in mine if one.receptacle is not None and one.receptacle.type != wanted.receptacle]
     assert len(fetched) >= wanted.count
-    if wanted.task_type not in TOOLS:
+    if wanted.task_type in TOOLS:
+        assert all(one.receptacle is None or one.receptacle.type != TOOLS[wanted.task_type][1] for one in mine)
+    else:
         assert fetched == mine
 
 
