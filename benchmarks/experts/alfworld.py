@@ -1,12 +1,12 @@
-"""ALFWorld's experts: the planner of the native engine, and upstream's hand-coded one beside it.
+"""ALFWorld's experts: the planner of the native engine, and upstream's two beside it.
 
     python -m benchmarks.experts alfworld
     python -m benchmarks.experts alfworld --upstream 60
 
 Each game is solved from its start and again after random commands. Every plan is played, and only what won counts.
 Times are processor time of deciding; the first plan in a game includes preparing the game's rules for planning. Of
-the hand-coded expert they include the simulator that it looks at. States in which luck has won already are left
-out. `docs/expert.md` holds the results.
+the hand-coded expert they include the simulator that it looks at; of upstream's planner they are by the clock.
+States in which luck has won already are left out. `docs/expert.md` holds the results.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 
@@ -30,9 +29,10 @@ from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter
 from act_gym.splits.alfworld import tasks
-from benchmarks.experts.attempts import DEAD_END, NOT_FOUND, WON, Attempt, length_table, time_table
+from benchmarks.experts.attempts import DEAD_END, NOT_FOUND, WON, Attempt, agreement, length_table, time_table
+from benchmarks.experts.commands import random_commands
 
-__all__ = ["Arguments", "attempts", "main", "random_commands"]
+__all__ = ["Arguments", "attempts", "main"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,9 @@ class Arguments:
     seed: int = 0
     """What games and commands are drawn from."""
     upstream: int = 0
-    """How many evaluation games upstream's hand-coded expert tries too; it takes several seconds a game."""
+    """How many evaluation games upstream's two experts try too, at about half a minute a game."""
+    patience: float = 120.0
+    """Seconds after which upstream's planner is ended."""
     data: str | None = None
     """Folder of the games; the one in the cache folder if not given."""
     out: Path | None = None
@@ -74,15 +76,10 @@ def main(argv: Sequence[str]) -> int:
         done += attempts(game, task, f"{task.split}, ", arguments.steps, arguments.seed)
     _say(done, arguments)
     if arguments.upstream:
-        from benchmarks.experts.handcoded import handcoded_attempts
-
-        both: list[Attempt] = []
-        sample = _drawn([task for task in chosen if task.split != "train"], arguments.upstream, arguments.seed)
-        for task in track(sample, "hand-coded expert", total=len(sample)):
-            game = find_game(task.payload, folder)
-            both += attempts(game, task, "planner, ", arguments.steps, arguments.seed)
-            both += handcoded_attempts(game, task, folder, arguments.steps, arguments.seed)
+        both = list(_beside_upstream(chosen, folder, arguments))
         _say(both, arguments)
+        groups = [f"{who}, after {arguments.steps} random commands" for who in ("planner", "upstream's planner")]
+        sys.stdout.write(f"{agreement(both, *groups)}\n")
         done += both
     if arguments.out is not None:
         with RecordWriter(arguments.out) as records:
@@ -102,22 +99,22 @@ def attempts(game: Game, task: Task, label: str, steps: int, seed: int) -> Itera
         seed: What they are drawn from.
     """
     yield _attempt(game, game.start, task, f"{label}from the start")
-    here = game.start
-    for command in random_commands(game, task, steps, seed):
-        here = game.after(here, game.bindings(here)[command])
+    _, here = random_commands(game, task, steps, seed)
     if not here.won:
         yield _attempt(game, here, task, f"{label}after {steps} random commands")
 
 
-def random_commands(game: Game, task: Task, steps: int, seed: int) -> list[str]:
-    """Draw admissible commands, one after the other, up to where the game is won."""
-    generator = np.random.default_rng([seed, crc32(task.id.encode())])
-    here, drawn = game.start, []
-    while len(drawn) < steps and not here.won:
-        commands = game.commands(here)
-        drawn.append(commands[int(generator.integers(len(commands)))])
-        here = game.after(here, game.bindings(here)[drawn[-1]])
-    return drawn
+def _beside_upstream(chosen: Sequence[Task], folder: Path, arguments: Arguments) -> Iterator[Attempt]:
+    from benchmarks.experts.handcoded import handcoded_attempts
+    from benchmarks.experts.replanning import replanning_attempt
+
+    steps, seed = arguments.steps, arguments.seed
+    sample = _drawn([task for task in chosen if task.split != "train"], arguments.upstream, seed)
+    for task in track(sample, "upstream's experts", total=len(sample)):
+        game = find_game(task.payload, folder)
+        yield from attempts(game, task, "planner, ", steps, seed)
+        yield from handcoded_attempts(game, task, folder, steps, seed)
+        yield from replanning_attempt(game, task, folder, steps, seed, arguments.patience)
 
 
 def _attempt(game: Game, here: Position, task: Task, group: str) -> Attempt:

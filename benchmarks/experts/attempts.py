@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-__all__ = ["Attempt", "length_table", "time_table"]
+__all__ = ["DEAD_END", "NOT_FOUND", "WON", "Attempt", "agreement", "length_table", "time_table"]
 
 WON = "won"
+NOT_FOUND = "not won"
 DEAD_END = "dead end"
 """It is proved that no commands win from there."""
-NOT_FOUND = "not won"
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ def length_table(attempts: Sequence[Attempt]) -> Iterator[str]:
     yield "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
     for group, here in _groups(attempts):
         won = [one for one in here if one.outcome == WON]
-        counts = [sum(one.outcome == outcome for one in here) for outcome in (WON, DEAD_END, NOT_FOUND)]
-        means = [fmean(one.turns for one in won), fmean(one.walkthrough for one in won)] if won else []
-        longer = [one.turns - one.walkthrough for one in won]
-        shares = [sum(test) / len(won) for test in _signs(longer)] if won else []
-        cells = [str(len(here)), *map(str, counts), *(f"{mean:.2f}" for mean in means), *(f"{s:.1%}" for s in shares)]
-        yield f"| {group} | {' | '.join(cells)} |"
+        cells = [
+            str(len(here)),
+            *(str(sum(one.outcome == each for one in here)) for each in (WON, DEAD_END, NOT_FOUND)),
+        ]
+        if won:
+            cells += [f"{fmean(one.turns for one in won):.2f}", f"{fmean(one.walkthrough for one in won):.2f}"]
+            cells += [f"{fmean(test):.1%}" for test in _signs([one.turns - one.walkthrough for one in won])]
+        yield f"| {group} | {' | '.join(cells + ['–'] * (9 - len(cells)))} |"
 
 
 def time_table(attempts: Sequence[Attempt]) -> Iterator[str]:
@@ -57,6 +59,20 @@ def time_table(attempts: Sequence[Attempt]) -> Iterator[str]:
         seconds = sorted(one.seconds for one in here)
         cells = [1000 * seconds[min(len(seconds) - 1, int(share * len(seconds)))] for share in (0.5, 0.95, 0.99, 1)]
         yield f"| {group} | {' | '.join(f'{cell:.1f}' for cell in cells)} |"
+
+
+def agreement(attempts: Sequence[Attempt], one: str, other: str) -> str:
+    """Compare in a sentence the lengths of two groups on the tasks that both won."""
+    turns = [
+        {each.task_id: each.turns for each in attempts if each.group == group and each.outcome == WON}
+        for group in (one, other)
+    ]
+    differences = [length - turns[1][task_id] for task_id, length in turns[0].items() if task_id in turns[1]]
+    shorter, equal, longer = map(sum, _signs(differences))
+    return (
+        f"Of {len(differences)} states that both won, “{one}” was shorter in {shorter}, equal in {equal} and longer in "
+        f"{longer} than “{other}”."
+    )
 
 
 def _groups(attempts: Sequence[Attempt]) -> Iterator[tuple[str, list[Attempt]]]:

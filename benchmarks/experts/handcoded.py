@@ -18,8 +18,8 @@ from act_gym.core import Task
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.game import Game
 from act_gym.errors import MissingDependencyError
-from benchmarks.experts.alfworld import random_commands
 from benchmarks.experts.attempts import NOT_FOUND, WON, Attempt
+from benchmarks.experts.commands import random_commands
 
 __all__ = ["handcoded_attempts"]
 
@@ -41,8 +41,8 @@ def handcoded_attempts(game: Game, task: Task, folder: Path, steps: int, seed: i
     """
     path = str(folder / task.payload["game"] / GAME_FILE)
     yield _attempt(path, [], game, task, "hand-coded, from the start", seed)
-    drawn = random_commands(game, task, steps, seed)
-    if len(drawn) == steps:
+    drawn, here = random_commands(game, task, steps, seed)
+    if not here.won:
         yield _attempt(path, drawn, game, task, f"hand-coded, after {steps} random commands", seed)
 
 

@@ -4,7 +4,10 @@ from subprocess import run
 
 import pytest
 
+import act_gym
+from act_gym.agent import View, each
 from act_gym.errors import AgentError, EngineError
+from act_gym.rollout import play
 from agents.scripted import ExpertAgent, RandomAgent
 
 
@@ -31,6 +34,34 @@ def test_the_expert_follows_its_solution_and_looks_around_after_it(make_view) ->
 
     views = [make_view(expert_commands=lambda: ("a", "b"), history=(Turn(observation=""),) * n) for n in range(3)]
     assert [choice.action for choice in ExpertAgent().act(views)] == ["a", "b", "look around"]
+
+
+def test_the_expert_plans_from_where_something_else_was_done(make_view) -> None:
+    from act_gym.core import Turn
+
+    done = [("a",), ("a", "x"), ("a", "b"), ("x",)]
+    views = [
+        make_view(
+            expert_commands=lambda: ("a", "b"),
+            plan=lambda: ("c", "d"),
+            history=tuple(Turn(observation="", action=action) for action in actions),
+        )
+        for actions in done
+    ]
+    assert [choice.action for choice in ExpertAgent().act(views)] == ["b", "c", "c", "c"]
+
+
+def test_the_expert_wins_alfworld_after_any_beginning() -> None:
+    wrong = RandomAgent()
+    expert = ExpertAgent()
+
+    def act(view: View) -> str:
+        return (wrong if len(view.history) < 8 else expert).act([view])[0].action
+
+    chosen = act_gym.tasks("act/ALFWorld-generated-unseen")[:6]
+    episodes = list(play("act/ALFWorld-generated-unseen", each("late expert", act), chosen))
+    assert [episode.success for episode in episodes] == [True] * 6
+    assert all(len(episode.turns) > 8 for episode in episodes)
 
 
 def test_an_expert_without_a_solution_is_an_agent_error(make_view) -> None:

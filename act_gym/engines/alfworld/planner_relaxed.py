@@ -7,6 +7,7 @@ Nebel, 2001), worked out backwards from the goal and only for what it asks for. 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from heapq import heappush, heapreplace
 
 from act_gym.engines.alfworld.planner_joins import Atom, Conjunction, Scope
@@ -22,14 +23,12 @@ MAX_TIES = 3
 _NEVER = 1 << 30
 
 
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """Literals that together win, with the actions that the estimate takes for them."""
 
-    __slots__ = ("goals", "steps")
-
-    def __init__(self, goals: frozenset[Goal], steps: int) -> None:
-        self.goals = goals
-        self.steps = steps
+    goals: tuple[Goal, ...]
+    steps: int
 
     @property
     def size(self) -> int:
@@ -189,10 +188,10 @@ class _Best(_Choice):
         goal.enumerate(goal.scope(), (), self)
 
     def found(self, scope: Scope, steps: int) -> None:
-        goals = frozenset((atom(scope), positive) for atom, positive in self._atoms)
-        if goals in self._seen:
-            return
-        self._seen.add(goals)
+        goals = tuple(dict.fromkeys((atom(scope), positive) for atom, positive in self._atoms))
+        if frozenset(goals) in self._seen:
+            return  # the same objects, in each other's place
+        self._seen.add(frozenset(goals))
         candidate = Candidate(goals, steps)
         entry = (-candidate.size, -len(self._seen), candidate)
         if len(self._kept) < self._number:
