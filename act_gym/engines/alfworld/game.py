@@ -70,14 +70,9 @@ class Game:
         self.first_facts = facts
         kept = logic.facts(facts)
         self.fixed = logic.layout.static_tables(kept)
-        self._goal = goal
+        self.goal_objects = goal
         self._kinds: dict[str, tuple[str, ...]] = {}
         self.start = self._position(logic.layout.fluent_tables(kept))
-
-    @cached_property
-    def goal(self) -> Condition:
-        """When the game is won."""
-        return named_goal(self.logic.goal, self._goal)
 
     @cached_property
     def intro(self) -> str:
@@ -164,7 +159,7 @@ class Game:
             unsupported(f"two different actions called {command!r}")
 
     def _position(self, tables: Tables) -> Position:
-        return Position(tables=tables, won=self.logic.won(self, self.fixed, tables, *self._goal))
+        return Position(tables=tables, won=self.logic.won(self, self.fixed, tables, *self.goal_objects))
 
 
 def check_problem(logic: Logic, problem: Problem) -> None:
