@@ -77,7 +77,9 @@ def folder() -> Path:
     spec = find_spec("alfworld")
     # A folder that merely has the name, say of the user's data, is a namespace without an origin.
     if spec is None or spec.origin is None or not spec.submodule_search_locations:
-        raise MissingDependencyError("The alfworld package", "alfworld")
+        raise MissingDependencyError(
+            "The alfworld package, whose data games are made from,", command="pip install --no-deps alfworld==0.4.2"
+        )
     return Path(next(iter(spec.submodule_search_locations)))
 
 

@@ -83,7 +83,8 @@ def change(path, content):
 
 def test_without_the_package_the_error_says_what_to_install(run):
     assert run() == (
-        "MissingDependencyError: The alfworld package is not installed. Run: pip install 'act-gym[alfworld]'"
+        "MissingDependencyError: The alfworld package, whose data games are made from, is not installed. "
+        "Run: pip install --no-deps alfworld==0.4.2"
     )
 
 
