@@ -84,7 +84,8 @@ class World:
         self._is_a = is_a
         self._facts = facts
         self._members: dict[str, frozenset[str]] = {}
-        self._indexes: dict[tuple[str, tuple[int, ...]], dict[Atom, list[Fact]]] = {}
+        self._indexes: dict[tuple[str, tuple[int, ...]], dict[Atom, tuple[Fact, ...]]] = {}
+        self._expected: dict[tuple[str, tuple[int, ...]], float] = {}
 
     def objects(self, kind: str) -> Sequence[str]:
         """Return the objects of a type, in order; a type that nobody declared has none."""
@@ -100,19 +101,23 @@ class World:
         """Return whether an argument of a static predicate is of a type without a look at it."""
         return predicate not in self.fluents and self._is_a(self._declared[predicate][position], kind)
 
-    def index(self, predicate: str, given: tuple[int, ...]) -> dict[Atom, list[Fact]]:
+    def index(self, predicate: str, given: tuple[int, ...]) -> dict[Atom, tuple[Fact, ...]]:
         """Return the facts of a static predicate by some of their arguments: the key begins with the predicate."""
         if (predicate, given) not in self._indexes:
             index: dict[Atom, list[Fact]] = {}
             for fact in sorted(self._facts.get(predicate, ())):
                 rest = tuple(value for position, value in enumerate(fact) if position not in given)
                 index.setdefault((predicate, *(fact[position] for position in given)), []).append(rest)
-            self._indexes[predicate, given] = index
+            self._indexes[predicate, given] = {key: tuple(rests) for key, rests in index.items()}
         return self._indexes[predicate, given]
 
     def expected(self, predicate: str, given: tuple[int, ...]) -> float:
         """Return how many facts of a static predicate share such arguments on average."""
-        return len(self._facts.get(predicate, ())) / max(1, len(self.index(predicate, given)))
+        if (predicate, given) not in self._expected:
+            facts = self._facts.get(predicate, ())
+            keys = {tuple(fact[position] for position in given) for fact in facts}
+            self._expected[predicate, given] = len(facts) / max(1, len(keys))
+        return self._expected[predicate, given]
 
 
 class Conjunction:

@@ -35,8 +35,8 @@ MAX_ALTERNATIVES = 64
 MAX_COPIES = 20_000
 """Choices of objects that all of a game's `forall` together are written out for."""
 
-GAMES_KEPT = 64
-"""Games whose rules are kept. A quarter of a megabyte each; more would make Python's garbage collection slow."""
+GAMES_KEPT = 32
+"""Games whose rules are kept. More would be a burden to Python's garbage collection, which goes through all of it."""
 
 _T = TypeVar("_T")
 
