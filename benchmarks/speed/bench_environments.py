@@ -1,4 +1,4 @@
-"""What a reset and a step cost through `gym.make`, and what upstream's own environment takes for them.
+"""What a reset and a step of ScienceWorld cost through `gym.make`, and what upstream's own environment takes for them.
 
     python -m pytest benchmarks/speed/bench_environments.py --benchmark-group-by=group
 
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.filterwarnings("default::ResourceWarning", "default::py
 
 # From cheap to dear: the number of admissible commands is what upstream's step is made of.
 SCIENCEWORLD = ("find-plant", "power-component", "chemistry-mix")
-ALFWORLD = ("pick_and_place_simple", "pick_two_obj_and_place")
 
 
 def first_task(env_id: str, task_type: str) -> act_gym.Task:
@@ -113,19 +112,3 @@ def bench_scienceworld_reset(benchmark: Any, make: Any, task_type: str) -> None:
     task = first_task("act/ScienceWorld-test", task_type)
     env = make("act/ScienceWorld-test")
     benchmark.pedantic(lambda: env.reset(options={"task_id": task.id}), rounds=10, warmup_rounds=1)
-
-
-@pytest.mark.usefixtures("alfworld_data")
-@pytest.mark.parametrize("task_type", ALFWORLD)
-def bench_alfworld_step(benchmark: Any, make: Any, task_type: str) -> None:
-    benchmark.group = f"ALFWorld step, {task_type}"
-    benchmark(replay_in(make("act/ALFWorld-seen"), first_task("act/ALFWorld-seen", task_type)))
-
-
-@pytest.mark.usefixtures("alfworld_data")
-@pytest.mark.parametrize("task_type", ALFWORLD)
-def bench_alfworld_reset(benchmark: Any, make: Any, task_type: str) -> None:
-    benchmark.group = "ALFWorld reset"
-    task = first_task("act/ALFWorld-seen", task_type)
-    env = make("act/ALFWorld-seen")
-    benchmark.pedantic(lambda: env.reset(options={"task_id": task.id}), rounds=3)
