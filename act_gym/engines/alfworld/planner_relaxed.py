@@ -85,9 +85,13 @@ class Relaxed:
                     waiting += [other for need in operator.needs for other in self._ties.get(need, ())]
         return [found[number] for number in sorted(found)]
 
+    def holds(self, atom: Atom, positive: bool) -> bool:
+        """Return whether a literal is true now."""
+        return (atom in self._facts) == positive
+
     def steps(self, atom: Atom, positive: bool) -> int | None:
         """Return a small set of actions that makes a literal true, or None if nothing can."""
-        if (atom in self._facts) == positive:
+        if self.holds(atom, positive):
             return 0
         goal = (atom, positive)
         if goal in self._known:
@@ -135,9 +139,14 @@ class _Choice:
     """A judge that asks for estimates, and stops where a choice cannot be better than the limit."""
 
     def __init__(self, relaxed: Relaxed) -> None:
-        self.steps = relaxed.steps
         self.values = relaxed.values
         self.limit = _NEVER
+        self._relaxed = relaxed
+
+    def steps(self, atom: Atom, positive: bool) -> int | None:
+        if self.limit <= 1:  # nothing that takes an action is small enough
+            return 0 if self._relaxed.holds(atom, positive) else None
+        return self._relaxed.steps(atom, positive)
 
     def enough(self, steps: int) -> bool:
         return steps.bit_count() >= self.limit
@@ -150,7 +159,6 @@ class _Cheapest(_Choice):
         super().__init__(relaxed)
         self.best: int | None = None
         self.ties: list[int] = []
-        self._relaxed = relaxed
         self._rule: Rule | None = None
 
     def try_(self, achiever: Achiever, atom: Atom) -> None:
