@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import prod
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +20,9 @@ from act_gym.engines.alfworld.logic import Binding, Logic
 from act_gym.engines.alfworld.reachable import reachable_facts
 from act_gym.engines.alfworld.tables import Tables
 
-__all__ = ["Game", "Position", "check_problem", "display_names"]
+__all__ = ["Game", "Position", "check_problem", "check_work", "display_names"]
+
+MAX_WORK = 1e6
 
 _WRITTEN = (("_bar_", "|"), ("_minus_", "-"), ("_plus_", "+"), ("_dot_", "."), ("_comma_", ","))
 
@@ -141,7 +144,8 @@ class Game:
     def of_type(self, kind: str) -> tuple[str, ...]:
         """Return the objects of a type, in order."""
         if kind not in self._kinds:
-            self._kinds[kind] = tuple(sorted(name for name in self.types if self.is_a(name, kind)))
+            below = {found for found in set(self.types.values()) if self.logic.domain.is_a(found, kind)}
+            self._kinds[kind] = tuple(sorted(name for name, found in self.types.items() if found in below))
         return self._kinds[kind]
 
     def is_a(self, name: str, kind: str) -> bool:
@@ -160,6 +164,33 @@ class Game:
 
     def _position(self, tables: Tables) -> Position:
         return Position(tables=tables, won=self.logic.won(self, self.fixed, tables, *self.goal_objects))
+
+
+def check_work(game: Game) -> None:
+    """Refuse a game whose rules go through more combinations of objects than a step should take.
+
+    Judged by the facts at its start: an action adds a few at most.
+
+    Raises:
+        UnsupportedGameError: They do.
+    """
+    logic = game.logic
+    known: dict[str, float] = {}
+
+    def size(repeated: str) -> int:
+        tables, _, slot = repeated.partition("[")
+        if not slot:
+            return len(game.of_type(repeated))
+        table = (game.fixed if tables == "fixed" else game.start.tables)[int(slot[:-1])]
+        return max(map(len, table.values()), default=1) if isinstance(table, dict) else len(table)
+
+    for name, lines in logic.work.items():  # a function stands after those that it calls
+        known[name] = 1.0 + sum(
+            prod(map(size, repeated), start=1.0) * (1.0 + sum(known.get(called, 1.0) for called in calls))
+            for repeated, calls in lines
+        )
+        if known[name] > MAX_WORK:
+            unsupported(f"rules that go through about {known[name]:.0e} combinations of objects")
 
 
 def check_problem(logic: Logic, problem: Problem) -> None:

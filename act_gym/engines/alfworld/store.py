@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import sqlite3
+import weakref
 import zlib
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
@@ -96,6 +97,7 @@ class GameStore:
         except (sqlite3.Error, TypeError) as cause:
             raise self._damaged(cause) from cause
         self._opened_by = os.getpid()
+        weakref.finalize(self, self._connection.close)
 
     def _logic(self, kind: int) -> Logic:
         (content,) = self._connection.execute("SELECT content FROM kinds WHERE kind = ?", (kind,)).fetchone()
@@ -122,10 +124,9 @@ def build_store(folder: Path, names: Iterable[str], report: Callable[[str], None
         report: Called with each name when it is done.
 
     Returns:
-        For every game that the native engine does not play, why. They are not in the store.
+        For every game that is damaged or that the native engine does not play, why. They are not in the store.
 
     Raises:
-        CorruptDataError: A game file is damaged.
         OSError: The store cannot be written.
     """
     refused: dict[str, str] = {}
@@ -137,8 +138,8 @@ def build_store(folder: Path, names: Iterable[str], report: Callable[[str], None
         if not path.is_file():
             continue
         found = path.stat()
-        content = read_game(path, folder)
         try:
+            content = read_game(path, folder)
             source = parse_game(content)
             if source.kind not in kinds:
                 logic_of(source)
@@ -146,7 +147,7 @@ def build_store(folder: Path, names: Iterable[str], report: Callable[[str], None
             encoded = json.dumps(_encode(source), separators=(",", ":")).encode()
             dictionary = dictionary or encoded[-32_768:]
             rows.append((name, kinds[source.kind][0], found.st_size, found.st_mtime_ns, _pack(encoded, dictionary)))
-        except UnsupportedGameError as cause:
+        except (CorruptDataError, UnsupportedGameError) as cause:
             refused[name] = str(cause)
         if report:
             report(name)
