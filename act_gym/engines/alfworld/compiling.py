@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from act_gym.engines.alfworld.conditions import Condition, Domain, Problem
+from act_gym.engines.alfworld.compiler.logic import Logic, compile_logic, goal_shape
+from act_gym.engines.alfworld.compiler.texts import constant_text
 from act_gym.engines.alfworld.game import Game, check_problem, check_work
-from act_gym.engines.alfworld.grammar import Grammar, parse_grammar
-from act_gym.engines.alfworld.logic import Logic, compile_logic, goal_shape
-from act_gym.engines.alfworld.pddl import parse_domain, parse_problem
-from act_gym.engines.alfworld.texts import constant_text
+from act_gym.engines.alfworld.language.conditions import Condition, Domain, Problem
+from act_gym.engines.alfworld.language.grammar import Grammar, parse_grammar
+from act_gym.engines.alfworld.language.pddl import parse_domain, parse_problem
 
 __all__ = ["GameSource", "compile_game", "logic_of", "parse_game"]
 

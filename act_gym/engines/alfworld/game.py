@@ -13,12 +13,12 @@ from math import prod
 from types import MappingProxyType
 from typing import Any
 
-from act_gym.engines.alfworld.actions import NOT
-from act_gym.engines.alfworld.conditions import Fact, Problem, unsupported
-from act_gym.engines.alfworld.joins import REAL
-from act_gym.engines.alfworld.logic import Binding, Logic
-from act_gym.engines.alfworld.reachable import reachable_facts
-from act_gym.engines.alfworld.tables import Tables
+from act_gym.engines.alfworld.compiler.actions import NOT
+from act_gym.engines.alfworld.compiler.joins import REAL
+from act_gym.engines.alfworld.compiler.logic import Binding, Logic
+from act_gym.engines.alfworld.compiler.reachable import reachable_facts
+from act_gym.engines.alfworld.compiler.tables import Tables
+from act_gym.engines.alfworld.language.conditions import Fact, Problem, unsupported
 
 __all__ = ["Game", "Position", "check_problem", "check_work", "display_names"]
 
@@ -139,7 +139,7 @@ class Game:
 
     @cached_property
     def _reachable(self) -> dict[str, set[Fact]]:
-        return reachable_facts(self)
+        return reachable_facts(self.logic.domain, self)
 
     def of_type(self, kind: str) -> tuple[str, ...]:
         """Return the objects of a type, in order."""

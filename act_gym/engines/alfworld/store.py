@@ -17,11 +17,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from act_gym.engines.alfworld.compiler.logic import Logic
 from act_gym.engines.alfworld.compiling import GameSource, logic_of, parse_game
-from act_gym.engines.alfworld.conditions import Fact
 from act_gym.engines.alfworld.files import GAME_FILE, read_game
 from act_gym.engines.alfworld.game import Game
-from act_gym.engines.alfworld.logic import Logic
+from act_gym.engines.alfworld.language.conditions import Fact
 from act_gym.errors import CorruptDataError, UnsupportedGameError
 
 __all__ = ["STORE_FILE", "GameStore", "build_store"]

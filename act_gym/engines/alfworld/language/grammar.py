@@ -19,11 +19,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from act_gym.engines.alfworld.conditions import unsupported
-from act_gym.engines.alfworld.expressions import Concatenation, Constant, Expression, Field, FirstTrue
-from act_gym.engines.alfworld.queries import Atom, Query, Variable, parse_query
-from act_gym.engines.alfworld.scanner import Scanner
-from act_gym.engines.alfworld.templates import Listing, Reference, Spread, Symbol, Template, Text, parse_template
+from act_gym.engines.alfworld.language.conditions import unsupported
+from act_gym.engines.alfworld.language.expressions import Concatenation, Constant, Expression, Field, FirstTrue
+from act_gym.engines.alfworld.language.queries import Atom, Query, Variable, parse_query
+from act_gym.engines.alfworld.language.scanner import Scanner
+from act_gym.engines.alfworld.language.templates import (
+    Listing,
+    Reference,
+    Spread,
+    Symbol,
+    Template,
+    Text,
+    parse_template,
+)
 from act_gym.errors import CorruptDataError
 
 __all__ = [

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from textworld.envs.pddl.textgen import EvalSymbol
 from textworld.generator.game import EntityInfo
 
-from act_gym.engines.alfworld.expressions import Concatenation, Constant, Field, FirstTrue, parse_expression
+from act_gym.engines.alfworld.language.expressions import Concatenation, Constant, Field, FirstTrue, parse_expression
 from act_gym.errors import UnsupportedGameError
 
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from act_gym.engines.alfworld.expressions import Expression, parse_expression
-from act_gym.engines.alfworld.queries import Query, parse_query
-from act_gym.engines.alfworld.scanner import Scanner
+from act_gym.engines.alfworld.language.expressions import Expression, parse_expression
+from act_gym.engines.alfworld.language.queries import Query, parse_query
+from act_gym.engines.alfworld.language.scanner import Scanner
 
 __all__ = ["Listing", "Reference", "Spread", "Symbol", "Template", "Text", "parse_template"]
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 
-from act_gym.engines.alfworld.conditions import (
+from act_gym.engines.alfworld.compiler.source import STATE, Body, Source, as_tuple
+from act_gym.engines.alfworld.compiler.tables import Layout
+from act_gym.engines.alfworld.language.conditions import (
     And,
     Condition,
     Domain,
@@ -22,8 +24,6 @@ from act_gym.engines.alfworld.conditions import (
     conjuncts,
     negation,
 )
-from act_gym.engines.alfworld.source import STATE, Body, Source, as_tuple
-from act_gym.engines.alfworld.tables import Layout
 
 __all__ = ["REAL", "Joins", "Scope"]
 

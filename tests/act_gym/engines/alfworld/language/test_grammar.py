@@ -20,9 +20,9 @@ from textworld.envs.pddl.textgen import (
 )
 from textworld.logic import Rule
 
-from act_gym.engines.alfworld.expressions import parse_expression
 from act_gym.engines.alfworld.files import GAME_FILE
-from act_gym.engines.alfworld.grammar import (
+from act_gym.engines.alfworld.language.expressions import parse_expression
+from act_gym.engines.alfworld.language.grammar import (
     ActionText,
     Atom,
     Field,
@@ -37,7 +37,7 @@ from act_gym.engines.alfworld.grammar import (
     parse_grammar,
     parse_template,
 )
-from act_gym.engines.alfworld.queries import parse_query
+from act_gym.engines.alfworld.language.queries import parse_query
 from act_gym.errors import ActGymError, CorruptDataError, UnsupportedGameError
 from act_gym.splits.alfworld import tasks
 

@@ -14,7 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 
-from act_gym.engines.alfworld.conditions import (
+from act_gym.engines.alfworld.compiler.joins import REAL, Joins, Scope
+from act_gym.engines.alfworld.compiler.source import Body, Source, as_tuple
+from act_gym.engines.alfworld.compiler.texts import Texts
+from act_gym.engines.alfworld.language.conditions import (
     Action,
     And,
     Condition,
@@ -27,10 +30,7 @@ from act_gym.engines.alfworld.conditions import (
     conjuncts,
     unsupported,
 )
-from act_gym.engines.alfworld.grammar import ActionText
-from act_gym.engines.alfworld.joins import REAL, Joins, Scope
-from act_gym.engines.alfworld.source import Body, Source, as_tuple
-from act_gym.engines.alfworld.texts import Texts
+from act_gym.engines.alfworld.language.grammar import ActionText
 
 __all__ = ["NOT", "deleted", "doubled", "write_apply", "write_commands", "write_feedback"]
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from act_gym.engines.alfworld.conditions import unsupported
-from act_gym.engines.alfworld.scanner import Scanner
+from act_gym.engines.alfworld.language.conditions import unsupported
+from act_gym.engines.alfworld.language.scanner import Scanner
 
 __all__ = ["Atom", "Query", "Variable", "parse_query"]
 

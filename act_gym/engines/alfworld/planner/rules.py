@@ -12,7 +12,9 @@ from functools import cached_property, lru_cache
 from itertools import chain, islice, product
 from typing import TypeVar
 
-from act_gym.engines.alfworld.conditions import (
+from act_gym.engines.alfworld.compiler.logic import Binding
+from act_gym.engines.alfworld.game import Game
+from act_gym.engines.alfworld.language.conditions import (
     Action,
     And,
     Condition,
@@ -23,9 +25,7 @@ from act_gym.engines.alfworld.conditions import (
     Parameter,
     conjuncts,
 )
-from act_gym.engines.alfworld.game import Game
-from act_gym.engines.alfworld.logic import Binding
-from act_gym.engines.alfworld.planner_joins import Atom, Conjunction, World
+from act_gym.engines.alfworld.planner.joins import Atom, Conjunction, World
 
 __all__ = ["Achiever", "Goal", "Operator", "Rule", "Rules", "rules_of"]
 

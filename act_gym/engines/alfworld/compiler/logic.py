@@ -10,8 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from act_gym.engines.alfworld.actions import NOT, deleted, doubled, write_apply, write_commands, write_feedback
-from act_gym.engines.alfworld.conditions import (
+from act_gym.engines.alfworld.compiler.actions import NOT, deleted, doubled, write_apply, write_commands, write_feedback
+from act_gym.engines.alfworld.compiler.joins import REAL, Joins
+from act_gym.engines.alfworld.compiler.source import Body, Source, Work, execute
+from act_gym.engines.alfworld.compiler.tables import Changes, Layout, Tables, add, remove
+from act_gym.engines.alfworld.compiler.texts import Texts
+from act_gym.engines.alfworld.language.conditions import (
     And,
     Condition,
     Domain,
@@ -23,11 +27,7 @@ from act_gym.engines.alfworld.conditions import (
     Problem,
     unsupported,
 )
-from act_gym.engines.alfworld.grammar import Grammar, Reference
-from act_gym.engines.alfworld.joins import REAL, Joins
-from act_gym.engines.alfworld.source import Body, Source, Work, execute
-from act_gym.engines.alfworld.tables import Changes, Layout, Tables, add, remove
-from act_gym.engines.alfworld.texts import Texts
+from act_gym.engines.alfworld.language.grammar import Grammar, Reference
 from act_gym.errors import EngineError
 
 __all__ = ["Binding", "Logic", "compile_logic", "goal_shape"]

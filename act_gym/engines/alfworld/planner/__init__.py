@@ -1,7 +1,7 @@
 """Plans from any state of a game, by the game's own rules.
 
-1. Choose the goal's objects by an estimate (`planner_relaxed.py`): the few best choices are looked at.
-2. For each collect the actions that matter and find the shortest plan among them (`planner_search.py`), unless the
+1. Choose the goal's objects by an estimate (`planner/relaxed.py`): the few best choices are looked at.
+2. For each collect the actions that matter and find the shortest plan among them (`planner/search.py`), unless the
    best plan so far is as short as the estimate.
 3. Play the plan: what comes out is a list of commands that was seen to win.
 
@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from act_gym.engines.alfworld.compiler.logic import Binding
 from act_gym.engines.alfworld.game import Game, Position
-from act_gym.engines.alfworld.logic import Binding
-from act_gym.engines.alfworld.planner_joins import Atom
-from act_gym.engines.alfworld.planner_relaxed import Relaxed
-from act_gym.engines.alfworld.planner_rules import Operator, rules_of
-from act_gym.engines.alfworld.planner_search import Budget, Collection, shortest
+from act_gym.engines.alfworld.planner.joins import Atom
+from act_gym.engines.alfworld.planner.relaxed import Relaxed
+from act_gym.engines.alfworld.planner.rules import Operator, rules_of
+from act_gym.engines.alfworld.planner.search import Budget, Collection, shortest
 
 __all__ = ["is_dead_end", "plan"]
 

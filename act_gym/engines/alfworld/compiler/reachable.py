@@ -6,22 +6,44 @@ Only whoever asks for the facts themselves can tell the difference.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from act_gym.engines.alfworld.conditions import And, Condition, Domain, Exists, Fact, Forall, Literal, Or, Problem
-from act_gym.engines.alfworld.joins import Joins, Scope
-from act_gym.engines.alfworld.source import Body, Source, as_tuple, execute
-from act_gym.engines.alfworld.tables import Layout
-
-if TYPE_CHECKING:
-    from act_gym.engines.alfworld.game import Game
+from act_gym.engines.alfworld.compiler.joins import Joins, Scope
+from act_gym.engines.alfworld.compiler.source import Body, Source, as_tuple, execute
+from act_gym.engines.alfworld.compiler.tables import Layout
+from act_gym.engines.alfworld.language.conditions import (
+    And,
+    Condition,
+    Domain,
+    Exists,
+    Fact,
+    Forall,
+    Literal,
+    Or,
+    Problem,
+)
 
 __all__ = ["reachable_facts"]
 
 
-def reachable_facts(game: Game) -> dict[str, set[Fact]]:
+class Start(Protocol):
+    """What there is when a game begins."""
+
+    types: Mapping[str, str]
+    first_facts: Mapping[str, tuple[Fact, ...]]
+
+    def of_type(self, kind: str) -> tuple[str, ...]:
+        """Return the objects of a type."""
+        ...
+
+    def is_a(self, name: str, kind: str) -> bool:
+        """Return whether an object is of a type."""
+        ...
+
+
+def reachable_facts(domain: Domain, game: Start) -> dict[str, set[Fact]]:
     """Return for every predicate the facts that hold at the start or that some actions could make true."""
-    domain = game.logic.domain
     changed = frozenset(effect.literal.predicate for action in domain.actions.values() for effect in action.effects)
     layout = Layout(changed)
     first = Problem(objects=game.types, facts=game.first_facts, goal=And(()))

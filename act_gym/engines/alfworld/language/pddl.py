@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
-from act_gym.engines.alfworld.conditions import (
+from act_gym.engines.alfworld.language.conditions import (
     Action,
     And,
     Condition,

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heappush, heapreplace
 
-from act_gym.engines.alfworld.planner_joins import Atom, Conjunction, Scope
-from act_gym.engines.alfworld.planner_rules import Achiever, Goal, Operator, Rule, Rules
+from act_gym.engines.alfworld.planner.joins import Atom, Conjunction, Scope
+from act_gym.engines.alfworld.planner.rules import Achiever, Goal, Operator, Rule, Rules
 
 __all__ = ["Candidate", "Relaxed"]
 

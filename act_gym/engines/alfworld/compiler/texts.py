@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
-from act_gym.engines.alfworld.conditions import unsupported
-from act_gym.engines.alfworld.grammar import (
+from act_gym.engines.alfworld.compiler.joins import Joins
+from act_gym.engines.alfworld.compiler.source import STATE, Body, Source
+from act_gym.engines.alfworld.language.conditions import unsupported
+from act_gym.engines.alfworld.language.grammar import (
     Atom,
     Concatenation,
     Constant,
@@ -28,8 +30,6 @@ from act_gym.engines.alfworld.grammar import (
     Text,
     Variable,
 )
-from act_gym.engines.alfworld.joins import Joins
-from act_gym.engines.alfworld.source import STATE, Body, Source
 
 __all__ = ["Bound", "Texts", "constant_text"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from act_gym.engines.alfworld.conditions import Fact
+from act_gym.engines.alfworld.language.conditions import Fact
 
 __all__ = ["Changes", "Layout", "Tables", "add", "remove"]
 

@@ -1,0 +1,1 @@
+"""Turns the rules of a game into Python functions over tables of facts."""

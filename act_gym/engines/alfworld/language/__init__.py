@@ -1,0 +1,1 @@
+"""What ALFWorld's game files are written in: PDDL and a grammar of texts, read into typed trees."""
