@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 
 from act_gym.errors import ActGymError, UnknownNameError
-from benchmarks.parity import alfworld
+from benchmarks.parity import alfworld, scienceworld
 
-_PROGRAMS = {"alfworld": alfworld.main}
+_PROGRAMS = {"alfworld": alfworld.main, "scienceworld": scienceworld.main}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,164 @@
+"""Compares our ScienceWorld engine with the package's own environment, state by state.
+
+    python -m benchmarks.parity scienceworld --tasks boil mendelian-genetics-known-plant --steps 20
+
+Plays the simulator's solution on both and then random commands, and compares observation, admissible commands, score,
+success, end and goal. Both run the same JAR in a Java process each, started with the same options. The solution is a
+way through the task and not compared: the package works out another one, depending on what it worked out before.
+Three deliberate differences of ours (`docs/deviations.md`) are taken out of the comparison: the package's step limit
+is raised, what cannot be printed is replaced before the package sees it, and while the package lists commands its
+random generator and object counter are put aside, unless `--no-shield` is given: then it is left as it is, and
+what bees, seeds and names draw after the first list differs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from act_gym.arguments import parse
+from act_gym.core import State, Task
+from act_gym.engines.scienceworld import JvmEngine
+from act_gym.engines.scienceworld.shared import Globals, Values
+from act_gym.errors import EngineError, UsageError
+from benchmarks.gold import chosen, in_turn
+from benchmarks.parity.comparison import Pair
+from benchmarks.parity.sweep import Sweep, run, summary
+
+__all__ = ["Arguments", "ReferenceEngine", "main", "make_pair"]
+
+# The options that our process is started with; Java reads them from this variable.
+_OPTIONS = {"JAVA_TOOL_OPTIONS": "-XX:+UseSerialGC -XX:+UnlockExperimentalVMOptions -XX:hashCode=2"}
+
+_NO_LIMIT = 10**9  # moves
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Compare our engine with the package's environment; the exit status is 1 where any variation differs."""
+
+    tasks: tuple[str, ...] = ()
+    """Task types, e.g. boil; all 30 if none is given."""
+    steps: int = 20
+    """Random commands for each variation, after its solution."""
+    seed: int = 0
+    """What they and the order of the variations are drawn from."""
+    limit: int = 30
+    """Only this many variations, taken from the task types in turn; 0 for all."""
+    shield: bool = True
+    """Whether the package, too, lists commands without drawing from the episode's random generator."""
+    workers: int = 1
+    """Processes."""
+    out: Path | None = None
+    """A file of records, one for each variation; started again, it goes on with what is not there or did not agree."""
+
+
+class ReferenceEngine:
+    """The package's own environment.
+
+    Args:
+        shield: Whether listing commands leaves the random generator and the object counter as they were.
+
+    Raises:
+        EngineError: There is no `java` on the path, which is where the package looks for it.
+    """
+
+    def __init__(self, *, shield: bool = True) -> None:
+        from scienceworld import ScienceWorldEnv
+
+        with _environment(_OPTIONS):
+            try:
+                self._env = ScienceWorldEnv("", envStepLimit=_NO_LIMIT)
+            except FileNotFoundError as cause:
+                raise EngineError(
+                    "The scienceworld package starts java from the path, and there is none. Put one there, e.g. "
+                    "PATH=$JAVA_HOME/bin:$PATH."
+                ) from cause
+        self.versions: Mapping[str, str] = {"scienceworld": version("scienceworld")}
+        self.goal = ""
+        self._globals = Globals(self._env._gateway.jvm) if shield else None
+        self._values: Values | None = None
+        self._guide = JvmEngine()
+
+    def reset(self, task: Task) -> State:
+        """Load a task and look around, as the package's own reset does."""
+        self._guide.reset(task)
+        self._values = None
+        self._env.load(task.payload["task"], task.payload["variation"], "", False)
+        self._env.server.reset()
+        self.goal = self._env.get_task_description().strip()
+        return self.step("look around")
+
+    def step(self, command: str) -> State:
+        """Send a command; what cannot be printed becomes a space."""
+        if self._globals:
+            self._globals.enter(self, self._values, self._save)
+        server = self._env.server
+        # The package's step() does this and then lists thousands of commands, which are asked for apart here.
+        text = server.step("".join(letter if letter.isprintable() else " " for letter in command))
+        raw_score = round(100 * server.getScore())
+        return State(
+            observation=text,
+            score=max(raw_score, 0) / 100,
+            raw_score=raw_score,
+            success=raw_score == 100,
+            terminated=bool(server.getCompleted()) or raw_score < 0,
+            action_valid=not text.startswith(("No known action", "Ambiguous request:", "Unknown action.")),
+        )
+
+    def admissible_commands(self) -> tuple[str, ...]:
+        """Return what the package's `info["valid"]` would hold, sorted, each once."""
+        if self._globals:
+            self._globals.borrow()
+        return tuple(sorted(set(self._env.get_valid_action_object_combinations())))
+
+    def expert_commands(self) -> tuple[str, ...]:
+        """Return the solution that our engine would show, for want of a single one of the package's own."""
+        return self._guide.expert_commands()
+
+    def close(self) -> None:
+        """End the Java process."""
+        self._guide.close()
+        self._env.close()
+
+    def _save(self, values: Values) -> None:
+        self._values = values
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before: dict[str, Any] = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def make_pair(*, shield: bool = True) -> Pair:
+    """Make both engines."""
+    return Pair(ReferenceEngine(shield=shield), JvmEngine())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    program = "python -m benchmarks.parity scienceworld"
+    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program=program)
+    if arguments.steps < 0 or arguments.limit < 0 or arguments.workers < 1:
+        raise UsageError("--steps and --limit are 0 or more, and --workers is at least 1.")
+    wanted = in_turn(chosen(arguments.tasks), arguments.seed)[: arguments.limit or None]
+    sweep = Sweep(partial(make_pair, shield=arguments.shield), arguments.steps, arguments.seed)
+    records = run(sweep, wanted, workers=arguments.workers, out=arguments.out, report=print)
+    print(summary(records))  # noqa: T201
+    return int(any(record["difference"] for record in records))
