@@ -127,6 +127,7 @@ class ReferenceEngine:
         """End the Java process."""
         self._guide.close()
         self._env.close()
+        self._env._obj_tree_tempdir.cleanup()  # the package leaves it to the garbage collector, which warns
 
     def _save(self, values: Values) -> None:
         self._values = values
