@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from act_gym.engines.alfworld.compiler.logic import Binding
 from act_gym.engines.alfworld.game import Game, Position
 from act_gym.engines.alfworld.planner.joins import Atom
-from act_gym.engines.alfworld.planner.relaxed import Relaxed
-from act_gym.engines.alfworld.planner.rules import Operator, rules_of
+from act_gym.engines.alfworld.planner.relaxed import Candidate, Relaxed, ends
+from act_gym.engines.alfworld.planner.rules import Goal, Operator, Rules, rules_of
 from act_gym.engines.alfworld.planner.search import Budget, Collection, shortest
 
 __all__ = ["is_dead_end", "plan"]
 
 MAX_ESTIMATES = 20_000
+MAX_CAREFUL_ESTIMATES = 1_000
 CANDIDATES = 8
 MAX_LENGTH = 60
 
@@ -49,7 +50,13 @@ def plan(game: Game, position: Position, *, budget: int = 1_000_000) -> tuple[st
         longest = MAX_LENGTH if best is None else len(best) - 1
         if candidate.size > longest:
             break
-        collection = Collection(rules, facts, candidate.goals, relaxed.operators(candidate.steps))
+        seeds = relaxed.operators(candidate.steps)
+        spoilt = frozenset(
+            goal for goal in candidate.goals if relaxed.holds(*goal) and any(_spoils(each, goal) for each in seeds)
+        )
+        if spoilt:
+            seeds += _careful(rules, facts, candidate, spoilt)
+        collection = Collection(rules, facts, candidate.goals, seeds)
         found = shortest(collection, longest, left)
         commands = None if found is None else _played(game, position, found)
         if commands is not None:
@@ -65,6 +72,23 @@ def is_dead_end(game: Game, position: Position) -> bool:
     """
     relaxed = Relaxed(rules_of(game), _facts(game, position), MAX_ESTIMATES)
     return not position.won and not relaxed.candidates(1) and relaxed.complete
+
+
+def _spoils(operator: Operator, goal: Goal) -> bool:
+    """Return whether an action ends what should stay. One who only moves on, from place to place, comes back."""
+    atom, positive = goal
+    moves = any(other[0] == atom[0] and added == positive for (other, added), _ in operator.changes)
+    return ends(operator, (goal,)) and not moves
+
+
+def _careful(rules: Rules, facts: frozenset[Atom], candidate: Candidate, kept: frozenset[Goal]) -> list[Operator]:
+    """Return actions that win without ending some of what is as it should be already.
+
+    A thing may be in two receptacles at once, and taking it out of the one that the goal names is then a detour.
+    """
+    relaxed = Relaxed(rules, facts, MAX_CAREFUL_ESTIMATES, kept)
+    steps = relaxed.all_of(candidate.goals)
+    return [] if steps is None else relaxed.operators(steps)
 
 
 def _facts(game: Game, position: Position) -> frozenset[Atom]:

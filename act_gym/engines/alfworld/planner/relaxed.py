@@ -6,14 +6,14 @@ Nebel, 2001), worked out backwards from the goal and only for what it asks for. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from heapq import heappush, heapreplace
 
 from act_gym.engines.alfworld.planner.joins import Atom, Conjunction, Scope
 from act_gym.engines.alfworld.planner.rules import Achiever, Goal, Operator, Rule, Rules
 
-__all__ = ["Candidate", "Relaxed"]
+__all__ = ["Candidate", "Relaxed", "ends"]
 
 MAX_DEPTH = 40
 
@@ -43,13 +43,15 @@ class Relaxed:
         rules: The game's rules.
         facts: What holds, of what actions change.
         budget: How many estimates may be made; later ones find nothing.
+        kept: What no action may end.
 
     Attributes:
         complete: Whether what was found impossible is so, and not only beyond the budget.
     """
 
-    def __init__(self, rules: Rules, facts: frozenset[Atom], budget: int) -> None:
+    def __init__(self, rules: Rules, facts: frozenset[Atom], budget: int, kept: frozenset[Goal] = frozenset()) -> None:
         self.complete = rules.complete
+        self.kept = kept
         self._budget = budget
         self._rules = rules
         self._facts = facts
@@ -69,6 +71,16 @@ class Relaxed:
         for goal in self._rules.goals:
             best.choose(goal)
         return best.ranked()
+
+    def all_of(self, goals: Iterable[Goal]) -> int | None:
+        """Return a small set of actions that makes literals true, or None if nothing can."""
+        together = 0
+        for atom, positive in goals:
+            steps = self.steps(atom, positive)
+            if steps is None:
+                return None
+            together |= steps
+        return together
 
     def operators(self, steps: int) -> list[Operator]:
         """Return the actions of an estimate, and those that would do as well in their place."""
@@ -135,6 +147,11 @@ class Relaxed:
         yield from (value for value in self._rules.world.objects(kind) if value not in now)
 
 
+def ends(operator: Operator, goals: Collection[Goal]) -> bool:
+    """Return whether an action may make one of some literals false."""
+    return any((atom, not positive) in goals for (atom, positive), _ in operator.changes)
+
+
 class _Choice:
     """A judge that asks for estimates, and stops where a choice cannot be better than the limit."""
 
@@ -169,7 +186,10 @@ class _Cheapest(_Choice):
 
     def found(self, scope: Scope, steps: int) -> None:
         assert self._rule is not None
-        found = steps | self._relaxed.bit(self._rule, tuple(scope[: len(self._rule.kinds)]))
+        values = tuple(scope[: len(self._rule.kinds)])
+        if self._relaxed.kept and ends(self._rule.operator(values), self._relaxed.kept):
+            return
+        found = steps | self._relaxed.bit(self._rule, values)
         size = found.bit_count()
         if self.best is None or size < self.best.bit_count():
             self.best, self.ties = found, []

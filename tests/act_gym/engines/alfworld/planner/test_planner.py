@@ -128,6 +128,19 @@ def test_in_a_small_game_no_way_to_win_is_shorter(small_game, seed, steps):
     assert is_dead_end(game, here) == (best is None)
 
 
+def test_what_is_in_its_place_is_not_taken_away_where_it_is_in_another_one_too(small_game):
+    problem = small_game["pddl_problem"].replace(
+        "(in Glass_bar_2 Cupboard_bar_2)", "(in Glass_bar_2 Cupboard_bar_2) (in Glass_bar_2 Table_bar__plus_01_dot_5)"
+    )
+    problem = problem[: problem.index("(:goal")] + (
+        "(:goal (exists (?t - thing ?a - agent) (and (holds ?a ?t) (isKind ?t Glass) (in ?t Table_bar__plus_01_dot_5)))))"
+    )
+    game = compile_game({**small_game, "pddl_problem": problem})
+    here = played(game, game.start, ["go to table 1"])
+    commands = plan(game, here)
+    assert len(commands) == shortest_win(game, here, ignored={"seen"}) == 2
+
+
 def test_a_state_that_is_won_needs_no_commands():
     game = game_of(GENERATED[0])
     won = played(game, game.start, game.walkthrough)
