@@ -133,7 +133,8 @@ def test_what_is_in_its_place_is_not_taken_away_where_it_is_in_another_one_too(s
         "(in Glass_bar_2 Cupboard_bar_2)", "(in Glass_bar_2 Cupboard_bar_2) (in Glass_bar_2 Table_bar__plus_01_dot_5)"
     )
     problem = problem[: problem.index("(:goal")] + (
-        "(:goal (exists (?t - thing ?a - agent) (and (holds ?a ?t) (isKind ?t Glass) (in ?t Table_bar__plus_01_dot_5)))))"
+        "(:goal (exists (?t - thing ?a - agent)"
+        " (and (holds ?a ?t) (isKind ?t Glass) (in ?t Table_bar__plus_01_dot_5)))))"
     )
     game = compile_game({**small_game, "pddl_problem": problem})
     here = played(game, game.start, ["go to table 1"])
