@@ -42,6 +42,13 @@ class World:
         """
         with self.jvm.calling(f"loading {task}/{variation}"):
             self._enter()
+            if gold:
+                # Searches of whole houses, kept by the room they begin in and taken for those of every later task.
+                finder = getattr(getattr(self.jvm.classes.scienceworld.goldagent, "PathFinder$"), "MODULE$")
+                kept = finder.precomputedExhaustivePaths()
+                kept.clear()
+                self.jvm.discard(kept)
+                self.jvm.discard(finder)
             fault = self._interface.load(task, variation, simplifications, gold)
         if fault:
             raise EngineError(f"ScienceWorld cannot load {task}/{variation}: {fault}")
