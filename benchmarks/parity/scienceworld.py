@@ -124,10 +124,15 @@ class ReferenceEngine:
         return self._guide.expert_commands()
 
     def close(self) -> None:
-        """End the Java process."""
+        """End the Java process, and close what the package leaves to the garbage collector, which warns."""
         self._guide.close()
         self._env.close()
-        self._env._obj_tree_tempdir.cleanup()  # the package leaves it to the garbage collector, which warns
+        process = self._env._gateway.java_process
+        process.wait(timeout=30)
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+        self._env._obj_tree_tempdir.cleanup()
 
     def _save(self, values: Values) -> None:
         self._values = values
