@@ -386,9 +386,7 @@ def test_games_that_cannot_be_prepared_are_said_and_installed_all_the_same(cache
     assert " 4 are prepared to start at once" in said
     foreign.write_bytes(b"no game")
     assert " 4 are prepared to start at once" in install(str(source))
-    shown = capfd.readouterr().err
-    assert f"{FEW[1]} was not prepared: " in shown
-    assert "is not JSON" in shown
+    assert "is not JSON" in capfd.readouterr().err
     assert count_games(cache / "json_2.1.1") == {"train": 2, "seen": 0, "unseen": 3}
 
 
