@@ -25,9 +25,10 @@ import numpy as np
 from act_gym.arguments import parse
 from act_gym.core import State, Task
 from act_gym.engines.scienceworld import JvmEngine
-from act_gym.errors import ActGymError, UsageError
+from act_gym.errors import UsageError
 from act_gym.progress import track
 from benchmarks.gold import chosen, in_turn
+from benchmarks.programs import checking
 
 __all__ = ["CONDITIONS", "Arguments", "Trace", "Walk", "check", "difference", "lay_down", "main", "table"]
 
@@ -153,22 +154,22 @@ def table(counts: Mapping[str, tuple[int, int]]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status: 0, 1 for a difference, 2 for a mistake."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.determinism")
-    try:
-        unknown = [name for name in arguments.conditions if name not in CONDITIONS]
-        if unknown or arguments.per_type < 1 or arguments.steps < 0:
-            raise UsageError(
-                f"--conditions are out of {', '.join(CONDITIONS)}; --per-type is at least 1 and --steps 0 or more."
-            )
-        taken: dict[str, list[Task]] = {}
-        for task in in_turn(chosen(arguments.tasks), arguments.seed):
-            taken.setdefault(task.task_type, []).append(task)
-        tasks = [task for of_type in taken.values() for task in of_type[: arguments.per_type]]
-        walks = lay_down(tasks, steps=arguments.steps, seed=arguments.seed)
-        counts = check(walks, arguments.conditions or tuple(CONDITIONS), lambda text: print(text, file=sys.stderr))  # noqa: T201
-    except ActGymError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 2
+    return checking(_check, sys.argv[1:] if argv is None else argv)
+
+
+def _check(argv: Sequence[str]) -> int:
+    arguments = parse(Arguments, argv, program="python -m benchmarks.determinism")
+    unknown = [name for name in arguments.conditions if name not in CONDITIONS]
+    if unknown or arguments.per_type < 1 or arguments.steps < 0:
+        raise UsageError(
+            f"--conditions are out of {', '.join(CONDITIONS)}; --per-type is at least 1 and --steps 0 or more."
+        )
+    taken: dict[str, list[Task]] = {}
+    for task in in_turn(chosen(arguments.tasks), arguments.seed):
+        taken.setdefault(task.task_type, []).append(task)
+    tasks = [task for of_type in taken.values() for task in of_type[: arguments.per_type]]
+    walks = lay_down(tasks, steps=arguments.steps, seed=arguments.seed)
+    counts = check(walks, arguments.conditions or tuple(CONDITIONS), lambda text: print(text, file=sys.stderr))  # noqa: T201
     states = sum(len(walk.commands) + 1 for walk in walks)
     print(f"{table(counts)}\n\n{len(walks)} walks, {states:,} states, {len(taken)} task types.")  # noqa: T201
     return int(any(equal < every for equal, every in counts.values()))

@@ -28,10 +28,11 @@ from act_gym.arguments import parse
 from act_gym.core import Task
 from act_gym.engine import Engine
 from act_gym.engines.scienceworld import JvmEngine
-from act_gym.errors import ActGymError, EngineError, UnknownNameError, UsageError
+from act_gym.errors import EngineError, UnknownNameError, UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.splits.scienceworld import tasks
+from benchmarks.programs import checking
 
 __all__ = ["Arguments", "chosen", "in_turn", "main", "replay", "run", "summary", "table"]
 
@@ -54,15 +55,15 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status: 0, 1 where a solution fails, 2 for a mistake."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.gold")
-    try:
-        if arguments.limit < 0 or arguments.workers < 1:
-            raise UsageError("--limit is 0 or more, and --workers is at least 1.")
-        wanted = in_turn(chosen(arguments.tasks), arguments.seed)[: arguments.limit or None]
-        records = run(wanted, workers=arguments.workers, out=arguments.out)
-    except ActGymError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 2
+    return checking(_check, sys.argv[1:] if argv is None else argv)
+
+
+def _check(argv: Sequence[str]) -> int:
+    arguments = parse(Arguments, argv, program="python -m benchmarks.gold")
+    if arguments.limit < 0 or arguments.workers < 1:
+        raise UsageError("--limit is 0 or more, and --workers is at least 1.")
+    wanted = in_turn(chosen(arguments.tasks), arguments.seed)[: arguments.limit or None]
+    records = run(wanted, workers=arguments.workers, out=arguments.out)
     print(f"{table(records)}\n\n{summary(records)}")  # noqa: T201
     return int(any(_failed(record) for record in records))
 

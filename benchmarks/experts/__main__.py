@@ -6,10 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from act_gym.cli import run
-from act_gym.errors import UnknownNameError
 from benchmarks.experts import alfworld
-
-_PROGRAMS = {"alfworld": alfworld.main}
+from benchmarks.programs import by_name
 
 
 def main(argv: Sequence[str]) -> int:
@@ -18,13 +16,7 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         UnknownNameError: There is no program for that benchmark.
     """
-    name, *rest = argv or [""]
-    if name in ("", "-h", "--help"):
-        sys.stdout.write(f"usage: python -m benchmarks.experts {{{','.join(_PROGRAMS)}}} [-h] …\n")
-        return 0 if name else 2
-    if name not in _PROGRAMS:
-        raise UnknownNameError("program that measures the experts of", name, _PROGRAMS)
-    return _PROGRAMS[name](rest)
+    return by_name("benchmarks.experts", {"alfworld": alfworld.main}, argv)
 
 
 if __name__ == "__main__":

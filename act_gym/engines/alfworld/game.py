@@ -5,12 +5,10 @@ Immutable, and so shared by everyone who plays it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import prod
-from types import MappingProxyType
 from typing import Any
 
 from act_gym.engines.alfworld.compiler.actions import NOT
@@ -19,12 +17,11 @@ from act_gym.engines.alfworld.compiler.logic import Binding, Logic
 from act_gym.engines.alfworld.compiler.reachable import reachable_facts
 from act_gym.engines.alfworld.compiler.tables import Tables
 from act_gym.engines.alfworld.language.conditions import Fact, Problem, unsupported
+from act_gym.engines.alfworld.wording import display_names
 
-__all__ = ["Game", "Position", "check_problem", "check_work", "display_names"]
+__all__ = ["Game", "Position", "check_problem", "check_work"]
 
 MAX_WORK = 1e6
-
-_WRITTEN = (("_bar_", "|"), ("_minus_", "-"), ("_plus_", "+"), ("_dot_", "."), ("_comma_", ","))
 
 
 @dataclass(slots=True, eq=False)
@@ -105,14 +102,8 @@ class Game:
         """Return what the game says when an action has led to a position."""
         return self.logic.feedback[binding[0]](self, self.fixed, position.tables, *binding[1:])
 
-    def facts(self, position: Position) -> dict[str, frozenset[Fact]]:
-        """Return everything that holds in a position, by predicate; conditions are judged by this."""
-        logic = self.logic
-        fixed = {name: frozenset(facts) for name, facts in self.first_facts.items() if name not in logic.changes}
-        return fixed | self.fluents(position)
-
     def fluents(self, position: Position) -> dict[str, frozenset[Fact]]:
-        """Return what holds in a position of the predicates that actions change; a part of `facts`."""
+        """Return what holds in a position of the predicates that actions change; conditions are judged by this."""
         changes = self.logic.changes
         return {
             name: _as_facts(position.tables[changes.get(name + REAL, changes[name]).facts])
@@ -123,7 +114,7 @@ class Game:
     def facts_shown(self, position: Position) -> frozenset[Fact]:
         """Return what upstream lists as facts: a name and the display names of its objects.
 
-        They differ from `facts` as texts do from conditions (see `actions.py`).
+        They differ from what conditions are judged by as texts do (see `actions.py`).
         """
         logic = self.logic
         shown = {
@@ -212,37 +203,6 @@ def check_problem(logic: Logic, problem: Problem) -> None:
                     unsupported(f"a fact {predicate} of a {found} where a {kind} is declared")
             if len(kinds) > 1 and predicate in logic.queried:
                 unsupported(f"facts {predicate} of several types, {' and '.join(sorted(kinds))}")
-
-
-def display_names(ids: Iterable[str]) -> Mapping[str, str]:
-    """Return what players call the objects, e.g. `cabinet 3`.
-
-    Objects of a kind are numbered backwards in the order of their ids. Those whose id has no place in it have no
-    number, and their name ends in a blank. After `Demangler` of alfworld's `agents/utils/misc.py`.
-    """
-    ordered = sorted(ids)
-    counts: Counter[str] = Counter()
-    kinds: dict[str, str] = {}
-    names: dict[str, str] = {}
-    for name in ordered:
-        stem, place, _ = name.partition("_bar_")
-        if place:
-            kind = _written(stem) + ("basin" if "basin" in name else "")
-            kinds[name] = kind
-            counts[kind] += 1
-        else:
-            names[name] = f"{_written(name)} "
-    for name, kind in kinds.items():
-        names[name] = f"{kind} {counts[kind]}"
-        counts[kind] -= 1
-    return MappingProxyType(names)
-
-
-@lru_cache(maxsize=4096)
-def _written(name: str) -> str:
-    for coded, plain in _WRITTEN:
-        name = name.replace(coded, plain)
-    return name
 
 
 def _as_facts(table: Iterable[Any]) -> frozenset[Fact]:

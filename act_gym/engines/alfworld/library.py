@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from act_gym.engines.alfworld.compiling import compile_game
-from act_gym.engines.alfworld.files import GAME_FILE, read_game
+from act_gym.engines.alfworld.files import GAME_FILE, read_task
 from act_gym.engines.alfworld.game import Game
-from act_gym.engines.alfworld.generate import generate
 from act_gym.engines.alfworld.store import STORE_FILE, GameStore
 
 __all__ = ["find_game"]
@@ -38,31 +37,19 @@ def find_game(payload: Mapping[str, Any], folder: Path) -> Game:
         CorruptDataError: Its file or the store is damaged.
         UnsupportedGameError: It holds what only upstream's packages play.
     """
-    if "generated" in payload:
-        return _generated(str(payload["generated"]))
-    if "file" in payload:
-        path = str(payload["file"])
-        return _own(path, _stamp(path))
-    name = str(payload["game"])
-    return _released(folder, name, _stamp(f"{folder}/{name}/{GAME_FILE}"), _stamp(f"{folder}/{STORE_FILE}"))
+    ((kind, name),) = payload.items()
+    if kind == "game":
+        changed = _stamp(f"{folder}/{name}/{GAME_FILE}"), _stamp(f"{folder}/{STORE_FILE}")
+    else:
+        changed = _stamp(name) if kind == "file" else None, None
+    return _compiled(kind, name, folder, *changed)
 
 
 @lru_cache(maxsize=GAMES_KEPT)
-def _released(folder: Path, name: str, _changed: _Stamp, store_changed: _Stamp) -> Game:
+def _compiled(kind: str, name: str, folder: Path, _changed: _Stamp, store_changed: _Stamp) -> Game:
     store = _store(folder, store_changed)
     game = store.read(name) if store else None
-    return game or compile_game(read_game(folder / name / GAME_FILE, folder))
-
-
-@lru_cache(maxsize=GAMES_KEPT)
-def _own(path: str, _changed: _Stamp) -> Game:
-    return compile_game(read_game(Path(path)))
-
-
-@lru_cache(maxsize=GAMES_KEPT)
-def _generated(name: str) -> Game:
-    split, _, index = name.partition("/")
-    return compile_game(generate(split, int(index)))
+    return game or compile_game(read_task({kind: name}, folder))
 
 
 @lru_cache(maxsize=8)

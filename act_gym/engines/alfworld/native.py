@@ -13,13 +13,11 @@ from act_gym.engines.alfworld import planner
 from act_gym.engines.alfworld.files import games_folder
 from act_gym.engines.alfworld.game import Game, Position
 from act_gym.engines.alfworld.library import find_game
+from act_gym.engines.alfworld.wording import NOTHING_HAPPENS, goal_in
 from act_gym.errors import EngineError
 from act_gym.version import __version__
 
 __all__ = ["NativeEngine", "Snapshot"]
-
-_GOAL = "Your task is to: "
-_NOTHING = "Nothing happens."
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class NativeEngine:
     @property
     def goal(self) -> str:
         """The current task in words, e.g. `put a pencil in drawer.`."""
-        return self._game.intro.partition(_GOAL)[2].strip() if self._game else ""
+        return goal_in(self._game.intro) if self._game else ""
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -80,7 +78,7 @@ class NativeEngine:
         command = command.strip()
         binding = game.bindings(here).get(command)
         if binding is None:
-            return self._show(here, _NOTHING, action_valid=False)
+            return self._show(here, NOTHING_HAPPENS, action_valid=False)
         self._course = self._course[1:] if self._course[:1] == (command,) else ()
         after = game.after(here, binding)
         return self._show(after, game.feedback(after, binding))

@@ -20,12 +20,10 @@ from typing import Any
 
 from act_gym.core import State, Task
 from act_gym.engines.alfworld.files import games_folder, name_of, read_task
+from act_gym.engines.alfworld.wording import NOTHING_HAPPENS, goal_in
 from act_gym.errors import EngineError, MissingDependencyError
 
 __all__ = ["TextWorldEngine"]
-
-_GOAL = "Your task is to: "
-_NOTHING = "Nothing happens."
 
 # Simulators whose engine was closed. Each one holds a private 34 MB copy of a C++ library, which
 # stays mapped, with its deleted file on disk, until the process ends: `dlclose` does not unload it.
@@ -89,7 +87,7 @@ class TextWorldEngine:
             self._env.load(game)
             shown = self._env.reset()
         self._walkthrough = tuple(str(command) for command in game.get("walkthrough") or ())
-        self._goal = shown.feedback.partition(_GOAL)[2].strip()
+        self._goal = goal_in(shown.feedback)
         return self._take(shown, action_valid=True)
 
     def step(self, command: str) -> State:
@@ -105,7 +103,7 @@ class TextWorldEngine:
             # What upstream would answer, without its work of deriving the same commands again; and
             # so no text of an agent's ever reaches its parsers.
             self._state = State(
-                observation=_NOTHING,
+                observation=NOTHING_HAPPENS,
                 score=self._state.score,
                 raw_score=self._state.raw_score,
                 success=self._state.success,

@@ -70,7 +70,8 @@ class Logic:
 
     def facts(self, facts: Mapping[str, tuple[Fact, ...]]) -> dict[str, tuple[Fact, ...]]:
         """Return a problem's facts together with those that only the tables tell apart."""
-        return {**facts, **{name + REAL: facts.get(name, ()) for name in doubled(self.domain)}}
+        real = (name for name in self.changes if name.endswith(REAL))
+        return {**facts, **{name: facts.get(name.removesuffix(REAL), ()) for name in real}}
 
 
 def goal_shape(goal: Condition) -> tuple[Condition, tuple[str, ...]]:

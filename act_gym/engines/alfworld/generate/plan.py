@@ -4,19 +4,17 @@ Straightforward: go to an object of the goal, open what it is in, take it, go an
 goal asks, go to the target, open it, put it there. Every choice of object, tool and target is tried
 and the shortest kept; that proves the game solvable. On the real games this gives a walkthrough of the
 length of theirs, but for the few whose object is in two receptacles at once, which none is here.
-
-Semantics: `Demangler` of `alfworld/agents/utils/misc.py` for the names.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations, product
 
 from act_gym.engines.alfworld.generate.goals import TOOLS, Goal
 from act_gym.engines.alfworld.generate.place import Thing
 from act_gym.engines.alfworld.generate.rooms import Place, Receptacle, Room
+from act_gym.engines.alfworld.wording import display_names
 
 __all__ = ["mangled", "shown_names", "walkthrough"]
 
@@ -37,17 +35,10 @@ def mangled(name: str) -> str:
 def shown_names(names: Iterable[str]) -> Mapping[str, str]:
     """Return the name a player sees for each thing, e.g. `Mug|+01.84|…` is `mug 2`.
 
-    Things of a type are numbered from the last to the first in the order of their PDDL names, which
-    upstream reads in lower case. A sink's basin is of another type than the sink.
+    Upstream reads PDDL names in lower case, and numbers things in their order.
     """
-    order = sorted(names, key=lambda name: mangled(name).lower())
-    types = [name.split("|", 1)[0].lower() + ("basin" if "basin" in name.lower() else "") for name in order]
-    left = Counter(types)
-    shown = {}
-    for name, kind in zip(order, types, strict=True):
-        shown[name] = f"{kind} {left[kind]}"
-        left[kind] -= 1
-    return shown
+    spelled = {mangled(name).lower(): name for name in names}
+    return {spelled[name]: shown for name, shown in display_names(spelled).items()}
 
 
 class _Player:

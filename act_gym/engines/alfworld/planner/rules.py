@@ -169,7 +169,7 @@ def rules_of(game: Game) -> Rules:
     domain = game.logic.domain
     fluents = {effect.literal.predicate for action in domain.actions.values() for effect in action.effects}
     world = World(
-        objects=_objects(game),
+        objects={kind: game.of_type(kind) for kind in ("object", *domain.types, *domain.types.values())},
         declared=domain.predicates,
         is_a=domain.is_a,
         fluents=fluents,
@@ -190,17 +190,6 @@ def rules_of(game: Game) -> Rules:
                 rules.achievers.setdefault(key, []).append(Achiever(world, rule, change))
     rules.complete = writer.complete
     return rules
-
-
-def _objects(game: Game) -> Mapping[str, tuple[str, ...]]:
-    domain = game.logic.domain
-    exactly: dict[str, list[str]] = {}
-    for name, kind in game.types.items():
-        exactly.setdefault(kind, []).append(name)
-    return {
-        kind: tuple(sorted(chain.from_iterable(names for each, names in exactly.items() if domain.is_a(each, kind))))
-        for kind in {"object", *domain.types, *domain.types.values()}
-    }
 
 
 class _Writer:

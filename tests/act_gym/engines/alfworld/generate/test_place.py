@@ -2,13 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.engines.alfworld.game import display_names
 from act_gym.engines.alfworld.generate.draw import Draw
 from act_gym.engines.alfworld.generate.goals import SPLITS, TOOLS, goal
 from act_gym.engines.alfworld.generate.package import rules
 from act_gym.engines.alfworld.generate.place import furnish
 from act_gym.engines.alfworld.generate.plan import mangled, shown_names
 from act_gym.engines.alfworld.generate.rooms import NUMBERS, room
+from act_gym.engines.alfworld.wording import display_names
 
 GAMES = st.tuples(st.sampled_from(SPLITS), st.integers(0, 10**6))
 
