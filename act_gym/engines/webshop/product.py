@@ -1,0 +1,74 @@
+"""What a shop sells: one product, as every part of the shop knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+__all__ = ["Catalogue", "Product", "SearchEngine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """One product.
+
+    Attributes:
+        asin: Its identifier, up to ten letters and digits, unique in a catalogue.
+        title: Its name, as pages show it.
+        category: The department, e.g. `beauty`.
+        query: The search it was found by when the catalogue was made, lower case, e.g. `console tables`.
+        product_category: The path through the departments, its parts separated by `›`.
+        description: Running text; may be empty.
+        bullet_points: What its features page lists.
+        attributes: What the reward knows of it, e.g. `machine wash`.
+        options: For each option its values, e.g. `{"size": ("small", "large")}`, lower case.
+        option_images: The address of an image for those option values that have one.
+        prices: In dollars: one, or the lower and upper end of a range.
+        price_tag: The price as pages show it, e.g. `$13.99 to $24.89`.
+        image: The address of its main image.
+        nouns: The nouns of its title in lower case, which the reward's title score compares.
+    """
+
+    asin: str
+    title: str
+    category: str
+    query: str
+    product_category: str
+    description: str
+    bullet_points: tuple[str, ...]
+    attributes: tuple[str, ...]
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    option_images: Mapping[str, str] = field(default_factory=dict)
+    prices: tuple[float, ...] = (100.0,)
+    price_tag: str = "$100.0"
+    image: str = ""
+    nouns: tuple[str, ...] = ()
+
+
+class Catalogue(Protocol):
+    """All products of a shop, in an order that never changes. It is only read, and by many at once."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def product(self, position: int) -> Product:
+        """Return the product at a position, from 0.
+
+        Raises:
+            IndexError: There is none.
+        """
+        ...
+
+    def position(self, asin: str) -> int | None:
+        """Return where a product is; None if it is not sold here."""
+        ...
+
+
+class SearchEngine(Protocol):
+    """What finds products."""
+
+    def search(self, query: str, limit: int = 50) -> Sequence[int]:
+        """Return positions in the catalogue, the best first, at most `limit` of them."""
+        ...
