@@ -53,6 +53,9 @@ class GameSource:
 _domain = lru_cache(maxsize=64)(parse_domain)
 _logics: dict[Hashable, Logic] = {}
 
+LOGICS_KEPT = 64
+"""All real games need 6; a user's files that are each of another kind must not fill the memory."""
+
 
 def parse_game(content: Mapping[str, Any]) -> GameSource:
     """Read what a game file holds.
@@ -86,12 +89,14 @@ def logic_of(source: GameSource) -> Logic:
         UnsupportedGameError: The game holds a construct that the native engine does not play.
     """
     kind = source.kind
-    if kind not in _logics:
-        _logics[kind] = compile_logic(
-            source.domain, source.grammar, frozenset(source.texts), source.shape, source.problem
-        )
-    check_problem(_logics[kind], source.problem)
-    return _logics[kind]
+    logic = _logics.get(kind)
+    if logic is None:
+        logic = compile_logic(source.domain, source.grammar, frozenset(source.texts), source.shape, source.problem)
+        while len(_logics) >= LOGICS_KEPT:
+            del _logics[next(iter(_logics))]
+        _logics[kind] = logic  # it holds the domain, so that no other one has its id while the kind is here
+    check_problem(logic, source.problem)
+    return logic
 
 
 def compile_game(content: Mapping[str, Any]) -> Game:
