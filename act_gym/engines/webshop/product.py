@@ -1,4 +1,4 @@
-"""What a shop sells: one product, as every part of the shop knows it."""
+"""What a shop sells and what is asked for there, as every part of the shop knows it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Catalogue", "Product", "SearchEngine"]
+__all__ = ["Catalogue", "Instruction", "Product", "SearchEngine"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,26 @@ class Product:
     price_tag: str = "$100.0"
     image: str = ""
     nouns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """What the goals of a product are made from.
+
+    Attributes:
+        position: Where the product is in the catalogue.
+        text: What is wanted, in words, without options and price.
+        attributes: The wanted attributes; at least one.
+        options: The wanted values of options, for an instruction that a person wrote.
+        goals: How many goals it stands for: 1 if a person wrote it, else one for every combination of the
+            product's options, so 1 for a product without options and 0 where an option has no value.
+    """
+
+    position: int
+    text: str
+    attributes: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    goals: int = 1
 
 
 class Catalogue(Protocol):

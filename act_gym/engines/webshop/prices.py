@@ -1,0 +1,100 @@
+"""What products cost and what customers would pay, where WebShop leaves it to chance.
+
+A product with a price range costs something between its ends, and a customer's limit is the larger of two of the
+next four tens above the price of the product the goal was made from. WebShop draws both from Python's global
+generator before it seeds it, so they differ from one start of its server to the next. Here each is drawn
+from a generator of its own, seeded with the product's identifier: the same everywhere, whatever was drawn before.
+What another server drew can be given instead.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from act_gym.engines.webshop.product import Product
+from act_gym.errors import UsageError
+
+__all__ = ["Prices"]
+
+_SEED = 233  # any number would do; this is the one that WebShop shuffles its goals with
+_STEPS = [10.0 * step for step in range(1, 100)]  # the limits there are, in dollars
+
+
+class Prices:
+    """Draws prices and limits.
+
+    Args:
+        given: What is not to be drawn, or a JSON file with it: `{"products": {asin: dollars}, "limits":
+            {index of a goal: dollars}}`; both may be left out. A limit of `Prices.NO_LIMIT` is none.
+
+    Raises:
+        UsageError: It is something else.
+    """
+
+    NO_LIMIT = 1_000_000.0
+    """What stands for no limit, in dollars."""
+
+    def __init__(self, given: Mapping[str, Any] | str | os.PathLike[str] | None = None) -> None:
+        table = _table(given)
+        try:
+            self._products = {str(asin): float(price) for asin, price in table.get("products", {}).items()}
+            self._limits = {int(index): float(limit) for index, limit in table.get("limits", {}).items()}
+        except (AttributeError, TypeError, ValueError) as cause:
+            raise _no_prices(given) from cause
+
+    def price(self, product: Product) -> float:
+        """Return what a product costs, in dollars: the price, or one from its range."""
+        known = self._products.get(product.asin)
+        if known is not None:
+            return known
+        if len(product.prices) == 1:
+            return product.prices[0]
+        low, high = product.prices[:2]
+        return low + (high - low) * float(_generator(product.asin, 0).random())
+
+    def upper(self, product: Product, number: int, *, goal: int) -> float:
+        """Return the most that a customer would pay, in dollars.
+
+        Args:
+            product: What the goal was made from.
+            number: Tells several customers of that product from one another.
+            goal: The goal's index.
+        """
+        known = self._limits.get(goal)
+        if known is not None:
+            return known
+        price = self.price(product)
+        above = [step for step in _STEPS if step > price][:4]
+        if len(above) < 2:
+            return self.NO_LIMIT
+        return above[int(_generator(product.asin, 1 + number).choice(len(above), 2, replace=False).max())]
+
+
+def _generator(asin: str, stream: int) -> np.random.Generator:
+    return np.random.default_rng([_SEED, crc32(asin.encode()), stream])
+
+
+def _table(given: Mapping[str, Any] | str | os.PathLike[str] | None) -> Mapping[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, str | os.PathLike):
+        try:
+            given = json.loads(Path(given).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as cause:
+            raise UsageError(f"prices= is a JSON file; {given!r} could not be read: {cause}") from cause
+    if not isinstance(given, Mapping) or set(given) - {"products", "limits"}:
+        raise _no_prices(given)
+    return given
+
+
+def _no_prices(given: object) -> UsageError:
+    return UsageError(
+        f"prices= holds dollars, as {{'products': {{asin: price}}, 'limits': {{index of a goal: price}}}}; got {given!r}."
+    )
