@@ -33,7 +33,8 @@ class View:
         task: The task being played.
         goal: The task in words.
         observation: What the environment shows now.
-        admissible_commands: What the simulator accepts now; empty if the environment has it off.
+        admissible_commands: What the simulator accepts now, worked out at the first look; empty if the
+            environment has it off.
         history: The turns so far, oldest first.
         seed: The episode's seed; with `task.id` and `len(history)` it makes a decision repeatable.
         expert_commands: Returns commands that solve the task from its start. Privileged: whoever
@@ -46,7 +47,7 @@ class View:
     task: Task
     goal: str
     observation: str
-    admissible_commands: tuple[str, ...] = ()
+    admissible_commands: Sequence[str] = ()
     history: tuple[Turn, ...] = ()
     seed: int = 0
     expert_commands: Callable[[], tuple[str, ...]] = field(default=_no_expert, compare=False)

@@ -7,7 +7,7 @@ simulator is noticed only by whoever wants to play it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from inspect import signature
 from typing import Any
@@ -37,6 +37,8 @@ class Benchmark:
         generator_package: What making them reads; `extra` installs it.
         own_task_source: `module:function`; the function takes what was given as `games` and returns the
             tasks in these files. Empty if the benchmark cannot play its users' own files.
+        step_limits: Named ones that others report results under: actions in an episode, one number or one for
+            each task type. Task types that such a table does not name keep `max_turns`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Benchmark:
     generated_splits: tuple[str, ...] = ()
     generator_package: str = ""
     own_task_source: str = ""
+    step_limits: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def extra(self) -> str:
@@ -82,6 +85,17 @@ class Benchmark:
         source: Callable[[Any], tuple[Task, ...]] = _load(self.own_task_source)
         return source(games)
 
+    def step_limit(self, name: str, task_type: str) -> int:
+        """Return how many actions an episode of this task type has under a named limit.
+
+        Raises:
+            UnknownNameError: There is no such limit.
+        """
+        if name not in self.step_limits:
+            raise UnknownNameError(f"step limit of {self.name}", name, self.step_limits)
+        limit = self.step_limits[name]
+        return limit if isinstance(limit, int) else limit.get(task_type, self.max_turns)
+
     def make_engine(self, name: str | None = None, **options: Any) -> Any:
         """Start an engine by name; `options` are the engine's own.
 
@@ -106,6 +120,35 @@ def _load(path: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
+# From the program of "Trial and Error" (ETO, arXiv 2403.02502), eval_agent/data/sciworld/max_steps.json. It leaves
+# six task types out: the three inclined planes, both in genetics, and melting points of unknown substances.
+_ETO_SCIENCEWORLD = {
+    "boil": 100,
+    "change-the-state-of-matter-of": 80,
+    "chemistry-mix": 60,
+    "chemistry-mix-paint-secondary-color": 15,
+    "chemistry-mix-paint-tertiary-color": 30,
+    "find-animal": 15,
+    "find-living-thing": 15,
+    "find-non-living-thing": 15,
+    "find-plant": 15,
+    "freeze": 80,
+    "grow-fruit": 60,
+    "grow-plant": 30,
+    "identify-life-stages-1": 30,
+    "identify-life-stages-2": 30,
+    "lifespan-longest-lived": 10,
+    "lifespan-longest-lived-then-shortest-lived": 12,
+    "lifespan-shortest-lived": 10,
+    "measure-melting-point-known-substance": 120,
+    "melt": 80,
+    "power-component": 20,
+    "power-component-renewable-vs-nonrenewable-energy": 30,
+    "test-conductivity": 30,
+    "test-conductivity-of-unknown-substances": 30,
+    "use-thermometer": 30,
+}
+
 BENCHMARKS: Mapping[str, Benchmark] = {
     entry.name: entry
     for entry in (
@@ -122,6 +165,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             generated_splits=("generated-train", "generated-seen", "generated-unseen"),
             generator_package="alfworld",
             own_task_source="act_gym.splits.alfworld:tasks_of_files",
+            # verl-agent's and ETO's settings; AgentBoard's is `max_num_steps` of its main results.
+            step_limits={"verl-agent": 50, "eto": 40, "agentboard": 30},
         ),
         Benchmark(
             name="ScienceWorld",
@@ -130,6 +175,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             task_source="act_gym.splits.scienceworld:tasks",
             engines={"jvm": "act_gym.engines.scienceworld:JvmEngine"},
             packages=("scienceworld", "py4j"),
+            # `scienceworld` and `swiftsage` are defaults of their programs, which count what takes time: looking
+            # around, the inventory and what is not understood are free there. Here every action counts.
+            step_limits={"scienceworld": 100, "swiftsage": 300, "agentboard": 30, "eto": _ETO_SCIENCEWORLD},
         ),
     )
 }

@@ -6,13 +6,23 @@ a command it does not understand: that is an observation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from act_gym.core import State, Task
-from act_gym.errors import UsageError
+from act_gym.errors import UnknownNameError, UsageError
 
-__all__ = ["Engine", "Planning", "Restorable", "planning", "restorable"]
+__all__ = [
+    "Engine",
+    "Observing",
+    "Planning",
+    "Restorable",
+    "Templating",
+    "observing",
+    "planning",
+    "restorable",
+    "templating",
+]
 
 
 class Engine(Protocol):
@@ -45,8 +55,12 @@ class Engine(Protocol):
         """
         ...
 
-    def admissible_commands(self) -> tuple[str, ...]:
-        """Return the commands the simulator accepts in the current state, sorted, each once."""
+    def admissible_commands(self) -> Sequence[str]:
+        """Return the commands the simulator accepts in the current state, sorted, each once.
+
+        A tuple, or what reads like one and is worked out at the first look (`act_gym.lazy`); it stays
+        the current state's whatever is played before that look.
+        """
         ...
 
     def expert_commands(self) -> tuple[str, ...]:
@@ -91,6 +105,29 @@ class Planning(Protocol):
         ...
 
 
+class Templating(Protocol):
+    """What an engine may offer besides: its commands as patterns and the names that go into them."""
+
+    def action_templates(self) -> Sequence[str]:
+        """Return the patterns of commands in the current state, e.g. `open OBJ`, sorted, each once."""
+        ...
+
+    def objects(self) -> Sequence[str]:
+        """Return the names that stand for OBJ in the current state, sorted, each once."""
+        ...
+
+
+class Observing(Protocol):
+    """What an engine may offer besides: texts about the current state that cost the player nothing."""
+
+    observable: tuple[str, ...]
+    """Names of the texts, e.g. `look`."""
+
+    def observe(self, name: str) -> str:
+        """Return one of the texts. The running episode is not disturbed."""
+        ...
+
+
 def planning(engine: object) -> Planning:
     """Return the engine as one that can plan.
 
@@ -118,3 +155,36 @@ def restorable(engine: object) -> Restorable:
             "can, such as ALFWorld's native engine."
         )
     return cast("Restorable", engine)
+
+
+def templating(engine: object) -> Templating:
+    """Return the engine as one that has patterns of commands.
+
+    Raises:
+        UsageError: It has none.
+    """
+    if not (hasattr(engine, "action_templates") and hasattr(engine, "objects")):
+        raise UsageError(
+            f"The engine {type(engine).__name__} has no patterns of commands: admissible_commands='templates' needs "
+            "one that has, such as ScienceWorld's. Use admissible_commands=True; its lists are short."
+        )
+    return cast("Templating", engine)
+
+
+def observing(engine: object, names: Iterable[str]) -> Observing:
+    """Return the engine as one that has these texts.
+
+    Raises:
+        UsageError: It has none at all.
+        UnknownNameError: It lacks one of them.
+    """
+    known: tuple[str, ...] = getattr(engine, "observable", ())
+    for name in names:
+        if not known:
+            raise UsageError(
+                f"The engine {type(engine).__name__} shows nothing besides its observations; got observe={name!r}. "
+                "ScienceWorld's has look and inventory."
+            )
+        if name not in known:
+            raise UnknownNameError(f"text to observe of {type(engine).__name__}", name, known)
+    return cast("Observing", engine)

@@ -1,7 +1,8 @@
 """The one environment: a benchmark's tasks behind Gymnasium's contract.
 
 All that differs between benchmarks is in the engine and the split. The step limit is Gymnasium's own
-`TimeLimit`, put on by `gym.make`: `terminated` is the simulator's word, `truncated` the limit's.
+`TimeLimit`, put on by `gym.make`, unless one is asked for by name: `terminated` is the simulator's word,
+`truncated` the limit's.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
 
 from act_gym.benchmark import benchmark as find_benchmark
 from act_gym.core import State, Task
-from act_gym.engine import Engine, planning, restorable
+from act_gym.engine import Engine, observing, planning, restorable, templating
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.spaces import AnyText
 
@@ -44,10 +45,17 @@ class TextEnv(gym.Env[str, str]):
     """Plays tasks of one split; observations and actions are strings.
 
     `info` has the same keys from `reset` and `step`: `task_id`, `task_type`, `split`, `goal`,
-    `admissible_commands` (tuple of str), `score` (0–1), `raw_score` (the simulator's own), `success`,
-    `action_valid` (true after a reset) and `turn` (actions so far). The reward is the gain in
-    `score`, so an episode's rewards add up to its final score less the one it began with (ScienceWorld
-    gives some tasks up to 0.2 for where they begin).
+    `admissible_commands` (tuple of str, or what reads like one), `score` (0–1), `raw_score` (the
+    simulator's own), `success`, `action_valid` (true after a reset) and `turn` (actions so far), and what
+    `observe` and `admissible_commands="templates"` add. The reward is the gain in `score`, so an episode's
+    rewards add up to its final score less the one it began with (ScienceWorld gives some tasks up to 0.2
+    for where they begin).
+
+    ScienceWorld's commands are listed when somebody first looks at them, which costs two or three times as
+    much as a step; nobody pays who does not look. They are those of the moment they came with, however
+    late one looks: once the episode has moved on, its commands so far are played again for it in a world
+    apart (a load of 0.1 s, then a step each). A list that is sent to another process, as by
+    `AsyncVectorEnv`, is read by that; leave it out there if nobody needs it.
 
     Args:
         benchmark: `ALFWorld` or `ScienceWorld`.
@@ -56,12 +64,20 @@ class TextEnv(gym.Env[str, str]):
             for them, or several of either. Strings, if the spec is to be written as JSON.
         engine: Name of an engine of the benchmark; None for its default.
         render_mode: `ansi` returns the last exchange as text, `human` prints it; None.
-        admissible_commands: Whether `info` lists them. Deriving them can cost more than the step.
+        admissible_commands: Whether `info` lists them. With `templates` it has instead, where the engine can,
+            `action_templates` (`open OBJ`, …) and `objects` (what OBJ may be), some thirty and some hundred
+            strings for ScienceWorld's thousands of commands; not every pair of them is accepted.
+        observe: Texts of the engine's that `info` shall hold besides, under their names; ScienceWorld's
+            `look` and `inventory` take no time in the simulator and about 0.3 ms each of ours.
+        step_limit: Name of one of the benchmark's `step_limits`. It counts `info["turn"]`, so that it goes
+            back with `restore`. Pass `max_episode_steps=-1` to `gym.make` with it, or Gymnasium's own limit
+            may come first.
         **engine_options: Passed to the engine.
 
     Raises:
-        UnknownNameError: No such benchmark, split or engine.
-        UsageError: `games` with a split, for a benchmark that takes none, or without any game in them.
+        UnknownNameError: No such benchmark, split, engine, step limit or text.
+        UsageError: `games` with a split, for a benchmark that takes none, or without any game in them; or
+            something of the engine that it does not have.
         MissingDependencyError: The simulator is not installed.
     """
 
@@ -75,19 +91,35 @@ class TextEnv(gym.Env[str, str]):
         games: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         engine: str | None = None,
         render_mode: str | None = None,
-        admissible_commands: bool = True,
+        admissible_commands: bool | Literal["templates"] = True,
+        observe: Sequence[str] = (),
+        step_limit: str | None = None,
         **engine_options: Any,
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise UnknownNameError("render mode", str(render_mode), self.metadata["render_modes"])
+        if admissible_commands not in (True, False, "templates"):
+            raise UsageError(f"admissible_commands is True, False or 'templates'; got {admissible_commands!r}.")
         entry = find_benchmark(benchmark)
+        self._limits = None if step_limit is None else partial(entry.step_limit, step_limit)
+        if self._limits is not None:
+            self._limits("")  # refuses a name that is not there
         self.tasks: tuple[Task, ...] = entry.tasks(split) if games is None else entry.own_tasks(games, split)
         self.engine: Engine = entry.make_engine(engine, **engine_options)
+        self._observed = (observe,) if isinstance(observe, str) else tuple(observe)
+        try:
+            self._templates = templating(self.engine) if admissible_commands == "templates" else None
+            self._observing = observing(self.engine, self._observed)
+        except UsageError:
+            self.engine.close()
+            raise
         self.observation_space = AnyText()
         self.action_space = AnyText()
         self.render_mode = render_mode
         self._benchmark = entry.name
-        self._lists_commands = admissible_commands
+        self._lists_commands = admissible_commands is True
+        self._limit: int | None = None  # of the running episode
+        self._limit_holds = self._limits is None  # whether it is known that no other limit comes first
         self._index = _positions(tuple(task.id for task in self.tasks))
         self._sweep = np.arange(0)
         self._left = 0  # how many of the sweep are still to come, from its front
@@ -109,12 +141,14 @@ class TextEnv(gym.Env[str, str]):
                 where it is.
 
         Raises:
-            UsageError: Unknown options, or both at once.
+            UsageError: Unknown options, or both at once; or Gymnasium's step limit would come before `step_limit`.
             UnknownNameError: No such task in this split.
             MissingDataError: The benchmark's data is not on this machine.
             EngineError: The simulator failed.
         """
         super().reset(seed=seed)
+        if not self._limit_holds:
+            self._check_limit()
         if seed is not None:
             self._left = 0
         task = self.tasks[self._pick(options or {})]
@@ -128,7 +162,7 @@ class TextEnv(gym.Env[str, str]):
 
         Returns:
             Observation, reward (gain in score, −1 to 1), whether the simulator ended the episode,
-            False, and `info`.
+            whether it has come to its `step_limit`, and `info`.
 
         Raises:
             UsageError: There is no running episode.
@@ -145,7 +179,8 @@ class TextEnv(gym.Env[str, str]):
         self._turn += 1
         if self.render_mode == "human":
             self._print()
-        return state.observation, state.score - before, state.terminated, False, self._info(state, self._task)
+        truncated = self._limit is not None and self._turn >= self._limit
+        return state.observation, state.score - before, state.terminated, truncated, self._info(state, self._task)
 
     def snapshot(self) -> Snapshot:
         """Return this moment of the episode, to go back to any number of times.
@@ -221,8 +256,25 @@ class TextEnv(gym.Env[str, str]):
 
     def _begin(self, task: Task, state: State, turn: int, last_action: str, goal: str) -> None:
         self._task, self._state, self._turn, self._last_action, self._goal = task, state, turn, last_action, goal
+        self._limit = None if self._limits is None else self._limits(task.task_type)
         if self.render_mode == "human":
             self._print()
+
+    def _check_limit(self) -> None:
+        """Refuse to be cut short by Gymnasium's own limit.
+
+        Raises:
+            UsageError: That would come before the named one.
+        """
+        assert self._limits is not None
+        longest = max((self._limits(task.task_type) for task in self.tasks), default=0)
+        outer = _time_limit(self)
+        if outer is not None and outer < longest:
+            raise UsageError(
+                f"Gymnasium would end every episode after {outer} steps, and the named step limit allows up to "
+                f"{longest}. Pass max_episode_steps=-1 to gym.make as well."
+            )
+        self._limit_holds = True
 
     def _pick(self, options: Mapping[str, Any]) -> int:
         unknown = set(options) - {"task_id", "task_index"}
@@ -247,10 +299,10 @@ class TextEnv(gym.Env[str, str]):
         return int(self._sweep[self._left])
 
     def _info(self, state: State, task: Task) -> dict[str, Any]:
-        commands: tuple[str, ...] = ()
+        commands: Sequence[str] = ()
         if self._lists_commands and not state.terminated:
             commands = self.engine.admissible_commands()
-        return {
+        info = {
             "task_id": task.id,
             "task_type": task.task_type,
             "split": task.split,
@@ -262,6 +314,12 @@ class TextEnv(gym.Env[str, str]):
             "action_valid": state.action_valid,
             "turn": self._turn,
         }
+        if self._templates is not None:
+            info["action_templates"] = () if state.terminated else self._templates.action_templates()
+            info["objects"] = () if state.terminated else self._templates.objects()
+        for name in self._observed:
+            info[name] = self._observing.observe(name)
+        return info
 
     def _exchange(self) -> str:
         if self._state is None:
@@ -272,6 +330,20 @@ class TextEnv(gym.Env[str, str]):
     def _print(self) -> None:
         sys.stdout.write(self._exchange())
         sys.stdout.flush()
+
+
+def _time_limit(env: TextEnv) -> int | None:
+    """Return the limit that Gymnasium's `TimeLimit` puts on an environment whose `reset` is running.
+
+    Gymnasium tells an environment nothing of what is wrapped around it; only its callers show it.
+    """
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, gym.wrappers.TimeLimit) and caller.unwrapped is env and caller.spec is not None:
+            return caller.spec.max_episode_steps
+    return None
 
 
 @lru_cache(maxsize=16)

@@ -31,6 +31,7 @@ def play(
     seed: int = 0,
     num_envs: int = 1,
     env_options: Mapping[str, Any] | None = None,
+    keep_commands: bool = True,
 ) -> Iterator[Episode]:
     """Play every task once and yield its episode as soon as it ends.
 
@@ -42,6 +43,8 @@ def play(
             which other episodes run beside it.
         num_envs: Episodes that run at once; also the largest batch the agent is given.
         env_options: Passed to `gym.make`, e.g. `{"max_episode_steps": 30}`.
+        keep_commands: Whether every turn keeps what was admissible. Without, it is worked out only where
+            the agent looks.
 
     Yields:
         Episodes in the order in which they end. Each task gives exactly one.
@@ -57,7 +60,7 @@ def play(
     def make() -> gym.Env[str, str]:
         return gym.make(env_id, **(env_options or {}))
 
-    seats = [_Seat(make, env_id, agent.name, seed) for _ in range(min(num_envs, len(waiting)))]
+    seats = [_Seat(make, env_id, agent.name, seed, keep_commands) for _ in range(min(num_envs, len(waiting)))]
     try:
         while True:
             for seat in seats:
@@ -109,6 +112,7 @@ class _Seat:
     env_id: str
     agent_name: str
     seed: int
+    keep_commands: bool
     running: bool = False
     env: gym.Env[str, str] | None = None
     task: Task | None = None
@@ -148,7 +152,8 @@ class _Seat:
         if choice is None:
             return self._end("agent_error", answer.error)
         before = self.observation
-        commands = self.info["admissible_commands"]
+        # Looked at now: once the simulator has moved on, it would have to play up to here again.
+        commands = tuple(self.info["admissible_commands"]) if self.keep_commands else ()
         try:
             self.observation, reward, terminated, truncated, self.info = self.env.step(choice.action)
         except (EngineError, CorruptDataError) as error:

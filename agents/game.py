@@ -6,6 +6,7 @@ It reads no terminal (`agents.play`) and knows no layout (`agents.screen`).
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,9 @@ class Game:
         self._inner = inner
 
     @property
-    def commands(self) -> tuple[str, ...]:
+    def commands(self) -> Sequence[str]:
         """What the simulator accepts now."""
-        listed: tuple[str, ...] = self.info.get("admissible_commands", ())
+        listed: Sequence[str] = self.info.get("admissible_commands", ())
         return listed
 
     def start(self, task_id: str = "") -> None:
@@ -125,7 +126,7 @@ class Game:
             self._finished = self._episode()
 
     def _step(self, action: str) -> None:
-        before, commands = self.observation, self.commands
+        before, commands = self.observation, tuple(self.commands)
         try:
             self.observation, reward, terminated, truncated, self.info = self.env.step(action)
         except EngineError as error:

@@ -67,6 +67,7 @@ def play_parallel(
     seed: int = 0,
     workers: int = 1,
     env_options: Mapping[str, Any] | None = None,
+    keep_commands: bool = True,
 ) -> Iterator[Episode]:
     """Play every task once and yield its episode as soon as it ends.
 
@@ -77,6 +78,7 @@ def play_parallel(
         seed: Goes to every view, as in `act_gym.play`.
         workers: Number of processes.
         env_options: Passed to `gym.make`.
+        keep_commands: As in `act_gym.play`.
 
     Yields:
         Episodes in the order in which they end, one for each task. A task whose process died twice,
@@ -88,7 +90,7 @@ def play_parallel(
     """
     if workers < 1:
         raise UsageError(f"workers is at least 1; got {workers}.")
-    pool = _Pool(_Setup(env_id, make_agent, seed, dict(env_options or {})), tasks, workers)
+    pool = _Pool(_Setup(env_id, make_agent, seed, dict(env_options or {}), keep_commands), tasks, workers)
     try:
         yield from pool.episodes()
     finally:
@@ -103,6 +105,11 @@ class _Setup:
     make_agent: Callable[[], Agent]
     seed: int
     env_options: dict[str, Any]
+    keep_commands: bool
+
+    def play(self, agent: Agent, tasks: Sequence[Task]) -> Iterator[Episode]:
+        settings: dict[str, Any] = {"env_options": self.env_options, "keep_commands": self.keep_commands}
+        return play(self.env_id, agent, tasks, seed=self.seed, **settings)
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ def _serve(connection: Connection, setup: _Setup) -> None:
         connection.send(agent.name)
         while tasks := connection.recv():
             try:
-                for episode in play(setup.env_id, agent, tasks, seed=setup.seed, env_options=setup.env_options):
+                for episode in setup.play(agent, tasks):
                     connection.send(episode)
             except (UsageError, MissingDependencyError, FileNotFoundError) as error:
                 connection.send(_failure(error, refused=True))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy as np
 
 from act_gym.agent import Agent
 from act_gym.arguments import parse
+from act_gym.benchmark import parse_id
 from act_gym.core import Episode, Task
 from act_gym.errors import UsageError
 from act_gym.progress import track
@@ -65,6 +66,8 @@ class Arguments:
     """At most this many tasks of each environment, taken from its types in turn; 0 for all."""
     max_turns: int = 0
     """Step limit of an episode; 0 for the benchmark's own."""
+    step_limit: str = ""
+    """Instead, a limit that others report results under, e.g. `eto`, which has one for each type of task."""
     seeds: tuple[int, ...] = (0,)
     """Each task is played once with each of these."""
     workers: int = 0
@@ -95,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     with RecordWriter(run.path("episodes.jsonl")) as full, RecordWriter(run.path("records.jsonl")) as flat:
         for episode in episodes:
-            full.write((episode if arguments.keep_commands else _without_commands(episode)).to_json())
+            full.write(episode.to_json())
             flat.write(flat_record(episode))
     summary = _summary(arguments, run)
     summary.write(run.folder)
@@ -106,6 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check(arguments: Arguments) -> None:
     if arguments.max_turns < 0 or arguments.workers < 0 or arguments.num_envs < 1:
         raise UsageError("--max-turns and --workers are 0 or more, and --num-envs is at least 1.")
+    if arguments.step_limit and arguments.max_turns:
+        raise UsageError("--max-turns and --step-limit are two ways to say the same; give one of them.")
+    for env_id in arguments.env if arguments.step_limit else ():
+        parse_id(env_id)[0].step_limit(arguments.step_limit, "")
     for name in ("env", "seeds"):
         values = getattr(arguments, name)
         if not values or len(set(values)) != len(values):
@@ -150,17 +157,21 @@ def _episodes(
     chosen: dict[str, tuple[Task, ...]],
     finished: set[Key],
 ) -> Iterator[Episode]:
-    env_options: dict[str, Any] = {"max_episode_steps": arguments.max_turns} if arguments.max_turns else {}
-    if parse_agent(arguments.agent)[0] == "expert" and not arguments.keep_commands:
-        env_options["admissible_commands"] = False  # it never looks at them, and they cost more than the step
+    settings: dict[str, Any] = {"env_options": _env_options(arguments), "keep_commands": arguments.keep_commands}
     for seed in arguments.seeds:
         for env_id, tasks in chosen.items():
             waiting = [task for task in tasks if (env_id, task.id, seed) not in finished]
             if model is not None:
-                yield from play(env_id, model, waiting, seed=seed, num_envs=arguments.num_envs, env_options=env_options)
+                yield from play(env_id, model, waiting, seed=seed, num_envs=arguments.num_envs, **settings)
             else:
                 workers = arguments.workers or os.cpu_count() or 1
-                yield from play_parallel(env_id, make, waiting, seed=seed, workers=workers, env_options=env_options)
+                yield from play_parallel(env_id, make, waiting, seed=seed, workers=workers, **settings)
+
+
+def _env_options(arguments: Arguments) -> dict[str, Any]:
+    if arguments.step_limit:
+        return {"step_limit": arguments.step_limit, "max_episode_steps": -1}
+    return {"max_episode_steps": arguments.max_turns} if arguments.max_turns else {}
 
 
 def _option(word: str) -> tuple[str, str]:
@@ -168,10 +179,6 @@ def _option(word: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageError(f"--agent-options takes name=value, e.g. decode=ranked; got {word!r}.")
     return name, value
-
-
-def _without_commands(episode: Episode) -> Episode:
-    return replace(episode, turns=tuple(replace(turn, admissible_commands=()) for turn in episode.turns))
 
 
 def _summary(arguments: Arguments, run: Run) -> Summary:

@@ -117,7 +117,7 @@ class _Side:
         start = perf_counter()
         try:
             state = act()
-            commands = self._engine.admissible_commands()
+            commands = tuple(self._engine.admissible_commands())
         except ActGymError as cause:
             raise _Refused(f"{self._name}: {cause}") from cause
         self.seconds += perf_counter() - start

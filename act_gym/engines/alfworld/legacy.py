@@ -75,7 +75,7 @@ class LegacyCommands:
 
     def admissible_commands(self) -> tuple[str, ...]:
         """Return the commands the game accepts now, in the older words, sorted, each once."""
-        shown = self._engine.admissible_commands()
+        shown = tuple(self._engine.admissible_commands())
         if shown is not self._shown:
             self._meant = {_older(command): command for command in shown}
             self._commands = tuple(sorted(self._meant))
