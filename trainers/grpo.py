@@ -1,8 +1,9 @@
 """GRPO on questions: groups of replies to one prompt, rewarded and compared with each other.
 
 Set-up of TRL's GRPOTrainer, shared by `act` and `rl`. The loss, the sampling and the advantages are
-TRL's; what is ours is the reward, what is logged, and the shape of the batches: one optimizer step
-samples `groups` x `num_generations` replies in one go, then runs them through in micro-batches.
+TRL's; what is ours is the reward, what is logged, that a group's prompt is run once (`shared_prompt.py`),
+and the shape of the batches: one optimizer step samples `groups` x `num_generations` replies in one go,
+then runs them through in micro-batches.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    from trainers.shared_prompt import SharedPromptTrainer
+
     common = common_config(arguments, sequences=sequences)
     config = GRPOConfig(
         **common,
@@ -121,7 +124,8 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
         chat_template_kwargs={"enable_thinking": arguments.thinking},
     )
     rows = [{"prompt": question.prompt, "question": index} for index, question in enumerate(questions)]
-    return GRPOTrainer(
+    make = SharedPromptTrainer if arguments.shared_prompt else GRPOTrainer
+    trainer = make(
         model=policy.model,
         reward_funcs=reward_function(questions, reward, policy.tokenizer),
         args=config,
@@ -129,3 +133,6 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
         processing_class=policy.tokenizer,
         peft_config=lora(arguments),
     )
+    if arguments.shared_prompt and trainer.unshared:
+        note(f"note: each reply runs its prompt anew, as TRL does it: {trainer.unshared}.")
+    return trainer

@@ -110,6 +110,11 @@ class GroupSettings:
     groups: int = 4
     """Questions in one optimizer step; with num_generations replies each."""
 
+    shared_prompt: bool = True
+    """Run a question through the model once for all its replies, not once for each: the same numbers to
+    the last digits, several times faster. Off, or where the model's attention does not allow it, TRL's own
+    pass is taken. micro_batch should be a multiple of num_generations."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimisationSettings:
