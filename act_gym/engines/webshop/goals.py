@@ -11,18 +11,18 @@ The one thing that is not WebShop's is the drawing of prices, which there depend
 from __future__ import annotations
 
 import random
+from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
-from typing import overload
 
 from act_gym.engines.webshop.prices import Prices
 from act_gym.engines.webshop.product import Catalogue, Instruction, Product
 
-__all__ = ["FOLDS", "Goal", "Goals", "fold_of", "order"]
+__all__ = ["FOLDS", "Goal", "Goals", "combination", "combinations", "fold_of", "order"]
 
 FOLDS: Mapping[str, tuple[int, int | None]] = {"test": (0, 500), "dev": (500, 1500), "train": (1500, None)}
 """Where each fold starts and stops among the shuffled goals."""
@@ -58,41 +58,39 @@ class Goal:
         return tuple(self.options.items()) if isinstance(self.options, Mapping) else self.options
 
 
-class Goals(Sequence[Goal]):
-    """All goals of a shop, shuffled.
+class Goals:
+    """All goals of a shop, shuffled. Any number of environments share them.
 
     Args:
         products: The catalogue.
         instructions: What the goals are made from, in the order of the catalogue.
         human: Whether people wrote the instructions: then each is one goal, and names its options itself.
-        prices: Draws the prices.
     """
 
-    def __init__(
-        self, products: Catalogue, instructions: Sequence[Instruction], *, human: bool, prices: Prices
-    ) -> None:
+    def __init__(self, products: Catalogue, instructions: Sequence[Instruction], *, human: bool) -> None:
         self._products = products
         self._instructions = instructions
         self._human = human
-        self._prices = prices
         self._ends = list(accumulate(instruction.goals for instruction in instructions))
         self._order = order(self._ends[-1] if self._ends else 0)
 
     def __len__(self) -> int:
         return len(self._order)
 
-    @overload
-    def __getitem__(self, index: int) -> Goal: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Goal]: ...
-    def __getitem__(self, index: int | slice) -> Goal | list[Goal]:
-        """Return a goal by its place after the shuffle."""
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
+    def goal(self, index: int, prices: Prices) -> Goal:
+        """Return a goal by its place after the shuffle.
+
+        Args:
+            index: From 0.
+            prices: Draws the limit.
+
+        Raises:
+            IndexError: There is none.
+        """
         at = range(len(self))[index]
-        number, instruction = self._instruction(at)
+        number, instruction = self.instruction(at)
         product = self._products.product(instruction.position)
-        upper = self._prices.upper(product, number if self._human else 0, goal=at)
+        upper = prices.upper(product, number if self._human else 0, goal=at)
         price_text = f", and price lower than {upper:.2f} dollars" if upper < Prices.NO_LIMIT else ""
         if self._human:
             options: Mapping[str, str] | tuple[str, ...] = instruction.options
@@ -122,18 +120,19 @@ class Goals(Sequence[Goal]):
                 counts[attribute] += instruction.goals
         found = []
         for at in range(len(self)):
-            attributes = self._instruction(at)[1].attributes
+            attributes = self.instruction(at)[1].attributes
             found.append(sum(1.0 / counts[attribute] for attribute in attributes) / len(attributes))
         return found
 
-    def _instruction(self, at: int) -> tuple[int, Instruction]:
-        number = bisect_right(self._ends, self._order[at])
+    def instruction(self, index: int) -> tuple[int, Instruction]:
+        """Return what a goal is made from, and its number among the instructions."""
+        number = bisect_right(self._ends, self._order[index])
         return number, self._instructions[number]
 
 
 def order(count: int) -> Sequence[int]:
-    """Return where each of that many goals was before WebShop shuffled them."""
-    numbers = list(range(count))
+    """Return where each of that many goals was before WebShop shuffled them; 1 µs for each."""
+    numbers = array("I", range(count))
     random.Random(_SHUFFLE_SEED).shuffle(numbers)
     return numbers
 

@@ -139,7 +139,7 @@ def _features(product: Product) -> Iterator[Part]:
     yield from (_text(f" {point}") for point in product.bullet_points)
 
 
-def _reviews(product: Product) -> Iterator[Part]:
+def _reviews(_: Product) -> Iterator[Part]:
     yield from ()  # WebShop reads none either
 
 

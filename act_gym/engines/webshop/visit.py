@@ -13,6 +13,7 @@ __all__ = ["SUB_PAGES", "Visit"]
 SUB_PAGES = ("Description", "Features", "Reviews", "Attributes")
 """What tells more about a product; the last one is shown where the shop is made to show attributes."""
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
     """One moment of a customer's visit.

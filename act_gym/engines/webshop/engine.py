@@ -1,0 +1,201 @@
+"""WebShop in the words of the house: what a state, a score and a legal command are.
+
+The rules are in `session.py`, the pages in `pages.py`, the reward in `reward.py`. What is sold, and how it is found,
+comes from an index folder that all environments and processes read together.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from act_gym.core import State, Task
+from act_gym.engines.webshop.expert import solve
+from act_gym.engines.webshop.pages import Page
+from act_gym.engines.webshop.prices import Prices
+from act_gym.engines.webshop.product import SearchEngine
+from act_gym.engines.webshop.session import Session, parse_action
+from act_gym.engines.webshop.shops import OpenShop, open_for
+from act_gym.engines.webshop.visit import Visit
+from act_gym.engines.webshop.webpage import html_page
+from act_gym.errors import EngineError, UnknownNameError
+
+__all__ = ["OBSERVATION_MODES", "SEARCH_TEMPLATE", "WebShopEngine"]
+
+OBSERVATION_MODES = ("text", "text_rich", "html", "url")
+"""How pages are shown: texts with `[SEP]` between them, lines with marked buttons, HTML, or the address alone."""
+
+SEARCH_TEMPLATE = "search[<query>]"
+"""Stands among the admissible commands where a page has a search bar; `<query>` is for the agent to fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A state of an episode. Nothing in it changes, so it can be gone back to."""
+
+    session: Session
+    visit: Visit
+
+
+class WebShopEngine:
+    """One customer of a shop.
+
+    Args:
+        catalogue: `1000` or `full` for WebShop's own products, which are downloaded, `generated` for products made
+            from a seed, or a path of an index folder or of a catalogue in WebShop's format.
+        human_goals: Whether the goals are those that people wrote, and not those put together from attributes.
+        observation_mode: One of `OBSERVATION_MODES`.
+        show_attrs: Whether a product's page leads to its attributes.
+        search_engine: What finds products instead of the shop's own BM25: an object with `search(query, limit)` that
+            returns positions in the catalogue; or `module:name` of something, or something itself, that makes one when
+            it is called with the catalogue.
+        prices: Prices that are not to be drawn, or a JSON file with them; see `Prices`.
+
+    Raises:
+        UnknownNameError: There is no such observation mode.
+        UsageError: The prices or the search engine cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        catalogue: str | os.PathLike[str] = "1000",
+        human_goals: bool = False,
+        observation_mode: str = "text",
+        show_attrs: bool = False,
+        search_engine: str | SearchEngine | Any = None,
+        prices: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    ) -> None:
+        if observation_mode not in OBSERVATION_MODES:
+            raise UnknownNameError("observation mode of WebShop", observation_mode, OBSERVATION_MODES)
+        self._catalogue = catalogue
+        self._human = human_goals
+        self._mode = observation_mode
+        self._show_attributes = show_attrs
+        self._search_engine = search_engine
+        self._prices = Prices(prices)
+        self._shop: OpenShop | None = None
+        self._now: _Moment | None = None
+        self._page: Page | None = None
+
+    @property
+    def goal(self) -> str:
+        """The instruction; empty before the first `reset`."""
+        return self._now.session.goal.instruction.strip() if self._now else ""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The catalogue and its checksum, which nouns it holds, and what finds products."""
+        settings = {"goals": "human" if self._human else "synthetic", "observation_mode": self._mode}
+        return {**(self._shop.versions if self._shop else {"catalogue": str(self._catalogue)}), **settings}
+
+    def reset(self, task: Task) -> State:
+        """Show the search page of a goal.
+
+        Raises:
+            MissingDataError: The catalogue is not on this machine.
+            CorruptDataError: It is not what it should be.
+            EngineError: It has no such goal.
+        """
+        self._now = self._page = None
+        shop = self._opened()
+        index = int(task.payload["goal"])
+        if not 0 <= index < len(shop.goals):
+            raise EngineError(f"{task.id}: this catalogue has {len(shop.goals):,} goals; there is no goal {index}.")
+        goal = shop.goals.goal(index, self._prices)
+        session = Session(shop.products, shop.search, self._prices, goal, show_attributes=self._show_attributes)
+        return self._go(_Moment(session, session.start()))
+
+    def step(self, command: str) -> State:
+        """Carry out `search[…]` or `click[…]`. Anything else, and what the page does not offer, changes nothing."""
+        moment = self._running()
+        visit = moment.session.act(moment.visit, command, self._shown().clickables)
+        if visit is None:
+            return self._state(moment, action_valid=False)
+        return self._go(_Moment(moment.session, visit))
+
+    def admissible_commands(self) -> tuple[str, ...]:
+        """Return `SEARCH_TEMPLATE` where there is a search bar, and every click that can be carried out."""
+        page = self._shown()
+        clicks = [f"click[{name}]" for name in page.clickables if name != "search" and _can_be_said(name)]
+        return tuple(sorted([*clicks, SEARCH_TEMPLATE] if page.search_bar else clicks))
+
+    def details(self) -> Mapping[str, Any]:
+        """Return what `info` holds besides: WebShop's own `available_actions`, and the parts of the reward.
+
+        `reward_info` is empty until something has been bought.
+        """
+        page = self._shown()
+        score = self._running().visit.score
+        return {
+            "available_actions": {"has_search_bar": page.search_bar, "clickables": list(page.clickables)},
+            "reward_info": dict(score.parts) if score else {},
+        }
+
+    def expert_commands(self) -> tuple[str, ...]:
+        """Return commands that buy what is wanted. Privileged: it knows the product that the goal was made from.
+
+        Raises:
+            EngineError: No task is loaded, or its goal cannot be reached with that product.
+        """
+        return solve(self._running().session)
+
+    def snapshot(self) -> Any:
+        """Return the current state; it costs nothing."""
+        return self._running()
+
+    def restore(self, snapshot: Any) -> State:
+        """Go back to a state of this engine or another one."""
+        self._now, self._page = snapshot, None
+        return self._state(snapshot, observation="")
+
+    def close(self) -> None:
+        """Let go of the shop, which stays open for others."""
+        self._now = self._page = self._shop = None
+
+    def _opened(self) -> OpenShop:
+        if self._shop is None:
+            self._shop = open_for(self._catalogue, human=self._human, search_engine=self._search_engine)
+        return self._shop
+
+    def _running(self) -> _Moment:
+        if self._now is None:
+            raise EngineError("No task is loaded. Reset the environment first.")
+        return self._now
+
+    def _shown(self) -> Page:
+        if self._page is None:
+            moment = self._running()
+            self._page = moment.session.page(moment.visit)
+        return self._page
+
+    def _go(self, moment: _Moment) -> State:
+        self._now, self._page = moment, None
+        return self._state(moment)
+
+    def _state(self, moment: _Moment, *, action_valid: bool = True, observation: str | None = None) -> State:
+        reward = moment.visit.score.reward if moment.visit.score else 0.0
+        return State(
+            observation=self._observation(moment) if observation is None else observation,
+            score=reward,
+            raw_score=reward,
+            success=reward == 1.0,
+            terminated=moment.visit.score is not None,
+            action_valid=action_valid,
+        )
+
+    def _observation(self, moment: _Moment) -> str:
+        if self._mode == "text":
+            return self._shown().text()
+        if self._mode == "text_rich":
+            return self._shown().rich_text(moment.visit)
+        if self._mode == "url":
+            return moment.visit.url
+        return html_page(moment.visit, moment.session.goal.instruction, show_attributes=self._show_attributes)
+
+
+def _can_be_said(name: str) -> bool:
+    """Return whether a click's name comes through as it is: WebShop's pattern stops at line ends and brackets."""
+    return name.isalnum() or parse_action(f"click[{name}]") == ("click", name)

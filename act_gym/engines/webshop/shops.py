@@ -1,0 +1,114 @@
+"""Shops that are open in this process, each with its goals: environments of the same shop share them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from act_gym.engines.webshop.goals import Goals
+from act_gym.errors import UsageError
+from act_gym.paths import data_dir
+from act_gym.splits.webshop import FROZEN, check_frozen
+
+if TYPE_CHECKING:
+    from act_gym.engines.webshop.catalogue import Shop
+    from act_gym.engines.webshop.product import Catalogue, SearchEngine
+
+__all__ = ["OpenShop", "open_for", "shared_goals", "shared_shop"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenShop:
+    """What one environment plays in.
+
+    Attributes:
+        products: What is sold.
+        search: Finds it.
+        goals: What customers want.
+        versions: The catalogue, its checksum, its nouns and what finds products.
+    """
+
+    products: Catalogue
+    search: SearchEngine
+    goals: Goals
+    versions: Mapping[str, str]
+
+
+def open_for(catalogue: str | os.PathLike[str], *, human: bool, search_engine: Any = None) -> OpenShop:
+    """Return a shop to play in. It is opened once in a process; what finds products may be another each time.
+
+    Args:
+        catalogue: A name or a path, as `open_shop` takes it.
+        human: Whether the goals are those that people wrote.
+        search_engine: See `WebShopEngine`; None for the shop's own.
+
+    Raises:
+        MissingDataError: The catalogue is not on this machine.
+        CorruptDataError: It is not what it should be.
+        UsageError: The search engine cannot be used.
+    """
+    shop = shared_shop(catalogue)
+    opened = OpenShop(shop.products, shop.search, shared_goals(catalogue, human=human), _versions(shop))
+    if search_engine is None:
+        return opened
+    name, search = _chosen(search_engine, shop.products)
+    return replace(opened, search=search, versions={**opened.versions, "search": name})
+
+
+def shared_shop(catalogue: str | os.PathLike[str]) -> Shop:
+    """Return a shop, opened once in this process."""
+    return _shop(_key(catalogue), data_dir())
+
+
+def shared_goals(catalogue: str | os.PathLike[str], *, human: bool) -> Goals:
+    """Return the goals of a shop, put in order once in this process."""
+    return _goals(_key(catalogue), data_dir(), human)
+
+
+@lru_cache(maxsize=8)
+def _shop(catalogue: str, folder: Path) -> Shop:  # noqa: ARG001  (a name stands for another shop in another folder)
+    from act_gym.engines.webshop.catalogue import open_shop
+
+    return open_shop(catalogue)
+
+
+@lru_cache(maxsize=8)
+def _goals(catalogue: str, folder: Path, human: bool) -> Goals:
+    shop = _shop(catalogue, folder)
+    instructions = shop.instructions(human)
+    if catalogue == FROZEN:
+        found = [(shop.products.product(each.position).asin, each.goals) for each in instructions]
+        check_frozen(found, human_goals=human)
+    return Goals(shop.products, instructions, human=human)
+
+
+def _key(catalogue: str | os.PathLike[str]) -> str:
+    return os.fspath(catalogue)
+
+
+def _versions(shop: Shop) -> Mapping[str, str]:
+    return {"catalogue": shop.name}
+
+
+def _chosen(given: Any, products: Catalogue) -> tuple[str, SearchEngine]:
+    """Return a search engine and its name: the thing itself, or what it makes of the catalogue."""
+    made = given
+    if isinstance(given, str):
+        module, _, attribute = given.partition(":")
+        try:
+            made = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as cause:
+            raise UsageError(f"search_engine={given!r} is to be module:name of something to import: {cause}") from cause
+    if isinstance(made, type) or not hasattr(made, "search"):
+        if not callable(made):
+            raise UsageError(f"search_engine={given!r} has no search(query, limit) and cannot be called to make one.")
+        made = made(products)
+    if not callable(getattr(made, "search", None)):
+        raise UsageError(f"search_engine={given!r} gave {made!r}, which has no search(query, limit).")
+    name = given if isinstance(given, str) else f"{type(made).__module__}:{type(made).__qualname__}"
+    return name, cast("SearchEngine", made)
