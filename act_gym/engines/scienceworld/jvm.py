@@ -1,24 +1,25 @@
-"""The Java process of ScienceWorld and the talk with it.
+"""The Java process of ScienceWorld: it starts, is asked, and ends.
 
 One process serves all engines of a Python process: it needs about 100 MB idle and starts in half a
 second, sixteen of them need gigabytes. It listens on the loopback interface only, asks for a secret
 that nobody else is told, and ends with this process, whichever way that ends. A forked child has
 nothing to do with its parent's Java; it starts its own when it needs one.
 
-What the simulator means is not known here; see `world`.
+What the simulator means is not known here; see `world`. That a process ends is an error here; see
+`lasting` for how an episode goes on.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import io
 import os
+import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -26,21 +27,53 @@ from pathlib import Path
 from typing import Any
 
 from act_gym.engines.java import Java, find_java
+from act_gym.engines.scienceworld.gateway import connect
 from act_gym.engines.scienceworld.shared import Globals
 from act_gym.errors import EngineError, MissingDependencyError
 
-__all__ = ["Jvm", "jar_path", "shared_jvm"]
+__all__ = [
+    "CALL_SECONDS",
+    "LONG_CALL_SECONDS",
+    "JavaEndedError",
+    "Jvm",
+    "MemoryExhaustedError",
+    "jar_path",
+    "shared_jvm",
+]
 
-CALL_SECONDS = 120.0
-"""How long one call may take. The slowest known one, a solution of a genetics task, takes 7 s."""
+CALL_SECONDS = 30.0
+"""How long one call may take, unless its caller says otherwise. A step takes milliseconds."""
 
-# Without hashCode=2 the order of objects in a room follows their addresses and differs from run to run.
-_OPTIONS = ("-XX:+UseSerialGC", "-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2")
+LONG_CALL_SECONDS = 120.0
+"""The same for loading a task (up to a second) and for working a solution out (up to 10 s)."""
+
+_START_SECONDS = 60.0
+
+_OPTIONS = (
+    "-XX:+UseSerialGC",
+    # Without it the order of objects in a room follows their addresses and differs from run to run.
+    "-XX:+UnlockExperimentalVMOptions",
+    "-XX:hashCode=2",
+    # The simulator catches everything that is thrown in a step, and would play on with half a step done.
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:+DisplayVMOutputToStderr",  # what it says then
+)
 
 _ERRORS = "errors.txt"
 
 _jvms: dict[tuple[str, str], Jvm] = {}
 _jvms_lock = threading.Lock()
+_every_jvm: weakref.WeakSet[Jvm] = weakref.WeakSet()
+_launching = threading.Lock()  # held by a fork too: a child born amid a start would keep its pipes open for ever
+_leaving = False
+
+
+class JavaEndedError(EngineError):
+    """The process has ended, and what lived in it is gone. It can be played again in another one."""
+
+
+class MemoryExhaustedError(JavaEndedError):
+    """It ran out of memory, in the very call that met this error."""
 
 
 def jar_path() -> Path:
@@ -61,12 +94,17 @@ def shared_jvm(memory: str, simplifications: str) -> Jvm:
     The simulator keeps its simplifications in a global, so each choice of them has its own process.
 
     Raises:
+        JavaEndedError: It was killed while it started.
         EngineError: It does not start.
         MissingDependencyError: The package or Java is not installed.
     """
     with _jvms_lock:
         jvm = _jvms.get((memory, simplifications))
         if jvm is None or not jvm.alive:
+            if jvm is not None:
+                jvm.close("has ended.")
+            if _leaving:
+                raise EngineError("Python is ending, so ScienceWorld's Java is not started again.")
             jvm = _jvms[memory, simplifications] = Jvm(memory)
         return jvm
 
@@ -76,33 +114,47 @@ class Jvm:
 
     Args:
         memory: The largest heap, as Java's `-Xmx` takes it, e.g. `1g`.
+
+    Raises:
+        JavaEndedError: It was killed while it started.
+        EngineError: It does not start.
+        MissingDependencyError: The package or Java is not installed.
     """
 
     def __init__(self, memory: str) -> None:
         jar = jar_path()
         self.java: Java = find_java()
         self.lock = threading.RLock()
+        self._memory = memory
         self._fault = ""
+        self._closed = ""
+        self._seconds = CALL_SECONDS
         self._discarded: deque[Any] = deque()
+        self._gateway: Any = None
         # The simulator writes a file into its working folder and dies where it may not.
         self._folder = Path(tempfile.mkdtemp(prefix="act-gym-scienceworld-"))
-        self._process = _launch(self.java, jar, memory, self._folder)
-        self._gateway: Any = None
+        with _launching:
+            self._process = _launch(self.java, jar, memory, self._folder)
+            _every_jvm.add(self)
         try:
-            self._gateway = _connect(self._process)
+            self._gateway = connect(self._process, _START_SECONDS)
             with self.calling("the start"):
                 self._settle()
                 self.globals = Globals(self.classes)
+                self.join: Any = self.classes.java.lang.String.join  # looked up once: that takes four calls
         except BaseException as cause:
-            self._end(f"did not answer after its start: {cause}{_last_words(self._folder)}")
-            if isinstance(cause, EngineError | KeyboardInterrupt):
+            if isinstance(cause, JavaEndedError | KeyboardInterrupt):
+                self._end("was stopped during its start.")
                 raise
-            raise EngineError(f"ScienceWorld's Java {self._fault}") from cause
+            status = None if isinstance(cause, TimeoutError) else self._status()
+            self._end(f"did not answer after its start: {cause}{_last_words(self._folder)}")
+            kind = JavaEndedError if status is None or status < 0 else EngineError
+            raise kind(f"ScienceWorld's Java {self._fault}") from cause
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be made."""
-        return not self._fault
+        """Whether calls can be made. A process that has ended meanwhile is waited for, so no zombie stays."""
+        return not self._fault and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -115,28 +167,38 @@ class Jvm:
         return self._gateway.jvm
 
     @contextlib.contextmanager
-    def calling(self, what: str) -> Iterator[None]:
+    def calling(self, what: str, seconds: float = CALL_SECONDS) -> Iterator[None]:
         """Keep the process to oneself, and turn what goes wrong with it into errors.
 
         An exception inside Java leaves it running. Anything else (no answer in time, a closed
         connection, Ctrl-C between question and answer) ends it: the next answer could belong to the
         question before.
 
+        Args:
+            what: What it is for, in words.
+            seconds: How long each answer may take.
+
         Raises:
-            EngineError: Java ended, was slow, or threw an exception.
+            JavaEndedError: Java has ended, or was ended because it was slow.
+            EngineError: It threw an exception.
         """
         from py4j.protocol import Py4JError, Py4JJavaError
 
         with self.lock:
             if self._fault:
-                raise EngineError(f"ScienceWorld's Java {self._fault} Reset the environment to start another.")
+                raise JavaEndedError(f"ScienceWorld's Java {self._fault}")
             try:
+                self._seconds = seconds
+                self._gateway._gateway_client.allow(seconds)
+                self._sweep()
                 yield
             except Py4JJavaError as cause:
-                raise EngineError(f"ScienceWorld failed in {what}: {self._thrown(cause)}") from cause
+                thrown = self._thrown(cause)
+                if self._fault:
+                    raise JavaEndedError(f"ScienceWorld's Java {self._fault}") from cause
+                raise EngineError(f"ScienceWorld failed in {what}: {thrown}") from cause
             except (Py4JError, OSError) as cause:
-                self._end(self._why(what, cause))
-                raise EngineError(f"ScienceWorld's Java {self._fault}") from cause
+                raise self._lost(what, cause) from cause
             except EngineError:
                 raise
             except BaseException:
@@ -144,20 +206,20 @@ class Jvm:
                 raise
 
     def discard(self, java_object: Any) -> None:
-        """Note an object that Java may forget. Says nothing to Java, so any moment and thread will do."""
+        """Note an object that Java may forget at the next call.
+
+        Says nothing to Java, so any moment and thread will do, and nobody waits for a process that
+        does not answer.
+        """
         self._discarded.append(java_object)
 
-    def sweep(self) -> None:
-        """Let Java forget what has been discarded."""
-        if self.alive:
-            with self.calling("clearing up"):
-                while self._discarded:
-                    self._gateway.detach(self._discarded.popleft())
-
-    def close(self) -> None:
-        """End the process. Closing twice is harmless."""
+    def close(self, why: str = "has been closed.") -> None:
+        """End the process, also in the middle of a call. Closing twice is harmless."""
+        self._closed = self._closed or why
+        if not self._fault:
+            self._process.kill()  # first, so that whoever waits for an answer lets go of the lock
         with self.lock:
-            self._end("has been closed.")
+            self._end(why)
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's process without a word to it."""
@@ -175,33 +237,50 @@ class Jvm:
         for path in (self._folder, self._folder / _ERRORS, self._folder / "object_type_ids.tsv"):
             java.io.File(str(path)).deleteOnExit()
 
-    def _thrown(self, cause: Any) -> str:
-        """Say what Java threw. After running out of memory, no world in it can be trusted."""
-        try:
-            thrown = str(cause.java_exception).partition("\n")[0]
-        except Exception as error:
-            thrown = f"an exception that it could not tell ({error})"
-            self._end(f"threw {thrown}.")
-        if "OutOfMemoryError" in thrown:
-            self._end("ran out of memory; make the environment with more, e.g. memory='2g'.")
-        return thrown
+    def _sweep(self) -> None:
+        while self._discarded:
+            self._gateway.detach(self._discarded.popleft())
 
-    def _why(self, what: str, cause: BaseException) -> str:
+    def _thrown(self, cause: Any) -> str:
+        """Say what Java threw."""
+        try:
+            return str(cause.java_exception).partition("\n")[0]
+        except Exception as error:
+            self._end(f"threw an exception that it could not tell ({error}).")
+            return ""
+
+    def _lost(self, what: str, cause: BaseException) -> JavaEndedError:
+        """End the process after a failed call; return the error that says why it failed."""
         inner = getattr(cause, "cause", None)
+        kind = JavaEndedError
         if isinstance(cause, TimeoutError) or isinstance(inner, TimeoutError):
-            return f"gave no answer to {what} in {CALL_SECONDS:.0f} s and was ended."
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return f"ended during {what} (exit status {self._process.wait(timeout=5)}{_last_words(self._folder)})."
-        return f"broke off the connection during {what} ({inner or cause})."
+            fault = f"gave no answer to {what} in {self._seconds:g} s and was ended."
+        elif (status := self._status()) is None:
+            fault = f"broke off the connection during {what} ({inner or cause})."
+        elif "OutOfMemoryError" in (words := _last_words(self._folder)):
+            kind = MemoryExhaustedError
+            more = _twice(self._memory)
+            fault = f"ran out of memory in {what}; make the environment with more, e.g. memory={more!r}."
+        else:
+            fault = f"ended during {what} (exit status {status}{words})."
+        self._end(fault)
+        return kind(f"ScienceWorld's Java {self._fault}")
+
+    def _status(self) -> int | None:
+        """Return the exit status of a process whose connection has ended; None if it does not end."""
+        try:
+            return self._process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            return None
 
     def _end(self, fault: str) -> None:
         if self._fault:
             return
-        self._fault = fault
-        if self._process.poll() is None:
-            self._process.kill()
+        self._fault = self._closed or fault
+        self._process.kill()
         self._process.wait()
         self._release_files()
+        self._discarded.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _release_files(self) -> None:
@@ -222,32 +301,13 @@ def _launch(java: Java, jar: Path, memory: str, folder: Path) -> subprocess.Pope
     try:
         with (folder / _ERRORS).open("wb") as errors:
             # A process group of its own, so that Ctrl-C reaches us and not Java.
+            pipe = subprocess.PIPE
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, cwd=folder, process_group=0
+                command, bufsize=0, stdin=pipe, stdout=pipe, stderr=errors, cwd=folder, process_group=0
             )
     except OSError as cause:
         shutil.rmtree(folder, ignore_errors=True)
         raise EngineError(f"Cannot start {java.path}: {cause.strerror or cause}.") from cause
-
-
-def _connect(process: subprocess.Popen[bytes]) -> Any:
-    from py4j.java_gateway import GatewayParameters, JavaGateway
-
-    assert process.stdout is not None
-    port, secret = process.stdout.readline().strip(), process.stdout.readline().strip()
-    if not port.isdigit() or not secret:
-        said = b" ".join((port, secret, *process.stdout.read(500).split())).decode("utf-8", "replace").strip()
-        raise ConnectionError(f"it printed {said!r} where its port was expected.")
-    parameters = GatewayParameters(
-        port=int(port),
-        auth_token=secret.decode("ascii"),
-        read_timeout=CALL_SECONDS,
-        # Off: finalizers would send from any thread at any time, in forked children too.
-        enable_memory_management=False,
-    )
-    gateway = JavaGateway(gateway_parameters=parameters)
-    gateway.set_gateway_client(_client(parameters))
-    return gateway
 
 
 def _last_words(folder: Path) -> str:
@@ -257,80 +317,30 @@ def _last_words(folder: Path) -> str:
     return ""
 
 
-class _QuickAck(io.RawIOBase):
-    """Reads a socket and acknowledges at once.
-
-    A long answer comes in pieces, and the sender holds back the last one until the others are
-    acknowledged, which Linux puts off for 40 ms. The option wears off, hence again after every read.
-    """
-
-    _OPTION = getattr(socket, "TCP_QUICKACK", None)
-
-    def __init__(self, connection: socket.socket) -> None:
-        super().__init__()
-        self._connection = connection
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        count = self._connection.recv_into(buffer)
-        if self._OPTION is not None:
-            self._connection.setsockopt(socket.IPPROTO_TCP, self._OPTION, 1)
-        return count
-
-
-def _client(parameters: Any) -> Any:
-    """Return py4j's client with three differences.
-
-    It acknowledges at once, it never sends a command again (a step done twice is a wrong episode)
-    nor uses a connection that failed (an answer may still come), and it leaves the root logger alone.
-    """
-    from py4j.java_gateway import GatewayClient, GatewayConnection
-    from py4j.protocol import Py4JNetworkError
-
-    class Client(GatewayClient):  # type: ignore[misc]
-        connection: Any = None
-        lost = False
-
-        def send_command(self, command: str, retry: bool = True, binary: bool = False) -> Any:  # noqa: ARG002
-            if self.lost:
-                raise Py4JNetworkError("The connection has failed before.")
-            self.lost = True  # until the answer is here
-            if self.connection is None:
-                self.connection = GatewayConnection(self.gateway_parameters, self.gateway_property)
-                self.connection.start()
-                self.connection.stream = io.BufferedReader(_QuickAck(self.connection.socket), 65_536)
-            answer = self.connection.send_command(command)
-            self.lost = False
-            return answer
-
-        def hang_up(self) -> None:
-            """Close our end only; shutting the connection down would end it for a parent too."""
-            if self.connection is not None:
-                self.connection.wr = None
-                self.connection.stream.close()
-                self.connection.socket.close()
-                self.connection = None
-
-    return Client(gateway_parameters=parameters)
+def _twice(memory: str) -> str:
+    number, unit = re.fullmatch(r"(\d+)(\w?)", memory).groups()  # type: ignore[union-attr]
+    return f"{2 * int(number)}{unit}"
 
 
 def _forget_parents() -> None:
     """Run in every forked child."""
     global _jvms_lock
+    _launching.release()
     _jvms_lock = threading.Lock()
-    for jvm in _jvms.values():
+    for jvm in list(_every_jvm):
         jvm.abandon()
+    _every_jvm.clear()
     _jvms.clear()
 
 
 def _close_all() -> None:
-    for jvm in _jvms.values():
+    """Run when Python ends: wait for no lock that a call, or a start, may hold."""
+    global _leaving
+    _leaving = True
+    for jvm in list(_every_jvm):
         jvm.close()
-    _jvms.clear()
 
 
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parents)
+    os.register_at_fork(before=_launching.acquire, after_in_parent=_launching.release, after_in_child=_forget_parents)
