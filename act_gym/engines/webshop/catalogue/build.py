@@ -1,0 +1,334 @@
+"""Builds the folder that a catalogue is played from, so that it is there whole or not at all.
+
+It is written beside its place and moved there at the end. What is done so far is noted every few thousand rows: a
+run that was killed goes on there. Only one run builds a folder at a time; another waits, and takes what the first
+one built.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from act_gym.engines.webshop.catalogue.folder import (
+    ASIN_WIDTH,
+    FORMAT,
+    MANIFEST,
+    Products,
+    pack,
+    read_manifest,
+)
+from act_gym.engines.webshop.catalogue.lines import LineWriter
+from act_gym.engines.webshop.catalogue.nouns import NounFinder
+from act_gym.engines.webshop.catalogue.rows import document, human_instructions, synthetic_instruction
+from act_gym.engines.webshop.product import Product
+from act_gym.errors import ActGymError, CorruptDataError, DataError, UsageError
+from act_gym.fetch import FULL_DISK, file_sha256, full_disk
+from act_gym.records import write_json
+
+__all__ = ["Item", "Source", "build", "only_one"]
+
+_BATCH = 1000  # rows whose nouns are found together
+_NOTED = 10_000  # rows between two notes of what is done
+_NOTES = "done.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a source has in one row.
+
+    Attributes:
+        product: The product; None if the row is skipped.
+        skipped: Why it is skipped.
+        entry: What `items_ins_v2*.json` would have about it.
+        people: What `items_human_ins.json` would have about it.
+    """
+
+    product: Product | None
+    skipped: str = ""
+    entry: object = None
+    people: object = None
+
+
+class Source(Protocol):
+    """Where the products of a folder come from."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What tells this source from others, as JSON values: it stands in the manifest."""
+        ...
+
+    @property
+    def finder(self) -> NounFinder | None:
+        """What finds nouns; None if the products have them."""
+        ...
+
+    def details(self) -> Mapping[str, Any]:
+        """Return what else the manifest shall say of it; asked for when the rest is done."""
+        ...
+
+    def items(self, first: int) -> Iterator[Item]:
+        """Yield the rows but the first ones, in order, and show how far it is."""
+        ...
+
+
+def build(place: Path, source: Source, *, force: bool = False) -> Mapping[str, Any]:
+    """Build a folder, unless it is there and of this source.
+
+    Args:
+        place: Where it shall be; its parent is made.
+        source: Where the products come from.
+        force: Build it anew even then.
+
+    Returns:
+        Its manifest.
+
+    Raises:
+        DownloadError: There is no room for it. What is done is kept for the next run.
+        DataError: The source cannot be read, or has no product.
+        MissingDependencyError: What finds nouns is not installed.
+        UsageError: Nothing can be written there.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with only_one(place):
+            there = None if force else _current(place, source)
+            if there is not None:
+                return there
+            draft = place.with_name(f".{place.name}.building")
+            if force:
+                shutil.rmtree(draft, ignore_errors=True)
+            manifest = _Building(draft, place.name, source).run()
+            _swap(draft, place)
+            return manifest
+    except OSError as cause:
+        if isinstance(cause, ActGymError):
+            raise
+        if cause.errno in FULL_DISK:
+            raise full_disk(place.parent) from cause
+        raise UsageError(f"Cannot write to {place.parent}: {cause.strerror or cause}.") from cause
+
+
+@contextmanager
+def only_one(place: Path) -> Iterator[None]:
+    """Let one run at a time build a folder; the lock goes with the process, however it ends."""
+    handle = os.open(place.with_name(f".{place.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write(f"Another run is building {place}; waiting for it.\n")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _current(place: Path, source: Source) -> Mapping[str, Any] | None:
+    """Return the manifest of what is there if it is whole and of this source."""
+    try:
+        manifest = read_manifest(place, cure="")
+    except DataError:
+        return None
+    return manifest if manifest.get("source") == source.identity else None
+
+
+def _swap(draft: Path, place: Path) -> None:
+    old = place.with_name(f".{place.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.replace(old)
+    draft.replace(place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+class _Building:
+    """One run that builds a folder, or goes on with what an earlier one left."""
+
+    def __init__(self, draft: Path, name: str, source: Source) -> None:
+        self._draft = draft
+        self._name = name
+        self._source = source
+        self._finder = source.finder
+        nouns = self._finder.about if self._finder else {"model": "none: the products have them"}
+        self._about = {"format": FORMAT, "source": dict(source.identity), "nouns": nouns}
+        notes = _read_notes(draft / _NOTES)
+        if notes.get("about") != self._about:
+            shutil.rmtree(draft, ignore_errors=True)
+            notes = {}
+        draft.mkdir(exist_ok=True)
+        self._rows = int(notes.get("rows", 0))
+        self._whole = bool(notes.get("whole", False))
+        self._skipped = Counter(notes.get("skipped", {}))
+        self._goals = Counter(notes.get("goals", {}))
+        self._sizes: dict[str, list[int]] = notes.get("files", {})
+
+    def run(self) -> Mapping[str, Any]:
+        """Do what is left to do and return the manifest."""
+        if not self._whole:
+            try:
+                self._write_products()
+            finally:
+                if self._finder:
+                    self._finder.close()
+        self._sort_asins()
+        self._index()
+        return self._seal()
+
+    def _write_products(self) -> None:
+        with ExitStack() as stack:
+            writers = {}
+            for name in ("products", "synthetic", "human"):
+                lines, size = self._sizes.get(name, (0, 0))
+                writers[name] = LineWriter(self._draft, name, lines=lines, size=size)
+                for file in writers[name].files():
+                    stack.enter_context(file)
+            count = writers["products"].lines
+            path = self._draft / "asins.unsorted"
+            asins = stack.enter_context(path.open("r+b" if path.exists() else "w+b"))
+            known = asins.read(count * ASIN_WIDTH)
+            seen = {known[at : at + ASIN_WIDTH] for at in range(0, len(known), ASIN_WIDTH)}
+            asins.truncate(count * ASIN_WIDTH)
+            asins.seek(0, os.SEEK_END)
+            noted = self._rows
+            for batch in self._with_nouns(self._batches(seen)):
+                for item in batch:
+                    if item.product is not None:
+                        asins.write(_fixed(item.product.asin))
+                    self._write(item, writers)
+                if self._rows - noted >= _NOTED:
+                    noted = self._rows
+                    self._note(writers, [asins])
+            self._whole = True
+            self._note(writers, [asins])
+        if not writers["products"].lines:
+            raise CorruptDataError(f"The catalogue has no product; rows skipped: {dict(self._skipped) or 'none'}.")
+
+    def _batches(self, seen: set[bytes]) -> Iterator[list[Item]]:
+        """Yield the rows in batches, those whose identifier came before as skipped."""
+        items = self._source.items(self._rows)
+        while batch := list(islice(items, _BATCH)):
+            for at, item in enumerate(batch):
+                if item.product is not None:
+                    asin = _fixed(item.product.asin)
+                    if asin in seen:
+                        batch[at] = Item(None, "identifier that came before")
+                    seen.add(asin)
+            yield batch
+
+    def _with_nouns(self, batches: Iterator[list[Item]]) -> Iterator[list[Item]]:
+        if self._finder is None:
+            yield from batches
+            return
+        waiting: deque[tuple[list[Item], Future[list[tuple[str, ...]]]]] = deque()
+        for batch in batches:
+            waiting.append((batch, self._finder.submit([item.product.title for item in batch if item.product])))
+            if len(waiting) > 4:
+                yield _joined(*waiting.popleft())
+        while waiting:
+            yield _joined(*waiting.popleft())
+
+    def _write(self, item: Item, writers: Mapping[str, LineWriter]) -> None:
+        self._rows += 1
+        if item.product is None:
+            self._skipped[item.skipped] += 1
+            return
+        position = writers["products"].lines
+        writers["products"].write(pack(item.product))
+        made = synthetic_instruction(position, item.product, item.entry)
+        found = {"synthetic": [made] if made else [], "human": list(human_instructions(position, item.people))}
+        for kind, instructions in found.items():
+            for each in instructions:
+                writers[kind].write([each.position, each.text, each.attributes, each.options, each.goals])
+                self._goals[kind] += each.goals
+
+    def _note(self, writers: Mapping[str, LineWriter], others: list[Any]) -> None:
+        for file in [*others, *(file for writer in writers.values() for file in writer.files())]:
+            file.flush()
+            os.fsync(file.fileno())
+        self._sizes = {name: [writer.lines, writer.size] for name, writer in writers.items()}
+        notes = {
+            "about": self._about,
+            "rows": self._rows,
+            "whole": self._whole,
+            "skipped": dict(self._skipped),
+            "goals": dict(self._goals),
+            "files": self._sizes,
+        }
+        write_json(self._draft / _NOTES, notes)
+
+    def _sort_asins(self) -> None:
+        asins = np.fromfile(self._draft / "asins.unsorted", dtype=f"S{ASIN_WIDTH}")
+        positions = np.argsort(asins, kind="stable").astype("<u4")
+        _write_array(self._draft / "asins", asins[positions])
+        _write_array(self._draft / "positions", positions)
+
+    def _index(self) -> None:
+        from act_gym.engines.webshop.search import build as build_search
+
+        products = Products(self._draft)
+        shutil.rmtree(self._draft / "search", ignore_errors=True)
+        build_search((document(product) for product in products), self._draft / "search")
+
+    def _seal(self) -> Mapping[str, Any]:
+        passing = (_NOTES, "asins.unsorted")
+        files = {
+            path.relative_to(self._draft).as_posix(): {"size": path.stat().st_size, "sha256": file_sha256(path)}
+            for path in sorted(self._draft.rglob("*"))
+            if path.is_file() and path.name not in passing
+        }
+        manifest = {
+            "name": self._name,
+            **self._about,
+            "details": dict(self._source.details()),
+            "rows": self._rows,
+            "products": self._sizes["products"][0],
+            "skipped": dict(self._skipped),
+            "instructions": {name: self._sizes[name][0] for name in ("synthetic", "human")},
+            "goals": {name: self._goals[name] for name in ("synthetic", "human")},
+            "files": files,
+        }
+        write_json(self._draft / MANIFEST, manifest)
+        for name in passing:
+            (self._draft / name).unlink()
+        return manifest
+
+
+def _joined(batch: list[Item], nouns: Future[list[tuple[str, ...]]]) -> list[Item]:
+    found = iter(nouns.result())
+    return [
+        item if item.product is None else replace(item, product=replace(item.product, nouns=next(found)))
+        for item in batch
+    ]
+
+
+def _fixed(asin: str) -> bytes:
+    return asin.encode().ljust(ASIN_WIDTH, b"\0")
+
+
+def _write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
+    with path.open("wb") as file:
+        file.write(array.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_notes(path: Path) -> Mapping[str, Any]:
+    try:
+        notes = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}

@@ -1,0 +1,269 @@
+"""Makes products from a seed: any one of them at once, whatever was made before.
+
+How long titles are, how many options and values there are, how often there is a description or an instruction:
+all of this is drawn so that it comes out about as in WebShop's 1,000 products; `docs/webshop-data.md` sets the two
+side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from act_gym.engines.webshop.catalogue.build import Item
+from act_gym.engines.webshop.catalogue.generated.words import Department, Thing, words
+from act_gym.engines.webshop.product import Product
+from act_gym.progress import track
+
+__all__ = ["VERSION", "GeneratedProducts"]
+
+VERSION = 1
+"""Grows whenever the same seed gives another shop."""
+
+T = TypeVar("T")
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_NUMBERS = 36**9
+_STRIDE = 48_271  # a prime, so that neighbours get identifiers far apart and no two the same
+
+
+class GeneratedProducts:
+    """The products of a generated shop: a `Source` of a folder.
+
+    Args:
+        count: How many there are.
+        seed: Another seed gives another shop; more products with the same seed, the same ones and more.
+    """
+
+    finder = None
+
+    def __init__(self, count: int, seed: int = 0) -> None:
+        self._count = count
+        self._seed = seed
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The seed, the size and the version of the lists."""
+        return {"kind": "generated", "version": VERSION, "products": self._count, "seed": self._seed}
+
+    def details(self) -> Mapping[str, Any]:
+        """Return nothing: the identity says it all."""
+        return {}
+
+    def items(self, first: int) -> Iterator[Item]:
+        """Yield the products but the first ones, in order, as rows of a catalogue."""
+        numbers = track(range(first, self._count), "Making products", total=self._count, done=first)
+        return (self.item(number) for number in numbers)
+
+    def item(self, number: int) -> Item:
+        """Return a product by its number, with its instruction if it has one."""
+        draw = _Draw(np.random.default_rng([self._seed, number]))
+        department = draw.by_share([(each, each.share) for each in words().departments])
+        thing = draw.one(department.things)
+        made = _Made(draw, department, thing)
+        title, nouns = made.title()
+        product = Product(
+            asin=_asin(number, self._seed),
+            title=title,
+            category=department.name,
+            query=thing.query,
+            product_category=thing.path,
+            description=made.text(draw.tail(1, 8.0, 22)) if draw.chance(0.6) else "",
+            bullet_points=made.bullet_points(),
+            attributes=made.attributes,
+            options=made.options(),
+            prices=(prices := made.prices()),
+            price_tag=" to ".join(f"${price}" for price in prices),
+            nouns=nouns,
+        )
+        entry = (
+            {"instruction": made.instruction(), "instruction_attributes": list(made.wanted)} if made.wanted else None
+        )
+        return Item(product, entry=entry)
+
+
+class _Draw:
+    """Draws from one product's own generator, many numbers at a time."""
+
+    def __init__(self, random: np.random.Generator) -> None:
+        self._random = random
+        self._drawn: list[float] = []
+
+    def number(self) -> float:
+        """Return a number from 0 to below 1."""
+        if not self._drawn:
+            self._drawn = self._random.random(256).tolist()
+        return self._drawn.pop()
+
+    def chance(self, share: float) -> bool:
+        return self.number() < share
+
+    def below(self, count: int) -> int:
+        return int(self.number() * count)
+
+    def one(self, choices: Sequence[T]) -> T:
+        return choices[int(self.number() * len(choices))]
+
+    def some(self, choices: Sequence[T], count: int) -> list[T]:
+        """Return different ones, in the order of the choices."""
+        picked: set[int] = set()
+        while len(picked) < min(count, len(choices)):
+            picked.add(self.below(len(choices)))
+        return [choices[at] for at in sorted(picked)]
+
+    def tail(self, least: int, mean: float, most: int) -> int:
+        """Return a whole number that is often near the least one and seldom near the most."""
+        return min(most, least + int(-np.log1p(-self.number()) * (mean - least)))
+
+    def by_share(self, choices: Sequence[tuple[T, float]]) -> T:
+        left = self.number()
+        for choice, share in choices:
+            left -= share
+            if left < 0:
+                return choice
+        return choices[-1][0]
+
+
+class _Made:
+    """One product in the making: what it is and what is said of it."""
+
+    def __init__(self, draw: _Draw, department: Department, thing: Thing) -> None:
+        self._draw = draw
+        self._department = department
+        self._thing = thing
+        self._name = draw.one(thing.names)
+        self._material = draw.one(department.materials)
+        self._before: list[str] = []
+        self._having: list[str] = []
+        self._serving: list[str] = []
+        self.wanted: list[str] = []
+        self.attributes: tuple[str, ...] = ()
+        if draw.chance(0.42):
+            self._before = draw.some(department.before, draw.tail(0, 1.6, 8))
+            self._having = draw.some(department.having, draw.tail(0, 1.5, 6))
+            self._serving = draw.some(department.serving, draw.tail(0, 0.9, 2))
+            if not (self._before or self._having or self._serving):
+                self._before = [draw.one(department.before)]
+            self.wanted = [*self._before, *self._having, *self._serving]
+        if self.wanted or draw.chance(0.7):
+            others = [name for name in thing.names if " " in name]
+            self.attributes = (*draw.some(others, draw.tail(0, 1.5, 4)), *self.wanted)
+
+    def title(self) -> tuple[str, tuple[str, ...]]:
+        """Return the title, and its nouns in lower case."""
+        draw = self._draw
+        brand = _brand(draw)
+        said: list[str] = []
+        nouns: list[str] = []
+
+        def say(text: str, *, noun: bool = False) -> None:
+            said.append(text)
+            if noun:
+                nouns.extend(text.lower().replace("-", " - ").replace(" - ", " ").split())
+
+        say(brand, noun=True)
+        for adjective in draw.some(words().adjectives, draw.tail(0, 2.0, 5)):
+            say(adjective.title())
+        for attribute in self._before[:2]:
+            say(attribute.title())
+        say(self._material.title(), noun=True)
+        say(self._name.title(), noun=True)
+        if draw.chance(0.6):
+            say(f"- {draw.one(words().adjectives).title()}")
+            say(draw.one(self._thing.names).title(), noun=True)
+        if self._having or draw.chance(0.4):
+            say("with")
+            say(" ".join([*self._having[:2]] or [draw.one(self._department.having)]).title(), noun=True)
+        if self._serving or draw.chance(0.6):
+            say("for")
+            say(draw.one(self._serving or self._department.serving).title(), noun=True)
+            if draw.chance(0.5):
+                say("and")
+                say(draw.one(self._department.serving).title(), noun=True)
+        if draw.chance(0.5):
+            say(f", {draw.one(('Pack', 'Set', 'Model', 'Size', 'Edition'))}", noun=False)
+            nouns.append(said[-1][2:].lower())
+            say(str(1 + draw.below(60)))
+        if draw.chance(0.3):
+            say(f"({draw.one(words().colours).title()})")
+        return " ".join(said).replace(" ,", ","), tuple(nouns)
+
+    def bullet_points(self) -> tuple[str, ...]:
+        """Return what the features page lists; the attributes stand in the first ones."""
+        draw = self._draw
+        points = []
+        for at in range(draw.tail(3, 4.7, 8) + 1):
+            text = self.text(draw.tail(1, 2.0, 6))
+            if at < len(self.wanted):
+                text = f"{self.wanted[at].title()} {self._name}: {text}"
+            points.append(text)
+        return tuple(points)
+
+    def text(self, sentences: int) -> str:
+        """Return running text."""
+        draw, department = self._draw, self._department
+        said = []
+        for _ in range(sentences):
+            sentence = draw.one(words().sentences).format_map(
+                {
+                    "adjective": draw.one(words().adjectives),
+                    "thing": self._name,
+                    "material": self._material,
+                    "attribute": draw.one(self._before or department.before),
+                    "place": draw.one(department.serving),
+                    "number": 10 + draw.below(90),
+                    "other": 2 + draw.below(98),
+                }
+            )
+            said.append(f"{sentence}.")
+        return " ".join(said)
+
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """Return what can be chosen: for more than half of the products nothing."""
+        draw, department = self._draw, self._department
+        kinds = draw.by_share(((0, 0.577), (1, 0.245), (2, 0.165), (3, 0.013)))
+        choices = dict(department.options)
+        if department.coloured:
+            choices = {"color": words().colours, **choices}
+        first, *others = choices
+        names = [first] if kinds and draw.chance(0.6) else []
+        while len(names) < kinds:
+            name = draw.one(others if draw.chance(0.25) else others[:1] or [first])
+            name = first if kinds > 1 and first not in names else name
+            names.extend([name] if name not in names else [])
+        return {name: tuple(draw.some(choices[name], draw.tail(2, 6.2, 40))) for name in names}
+
+    def prices(self) -> tuple[float, ...]:
+        """Return a price in dollars, or the ends of a range."""
+        draw = self._draw
+        if draw.chance(0.2):
+            return (100.0,)  # as where WebShop knows no price
+        spread = (draw.number() + draw.number() + draw.number() - 1.5) * 1.8
+        low = max(1, round(self._department.price * float(np.exp(spread)))) - 0.01
+        low = round(low, 2)
+        return (low, round(low * (1.2 + draw.number()), 2)) if draw.chance(0.11) else (low,)
+
+    def instruction(self) -> str:
+        """Return what a customer wants, in the manner of WebShop's synthetic instructions."""
+        parts = ["Find me", ", ".join(self._before), self._thing.query]
+        if self._having:
+            parts.append(f"with {', '.join(self._having)}")
+        if self._serving:
+            parts.append(f"for {', '.join(self._serving)}")
+        return " ".join(part for part in parts if part)
+
+
+def _asin(number: int, seed: int) -> str:
+    left = (number * _STRIDE + seed) % _NUMBERS
+    digits = []
+    for _ in range(9):
+        left, digit = divmod(left, 36)
+        digits.append(_DIGITS[digit])
+    return "G" + "".join(digits)
+
+
+def _brand(draw: _Draw) -> str:
+    syllables = "".join(draw.one(words().onsets) + draw.one(words().vowels) for _ in range(1 + draw.below(2)))
+    return (syllables + draw.one(words().codas)).title()

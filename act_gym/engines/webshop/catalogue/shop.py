@@ -1,0 +1,123 @@
+"""Opens a shop by its name or its path; makes what can be made without a download."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from act_gym.engines.webshop.catalogue.build import Source, build
+from act_gym.engines.webshop.catalogue.files import CatalogueFiles
+from act_gym.engines.webshop.catalogue.folder import MANIFEST, Instructions, Products, read_manifest
+from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
+from act_gym.engines.webshop.product import Catalogue, Instruction, SearchEngine
+from act_gym.errors import DataError, UnknownNameError
+from act_gym.paths import data_dir
+
+__all__ = ["OFFICIAL", "Shop", "open_shop", "shops_folder"]
+
+OFFICIAL = ("1000", "full")
+"""WebShop's own catalogues, which have to be downloaded."""
+
+_GENERATED = re.compile(r"generated(?:-([1-9][0-9]{0,7}))?(?:-([0-9]{1,9}))?")
+_COUNT = 1000  # products of `generated`
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A shop that is open: read by any number of environments, and the same for all processes.
+
+    Attributes:
+        name: What it was asked for by.
+        folder: Where it lies.
+        manifest: What it says of itself; `manifest["nouns"]` is the model that found the nouns of titles.
+        products: What is sold.
+        search: Finds it.
+    """
+
+    name: str
+    folder: Path
+    manifest: Mapping[str, Any]
+    products: Catalogue
+    search: SearchEngine
+    _instructions: dict[bool, Instructions] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def checksum(self) -> str:
+        """A sha256 of everything in the folder, as hexadecimal digits."""
+        sums = [f"{name} {about['sha256']}\n" for name, about in sorted(self.manifest["files"].items())]
+        return sha256("".join(sums).encode()).hexdigest()
+
+    def instructions(self, human: bool) -> Sequence[Instruction]:
+        """Return what the goals are made from, in the order of the products; read when it is looked at.
+
+        Args:
+            human: Those that people wrote, and not those put together from options.
+        """
+        if human not in self._instructions:
+            self._instructions[human] = Instructions(self.folder, human=human)
+        return self._instructions[human]
+
+
+def open_shop(catalogue: str | os.PathLike[str] = "1000") -> Shop:
+    """Open a shop.
+
+    Args:
+        catalogue: `1000` or `full` for WebShop's own, which have to be downloaded; `generated`,
+            `generated-<products>` or `generated-<products>-<seed>` for one of our own, which is made when it is first
+            asked for; or the path of an index folder, or of a catalogue in WebShop's format, whose index is built when
+            it is first asked for.
+
+    Raises:
+        MissingDataError: It is not on this machine.
+        CorruptDataError: It is not what it should be.
+        UnknownNameError: There is no shop of that name, and no such file.
+        MissingDependencyError: The index of a catalogue has to be built, and what finds nouns is not installed.
+    """
+    name = os.fspath(catalogue)
+    made = _GENERATED.fullmatch(name)
+    if name in OFFICIAL:
+        cure = (
+            f"Run: act-gym download webshop --catalogue {name}. Or play in a shop that needs no download: "
+            'catalogue="generated".'
+        )
+        return _open(name, shops_folder() / name, cure)
+    if made:
+        count, seed = int(made[1] or _COUNT), int(made[2] or 0)
+        place = shops_folder() / (f"generated-{count}" + (f"-{seed}" if seed else ""))
+        return _open_current(name, place, GeneratedProducts(count, seed))
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _open(name, path, f"Expected the folder of a catalogue, with a {MANIFEST} in it.")
+    if path.is_file():
+        whole = path.resolve()
+        place = shops_folder() / f"{whole.stem}-{sha256(str(whole).encode()).hexdigest()[:12]}"
+        return _open_current(name, place, CatalogueFiles.beside(whole))
+    raise UnknownNameError("catalogue of WebShop, file or folder", name, [*OFFICIAL, "generated"])
+
+
+def shops_folder() -> Path:
+    """Return where the folders of the shops lie."""
+    return data_dir() / "webshop"
+
+
+def _open_current(name: str, place: Path, source: Source) -> Shop:
+    """Open a folder after building it, if it is not there, damaged, or of another source."""
+    try:
+        if read_manifest(place, cure="")["source"] == source.identity:
+            return _open(name, place, "")
+    except DataError:
+        pass
+    build(place, source)
+    return _open(name, place, "Delete it to have it built again.")
+
+
+def _open(name: str, folder: Path, cure: str) -> Shop:
+    from act_gym.engines.webshop.search import SearchIndex
+
+    manifest = read_manifest(folder, cure=cure)
+    return Shop(name, folder, manifest, Products(folder), SearchIndex(folder / "search"))
