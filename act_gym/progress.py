@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["byte_bar", "track"]
+__all__ = ["byte_bar", "count_bar", "track"]
 
 T = TypeVar("T")
 
@@ -16,6 +16,21 @@ def track(items: Iterable[T], label: str, *, total: int | None = None, done: int
 
     Args:
         items: What is counted, one step each.
+        label: What is being done, in a few words.
+        total: How many steps the whole work has; None if nobody knows.
+        done: How many of them were done before, by a run that is being continued.
+    """
+    with count_bar(label, total=total, done=done) as advance:
+        for item in items:
+            yield item
+            advance(1)
+
+
+@contextmanager
+def count_bar(label: str, *, total: int | None = None, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Show a bar for work that is done in steps; the function it gives is called with how many more are done.
+
+    Args:
         label: What is being done, in a few words.
         total: How many steps the whole work has; None if nobody knows.
         done: How many of them were done before, by a run that is being continued.
@@ -40,9 +55,7 @@ def track(items: Iterable[T], label: str, *, total: int | None = None, done: int
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(label, total=total, completed=done)
-        for item in items:
-            yield item
-            progress.advance(bar)
+        yield lambda more: progress.advance(bar, more)
 
 
 @contextmanager

@@ -35,8 +35,11 @@ from act_gym.engines.webshop.catalogue.lines import LineWriter
 from act_gym.engines.webshop.catalogue.nouns import NounFinder
 from act_gym.engines.webshop.catalogue.rows import document, human_instructions, synthetic_instruction
 from act_gym.engines.webshop.product import Product
-from act_gym.errors import ActGymError, CorruptDataError, DataError, UsageError
+from act_gym.engines.webshop.search import build as build_search
+from act_gym.engines.webshop.search import verify as verify_search
+from act_gym.errors import ActGymError, CorruptDataError, DataError, MissingDataError, UsageError
 from act_gym.fetch import FULL_DISK, file_sha256, full_disk
+from act_gym.progress import count_bar
 from act_gym.records import write_json
 
 __all__ = ["Item", "Source", "build", "only_one"]
@@ -44,6 +47,7 @@ __all__ = ["Item", "Source", "build", "only_one"]
 _BATCH = 1000  # rows whose nouns are found together
 _NOTED = 10_000  # rows between two notes of what is done
 _NOTES = "done.json"
+_SHARED_FROM = 100_000  # products; a process more takes a second to start
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,11 @@ class Source(Protocol):
     @property
     def finder(self) -> NounFinder | None:
         """What finds nouns; None if the products have them."""
+        ...
+
+    @property
+    def processes(self) -> int:
+        """How many processes may share the work."""
         ...
 
     def details(self) -> Mapping[str, Any]:
@@ -277,11 +286,27 @@ class _Building:
         _write_array(self._draft / "positions", positions)
 
     def _index(self) -> None:
-        from act_gym.engines.webshop.search import build as build_search
-
+        folder = self._draft / "search"
+        try:
+            verify_search(folder)
+        except MissingDataError:
+            pass
+        except CorruptDataError:
+            shutil.rmtree(folder)
+        else:
+            return
         products = Products(self._draft)
-        shutil.rmtree(self._draft / "search", ignore_errors=True)
-        build_search((document(product) for product in products), self._draft / "search")
+        # Pyserini names documents by their identifiers, and among equal scores the lower name comes first.
+        names = [asin.decode() for asin in np.fromfile(self._draft / "asins.unsorted", dtype=f"S{ASIN_WIDTH}")]
+        workers = self._source.processes if len(products) > _SHARED_FROM else 0
+        with count_bar("Indexing", total=len(products)) as advance:
+            build_search(
+                (document(product) for product in products),
+                folder,
+                names=names,
+                workers=workers if workers > 1 else 0,
+                progress=advance,
+            )
 
     def _seal(self) -> Mapping[str, Any]:
         passing = (_NOTES, "asins.unsorted")

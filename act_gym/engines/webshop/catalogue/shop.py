@@ -15,7 +15,8 @@ from act_gym.engines.webshop.catalogue.files import CatalogueFiles
 from act_gym.engines.webshop.catalogue.folder import MANIFEST, Instructions, Products, read_manifest
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
 from act_gym.engines.webshop.product import Catalogue, Instruction, SearchEngine
-from act_gym.errors import DataError, UnknownNameError
+from act_gym.engines.webshop.search import SearchIndex
+from act_gym.errors import CorruptDataError, DataError, UnknownNameError
 from act_gym.paths import data_dir
 
 __all__ = ["OFFICIAL", "Shop", "open_shop", "shops_folder"]
@@ -117,7 +118,8 @@ def _open_current(name: str, place: Path, source: Source) -> Shop:
 
 
 def _open(name: str, folder: Path, cure: str) -> Shop:
-    from act_gym.engines.webshop.search import SearchIndex
-
     manifest = read_manifest(folder, cure=cure)
-    return Shop(name, folder, manifest, Products(folder), SearchIndex(folder / "search"))
+    try:
+        return Shop(name, folder, manifest, Products(folder), SearchIndex(folder / "search"))
+    except DataError as error:
+        raise CorruptDataError(f"{error} {cure}".strip()) from error

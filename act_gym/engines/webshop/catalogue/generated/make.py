@@ -35,11 +35,13 @@ class GeneratedProducts:
     Args:
         count: How many there are.
         seed: Another seed gives another shop; more products with the same seed, the same ones and more.
+        processes: How many processes may share the indexing.
     """
 
     finder = None
 
-    def __init__(self, count: int, seed: int = 0) -> None:
+    def __init__(self, count: int, seed: int = 0, processes: int = 1) -> None:
+        self.processes = processes
         self._count = count
         self._seed = seed
 
