@@ -7,29 +7,37 @@ limit of its own, so an episode ends here only when the task is done or spoilt.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 from act_gym.core import State, Task
 from act_gym.engines.java import find_java
 from act_gym.engines.scienceworld.gold import gold_path
-from act_gym.engines.scienceworld.jvm import jar_path, shared_jvm
+from act_gym.engines.scienceworld.jvm import CALL_SECONDS, jar_path, shared_jvm
+from act_gym.engines.scienceworld.lasting import LastingWorld, Trail, tried
+from act_gym.engines.scienceworld.moments import Moments
 from act_gym.engines.scienceworld.world import World
 from act_gym.errors import EngineError, MissingDependencyError, UnknownNameError, UsageError
+from act_gym.lazy import LazyTuple
 
-__all__ = ["SIMPLIFICATIONS", "JvmEngine"]
+__all__ = ["SIMPLIFICATIONS", "JvmEngine", "Snapshot"]
 
-SIMPLIFICATIONS = (
-    "easy",
-    "noElectricalAction",
-    "openContainers",
-    "openDoors",
-    "selfWateringFlowerPots",
-    "teleportAction",
-)
-"""What can be made easier. `easy` stands for a choice of the others that depends on the task."""
+SIMPLIFICATIONS: Mapping[str, str] = {
+    "easy": "teleportAction, openDoors and selfWateringFlowerPots, and noElectricalAction where the task allows it; "
+    "not openContainers, whatever the paper says",
+    "noElectricalAction": "no command connects or disconnects anything, which leaves out most commands of a room with "
+    "wires; refused for the tasks that need it",
+    "openContainers": "fridge, cupboards, drawers and whatever else can be opened stand open at the start",
+    "openDoors": "all doors stand open at the start; they can be closed",
+    "selfWateringFlowerPots": "the soil in flower pots stays wet, so that plants do not die for want of water",
+    "teleportAction": "the command `teleport to PLACE` leads to any place at once",
+}
+"""What can be made easier, and what each does in the simulator."""
+
+_ELECTRICAL = ("power-component", "conductivity")  # in the names of the tasks that cannot do without wires
 
 # How the simulator begins when it did not carry out a command because it did not understand it: no
 # pattern fits; several objects fit (it then waits for a number); or an answer to that question which
@@ -40,23 +48,42 @@ _LONGEST_COMMAND = 1_000  # characters; the longest the simulator offers itself 
 _MEMORY = re.compile(r"[1-9]\d*[kmgKMG]")
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A moment of an episode: the way to it, and what stood there but for its text."""
+
+    task: Task
+    goal: str
+    state: State
+    trail: Trail
+
+
 class JvmEngine:
     """ScienceWorld in a Java process that all engines of this Python process share.
 
-    Java starts at the first `reset`. If it ends, every episode in it fails with an `EngineError`, and
-    the next `reset` starts another.
+    Java starts at the first `reset`. If it is killed, gives no answer in time or runs out of memory,
+    another is started and the episode goes on where it was (`lasting`). Only when that has failed
+    twice more does the episode end with an `EngineError`.
 
     Args:
-        simplifications: Names out of `SIMPLIFICATIONS`, separated by commas; `easy` stands alone.
+        simplifications: Names out of `SIMPLIFICATIONS`, which says what each does: a sequence, or one text
+            with commas between them; `easy` stands alone.
         memory: The largest Java heap, e.g. `1g` or `512m`.
+        call_timeout: Seconds until a Java that gives no answer to a step is replaced; loading and
+            solving a task may take 120 s, or this if it is more.
 
     Raises:
-        UsageError: An unknown simplification, or a memory Java would not take.
+        UsageError: An unknown simplification, a memory Java would not take, or no positive time.
         MissingDependencyError: The package or Java is not installed.
     """
 
-    def __init__(self, *, simplifications: str = "", memory: str = "1g") -> None:
-        names = sorted({name.strip() for name in simplifications.split(",")} - {""})
+    observable = ("look", "inventory")
+
+    def __init__(
+        self, *, simplifications: str | Sequence[str] = "", memory: str = "1g", call_timeout: float = CALL_SECONDS
+    ) -> None:
+        given = simplifications.split(",") if isinstance(simplifications, str) else simplifications
+        names = sorted({name.strip() for name in given} - {""})
         for name in names:
             if name not in SIMPLIFICATIONS:
                 raise UnknownNameError("simplification of ScienceWorld", name, SIMPLIFICATIONS)
@@ -64,13 +91,18 @@ class JvmEngine:
             raise UsageError(f"The simplification easy stands alone; got {simplifications!r}.")
         if not _MEMORY.fullmatch(memory):
             raise UsageError(f"memory is a number with k, m or g, e.g. 1g; got {memory!r}.")
+        if isinstance(call_timeout, bool) or not isinstance(call_timeout, int | float) or not 0 < call_timeout < 1e6:
+            raise UsageError(f"call_timeout is a number of seconds, more than 0; got {call_timeout!r}.")
         jar_path()
         self._simplifications = ",".join(names)
         self._memory = memory
         self._version = _package_version()
         self._java_version = find_java().version
-        self._world: World | None = None
+        make_world = partial(LastingWorld, memory, self._simplifications, call_timeout)
+        self._world = make_world()
+        self._moments = Moments(self._world, make_world)
         self._task: Task | None = None
+        self._state = _state("", 0.0, False)
         self._goal = ""
 
     @property
@@ -91,14 +123,18 @@ class JvmEngine:
         """Load a task and look around, which takes no time in the simulator.
 
         Raises:
+            UsageError: The task needs what `noElectricalAction` takes away.
             EngineError: The simulator failed, or has no such task.
         """
         name, variation = _payload(task)
-        world = self._living_world()
-        world.load(name, variation, self._simplifications)
-        self._task = task
-        self._goal = world.goal().strip()
-        return _state(*world.step("look around"))
+        if "noElectricalAction" in self._simplifications and any(word in name for word in _ELECTRICAL):
+            raise UsageError(f"{name} needs wires to be connected; noElectricalAction forbids it. Try easy.")
+        self._task = None
+        self._moments.open()
+        goal = self._world.load(name, variation)
+        self._state = _state(*self._world.step("look around"))
+        self._task, self._goal = task, goal.strip()
+        return self._state
 
     def step(self, command: str) -> State:
         """Send a command, any string, and return the state after it.
@@ -106,15 +142,48 @@ class JvmEngine:
         What cannot be printed becomes a space, runs of space become one, and a command of more than
         1,000 characters is cut: no command that the simulator knows is changed by that.
         """
-        return _state(*self._running().step(_legal(command)))
+        self._state = _state(*self._world.step(_legal(command)))
+        return self._state
 
-    def admissible_commands(self) -> tuple[str, ...]:
+    def admissible_commands(self) -> LazyTuple:
         """Return what the simulator accepts now, sorted; numbers if it has asked which one is meant.
 
-        Takes about 10 ms for the usual thousand commands.
+        It is asked at the first look, which takes about 10 ms for the usual thousand commands. A look after the
+        state has passed plays the way to it again, in a world apart; one after `close` is an `EngineError`.
+
+        Raises:
+            EngineError: No task is loaded.
         """
-        offered = json.loads(self._running().valid_commands())["validActions"]
-        return tuple(sorted({entry["action"] for entry in offered}))
+        return self._moments.later(_sorted_commands)
+
+    def action_templates(self) -> LazyTuple:
+        """Return the patterns of commands, e.g. `open OBJ`, sorted; see `admissible_commands` for when it is asked.
+
+        Where the simulator has asked which of several things is meant, they are the numbers it expects.
+
+        Raises:
+            EngineError: No task is loaded.
+        """
+        return self._moments.later(_sorted_templates)
+
+    def objects(self) -> LazyTuple:
+        """Return a name of each thing within reach, sorted; see `admissible_commands` for when it is asked.
+
+        Raises:
+            EngineError: No task is loaded.
+        """
+        return self._moments.later(_sorted_objects)
+
+    def observe(self, name: str) -> str:
+        """Return what `look around` or `inventory` would show, without a move. Takes about 0.3 ms.
+
+        Args:
+            name: Out of `observable`.
+
+        Raises:
+            EngineError: No task is loaded, or the simulator failed.
+        """
+        return self._world.ask({"look": World.look, "inventory": World.inventory}[name])
 
     def expert_commands(self) -> tuple[str, ...]:
         """Return the simulator's own solution. The first time takes 0.1 to 7 s.
@@ -122,28 +191,57 @@ class JvmEngine:
         Raises:
             EngineError: No task is loaded, the simulator failed, or it finds no solution.
         """
-        if self._task is None:
-            raise EngineError("No task is loaded. Reset the environment first.")
-        name, variation = _payload(self._task)
-        jvm = shared_jvm(self._memory, self._simplifications)
-        return gold_path(jvm, name, variation, version=self._version, simplifications=self._simplifications)
+        name, variation = _payload(self._current())
+        pool = (self._memory, self._simplifications)
+
+        def solving() -> tuple[str, ...]:
+            jvm = shared_jvm(*pool)
+            return gold_path(jvm, name, variation, version=self._version, simplifications=self._simplifications)
+
+        return tried(pool, solving)
+
+    def snapshot(self) -> Snapshot:
+        """Return the way to the current state: its commands, and a digest of what each showed. Takes microseconds."""
+        return Snapshot(self._current(), self._goal, replace(self._state, observation=""), self._world.snapshot())
+
+    def restore(self, snapshot: Snapshot) -> State:
+        """Go to a state, of this engine or of another one, by playing the way to it again.
+
+        A load (about 0.1 s) and a step (1 to 10 ms) for each command on the way; only the missing
+        commands if the current state lies on it. Whatever it shows is compared with what it showed then.
+
+        Raises:
+            UsageError: The snapshot was taken under other simplifications.
+            EngineError: The simulator failed, or shows something else than it did.
+        """
+        self._task = None  # no episode if this fails
+        self._moments.open()
+        self._world.restore(snapshot.trail)
+        self._task, self._goal, self._state = snapshot.task, snapshot.goal, snapshot.state
+        return snapshot.state
 
     def close(self) -> None:
         """Give the task's memory back. Java stays for other engines until this process ends."""
-        world, self._world = self._world, None
-        if world is not None:
-            world.close()
+        self._moments.close()
+        self._world.close()
+        self._task = None
 
-    def _living_world(self) -> World:
-        jvm = shared_jvm(self._memory, self._simplifications)
-        if self._world is None or self._world.jvm is not jvm:
-            self._world = World(jvm)
-        return self._world
-
-    def _running(self) -> World:
-        if self._world is None or self._task is None:
+    def _current(self) -> Task:
+        if self._task is None:
             raise EngineError("No task is loaded. Reset the environment first.")
-        return self._world
+        return self._task
+
+
+def _sorted_commands(world: World) -> tuple[str, ...]:
+    return tuple(sorted(set(world.valid_commands())))
+
+
+def _sorted_templates(world: World) -> tuple[str, ...]:
+    return tuple(sorted(set(world.action_templates())))
+
+
+def _sorted_objects(world: World) -> tuple[str, ...]:
+    return tuple(sorted(set(world.objects())))
 
 
 def _payload(task: Task) -> tuple[str, int]:

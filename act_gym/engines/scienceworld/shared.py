@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 __all__ = ["Globals", "state_before"]
 
 _MULTIPLIER = 0x5DEECE66D  # java.util.Random's constants, fixed by its documentation
@@ -82,9 +80,12 @@ def state_before(drawn: int) -> int:
     """
     low = drawn & 0xFFFFFFFF
     signed_low = low - (1 << 32) if low >> 31 else low
-    high = ((drawn - signed_low) >> 32) & 0xFFFFFFFF
-    first = (np.uint64(high) << np.uint64(16)) | np.arange(1 << 16, dtype=np.uint64)  # (65536,)
-    second = first * np.uint64(_MULTIPLIER) + np.uint64(_INCREMENT)  # wraps at 2^64, a multiple of 2^48
-    match = ((second & np.uint64(_MASK)) >> np.uint64(16)) == np.uint64(low)
-    after_first = int(first[int(match.argmax())])
-    return (after_first - _INCREMENT) * _INVERSE & _MASK
+    upper = (((drawn - signed_low) >> 32) & 0xFFFFFFFF) << 16
+    # The lower 16 bits times the multiplier are this or up to 2^16 more, give or take a multiple of 2^48, of
+    # which there are few below 2^16 times the multiplier; and that is larger than 2^16: one guess for each.
+    wanted = ((low << 16) - upper * _MULTIPLIER - _INCREMENT) & _MASK
+    for product in range(wanted - (1 << 48), _MULTIPLIER << 16, 1 << 48):
+        guess = max(-(-product // _MULTIPLIER), 0)
+        if guess < 1 << 16 and guess * _MULTIPLIER - product < 1 << 16:
+            return ((upper | guess) - _INCREMENT) * _INVERSE & _MASK
+    raise AssertionError("every number that was drawn has a state before it")

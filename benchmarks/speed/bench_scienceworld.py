@@ -1,0 +1,317 @@
+"""ScienceWorld through `gym.make` beside the package's own environment, in one run: time, memory, what is left open.
+
+    python -m pytest benchmarks/speed/bench_scienceworld.py --benchmark-group-by=group --benchmark-columns=median,iqr \\
+        --benchmark-timer=benchmarks.speed.clock.processor_time
+
+Both play the solution of the first official test variation of seven task types, over and over. Upstream's Java gets
+the options that ours has (`_OPTIONS` of `act_gym.engines.scienceworld.jvm`), which make the simulator deterministic
+and slow it down by a third or so; its heap is left as it is. The timer counts the processor time of this process and
+of its Java processes, the compiling of Java's included: on the clock of the wall neither could be measured on a busy
+machine. What is no time is written between the lines of the run. Upstream's `step` always lists all valid commands.
+The whole run takes some ten minutes and 6 GB (`-k "not upstream"` 1 GB). Nothing here asserts a time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import pytest
+
+import act_gym
+from act_gym.engines.java import find_java
+from act_gym.engines.scienceworld.jvm import _OPTIONS, Jvm, shared_jvm
+from benchmarks.speed.clock import processor_time, resident
+
+# Upstream's environment leaves sockets to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.timeout(3600),
+]
+
+TASK_TYPES = (
+    "boil",
+    "find-plant",
+    "power-component",
+    "use-thermometer",
+    "mendelian-genetics-known-plant",
+    "grow-plant",
+    "chemistry-mix",
+)
+TASKS = {
+    name: next(task for task in act_gym.tasks("act/ScienceWorld-test") if task.task_type == name) for name in TASK_TYPES
+}
+MEMORY = "1g"
+WARM = 300  # steps, after which Java has compiled most of what they run
+TOGETHER = 16
+RESETS = 5000
+
+Say = Callable[[str], None]
+Make = Callable[..., gym.Env[str, str]]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Writes a line past pytest's capture."""
+
+    def write(line: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{line}\n")
+
+    return write
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    with ExitStack() as stack:
+
+        def build(**options: Any) -> gym.Env[str, str]:
+            env = gym.make("act/ScienceWorld-test", max_episode_steps=-1, memory=MEMORY, **options)
+            return stack.enter_context(closing(env))
+
+        yield build
+
+
+@pytest.fixture(scope="module")
+def make_upstream() -> Iterator[Callable[[], Any]]:
+    """Makes the package's own environment, with our Java and its options."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setenv("PATH", str(find_java().path.parent), prepend=os.pathsep)
+        patch.setenv("JAVA_TOOL_OPTIONS", " ".join(_OPTIONS))
+
+        def build() -> Any:
+            from scienceworld import ScienceWorldEnv
+
+            env = ScienceWorldEnv(envStepLimit=10**9)
+            stack.callback(end_upstream, env)
+            return env
+
+        yield build
+
+
+@pytest.fixture(scope="module")
+def upstream(make_upstream: Callable[[], Any]) -> Any:
+    return make_upstream()
+
+
+@pytest.fixture(scope="module")
+def solutions() -> dict[str, Sequence[str]]:
+    """Every task's solution up to where it is won."""
+    found = {}
+    with closing(gym.make("act/ScienceWorld-test", max_episode_steps=-1, memory=MEMORY)) as env:
+        for name, task in TASKS.items():
+            env.reset(options={"task_id": task.id})
+            commands = env.unwrapped.expert_commands()  # type: ignore[attr-defined]
+            won = next(turn for turn, command in enumerate(commands) if env.step(command)[2])
+            found[name] = commands[: won + 1]
+    return found
+
+
+class Replay:
+    """Plays a solution command by command, over and over.
+
+    Args:
+        start: Begins the episode; is part of no call's time.
+        step: Sends a command.
+        solution: The commands; the last one, which would end the episode, is never sent.
+    """
+
+    def __init__(self, start: Callable[[], Any], step: Callable[[str], Any], solution: Sequence[str]) -> None:
+        self._start = start
+        self._step = step
+        self._commands = solution[:-1]
+        self._at = len(self._commands)
+
+    def prepare(self) -> None:
+        """Start again if the solution is through."""
+        if self._at == len(self._commands):
+            self._start()
+            self._at = 0
+
+    def __call__(self) -> None:
+        self._step(self._commands[self._at])
+        self._at += 1
+
+    def measure(self, benchmark: Any, *, rounds: int, warm: int) -> None:
+        """Time one command a round."""
+        for _ in range(warm):
+            self.prepare()
+            self()
+        benchmark.pedantic(self, setup=self.prepare, rounds=rounds)
+
+
+def end_upstream(env: Any) -> None:
+    """End its Java process, and close what the package leaves to the garbage collector, which warns."""
+    env.close()
+    process = env._gateway.java_process
+    process.wait(timeout=30)
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
+    env._obj_tree_tempdir.cleanup()
+
+
+def start_upstream(env: Any, task: act_gym.Task) -> None:
+    """Begin an episode as the package's documentation does."""
+    env.load(task.payload["task"], task.payload["variation"], "")
+    env.reset()
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["without", "with-commands"])
+@pytest.mark.parametrize("name", TASK_TYPES)
+def bench_step(benchmark: Any, make: Make, solutions: Any, name: str, listed: bool) -> None:
+    benchmark.group = f"ScienceWorld step, {name}"
+    env = make()
+
+    def step(command: str) -> None:
+        info = env.step(command)[4]
+        if listed:
+            len(info["admissible_commands"])
+
+    replay = Replay(lambda: env.reset(options={"task_id": TASKS[name].id}), step, solutions[name])
+    replay.measure(benchmark, rounds=200, warm=WARM)
+
+
+@pytest.mark.parametrize("name", TASK_TYPES)
+def bench_step_upstream(benchmark: Any, upstream: Any, solutions: Any, name: str) -> None:
+    benchmark.group = f"ScienceWorld step, {name}"
+    replay = Replay(lambda: start_upstream(upstream, TASKS[name]), upstream.step, solutions[name])
+    replay.measure(benchmark, rounds=60, warm=60)
+
+
+@pytest.mark.parametrize("name", TASK_TYPES)
+def bench_reset(benchmark: Any, make: Make, name: str) -> None:
+    benchmark.group = f"ScienceWorld reset, {name}"
+    env = make()
+    benchmark.pedantic(lambda: env.reset(options={"task_id": TASKS[name].id}), rounds=40, warmup_rounds=20)
+
+
+@pytest.mark.parametrize("name", TASK_TYPES)
+def bench_reset_upstream(benchmark: Any, upstream: Any, name: str) -> None:
+    benchmark.group = f"ScienceWorld reset, {name}"
+    benchmark.pedantic(lambda: start_upstream(upstream, TASKS[name]), rounds=20, warmup_rounds=10)
+
+
+@pytest.mark.parametrize("listed", [False, True], ids=["without", "with-commands"])
+def bench_share_of_the_simulator(benchmark: Any, make: Make, solutions: Any, say: Say, listed: bool) -> None:
+    """Of a step's processor time, how much is spent in the thread of Java that carries our calls out."""
+    benchmark.group = "ScienceWorld, the simulator's share of a step"
+    env = make()
+    benchmark.pedantic(lambda: env.reset(options={"task_id": TASKS["boil"].id}), rounds=1)
+    jvm = shared_jvm(MEMORY, "")
+    for name in TASK_TYPES:
+        least = min((_spent(env, name, solutions[name], jvm, listed) for _ in range(8)), key=sum)
+        java, ours, helpers = least
+        say(
+            f"{name}{' with commands' if listed else ''}: Java's thread {java:.2f} ms a step, Python {ours:.2f} ms, "
+            f"Java's other threads {helpers:.2f} ms: {java / sum(least):.0%} in the simulator's thread"
+        )
+
+
+def _spent(
+    env: gym.Env[str, str], name: str, solution: Sequence[str], jvm: Jvm, listed: bool
+) -> tuple[float, float, float]:
+    """Return milliseconds a step: of the thread that answers us, of this process, and of Java's other threads."""
+    env.reset(options={"task_id": TASKS[name].id})
+    before = (_thread_time(jvm), time.process_time(), processor_time())
+    for command in solution[:-1]:
+        info = env.step(command)[4]
+        if listed:
+            len(info["admissible_commands"])
+    after = (_thread_time(jvm), time.process_time(), processor_time())
+    java, ours, everything = (
+        1000 * (now - then) / (len(solution) - 1) for then, now in zip(before, after, strict=True)
+    )
+    return java, ours, everything - java - ours
+
+
+def _thread_time(jvm: Jvm) -> float:
+    """Return how long the thread that answers this connection has been running, in seconds."""
+    with jvm.calling("reading the time"):
+        bean = jvm.classes.java.lang.management.ManagementFactory.getThreadMXBean()
+        nanoseconds = bean.getCurrentThreadCpuTime()
+        jvm.discard(bean)
+    return float(nanoseconds) / 1e9
+
+
+def bench_together(benchmark: Any, make: Make, solutions: Any, say: Say) -> None:
+    """A step of each of 16 environments with a task each, one Java process for all."""
+    benchmark.group = f"ScienceWorld, a step of each of {TOGETHER}"
+    players = _players(make, solutions, TOGETHER)
+    jvm = shared_jvm(MEMORY, "")
+    benchmark.pedantic(lambda: [next(player) for player in players], rounds=40, warmup_rounds=20)
+    say(f"{TOGETHER} environments: {resident(os.getpid(), jvm.pid):,.0f} MB, of which Java {resident(jvm.pid):,.0f} MB")
+
+
+def _players(make: Make, solutions: Any, count: int) -> list[Iterator[None]]:
+    """Return environments in the middle of the solutions of the seven tasks in turn; they never end."""
+
+    def play(name: str) -> Iterator[None]:
+        env = make(admissible_commands=False)
+        while True:
+            env.reset(options={"task_id": TASKS[name].id})
+            for command in solutions[name][:-1]:
+                env.step(command)
+                yield
+
+    return [play(name) for name, _ in zip(cycle(TASK_TYPES), range(count), strict=False)]
+
+
+def bench_together_upstream(benchmark: Any, make_upstream: Callable[[], Any], solutions: Any, say: Say) -> None:
+    benchmark.group = f"ScienceWorld, a step of each of {TOGETHER}"
+
+    def play(name: str) -> Iterator[None]:
+        env = make_upstream()
+        processes.append(env._gateway.java_process.pid)
+        while True:
+            start_upstream(env, TASKS[name])
+            for command in solutions[name][:-1]:
+                env.step(command)
+                yield
+
+    processes: list[int] = []
+    players = [play(name) for name, _ in zip(cycle(TASK_TYPES), range(TOGETHER), strict=False)]
+    benchmark.pedantic(lambda: [next(player) for player in players], rounds=8, warmup_rounds=4)
+    size = resident(os.getpid(), *processes)
+    say(f"{TOGETHER} of upstream's: {size:,.0f} MB, of which Java {resident(*processes):,.0f} MB")
+
+
+def bench_sixty_four(benchmark: Any, make: Make, solutions: Any, say: Say) -> None:
+    benchmark.group = "ScienceWorld, a step of each of 64"
+    players = _players(make, solutions, 64)
+    jvm = shared_jvm(MEMORY, "")
+    benchmark.pedantic(lambda: [next(player) for player in players], rounds=10, warmup_rounds=3)
+    say(f"64 environments: {resident(os.getpid(), jvm.pid):,.0f} MB, of which Java {resident(jvm.pid):,.0f} MB")
+
+
+def bench_many_resets(benchmark: Any, make: Make, say: Say) -> None:
+    """Many resets of all tasks in turn; afterwards nothing may have been left behind."""
+    benchmark.group = f"ScienceWorld {RESETS:,} resets"
+    env = make()
+    env.reset(seed=0)
+    jvm = shared_jvm(MEMORY, "")
+
+    def resets(count: int) -> None:
+        for _ in range(count):
+            env.reset()
+
+    def left() -> str:
+        with jvm.calling("measuring"):
+            runtime = jvm.classes.java.lang.Runtime.getRuntime()
+            runtime.gc()
+            used = (runtime.totalMemory() - runtime.freeMemory()) / 1e6
+            jvm.discard(runtime)
+        ours, theirs = (len(list(Path(f"/proc/{process}/fd").iterdir())) for process in (os.getpid(), jvm.pid))
+        return f"Java's heap {used:.1f} MB, {ours} and {theirs} open files, {resident(os.getpid()):.1f} MB of Python"
+
+    resets(200)
+    before = left()
+    benchmark.pedantic(resets, args=(RESETS,), rounds=1)
+    say(f"After 200 resets: {before}\nAfter {RESETS:,} more: {left()}")

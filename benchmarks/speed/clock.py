@@ -1,0 +1,50 @@
+"""Processor time of this process and of those it started, for measuring on a machine that others use too.
+
+    python -m pytest benchmarks/speed/bench_scienceworld.py --benchmark-timer=benchmarks.speed.clock.processor_time
+
+A call that waits for another process's answer takes no time of its own; and what the clock on the wall
+says about it depends on who else is running. Linux only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+__all__ = ["children", "of_process", "processor_time", "resident"]
+
+_SCHEDULER_CLOCK = 2  # of the clocks of a process the exact one (CPUCLOCK_SCHED in Linux)
+
+
+def processor_time() -> float:
+    """Return the seconds that all threads of this process and of its children have been running."""
+    total = time.process_time()
+    for process in children():
+        with contextlib.suppress(OSError):  # it has just ended
+            total += of_process(process)
+    return total
+
+
+def of_process(process: int) -> float:
+    """Return the seconds that all threads of another process have been running, to the nanosecond."""
+    return time.clock_gettime((~process << 3) | _SCHEDULER_CLOCK)
+
+
+def children() -> list[int]:
+    """Return the numbers of the processes that this one has started and that have not been waited for."""
+    found = []
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            found += [int(number) for number in (thread / "children").read_text(encoding="ascii").split()]
+    return found
+
+
+def resident(*processes: int) -> float:
+    """Return the megabytes that processes have in memory, a page that several share by its share."""
+    return sum(_proportional(process) for process in processes) / 1e6
+
+
+def _proportional(process: int) -> int:
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
