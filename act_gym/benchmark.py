@@ -39,6 +39,7 @@ class Benchmark:
             tasks in these files. Empty if the benchmark cannot play its users' own files.
         step_limits: Named ones that others report results under: actions in an episode, one number or one for
             each task type. Task types that such a table does not name keep `max_turns`.
+        task_options: Names of the engine's options that also choose the tasks; the task source takes them, too.
     """
 
     name: str
@@ -52,18 +53,36 @@ class Benchmark:
     generator_package: str = ""
     own_task_source: str = ""
     step_limits: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
+    task_options: tuple[str, ...] = ()
 
     @property
     def extra(self) -> str:
         """The optional dependencies that install its simulator; also its name for `act-gym download`."""
         return self.name.lower()
 
-    def tasks(self, split: str | None = None) -> tuple[Task, ...]:
-        """Return a split's tasks, or all of them, in their frozen order."""
+    def tasks(self, split: str | None = None, **options: Any) -> tuple[Task, ...]:
+        """Return a split's tasks, or all of them, in their frozen order.
+
+        Args:
+            split: One of its splits; None for every task that is not generated.
+            **options: Those of `task_options` that are not to be as the engine has them by default.
+
+        Raises:
+            UnknownNameError: There is no such split.
+            UsageError: An option does not choose tasks.
+        """
         if split is not None and split not in self.splits:
             raise UnknownNameError(f"split of {self.name}", split, self.splits)
-        source: Callable[[str | None], tuple[Task, ...]] = _load(self.task_source)
-        return source(split)
+        for name in options:
+            if name not in self.task_options:
+                known = f"only {', '.join(self.task_options)} do" if self.task_options else "none does"
+                raise UsageError(f"{name}={options[name]!r} does not choose tasks of {self.name}; {known}.")
+        source: Callable[..., tuple[Task, ...]] = _load(self.task_source)
+        return source(split, **options)
+
+    def choosing(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of an environment's options that choose its tasks."""
+        return {name: options[name] for name in self.task_options if name in options}
 
     def own_tasks(self, games: Any, split: str | None = None) -> tuple[Task, ...]:
         """Return the tasks in a user's own game files.
@@ -179,6 +198,17 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             # around, the inventory and what is not understood are free there. Here every action counts.
             step_limits={"scienceworld": 100, "swiftsage": 300, "agentboard": 30, "eto": _ETO_SCIENCEWORLD},
         ),
+        Benchmark(
+            name="WebShop",
+            splits=("train", "dev", "test", "train-seen", "seen", "unseen"),
+            max_turns=15,
+            task_source="act_gym.splits.webshop:tasks",
+            engines={"native": "act_gym.engines.webshop.engine:WebShopEngine"},
+            data="webshop/1000",
+            # verl-agent's and ETO's settings, and the paper's: its agents' actions in one episode.
+            step_limits={"verl-agent": 15, "eto": 10, "webshop-paper": 100},
+            task_options=("catalogue", "human_goals"),
+        ),
     )
 }
 
@@ -215,16 +245,18 @@ def parse_id(env_id: str) -> tuple[Benchmark, str | None]:
     return BENCHMARKS[name], split or None
 
 
-def tasks(env_id: str, *, games: Any = None) -> tuple[Task, ...]:
+def tasks(env_id: str, *, games: Any = None, **options: Any) -> tuple[Task, ...]:
     """Return the tasks of an environment id in their frozen order, without making it.
 
     Args:
         env_id: For example `act/ALFWorld-unseen`; without a split, every task of the benchmark.
         games: A user's own game files; their tasks come instead, in the order of their names.
+        **options: Options of the environment that choose its tasks, e.g. `human_goals=True` for WebShop.
 
     Raises:
         UnknownNameError: No environment has that id.
-        UsageError: `games` cannot be had there, or holds none.
+        UsageError: `games` cannot be had there, or holds none; or an option does not choose tasks.
+        MissingDataError: The tasks that the options choose can only be listed with their data.
     """
     entry, split = parse_id(env_id)
-    return entry.tasks(split) if games is None else entry.own_tasks(games, split)
+    return entry.tasks(split, **options) if games is None else entry.own_tasks(games, split)

@@ -42,7 +42,7 @@ class Task(Record):
 
     Attributes:
         id: Stable and readable, e.g. `scienceworld/boil/3`; the same in every split.
-        benchmark: `ALFWorld` or `ScienceWorld`.
+        benchmark: `ALFWorld`, `ScienceWorld` or `WebShop`.
         split: The split it was listed under, e.g. `seen`; the official split where none was asked.
         task_type: The benchmark's own name for the kind of task, e.g. `boil`.
         payload: What the engine needs to load it; JSON values, meaningless to everyone else.

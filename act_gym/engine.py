@@ -13,11 +13,13 @@ from act_gym.core import State, Task
 from act_gym.errors import UnknownNameError, UsageError
 
 __all__ = [
+    "Detailed",
     "Engine",
     "Observing",
     "Planning",
     "Restorable",
     "Templating",
+    "detailed",
     "observing",
     "planning",
     "restorable",
@@ -126,6 +128,19 @@ class Observing(Protocol):
     def observe(self, name: str) -> str:
         """Return one of the texts. The running episode is not disturbed."""
         ...
+
+
+class Detailed(Protocol):
+    """What an engine may offer besides: more for `info` than every engine has."""
+
+    def details(self) -> Mapping[str, Any]:
+        """Return it: the same keys, and for each the same kind of value, after a reset and after every command."""
+        ...
+
+
+def detailed(engine: object) -> Detailed | None:
+    """Return the engine as one that has more for `info`; None if it has not."""
+    return cast("Detailed", engine) if hasattr(engine, "details") else None
 
 
 def planning(engine: object) -> Planning:

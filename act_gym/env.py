@@ -19,7 +19,7 @@ import numpy as np
 
 from act_gym.benchmark import benchmark as find_benchmark
 from act_gym.core import State, Task
-from act_gym.engine import Engine, observing, planning, restorable, templating
+from act_gym.engine import Engine, detailed, observing, planning, restorable, templating
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.spaces import AnyText
 
@@ -47,7 +47,8 @@ class TextEnv(gym.Env[str, str]):
     `info` has the same keys from `reset` and `step`: `task_id`, `task_type`, `split`, `goal`,
     `admissible_commands` (tuple of str, or what reads like one), `score` (0–1), `raw_score` (the
     simulator's own), `success`, `action_valid` (true after a reset) and `turn` (actions so far), and what
-    `observe` and `admissible_commands="templates"` add. The reward is the gain in `score`, so an episode's
+    `observe`, `admissible_commands="templates"` and the engine itself add (WebShop's `available_actions` and
+    `reward_info`). The reward is the gain in `score`, so an episode's
     rewards add up to its final score less the one it began with (ScienceWorld gives some tasks up to 0.2
     for where they begin).
 
@@ -58,7 +59,7 @@ class TextEnv(gym.Env[str, str]):
     `AsyncVectorEnv`, is read by that; leave it out there if nobody needs it.
 
     Args:
-        benchmark: `ALFWorld` or `ScienceWorld`.
+        benchmark: `ALFWorld`, `ScienceWorld` or `WebShop`.
         split: One of the benchmark's splits; None for every task.
         games: Your own game files instead of the benchmark's tasks: a file, a folder that is searched
             for them, or several of either. Strings, if the spec is to be written as JSON.
@@ -72,7 +73,7 @@ class TextEnv(gym.Env[str, str]):
         step_limit: Name of one of the benchmark's `step_limits`. It counts `info["turn"]`, so that it goes
             back with `restore`. Pass `max_episode_steps=-1` to `gym.make` with it, or Gymnasium's own limit
             may come first.
-        **engine_options: Passed to the engine.
+        **engine_options: Passed to the engine; some choose the tasks as well (WebShop's `catalogue`, `human_goals`).
 
     Raises:
         UnknownNameError: No such benchmark, split, engine, step limit or text.
@@ -104,7 +105,8 @@ class TextEnv(gym.Env[str, str]):
         self._limits = None if step_limit is None else partial(entry.step_limit, step_limit)
         if self._limits is not None:
             self._limits("")  # refuses a name that is not there
-        self.tasks: tuple[Task, ...] = entry.tasks(split) if games is None else entry.own_tasks(games, split)
+        chosen = entry.choosing(engine_options)
+        self.tasks: tuple[Task, ...] = entry.tasks(split, **chosen) if games is None else entry.own_tasks(games, split)
         self.engine: Engine = entry.make_engine(engine, **engine_options)
         self._observed = (observe,) if isinstance(observe, str) else tuple(observe)
         try:
@@ -113,6 +115,7 @@ class TextEnv(gym.Env[str, str]):
         except UsageError:
             self.engine.close()
             raise
+        self._detailed = detailed(self.engine)
         self.observation_space = AnyText()
         self.action_space = AnyText()
         self.render_mode = render_mode
@@ -319,6 +322,8 @@ class TextEnv(gym.Env[str, str]):
             info["objects"] = () if state.terminated else self._templates.objects()
         for name in self._observed:
             info[name] = self._observing.observe(name)
+        if self._detailed is not None:
+            info.update(self._detailed.details())
         return info
 
     def _exchange(self) -> str:

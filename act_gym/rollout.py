@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 
 from act_gym.agent import Agent, Choice, View
+from act_gym.benchmark import parse_id
 from act_gym.benchmark import tasks as list_tasks
 from act_gym.core import Episode, Task, Turn
 from act_gym.env import TextEnv
@@ -55,7 +56,9 @@ def play(
     """
     if num_envs < 1:
         raise UsageError(f"num_envs is at least 1; got {num_envs}.")
-    waiting = list(list_tasks(env_id) if tasks is None else tasks)[::-1]
+    if tasks is None:
+        tasks = list_tasks(env_id, **parse_id(env_id)[0].choosing(env_options or {}))
+    waiting = list(tasks)[::-1]
 
     def make() -> gym.Env[str, str]:
         return gym.make(env_id, **(env_options or {}))

@@ -1,10 +1,12 @@
-"""Turns trajectories of ScienceWorld that others published into episodes: beside `trainers.collect`, another source.
+"""Turns trajectories that others published into episodes: beside `trainers.collect`, another source.
 
     python -m trainers.imports --file scienceworld.jsonl --out runs/x/imports
+    python -m trainers.imports --file webshop.jsonl --out runs/y/imports
 
-The file is AgentGym's (`AgentTraj-L`, Xi et al. 2024): solutions of the simulator, with thoughts that a model wrote to
-them, as a talk in which every reply is `Thought:` … `Action:` …. It holds no scores. So every trajectory is played
-again in our engine, its observations, scores and validity are ours, and one that does not end at 100 is left out.
+WebShop's are played again by `imports_webshop.py`; the rest of this is about ScienceWorld's. The file is AgentGym's
+(`AgentTraj-L`, Xi et al. 2024): solutions of the simulator, with thoughts that a model wrote to them, as a talk in
+which every reply is `Thought:` … `Action:` …. It holds no scores. So every trajectory is played again in our engine,
+its observations, scores and validity are ours, and one that does not end at 100 is left out.
 
 - `episodes.jsonl`: those that end at 100, with the thoughts.
 - `replays.jsonl`: a line for each trajectory: its score, and, if it is not 100, why (see `CAUSES`) and where our
@@ -35,6 +37,7 @@ from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.run import Run
 from act_gym.splits.scienceworld import tasks
+from trainers.imports_webshop import import_webshop, is_webshop
 
 __all__ = ["CAUSES", "TASK_TYPES", "Arguments", "Replay", "Trajectory", "main", "read_trajectories", "replay"]
 
@@ -86,16 +89,16 @@ _NUMBER = re.compile(r"sciworld_(\d{1,6})")
 
 @dataclass(frozen=True)
 class Arguments:
-    """Play published trajectories again and keep those that end at 100 as episodes."""
+    """Play published trajectories again and keep those that end at 100, or at WebShop's 1.0, as episodes."""
 
     file: Path
-    """AgentGym's trajectories of ScienceWorld, a JSON object a line."""
+    """AgentGym's trajectories of ScienceWorld or of WebShop, a JSON object a line."""
     simplifications: str = "openDoors"
-    """What was made easier when they were made."""
+    """What was made easier when those of ScienceWorld were made."""
     task_types: tuple[str, ...] = ()
     """Only trajectories of these task types; all if none is given."""
     limit: int = 0
-    """At most this many, taken from the task types in turn; 0 for all."""
+    """At most this many, of ScienceWorld taken from the task types in turn; 0 for all."""
     out: Path = Path("runs/imports")
     """The run folder."""
     resume: bool = False
@@ -151,6 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="python -m trainers.imports")
     if arguments.limit < 0:
         raise UsageError("--limit is 0 (all) or more.")
+    if is_webshop(arguments.file):
+        return _import_webshop(arguments)
     chosen = _in_turn(read_trajectories(arguments.file), arguments.task_types)[: arguments.limit or None]
     run = Run(arguments.out, "trainers.imports", arguments, inputs=[arguments.file], resume=arguments.resume)
     replays, episodes = run.path("replays.jsonl"), run.path("episodes.jsonl")
@@ -168,6 +173,19 @@ def main(argv: Sequence[str] | None = None) -> int:
                 episode_writer.write(found.episode.to_json())
             replay_writer.write(_record(each, found))
     sys.stdout.write(_summary(list(_latest(replays).values())))
+    return 0
+
+
+def _import_webshop(arguments: Arguments) -> int:
+    run = Run(arguments.out, "trainers.imports", arguments, inputs=[arguments.file], resume=arguments.resume)
+    summary = import_webshop(
+        arguments.file,
+        run.path("episodes.jsonl"),
+        run.path("replays.jsonl"),
+        task_types=arguments.task_types,
+        limit=arguments.limit,
+    )
+    sys.stdout.write(summary)
     return 0
 
 

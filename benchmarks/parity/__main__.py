@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks.parity import alfworld, scienceworld
+from benchmarks.parity import alfworld, scienceworld, webshop
 from benchmarks.programs import by_name, checking
 
-_PROGRAMS = {"alfworld": alfworld.main, "scienceworld": scienceworld.main}
+_PROGRAMS = {"alfworld": alfworld.main, "scienceworld": scienceworld.main, "webshop": webshop.main}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

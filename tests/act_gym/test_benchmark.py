@@ -18,6 +18,13 @@ COUNTS = {
     "act/ScienceWorld-train-seen": 2898,
     "act/ScienceWorld-seen": 1469,
     "act/ScienceWorld-unseen": 350,
+    "act/WebShop": 6910,
+    "act/WebShop-train": 5410,
+    "act/WebShop-dev": 1000,
+    "act/WebShop-test": 500,
+    "act/WebShop-train-seen": 4308,
+    "act/WebShop-seen": 397,
+    "act/WebShop-unseen": 95,
 }
 
 
@@ -48,8 +55,8 @@ def test_an_unknown_id_is_refused(env_id):
 
 
 def test_unknown_names_come_with_the_known_ones():
-    with pytest.raises(UnknownNameError, match=r"No benchmark WebShop\."):
-        benchmark("WebShop")
+    with pytest.raises(UnknownNameError, match=r"No benchmark Crafter\."):
+        benchmark("Crafter")
     with pytest.raises(UnknownNameError, match=r"No split of ALFWorld unsen\. Did you mean unseen"):
         benchmark("ALFWorld").tasks("unsen")
     with pytest.raises(UnknownNameError, match=r"No engine of ScienceWorld jvn\. Did you mean jvm"):
@@ -59,6 +66,15 @@ def test_unknown_names_come_with_the_known_ones():
 def test_options_an_engine_does_not_take_are_named():
     with pytest.raises(UsageError, match=r"The jvm engine of ScienceWorld does not take \{'colour': 'red'\}"):
         benchmark("ScienceWorld").make_engine(colour="red")
+
+
+def test_only_options_that_choose_tasks_are_taken_with_a_split():
+    assert benchmark("WebShop").choosing({"human_goals": True, "show_attrs": True}) == {"human_goals": True}
+    assert len(tasks("act/WebShop-test", human_goals=True)) == 13
+    with pytest.raises(UsageError, match=r"show_attrs=True does not choose tasks of WebShop; only catalogue, human"):
+        tasks("act/WebShop-test", show_attrs=True)
+    with pytest.raises(UsageError, match=r"human_goals=True does not choose tasks of ALFWorld; none does"):
+        tasks("act/ALFWorld-seen", human_goals=True)
 
 
 def test_a_type_error_inside_an_engine_is_not_taken_for_a_wrong_option(counting, monkeypatch):

@@ -1,6 +1,7 @@
 """One contract for every environment there is. A new benchmark passes it by being registered."""
 
 import numbers
+from collections.abc import Sequence
 from functools import partial
 
 import gymnasium as gym
@@ -11,6 +12,8 @@ from gymnasium.vector import AsyncVectorEnv
 import act_gym
 from act_gym import TextEnv
 from act_gym.benchmark import BENCHMARKS, parse_id
+from act_gym.engine import detailed
+from act_gym.paths import data_dir
 from act_gym.spaces import AnyText
 
 INFO = {
@@ -18,7 +21,7 @@ INFO = {
     "task_type": str,
     "split": str,
     "goal": str,
-    "admissible_commands": tuple,
+    "admissible_commands": Sequence,
     "score": numbers.Real,
     "raw_score": numbers.Real,
     "success": bool,
@@ -39,24 +42,39 @@ ODD_ACTIONS = [
 ]
 
 
+WITHOUT_DATA = {"WebShop": {"catalogue": "generated"}}
+"""Options with which a benchmark is played where its data is missing."""
+
+
+def options_of(entry):
+    missing = entry.data and not (data_dir() / entry.data).is_dir()
+    return WITHOUT_DATA.get(entry.name, {}) if missing else {}
+
+
 @pytest.fixture(params=act_gym.env_ids())
 def env_id(request):
     entry, split = parse_id(request.param)
-    if entry.data and split not in entry.generated_splits:
+    if entry.data and split not in entry.generated_splits and entry.name not in WITHOUT_DATA:
         request.getfixturevalue(f"{entry.extra}_data")
     return request.param
 
 
 @pytest.fixture
-def env(env_id):
-    made = gym.make(env_id, disable_env_checker=True).unwrapped
+def options(env_id):
+    return options_of(parse_id(env_id)[0])
+
+
+@pytest.fixture
+def env(env_id, options):
+    made = gym.make(env_id, disable_env_checker=True, **options).unwrapped
     assert isinstance(made, TextEnv)
     yield made
     made.close()
 
 
 def check_info(info, env):
-    assert list(info) == list(INFO)
+    more = detailed(env.engine)
+    assert list(info) == [*INFO, *(more.details() if more else ())]
     for key, kind in INFO.items():
         assert isinstance(info[key], kind), key
     assert info["task_id"] in {task.id for task in env.tasks}
@@ -101,23 +119,24 @@ def test_a_seed_gives_the_same_task_and_the_same_words(env):
     assert played(11) == played(11)
 
 
-def test_a_task_can_be_chosen_by_index_and_by_id(env, env_id):
+def test_a_task_can_be_chosen_by_index_and_by_id(env, env_id, options):
     last = env.tasks[-1]
-    assert last == act_gym.tasks(env_id)[-1]
+    assert last == act_gym.tasks(env_id, **options)[-1]
     by_index = env.reset(options={"task_index": len(env.tasks) - 1})
     by_id = env.reset(options={"task_id": last.id})
     assert by_index == by_id
     assert by_id[1]["task_id"] == last.id
 
 
-def test_two_run_side_by_side_in_a_vector_environment(env_id):
-    chosen = act_gym.tasks(env_id)[0].id
-    envs = gym.make_vec(env_id, num_envs=2, vectorization_mode="sync")
+def test_two_run_side_by_side_in_a_vector_environment(env_id, options):
+    chosen = act_gym.tasks(env_id, **options)[0].id
+    envs = gym.make_vec(env_id, num_envs=2, vectorization_mode="sync", **options)
     try:
         observations, infos = envs.reset(seed=[5, 5], options={"task_id": chosen})
         assert observations[0] == observations[1] != ""
         assert list(infos["task_id"]) == [chosen, chosen]
-        observations, rewards, terminated, truncated, infos = envs.step(("look around", "inventory"))
+        commands = infos["admissible_commands"]
+        observations, rewards, terminated, truncated, infos = envs.step((commands[0][-1], "make no sense"))
         assert isinstance(observations, tuple)
         assert observations[0] != observations[1]
         assert rewards.shape == terminated.shape == truncated.shape == (2,)
@@ -128,18 +147,19 @@ def test_two_run_side_by_side_in_a_vector_environment(env_id):
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_split_runs_in_a_process_of_its_own_and_says_the_same_there(name, request):
-    if BENCHMARKS[name].data:
+    if BENCHMARKS[name].data and name not in WITHOUT_DATA:
         request.getfixturevalue(f"{BENCHMARKS[name].extra}_data")
+    options = options_of(BENCHMARKS[name])
     ids = [env_id for env_id in act_gym.env_ids() if parse_id(env_id)[0].name == name]
     actions = ("look around", "inventory")
-    processes = AsyncVectorEnv([partial(gym.make, env_id) for env_id in ids])  # shared memory is its default
+    processes = AsyncVectorEnv([partial(gym.make, env_id, **options) for env_id in ids])  # shared memory is its default
     try:
         there = [processes.reset(options={"task_index": 0})[0]]
         there += [processes.step([action] * len(ids))[0] for action in actions]
     finally:
         processes.close()
     for position, env_id in enumerate(ids):
-        env = gym.make(env_id)
+        env = gym.make(env_id, **options)
         here = [env.reset(options={"task_index": 0})[0], *(env.step(action)[0] for action in actions)]
         env.close()
         assert [texts[position] for texts in there] == here

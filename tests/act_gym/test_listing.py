@@ -54,6 +54,7 @@ def test_generated_games_need_no_data_and_the_package_they_are_made_from(monkeyp
     missing = {entry.id: entry.missing for entry in entries()}
     assert missing["act/ALFWorld-seen"] == ("act-gym download alfworld",)
     assert missing["act/ALFWorld-generated-seen"] == ()
+    assert missing["act/WebShop-seen"] == ("act-gym download webshop",)
     without = replace(BENCHMARKS["ALFWorld"], generator_package="no_such_package")
     monkeypatch.setattr("act_gym.benchmark.BENCHMARKS", {"ALFWorld": without})
     assert {entry.id: entry.missing for entry in entries()}["act/ALFWorld-generated-seen"] == (

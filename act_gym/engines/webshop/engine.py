@@ -88,7 +88,11 @@ class WebShopEngine:
     @property
     def versions(self) -> Mapping[str, str]:
         """The catalogue and its checksum, which nouns it holds, and what finds products."""
-        settings = {"goals": "human" if self._human else "synthetic", "observation_mode": self._mode}
+        settings = {
+            "goals": "human" if self._human else "synthetic",
+            "prices": "given" if self._prices.given else "drawn",
+            "observation_mode": self._mode,
+        }
         return {**(self._shop.versions if self._shop else {"catalogue": str(self._catalogue)}), **settings}
 
     def reset(self, task: Task) -> State:

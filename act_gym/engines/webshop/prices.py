@@ -50,6 +50,11 @@ class Prices:
         except (AttributeError, TypeError, ValueError) as cause:
             raise _no_prices(given) from cause
 
+    @property
+    def given(self) -> bool:
+        """Whether any of them is not drawn."""
+        return bool(self._products or self._limits)
+
     def price(self, product: Product) -> float:
         """Return what a product costs, in dollars: the price, or one from its range."""
         known = self._products.get(product.asin)

@@ -92,7 +92,15 @@ def _key(catalogue: str | os.PathLike[str]) -> str:
 
 
 def _versions(shop: Shop) -> Mapping[str, str]:
-    return {"catalogue": shop.name}
+    nouns = shop.manifest.get("nouns") or {}
+    return {
+        "catalogue": shop.name,
+        "catalogue_sha256": shop.checksum,
+        "nouns": ", ".join(f"{name} {value}" for name, value in nouns.items())
+        if isinstance(nouns, Mapping)
+        else str(nouns),
+        "search": "bm25",
+    }
 
 
 def _chosen(given: Any, products: Catalogue) -> tuple[str, SearchEngine]:

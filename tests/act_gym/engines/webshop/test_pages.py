@@ -55,7 +55,8 @@ def test_the_item_page(session, walk):
     assert page.text() == (
         f"Instruction: [SEP] {session.goal.instruction} [SEP] Back to Search [SEP] < Prev [SEP] size [SEP] small [SEP] "
         "large [SEP] x-large [SEP] color [SEP] heather grey [SEP] black [SEP] standard [SEP] Plain Cotton Shirt "
-        "for Men [SEP] Price: $10.5 to $31.0 [SEP] Rating: N.A. [SEP] Description [SEP] Features [SEP] Reviews [SEP] Buy Now"
+        "for Men [SEP] Price: $10.5 to $31.0 [SEP] Rating: N.A. [SEP] Description [SEP] Features [SEP] Reviews [SEP] "
+        "Buy Now"
     )
     buttons = ["back to search", "< prev", "description", "features", "reviews", "buy now"]
     assert list(page.clickables) == [*buttons, "small", "large", "x-large", "heather grey", "black", "standard"]
