@@ -95,6 +95,24 @@ class WebShopEngine:
         }
         return {**(self._shop.versions if self._shop else {"catalogue": str(self._catalogue)}), **settings}
 
+    @property
+    def session(self) -> Session:
+        """The running customer: the goal, and what pages show.
+
+        Raises:
+            EngineError: No task is loaded.
+        """
+        return self._running().session
+
+    @property
+    def visit(self) -> Visit:
+        """Where the customer is.
+
+        Raises:
+            EngineError: No task is loaded.
+        """
+        return self._running().visit
+
     def reset(self, task: Task) -> State:
         """Show the search page of a goal.
 
