@@ -26,6 +26,15 @@ def alfworld_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def webshop_data() -> Path:
+    """The folder of WebShop's catalogue of 1,000 products; skips where it is not."""
+    folder = data_dir() / "webshop" / "1000"
+    if not folder.is_dir():
+        pytest.skip(f"WebShop's catalogue is not in {folder}. Run: act-gym download webshop")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def small_disk() -> Callable[[int], AbstractContextManager[None]]:
     """Returns a context in which no file grows beyond a number of bytes, as on a full disk.
 
