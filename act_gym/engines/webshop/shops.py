@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
+from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from act_gym.engines.webshop.goals import Goals
-from act_gym.errors import UsageError
+from act_gym.errors import EngineError, UsageError
 from act_gym.paths import data_dir
 from act_gym.splits.webshop import FROZEN, check_frozen
 
@@ -115,8 +116,37 @@ def _chosen(given: Any, products: Catalogue) -> tuple[str, SearchEngine]:
     if isinstance(made, type) or not hasattr(made, "search"):
         if not callable(made):
             raise UsageError(f"search_engine={given!r} has no search(query, limit) and cannot be called to make one.")
-        made = made(products)
+        try:
+            made = made(products)
+        except TypeError as cause:
+            raise UsageError(f"search_engine={given!r} is called with the catalogue, and cannot be: {cause}") from cause
     if not callable(getattr(made, "search", None)):
         raise UsageError(f"search_engine={given!r} gave {made!r}, which has no search(query, limit).")
     name = given if isinstance(given, str) else f"{type(made).__module__}:{type(made).__qualname__}"
-    return name, cast("SearchEngine", made)
+    return name, _Checked(name, made, len(products))
+
+
+class _Checked:
+    """A search engine of somebody else's, whose answers are looked at before they are shown."""
+
+    def __init__(self, name: str, inner: SearchEngine, count: int) -> None:
+        self._name = name
+        self._inner = inner
+        self._count = count
+
+    def search(self, query: str, limit: int = 50) -> Sequence[int]:
+        """Return what it finds.
+
+        Raises:
+            EngineError: That is not positions in the catalogue.
+        """
+        found = self._inner.search(query, limit)
+        try:
+            positions = tuple(index(position) for position in found)
+        except TypeError as cause:
+            raise EngineError(
+                f"{self._name} is to find positions in the catalogue; it found {found!r:.200}."
+            ) from cause
+        if any(not 0 <= position < self._count for position in positions):
+            raise EngineError(f"{self._name} found a position outside 0 to {self._count - 1}: {positions!r:.200}.")
+        return positions[:limit]
