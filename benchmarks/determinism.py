@@ -28,7 +28,7 @@ from act_gym.engines.scienceworld import JvmEngine
 from act_gym.errors import UsageError
 from act_gym.progress import track
 from benchmarks.gold import chosen, in_turn
-from benchmarks.programs import checking
+from benchmarks.programs import checking, end_with_parent
 
 __all__ = ["CONDITIONS", "Arguments", "Trace", "Walk", "check", "difference", "lay_down", "main", "table"]
 
@@ -122,7 +122,7 @@ def check(
     for name in track(conditions, "conditions"):
         condition = CONDITIONS[name]
         if condition.apart:
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
                 found = pool.submit(_under, name, walks).result()
         else:
             found = condition.play(walks)

@@ -32,7 +32,7 @@ from act_gym.errors import EngineError, UnknownNameError, UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.splits.scienceworld import tasks
-from benchmarks.programs import checking
+from benchmarks.programs import checking, end_with_parent
 
 __all__ = ["Arguments", "chosen", "in_turn", "main", "replay", "run", "summary", "table"]
 
@@ -209,7 +209,7 @@ def _why(record: Mapping[str, Any]) -> str:
 
 
 def _replayed(wanted: Sequence[Task], workers: int) -> Iterator[dict[str, Any]]:
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:
         replays = [pool.submit(_replay_afresh, task) for task in wanted]
         try:
             for done in as_completed(replays):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from act_gym.errors import ActGymError, UnknownNameError
 
-__all__ = ["by_name", "checking"]
+__all__ = ["by_name", "checking", "end_with_parent"]
 
 Program = Callable[[Sequence[str]], int]
 """Takes the command line after its name and returns an exit status."""
@@ -40,3 +43,15 @@ def checking(program: Program, argv: Sequence[str]) -> int:
     except ActGymError as error:
         sys.stderr.write(f"{error}\n")
         return 2
+
+
+def end_with_parent() -> None:
+    """Let a process of a pool end when the program was killed: nobody else would ever tell it to stop."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -6,8 +6,6 @@ Processes are replaced after a number of tasks, because a reference may grow wit
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,6 +22,7 @@ from act_gym.errors import EngineError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from benchmarks.parity.comparison import Comparison, Difference, Pair, compare
+from benchmarks.programs import end_with_parent
 
 __all__ = ["Sweep", "as_record", "describe", "run", "summary"]
 
@@ -156,16 +155,8 @@ _current: list[tuple[Sweep, Pair]] = []
 
 
 def _begin(sweep: Sweep) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _current[:] = [(sweep, sweep.make())]
-
-
-def _end_with_parent() -> None:
-    """Leave when the program was killed: nobody else would ever tell this process to stop."""
-    parent = multiprocessing.parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
 
 
 def _compare(task: Task) -> Comparison:
