@@ -69,8 +69,8 @@ class JvmEngine:
         simplifications: Names out of `SIMPLIFICATIONS`, which says what each does: a sequence, or one text
             with commas between them; `easy` stands alone.
         memory: The largest Java heap, e.g. `1g` or `512m`.
-        call_timeout: Seconds until a Java that gives no answer to a step is replaced; loading and
-            solving a task may take 120 s, or this if it is more.
+        call_timeout: Seconds until a Java that gives no answer is replaced; loading a task may take
+            twice, and solving it four times as long.
 
     Raises:
         UsageError: An unknown simplification, a memory Java would not take, or no positive time.

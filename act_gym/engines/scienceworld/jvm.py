@@ -33,7 +33,6 @@ from act_gym.errors import EngineError, MissingDependencyError
 
 __all__ = [
     "CALL_SECONDS",
-    "LONG_CALL_SECONDS",
     "JavaEndedError",
     "Jvm",
     "MemoryExhaustedError",
@@ -42,12 +41,9 @@ __all__ = [
 ]
 
 CALL_SECONDS = 30.0
-"""How long one call may take, unless its caller says otherwise. A step takes milliseconds."""
+"""How long one call may take, unless its caller says otherwise. A step takes milliseconds, if nobody else works."""
 
-LONG_CALL_SECONDS = 120.0
-"""The same for loading a task (up to a second) and for working a solution out (up to 10 s)."""
-
-_START_SECONDS = 60.0
+_START_SECONDS = 30.0
 
 _OPTIONS = (
     "-XX:+UseSerialGC",
@@ -69,7 +65,16 @@ _leaving = False
 
 
 class JavaEndedError(EngineError):
-    """The process has ended, and what lived in it is gone. It can be played again in another one."""
+    """The process has ended, and what lived in it is gone. It can be played again in another one.
+
+    Args:
+        message: Why it ended.
+        in_call: Whether it ended in the very call that met this error, or before.
+    """
+
+    def __init__(self, message: str, *, in_call: bool = False) -> None:
+        super().__init__(message)
+        self.in_call = in_call
 
 
 class MemoryExhaustedError(JavaEndedError):
@@ -148,8 +153,10 @@ class Jvm:
                 raise
             status = None if isinstance(cause, TimeoutError) else self._status()
             self._end(f"did not answer after its start: {cause}{_last_words(self._folder)}")
-            kind = JavaEndedError if status is None or status < 0 else EngineError
-            raise kind(f"ScienceWorld's Java {self._fault}") from cause
+            message = f"ScienceWorld's Java {self._fault}"
+            if status is None or status < 0:
+                raise JavaEndedError(message, in_call=True) from cause
+            raise EngineError(message) from cause
 
     @property
     def alive(self) -> bool:
@@ -195,7 +202,7 @@ class Jvm:
             except Py4JJavaError as cause:
                 thrown = self._thrown(cause)
                 if self._fault:
-                    raise JavaEndedError(f"ScienceWorld's Java {self._fault}") from cause
+                    raise JavaEndedError(f"ScienceWorld's Java {self._fault}", in_call=True) from cause
                 raise EngineError(f"ScienceWorld failed in {what}: {thrown}") from cause
             except (Py4JError, OSError) as cause:
                 raise self._lost(what, cause) from cause
@@ -264,7 +271,7 @@ class Jvm:
         else:
             fault = f"ended during {what} (exit status {status}{words})."
         self._end(fault)
-        return kind(f"ScienceWorld's Java {self._fault}")
+        return kind(f"ScienceWorld's Java {self._fault}", in_call=True)
 
     def _status(self) -> int | None:
         """Return the exit status of a process whose connection has ended; None if it does not end."""

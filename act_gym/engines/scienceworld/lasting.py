@@ -26,6 +26,8 @@ __all__ = ["TRIES", "LastingWorld", "Place", "Trail", "tried"]
 TRIES = 3
 """How often something is done before its process's end is taken for its own fault: once and twice again."""
 
+_ENDS = 10 * TRIES  # the same with the ends in other people's calls, which may be many
+
 _DIGEST_BYTES = 8
 
 _exhaustions: Counter[Pool] = Counter()
@@ -96,16 +98,18 @@ def tried(pool: Pool, do: Callable[[], T]) -> T:
     Raises:
         EngineError: The simulator failed, or its process ended `TRIES` times.
     """
-    for left in reversed(range(TRIES)):
+    own = 0
+    for left in reversed(range(_ENDS)):
         try:
             return do()
-        except MemoryExhaustedError as cause:
-            _exhaustions[pool] += 1
-            if not left or _exhaustions[pool] > TRIES:
-                raise EngineError(f"{cause} This was time {_exhaustions[pool]} with these settings.") from cause
         except JavaEndedError as cause:
-            if not left:
-                raise EngineError(f"{cause} It was tried {TRIES} times.") from cause
+            own += cause.in_call
+            if isinstance(cause, MemoryExhaustedError):
+                _exhaustions[pool] += 1
+                if own >= TRIES or _exhaustions[pool] > TRIES:
+                    raise EngineError(f"{cause} This was time {_exhaustions[pool]} with these settings.") from cause
+            if own >= TRIES or not left:
+                raise EngineError(f"{cause} It was tried {_ENDS - left} times.") from cause
     raise AssertionError("the last try returns or raises")
 
 

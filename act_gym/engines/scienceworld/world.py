@@ -10,7 +10,7 @@ import json
 import weakref
 from typing import Any
 
-from act_gym.engines.scienceworld.jvm import CALL_SECONDS, LONG_CALL_SECONDS, Jvm
+from act_gym.engines.scienceworld.jvm import CALL_SECONDS, Jvm
 from act_gym.engines.scienceworld.shared import Values
 from act_gym.errors import EngineError
 
@@ -22,15 +22,15 @@ class World:
 
     Args:
         jvm: The process it lives in.
-        call_seconds: How long one call may take; loading and solving may take `LONG_CALL_SECONDS` if that is more.
+        call_seconds: How long one call may take; loading (up to a second of work) may take twice, and solving
+            (up to 10 s) four times as long.
     """
 
     def __init__(self, jvm: Jvm, call_seconds: float = CALL_SECONDS) -> None:
         self.jvm = jvm
         self._seconds = call_seconds
-        self._long_seconds = max(call_seconds, LONG_CALL_SECONDS)
         self._values: Values | None = None
-        with jvm.calling("making an interface", self._long_seconds):
+        with jvm.calling("making an interface", 2 * call_seconds):
             jvm.globals.borrow()  # it makes objects, which are numbered, and draws
             self._interface: Any = jvm.classes.scienceworld.runtime.pythonapi.PythonInterface()
         # For whoever forgets to close: Java would keep the world for ever.
@@ -43,7 +43,8 @@ class World:
         Raises:
             EngineError: The simulator has no such task, or failed.
         """
-        with self.jvm.calling(f"{'solving' if gold else 'loading'} {task}/{variation}", self._long_seconds):
+        what, times = ("solving", 4) if gold else ("loading", 2)
+        with self.jvm.calling(f"{what} {task}/{variation}", times * self._seconds):
             self._enter()
             if gold:
                 # Searches of whole houses, kept by the room they begin in and taken for those of every later task.
