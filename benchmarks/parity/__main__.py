@@ -6,10 +6,15 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks.parity import alfworld, scienceworld, webshop
+from benchmarks.parity import alfworld, scienceworld, webshop, webshop_search
 from benchmarks.programs import by_name, checking
 
-_PROGRAMS = {"alfworld": alfworld.main, "scienceworld": scienceworld.main, "webshop": webshop.main}
+_PROGRAMS = {
+    "alfworld": alfworld.main,
+    "scienceworld": scienceworld.main,
+    "webshop": webshop.main,
+    "webshop-search": webshop_search.main,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["K1", "B", "LENGTHS", "denominators", "length_byte", "weight"]
+__all__ = ["K1", "LENGTHS", "B", "denominators", "length_byte", "weight"]
 
 K1 = np.float32(0.9)
 """How soon further occurrences of a term stop to count; pyserini's default."""

@@ -93,7 +93,7 @@ def read_header(folder: Path) -> Mapping[str, Any]:
         raise CorruptDataError(f"{path} cannot be read: {cause}. {_CURE}") from cause
     if header.get("format") != FORMAT:
         raise CorruptDataError(
-            f"The search index in {folder} is of version {header.get('format')}, and this program reads {FORMAT}. {_CURE}"
+            f"The search index in {folder} is of version {header.get('format')}; expected {FORMAT}. {_CURE}"
         )
     if seal != _seal(header):
         raise CorruptDataError(f"{path} is not what was written: its checksum is another. {_CURE}")

@@ -71,7 +71,8 @@ _pieces = _Pieces()
 
 
 def _known_pieces() -> _Pieces:
-    global _pieces  # noqa: PLW0603  (one for each process, started afresh when it has grown)
+    """Return what this process knows, or a fresh start when that has grown too large."""
+    global _pieces
     if len(_pieces) > _PIECES_KEPT:
         _pieces = _Pieces()
     return _pieces

@@ -7,6 +7,7 @@ It differs from the paper where Porter's own program does: words of up to two le
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 __all__ = ["stem"]
 
@@ -19,14 +20,17 @@ _DOUBLE = {
 }  # fmt: skip
 _SINGLE = {"icate": "ic", "ative": "", "alize": "al", "iciti": "ic", "ical": "ic", "ful": "", "ness": ""}
 # And these only if that comes twice; "ion" only after s or t.
-_LAST = ("al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ion", "ou", "ism", "ate", "iti",
-         "ous", "ive", "ize")  # fmt: skip
+_LAST = (
+    "al", "ance", "ence", "er", "ic", "able", "ible", "ant", "ement", "ment", "ent", "ion", "ou", "ism", "ate", "iti",
+    "ous", "ive", "ize",
+)  # fmt: skip
 
-def _ending(endings: dict[str, str] | tuple[str, ...]) -> re.Pattern[str]:
+
+def _ending(endings: Iterable[str]) -> re.Pattern[str]:
     return re.compile(f"(?:{'|'.join(sorted(endings, key=len, reverse=True))})$")
 
 
-_DOUBLE_ENDING, _SINGLE_ENDING, _LAST_ENDING = map(_ending, (_DOUBLE, _SINGLE, _LAST))
+_DOUBLE_ENDING, _SINGLE_ENDING, _LAST_ENDING = _ending(_DOUBLE), _ending(_SINGLE), _ending(_LAST)
 
 
 def stem(word: str) -> str:

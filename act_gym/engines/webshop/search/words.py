@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 
-__all__ = ["LONGEST", "split"]
+__all__ = ["LONGEST", "kinds", "split"]
 
 LONGEST = 255
 """How many UTF-16 units a word has at most; a longer one goes on as the next word."""
@@ -29,7 +29,7 @@ _Y = "[~Skmqzj]*"
 # letter (h) may also have an apostrophe at the end, or a quotation mark before another, but not after one of those.
 _BETWEEN = f"(?:['.:]{_X}[aih]{_X})*"
 _LETTER = f"[ai]{_X}{_BETWEEN}"
-_HEBREW = f'h{_X}(?:"{_X}h{_X}|\'{_X}|[.:]{_X}[aih]{_X}{_BETWEEN})?'
+_HEBREW = f"h{_X}(?:\"{_X}h{_X}|'{_X}|[.:]{_X}[aih]{_X}{_BETWEEN})?"
 _DIGIT = f"0{_X}(?:[',.]{_X}(?=0))?"
 _KATAKANA = f"(?:K{_X})+"
 _PART = f"(?:{_KATAKANA}|(?:{_LETTER}|{_HEBREW}|{_DIGIT})+)"
@@ -112,10 +112,14 @@ class _Kinds(dict[int, str]):
 
 @cache
 def _kinds() -> _Kinds:
-    ranges = []
+    return _Kinds([(*span, sign) for sign, spans in kinds().items() for span in spans])
+
+
+def kinds() -> dict[str, list[tuple[int, int]]]:
+    """Return for each kind of letter, by its sign, the ranges of code points that are of it, both ends included."""
+    found = {}
     for line in files(__package__).joinpath("letters.txt").read_text(encoding="ascii").splitlines():
         sign, *spans = line.split()
-        for span in spans:
-            first, _, last = span.partition("-")
-            ranges.append((int(first, 16), int(last or first, 16), sign))
-    return _Kinds(ranges)
+        ends = [span.partition("-") for span in spans]
+        found[sign] = [(int(first, 16), int(last or first, 16)) for first, _, last in ends]
+    return found
