@@ -28,6 +28,9 @@ class Arguments:
     """The benchmark: `alfworld` or `webshop`."""
     catalogue: str = "1000"
     """Of WebShop: `1000` products, 10 MB to fetch, or `full`, 5.7 GB to fetch."""
+    nouns: str | None = None
+    """Of WebShop: the spaCy model that finds the nouns of titles, which its reward compares; en_core_web_sm if left
+    out."""
     source: str | None = None
     """Take the data from here instead of the official release: a folder, a zip, tar, tar.gz or tar.zst archive, or
     for ALFWorld the address of one."""
@@ -56,7 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{said}\n")
     elif name == "webshop":
         said = official.install(
-            arguments.catalogue, arguments.source, force=arguments.force, base_url=arguments.base_url
+            arguments.catalogue,
+            arguments.source,
+            force=arguments.force,
+            base_url=arguments.base_url,
+            nouns=arguments.nouns,
         )
         sys.stdout.write(f"{said}\n")
     else:

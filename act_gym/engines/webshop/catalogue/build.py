@@ -45,7 +45,7 @@ from act_gym.records import write_json
 __all__ = ["Item", "Source", "build", "only_one"]
 
 _BATCH = 1000  # rows whose nouns are found together
-_NOTED = 10_000  # rows between two notes of what is done
+_NOTED = 5_000  # rows between two notes of what is done
 _NOTES = "done.json"
 _SHARED_FROM = 100_000  # products; a process more takes a second to start
 
@@ -224,6 +224,7 @@ class _Building:
             self._whole = True
             self._note(writers, [asins])
         if not writers["products"].lines:
+            shutil.rmtree(self._draft)
             raise CorruptDataError(f"The catalogue has no product; rows skipped: {dict(self._skipped) or 'none'}.")
 
     def _batches(self, seen: set[bytes]) -> Iterator[list[Item]]:

@@ -28,7 +28,8 @@ class CatalogueFiles:
         attributes: `items_ins_v2.json`, or one like it; without it products have no attributes and there are no
             goals put together from options.
         people: `items_human_ins.json`; without it there are no goals that people wrote.
-        processes: How many processes look for nouns.
+        processes: How many processes share the work.
+        model: The package of the spaCy model that finds nouns; None for the small English one.
         sums: The sha256 of those files whose sum is known, by `products`, `attributes` and `people`. Where it is not
             given, a file is known by its size and the time of its last change.
         notes: What else the manifest shall say.
@@ -38,6 +39,7 @@ class CatalogueFiles:
     attributes: Path | None = None
     people: Path | None = None
     processes: int = 1
+    model: str | None = None
     sums: Mapping[str, str] | None = None
     notes: Mapping[str, Any] | None = None
 
@@ -59,7 +61,10 @@ class CatalogueFiles:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The files' sums where they are known, else where they are, how long, and when they were last changed."""
+        """The files' sums where they are known, else where they are, how long, and when they were last changed.
+
+        And the model that finds nouns, where one was chosen.
+        """
         found: dict[str, Any] = {}
         for role, path in self.paths().items():
             if self.sums is not None:
@@ -70,12 +75,13 @@ class CatalogueFiles:
             except OSError as cause:
                 raise MissingDataError(f"Cannot read the catalogue {path}: {cause.strerror or cause}.") from cause
             found[role] = {"path": str(path.resolve()), "size": about.st_size, "changed": about.st_mtime_ns}
-        return {"kind": "files", **found}
+        chosen = {"nouns": self.model} if self.model else {}
+        return {"kind": "files", **chosen, **found}
 
     @property
     def finder(self) -> NounFinder:
         """Finds the nouns of titles."""
-        return NounFinder(processes=self.processes)
+        return NounFinder(self.model, self.processes)
 
     def details(self) -> Mapping[str, Any]:
         """Return the files' sums and what else is to be said of them."""

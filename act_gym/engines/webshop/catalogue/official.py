@@ -107,6 +107,7 @@ def install(
     *,
     force: bool = False,
     base_url: str | None = None,
+    nouns: str | None = None,
     files: Sequence[OfficialFile] | None = None,
     pause: float = 1.0,
     processes: int | None = None,
@@ -119,6 +120,7 @@ def install(
             differ from the official ones are taken as they are, and the manifest says so.
         force: Fetch and build it anew even if it is complete.
         base_url: Where the files lie under their own names, for a mirror.
+        nouns: The package of the spaCy model that finds nouns; None for the small English one.
         files: What is fetched.
         pause: Seconds before a failed request is tried again.
         processes: How many processes look for nouns; None for as many as suit the catalogue.
@@ -133,9 +135,9 @@ def install(
     if catalogue not in OFFICIAL:
         raise UnknownNameError("catalogue of WebShop to download named", catalogue, OFFICIAL)
     place = shops_folder() / catalogue
-    if source is None and not force and _is_whole(place):
+    if source is None and not force and _is_whole(place, nouns):
         return f"WebShop's catalogue is complete already: {describe(place)}. --force fetches it again."
-    find_model()  # before gigabytes are fetched that could not be used
+    find_model(nouns)  # before gigabytes are fetched that could not be used
     fetched = shops_folder() / f"files-{catalogue}"
     wanted = FILES[catalogue] if files is None else tuple(files)
     try:
@@ -148,7 +150,10 @@ def install(
                     _fetch(file, fetched, base_url, pause)
             paths = _paths(fetched if source is None else _take(source, wanted, fetched), wanted, source)
             sums = {role: file_sha256(path) for role, path in paths.items()}
-            build(place, _source(paths, wanted, sums, processes or _processes(catalogue)), force=force)
+            processes = processes or _processes(catalogue)
+            notes = _notes(wanted, sums)
+            files_there = CatalogueFiles(**paths, processes=processes, model=nouns, sums=sums, notes=notes)
+            build(place, files_there, force=force)
             shutil.rmtree(fetched, ignore_errors=True)
     except OSError as cause:
         if isinstance(cause, ActGymError):
@@ -175,12 +180,12 @@ def describe(place: Path) -> str:
     return text
 
 
-def _is_whole(place: Path) -> bool:
+def _is_whole(place: Path, nouns: str | None) -> bool:
     try:
         verify(place)
+        return bool(read_manifest(place, cure="")["source"].get("nouns") == nouns)
     except DataError:
         return False
-    return True
 
 
 def _fetch(file: OfficialFile, folder: Path, base_url: str | None, pause: float) -> None:
@@ -233,14 +238,9 @@ def _paths(folder: Path, wanted: Sequence[OfficialFile], source: str | None) -> 
     return found
 
 
-def _source(
-    paths: Mapping[str, Path], wanted: Sequence[OfficialFile], sums: Mapping[str, str], processes: int
-) -> CatalogueFiles:
+def _notes(wanted: Sequence[OfficialFile], sums: Mapping[str, str]) -> dict[str, Any]:
     other = [file.name for file in wanted if file.role in sums and sums[file.role] != file.sha256]
-    notes: dict[str, Any] = {"not_official": other} if other else {}
-    return CatalogueFiles(
-        paths["products"], paths.get("attributes"), paths.get("people"), processes=processes, sums=sums, notes=notes
-    )
+    return {"not_official": other} if other else {}
 
 
 def _processes(catalogue: str) -> int:

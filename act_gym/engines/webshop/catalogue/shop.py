@@ -24,7 +24,7 @@ __all__ = ["OFFICIAL", "Shop", "open_shop", "shops_folder"]
 OFFICIAL = ("1000", "full")
 """WebShop's own catalogues, which have to be downloaded."""
 
-_GENERATED = re.compile(r"generated(?:-([1-9][0-9]{0,7}))?(?:-([0-9]{1,9}))?")
+_GENERATED = re.compile(r"generated(?:-([1-9][0-9]{0,7})(?:-([0-9]{1,9}))?)?")
 _COUNT = 1000  # products of `generated`
 
 

@@ -78,8 +78,8 @@ class _Scan:
             except (ValueError, RecursionError) as cause:
                 self._judge(len(text) - start, cause, last=last)
                 break
-            if end == len(text) and not last:
-                break  # a number may go on in the next block
+            if not last and self._may_go_on(text, end):
+                break
             at, self._before, self._wanted = end, ",", 0
             self._count += 1
             yield element
@@ -115,6 +115,11 @@ class _Scan:
         self._before = ""
         if text[at + 1 :].strip(" \t\n\r"):
             raise self._corrupt("something stands behind the array")
+
+    @staticmethod
+    def _may_go_on(text: str, end: int) -> bool:
+        """Return whether an element may be longer than it looks: a number, of which `1`, `1.` or `1e+` is there."""
+        return len(text) - end < 3 and text[end : end + 1] not in (",", "]")
 
     @staticmethod
     def _over_space(text: str, at: int) -> int:

@@ -72,7 +72,7 @@ class GeneratedProducts:
             category=department.name,
             query=thing.query,
             product_category=thing.path,
-            description=made.text(draw.tail(1, 8.0, 22)) if draw.chance(0.6) else "",
+            description=made.text(draw.tail(1, 9.5, 60)) if draw.chance(0.68) else "",
             bullet_points=made.bullet_points(),
             attributes=made.attributes,
             options=made.options(),
@@ -143,15 +143,15 @@ class _Made:
         self.wanted: list[str] = []
         self.attributes: tuple[str, ...] = ()
         if draw.chance(0.42):
-            self._before = draw.some(department.before, draw.tail(0, 1.6, 8))
-            self._having = draw.some(department.having, draw.tail(0, 1.5, 6))
-            self._serving = draw.some(department.serving, draw.tail(0, 0.9, 2))
+            self._before = draw.some(department.before, draw.tail(0, 1.7, 8))
+            self._having = draw.some(department.having, draw.tail(0, 1.6, 6))
+            self._serving = draw.some(department.serving, draw.tail(0, 1.0, 3))
             if not (self._before or self._having or self._serving):
                 self._before = [draw.one(department.before)]
             self.wanted = [*self._before, *self._having, *self._serving]
-        if self.wanted or draw.chance(0.7):
+        if self.wanted or draw.chance(0.8):
             others = [name for name in thing.names if " " in name]
-            self.attributes = (*draw.some(others, draw.tail(0, 1.5, 4)), *self.wanted)
+            self.attributes = (*draw.some(others, draw.tail(0, 2.6, 4)), *self.wanted)
 
     def title(self) -> tuple[str, tuple[str, ...]]:
         """Return the title, and its nouns in lower case."""
@@ -166,13 +166,13 @@ class _Made:
                 nouns.extend(text.lower().replace("-", " - ").replace(" - ", " ").split())
 
         say(brand, noun=True)
-        for adjective in draw.some(words().adjectives, draw.tail(0, 2.0, 5)):
+        for adjective in draw.some(words().adjectives, draw.tail(0, 3.2, 9)):
             say(adjective.title())
-        for attribute in self._before[:2]:
+        for attribute in self._before[:3]:
             say(attribute.title())
         say(self._material.title(), noun=True)
         say(self._name.title(), noun=True)
-        if draw.chance(0.6):
+        if draw.chance(0.7):
             say(f"- {draw.one(words().adjectives).title()}")
             say(draw.one(self._thing.names).title(), noun=True)
         if self._having or draw.chance(0.4):
@@ -196,8 +196,8 @@ class _Made:
         """Return what the features page lists; the attributes stand in the first ones."""
         draw = self._draw
         points = []
-        for at in range(draw.tail(3, 4.7, 8) + 1):
-            text = self.text(draw.tail(1, 2.0, 6))
+        for at in range(draw.tail(3, 4.2, 7) + 1):
+            text = self.text(draw.tail(1, 2.6, 20))
             if at < len(self.wanted):
                 text = f"{self.wanted[at].title()} {self._name}: {text}"
             points.append(text)
@@ -235,7 +235,7 @@ class _Made:
             name = draw.one(others if draw.chance(0.25) else others[:1] or [first])
             name = first if kinds > 1 and first not in names else name
             names.extend([name] if name not in names else [])
-        return {name: tuple(draw.some(choices[name], draw.tail(2, 6.2, 40))) for name in names}
+        return {name: tuple(draw.some(choices[name], draw.tail(2, 7.2, 45))) for name in names}
 
     def prices(self) -> tuple[float, ...]:
         """Return a price in dollars, or the ends of a range."""
