@@ -22,7 +22,9 @@ __all__ = ["main"]
 COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("act_gym.listing", "show every environment with its number of tasks"),
     "download": ("act_gym.download", "fetch a benchmark's data, check it and unpack it"),
+    "doctor": ("act_gym.doctor", "look at what works on this machine, and what to do about what does not"),
     "play": ("agents.play", "play an environment yourself in the terminal"),
+    "shop": ("act_gym.shop.serve", "open WebShop as web pages on this machine"),
     "eval": ("benchmarks.evaluate", "play every task of a split with an agent and count"),
     "judgement": ("benchmarks.judgement", "ask a model which of two actions is better, in both orders"),
     "next-action": ("benchmarks.next_action", "ask a model for the expert's action in the expert's states"),

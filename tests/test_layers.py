@@ -1,4 +1,4 @@
-"""Imports only go down: benchmarks and trainers, agents, act_gym; and no module imports itself in a circle."""
+"""Imports only go down: benchmarks, trainers, agents, act_gym; and no module imports itself in a circle."""
 
 import ast
 import subprocess
@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "act_gym": {"act_gym"},
     "agents": {"act_gym", "agents"},
     "trainers": {"act_gym", "agents", "trainers"},
-    "benchmarks": {"act_gym", "agents", "benchmarks"},
+    "benchmarks": {"act_gym", "agents", "benchmarks", "trainers"},
 }
 MODELS = {"accelerate", "datasets", "deepspeed", "peft", "safetensors", "tokenizers", "torch", "transformers", "trl"}
 
