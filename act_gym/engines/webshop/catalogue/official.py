@@ -144,11 +144,8 @@ def install(
         fetched.mkdir(parents=True, exist_ok=True)
         with only_one(fetched):
             fetched.mkdir(exist_ok=True)  # the run that was waited for may have deleted it
-            if source is None:
-                _need_room(fetched, wanted)
-                for file in wanted:
-                    _fetch(file, fetched, base_url, pause)
-            paths = _paths(fetched if source is None else _take(source, wanted, fetched), wanted, source)
+            folder = _take(source, wanted, fetched) if source else _fetch_all(wanted, fetched, base_url, pause)
+            paths = _paths(folder, wanted, source)
             sums = {role: file_sha256(path) for role, path in paths.items()}
             processes = processes or _processes(catalogue)
             notes = _notes(wanted, sums)
@@ -186,6 +183,13 @@ def _is_whole(place: Path, nouns: str | None) -> bool:
         return bool(read_manifest(place, cure="")["source"].get("nouns") == nouns)
     except DataError:
         return False
+
+
+def _fetch_all(wanted: Sequence[OfficialFile], folder: Path, base_url: str | None, pause: float) -> Path:
+    _need_room(folder, wanted)
+    for file in wanted:
+        _fetch(file, folder, base_url, pause)
+    return folder
 
 
 def _fetch(file: OfficialFile, folder: Path, base_url: str | None, pause: float) -> None:
