@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import dataclass
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def compare(checkout: Path, data: Path, setting: Setting, out: Path | None) -> t
             human=setting.human,
             show_attributes=setting.show_attributes,
         )
+        _parse_once(original)
         for index in track(random.integers(len(shop.goals), size=setting.goals).tolist(), "walking"):
             goal = shop.goals.goal(index, Prices())
             session = Session(shop.products, shop.search, Prices(), goal, show_attributes=setting.show_attributes)
@@ -198,6 +200,12 @@ class _Walk:
         for what, value in theirs.items():
             if ours[what] != value:
                 self._differences.append(f"{what} after {self._history}\n  theirs: {value!r}\n  ours:   {ours[what]!r}")
+
+
+def _parse_once(original: Any) -> None:
+    """Keep what BeautifulSoup makes of the last pages; the original parses one again for everything it asks of it."""
+    parse = lru_cache(maxsize=8)(original._parse_html)
+    original._parse_html = lambda html=None: parse(original.browser.page_source if html is None else html)
 
 
 def _any_of(items: Sequence[str], random: np.random.Generator) -> str:
