@@ -49,7 +49,7 @@ TASKS = {
     name: next(task for task in act_gym.tasks("act/ScienceWorld-test") if task.task_type == name) for name in TASK_TYPES
 }
 MEMORY = "1g"
-WARM = 300  # steps, after which Java has compiled most of what they run
+LONGEST = 30  # commands of a solution
 TOGETHER = 16
 RESETS = 5000
 
@@ -114,37 +114,35 @@ def solutions() -> dict[str, Sequence[str]]:
     return found
 
 
-class Replay:
-    """Plays a solution command by command, over and over.
+def measure(
+    benchmark: Any, start: Callable[[], Any], step: Callable[[str], Any], solution: Sequence[str], *, rounds: int
+) -> None:
+    """Time the first commands of a solution; all of them are one round, because rooms differ in what they cost.
 
     Args:
-        start: Begins the episode; is part of no call's time.
+        benchmark: pytest-benchmark's.
+        start: Begins the episode; is not timed.
         step: Sends a command.
-        solution: The commands; the last one, which would end the episode, is never sent.
+        solution: The commands; the last one, which ends the episode, is never sent.
+        rounds: How often; and as often before, so that Java has compiled most of it.
     """
+    commands = solution[:-1][:LONGEST]
 
-    def __init__(self, start: Callable[[], Any], step: Callable[[str], Any], solution: Sequence[str]) -> None:
-        self._start = start
-        self._step = step
-        self._commands = solution[:-1]
-        self._at = len(self._commands)
+    def play() -> None:
+        for command in commands:
+            step(command)
 
-    def prepare(self) -> None:
-        """Start again if the solution is through."""
-        if self._at == len(self._commands):
-            self._start()
-            self._at = 0
+    def prepare() -> None:
+        start()  # what it returns is no arguments
 
-    def __call__(self) -> None:
-        self._step(self._commands[self._at])
-        self._at += 1
+    benchmark.extra_info["steps"] = len(commands)
+    benchmark.pedantic(play, setup=prepare, rounds=rounds, warmup_rounds=rounds)
 
-    def measure(self, benchmark: Any, *, rounds: int, warm: int) -> None:
-        """Time one command a round."""
-        for _ in range(warm):
-            self.prepare()
-            self()
-        benchmark.pedantic(self, setup=self.prepare, rounds=rounds)
+
+def spoken(benchmark: Any) -> str:
+    """Return the median of a step in words."""
+    step = benchmark.stats.stats.median / benchmark.extra_info["steps"]
+    return f"{1000 * step:.2f} ms a step, {1 / step:,.0f} steps a second"
 
 
 def end_upstream(env: Any) -> None:
@@ -166,7 +164,7 @@ def start_upstream(env: Any, task: act_gym.Task) -> None:
 
 @pytest.mark.parametrize("listed", [False, True], ids=["without", "with-commands"])
 @pytest.mark.parametrize("name", TASK_TYPES)
-def bench_step(benchmark: Any, make: Make, solutions: Any, name: str, listed: bool) -> None:
+def bench_step(benchmark: Any, make: Make, solutions: Any, say: Say, name: str, listed: bool) -> None:
     benchmark.group = f"ScienceWorld step, {name}"
     env = make()
 
@@ -175,15 +173,15 @@ def bench_step(benchmark: Any, make: Make, solutions: Any, name: str, listed: bo
         if listed:
             len(info["admissible_commands"])
 
-    replay = Replay(lambda: env.reset(options={"task_id": TASKS[name].id}), step, solutions[name])
-    replay.measure(benchmark, rounds=200, warm=WARM)
+    measure(benchmark, lambda: env.reset(options={"task_id": TASKS[name].id}), step, solutions[name], rounds=10)
+    say(f"{name} {'with commands' if listed else 'without'}: {spoken(benchmark)}")
 
 
 @pytest.mark.parametrize("name", TASK_TYPES)
-def bench_step_upstream(benchmark: Any, upstream: Any, solutions: Any, name: str) -> None:
+def bench_step_upstream(benchmark: Any, upstream: Any, solutions: Any, say: Say, name: str) -> None:
     benchmark.group = f"ScienceWorld step, {name}"
-    replay = Replay(lambda: start_upstream(upstream, TASKS[name]), upstream.step, solutions[name])
-    replay.measure(benchmark, rounds=60, warm=60)
+    measure(benchmark, lambda: start_upstream(upstream, TASKS[name]), upstream.step, solutions[name], rounds=3)
+    say(f"{name} upstream: {spoken(benchmark)}")
 
 
 @pytest.mark.parametrize("name", TASK_TYPES)

@@ -100,3 +100,26 @@ def test_mistakes_are_named_before_anything_is_played(arguments, error, tmp_path
     with pytest.raises(error):
         main([*arguments, "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_published_step_limit_holds_for_each_type_of_task(tmp_path):
+    types = ["--task-types", "lifespan-longest-lived", "find-plant", "--per-type", "1"]
+    options = ["--env", "act/ScienceWorld-seen", "--step-limit", "eto", "--workers", "1"]
+    main([*types, *options, "--out", str(tmp_path / "run")])
+    for record in read_records(tmp_path / "run" / "episodes.jsonl"):
+        episode = Episode.from_json(record)
+        limit = {"lifespan-longest-lived": 10, "find-plant": 15}[episode.task.task_type]
+        assert len(episode.turns) == limit if episode.stop == "truncated" else len(episode.turns) <= limit
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (["--step-limit", "eto", "--max-turns", "3"], UsageError, "give one of them"),
+        (["--step-limit", "etto"], UnknownNameError, r"No step limit of ScienceWorld etto\. Did you mean eto"),
+    ],
+)
+def test_a_step_limit_that_cannot_be_is_refused_before_a_folder_is_made(tmp_path, words, error, message):
+    with pytest.raises(error, match=message):
+        main([*TASKS, *words, "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
