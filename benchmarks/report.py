@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tyro.conf import Positional
 
 from act_gym.arguments import parse
@@ -22,6 +23,7 @@ from act_gym.records import read_records, replacing
 from benchmarks.headline import headlines
 from benchmarks.measurement import Summary
 from benchmarks.page import KINDS, LoadedRun, page
+from benchmarks.scores import failures, flat_record, measure
 from benchmarks.tables import print_headline
 
 __all__ = ["Arguments", "main"]
@@ -32,7 +34,7 @@ class Arguments:
     """Make one page of evaluation runs."""
 
     runs: Positional[tuple[Path, ...]]
-    """Run folders, or folders that hold some at any depth; rows come in this order."""
+    """Run folders, folders that hold some at any depth, or of `act-gym shop`; rows come in this order."""
     out: Path = Path("report.html")
     """The page."""
     title: str = "Evaluation"
@@ -65,7 +67,7 @@ def _run_folders(paths: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if (path / "summary.json").exists():
+        if (path / "summary.json").exists() or _is_recorded(path):
             found.setdefault(path)
             continue
         below = [file.parent for file in path.rglob("summary.json") if _kind(file) in KINDS]
@@ -82,7 +84,7 @@ def _run_folders(paths: Iterable[Path]) -> list[Path]:
 
 
 def _load(folder: Path, shown: int) -> LoadedRun:
-    summary = Summary.read(folder)
+    summary = _of_episodes(folder) if _is_recorded(folder) else Summary.read(folder)
     if summary.kind not in KINDS:
         raise RunError(f"{folder} holds a run of kind {summary.kind!r}; expected one of: {', '.join(KINDS)}.")
     manifest = _json(folder / "manifest.json")
@@ -96,6 +98,31 @@ def _load(folder: Path, shown: int) -> LoadedRun:
         settings={key: str(value) for key, value in settings.items() if value not in ("", None)},
         episodes=episodes,
         episodes_left_out=left_out,
+    )
+
+
+def _is_recorded(folder: Path) -> bool:
+    """Return whether a folder holds episodes and is no run, such as what `act-gym shop` recorded."""
+    names = ("summary.json", "manifest.json")
+    return (folder / "episodes.jsonl").exists() and not any((folder / name).exists() for name in names)
+
+
+def _of_episodes(folder: Path) -> Summary:
+    """Measure episodes that no program has measured.
+
+    Raises:
+        UsageError: There are none.
+    """
+    records = [flat_record(Episode.from_json(record)) for record in read_records(folder / "episodes.jsonl")]
+    if not records:
+        raise UsageError(f"{folder / 'episodes.jsonl'} holds no episode yet.")
+    subject = ", ".join(sorted({record["agent"] for record in records}))
+    return Summary(
+        kind="episodes",
+        label=subject,
+        subject=subject,
+        measurements=measure(records, np.random.default_rng(0)),
+        failures=failures(records),
     )
 
 
