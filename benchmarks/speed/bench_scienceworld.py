@@ -8,7 +8,8 @@ the options that ours has (`_OPTIONS` of `act_gym.engines.scienceworld.jvm`), wh
 and slow it down by a third or so; its heap is left as it is. The timer counts the processor time of this process and
 of its Java processes, the compiling of Java's included: on the clock of the wall neither could be measured on a busy
 machine. What is no time is written between the lines of the run. Upstream's `step` always lists all valid commands.
-The whole run takes some ten minutes and 6 GB (`-k "not upstream"` 1 GB). Nothing here asserts a time.
+The whole run takes ten minutes or more, and 6 GB (`-k "not upstream"` 1 GB). `python -m benchmarks.footprint` measures
+memory and many resets by themselves. Nothing here asserts a time.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -50,8 +50,8 @@ TASKS = {
 }
 MEMORY = "1g"
 LONGEST = 30  # commands of a solution
+REPLAYS = 8
 TOGETHER = 16
-RESETS = 5000
 
 Say = Callable[[str], None]
 Make = Callable[..., gym.Env[str, str]]
@@ -205,29 +205,28 @@ def bench_share_of_the_simulator(benchmark: Any, make: Make, solutions: Any, say
     benchmark.pedantic(lambda: env.reset(options={"task_id": TASKS["boil"].id}), rounds=1)
     jvm = shared_jvm(MEMORY, "")
     for name in TASK_TYPES:
-        least = min((_spent(env, name, solutions[name], jvm, listed) for _ in range(8)), key=sum)
-        java, ours, helpers = least
+        spent = [_spent(env, name, solutions[name][:-1][:LONGEST], jvm, listed) for _ in range(2 * REPLAYS)]
+        java, ours, everything = (sum(times) / REPLAYS for times in zip(*spent[REPLAYS:], strict=True))
         say(
-            f"{name}{' with commands' if listed else ''}: Java's thread {java:.2f} ms a step, Python {ours:.2f} ms, "
-            f"Java's other threads {helpers:.2f} ms: {java / sum(least):.0%} in the simulator's thread"
+            f"{name} {'with commands' if listed else 'without'}: Java's thread {java:.2f} ms a step, Python {ours:.2f} "
+            f"ms, Java's other threads {everything - java - ours:.2f} ms: {java / (java + ours):.0%} of a step in the "
+            "simulator's thread"
         )
 
 
 def _spent(
-    env: gym.Env[str, str], name: str, solution: Sequence[str], jvm: Jvm, listed: bool
+    env: gym.Env[str, str], name: str, commands: Sequence[str], jvm: Jvm, listed: bool
 ) -> tuple[float, float, float]:
-    """Return milliseconds a step: of the thread that answers us, of this process, and of Java's other threads."""
+    """Return milliseconds a step: of the thread that answers us, of this process, and of all threads of both."""
     env.reset(options={"task_id": TASKS[name].id})
     before = (_thread_time(jvm), time.process_time(), processor_time())
-    for command in solution[:-1]:
+    for command in commands:
         info = env.step(command)[4]
         if listed:
             len(info["admissible_commands"])
     after = (_thread_time(jvm), time.process_time(), processor_time())
-    java, ours, everything = (
-        1000 * (now - then) / (len(solution) - 1) for then, now in zip(before, after, strict=True)
-    )
-    return java, ours, everything - java - ours
+    java, ours, everything = (1000 * (now - then) / len(commands) for then, now in zip(before, after, strict=True))
+    return java, ours, everything
 
 
 def _thread_time(jvm: Jvm) -> float:
@@ -279,37 +278,3 @@ def bench_together_upstream(benchmark: Any, make_upstream: Callable[[], Any], so
     benchmark.pedantic(lambda: [next(player) for player in players], rounds=8, warmup_rounds=4)
     size = resident(os.getpid(), *processes)
     say(f"{TOGETHER} of upstream's: {size:,.0f} MB, of which Java {resident(*processes):,.0f} MB")
-
-
-def bench_sixty_four(benchmark: Any, make: Make, solutions: Any, say: Say) -> None:
-    benchmark.group = "ScienceWorld, a step of each of 64"
-    players = _players(make, solutions, 64)
-    jvm = shared_jvm(MEMORY, "")
-    benchmark.pedantic(lambda: [next(player) for player in players], rounds=10, warmup_rounds=3)
-    say(f"64 environments: {resident(os.getpid(), jvm.pid):,.0f} MB, of which Java {resident(jvm.pid):,.0f} MB")
-
-
-def bench_many_resets(benchmark: Any, make: Make, say: Say) -> None:
-    """Many resets of all tasks in turn; afterwards nothing may have been left behind."""
-    benchmark.group = f"ScienceWorld {RESETS:,} resets"
-    env = make()
-    env.reset(seed=0)
-    jvm = shared_jvm(MEMORY, "")
-
-    def resets(count: int) -> None:
-        for _ in range(count):
-            env.reset()
-
-    def left() -> str:
-        with jvm.calling("measuring"):
-            runtime = jvm.classes.java.lang.Runtime.getRuntime()
-            runtime.gc()
-            used = (runtime.totalMemory() - runtime.freeMemory()) / 1e6
-            jvm.discard(runtime)
-        ours, theirs = (len(list(Path(f"/proc/{process}/fd").iterdir())) for process in (os.getpid(), jvm.pid))
-        return f"Java's heap {used:.1f} MB, {ours} and {theirs} open files, {resident(os.getpid()):.1f} MB of Python"
-
-    resets(200)
-    before = left()
-    benchmark.pedantic(resets, args=(RESETS,), rounds=1)
-    say(f"After 200 resets: {before}\nAfter {RESETS:,} more: {left()}")
