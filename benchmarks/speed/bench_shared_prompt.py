@@ -12,10 +12,11 @@ a time. The whole run takes half an hour on two cores.
 from __future__ import annotations
 
 import multiprocessing
-import resource
+import os
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -33,7 +34,7 @@ STEP = (512, 64, 8)
 CLASSES = ("trl", "shared")
 
 
-@cache
+@lru_cache(maxsize=1)  # each holds a model
 def trainer(kind: str, prompt: int, reply: int, group: int) -> Any:
     """Return a trainer of either class that samples exactly `reply` tokens."""
     from datasets import Dataset
@@ -83,19 +84,35 @@ def run_pass(kind: str, shape: tuple[int, int, int]) -> None:
     """Run one group forward and backward."""
     made = trainer(kind, *shape)
     ids, mask = (tensor.to(made.accelerator.device) for tensor in group_of(*shape))
-    made.model.zero_grad()
+    made.model.zero_grad(set_to_none=False)
     found = made._get_per_token_logps_and_entropies(made.model, ids, mask, shape[1], compute_entropy=True)
     found[0].sum().backward()
 
 
 def peak_of_pass(kind: str, shape: tuple[int, int, int]) -> int:
-    """Return by how many bytes one pass raised the process's peak over what the model needs."""
+    """Return how many bytes one pass needs at its peak besides the weights and their gradients."""
     made = trainer(kind, *shape)
     for weight in made.model.parameters():
         weight.grad = torch.zeros_like(weight)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak = resident()
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.01):
+            peak = max(peak, resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     run_pass(kind, shape)
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    done.set()
+    watcher.join()
+    return peak - before
+
+
+def resident() -> int:
+    """Return the process's memory in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.mark.parametrize("kind", CLASSES)

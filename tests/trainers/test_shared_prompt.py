@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from peft import LoraConfig
 from transformers import (
     AutoTokenizer,
     LlamaConfig,
@@ -55,7 +56,9 @@ def build(kind: str, attention: str = "sdpa") -> PreTrainedModel:
     return AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=torch.float32)
 
 
-def trainer_of(cls: type[GRPOTrainer], model: Any, tiny_model: Path, out: Path, **settings: Any) -> GRPOTrainer:
+def trainer_of(
+    cls: type[GRPOTrainer], model: Any, tiny_model: Path, out: Path, lora: bool = False, **settings: Any
+) -> GRPOTrainer:
     """A trainer whose reward is how often a reply holds an e."""
     quiet()
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
@@ -80,6 +83,7 @@ def trainer_of(cls: type[GRPOTrainer], model: Any, tiny_model: Path, out: Path, 
         args=GRPOConfig(output_dir=str(out), **settings),
         train_dataset=Dataset.from_list([{"prompt": f"{prompt} Turn {n}."} for n in range(20) for prompt in PROMPTS]),
         processing_class=tokenizer,
+        peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if lora else None,
     )
 
 
@@ -130,15 +134,17 @@ def test_log_probabilities_and_gradients_are_those_of_separate_rows(
         assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
 
 
-def course(cls: type[GRPOTrainer], tiny_model: Path, out: Path, **settings: Any) -> dict[str, list[float]]:
-    """Train the tiny model; return what was logged of each step, and the weights at the end."""
+def course(
+    cls: type[GRPOTrainer], tiny_model: Path, out: Path, **settings: Any
+) -> tuple[dict[str, list[float]], torch.Tensor]:
+    """Train the tiny model; return what was logged of each step, and how the weights were changed."""
     trainer = trainer_of(cls, str(tiny_model), tiny_model, out, **settings)
+    before = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
     trainer.train()
+    after = torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
-    found = {
-        name: [float(step.get(name, 0.0)) for step in steps] for name in ("loss", "grad_norm", "reward", "entropy")
-    }
-    return {**found, "weights": torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).tolist()}
+    logged = ("loss", "grad_norm", "reward", "entropy")
+    return {name: [float(step.get(name, 0.0)) for step in steps] for name in logged}, after - before
 
 
 @pytest.mark.parametrize(
@@ -151,15 +157,25 @@ def course(cls: type[GRPOTrainer], tiny_model: Path, out: Path, **settings: Any)
         {"beta": 0.1},
         {"gradient_checkpointing": True},
         {"loss_type": "grpo", "gradient_accumulation_steps": 2},
+        {"lora": True},
+        {"lora": True, "beta": 0.1},
     ],
     ids=lambda settings: ", ".join(f"{name} {value}" for name, value in settings.items()),
 )
 def test_training_goes_as_under_trl(settings: dict[str, Any], tiny_model: Path, tmp_path: Path) -> None:
-    theirs = course(GRPOTrainer, tiny_model, tmp_path / "theirs", **settings)
-    ours = course(SharedPromptTrainer, tiny_model, tmp_path / "ours", **settings)
+    theirs, their_change = course(GRPOTrainer, tiny_model, tmp_path / "theirs", **settings)
+    ours, our_change = course(SharedPromptTrainer, tiny_model, tmp_path / "ours", **settings)
     assert min(ours["grad_norm"]) > 0.01
     for name, values in theirs.items():
         assert ours[name] == pytest.approx(values, rel=1e-4, abs=1e-5), name
+    assert (our_change - their_change).norm() <= 1e-2 * their_change.norm()
+
+
+def test_mixed_precision_goes_as_under_trl_up_to_its_rounding(tiny_model: Path, tmp_path: Path) -> None:
+    theirs, _ = course(GRPOTrainer, tiny_model, tmp_path / "theirs", bf16=True)
+    ours, _ = course(SharedPromptTrainer, tiny_model, tmp_path / "ours", bf16=True)
+    assert ours["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=0.05)
+    assert ours["entropy"] == pytest.approx(theirs["entropy"], rel=0.01)
 
 
 def test_micro_batches_are_made_of_whole_groups(tiny_model: Path, tmp_path: Path) -> None:
