@@ -89,7 +89,7 @@ def read_header(folder: Path) -> Mapping[str, Any]:
         seal = header.pop("sha256", None)
     except FileNotFoundError as cause:
         raise MissingDataError(f"No search index in {folder}: there is no {HEADER}. {_CURE}") from cause
-    except (OSError, ValueError, AttributeError) as cause:
+    except (OSError, ValueError, AttributeError, TypeError) as cause:
         raise CorruptDataError(f"{path} cannot be read: {cause}. {_CURE}") from cause
     if header.get("format") != FORMAT:
         raise CorruptDataError(

@@ -21,7 +21,8 @@ _FEW_DOCUMENTS = 1 << 14
 
 _FEW_TO_SORT = 4
 
-_TERMS_KEPT = 1 << 13
+_KEPT = 8 << 20
+"""Bytes, about, of what has been read of terms, so that a word that comes again costs nothing."""
 
 
 class SearchIndex:
@@ -29,13 +30,15 @@ class SearchIndex:
 
     Args:
         folder: What `build` wrote.
+        skip: Whether documents that cannot be among the best are left out, or everything is added up. Both find the
+            same; None chooses what is faster for so many documents.
 
     Raises:
         MissingDataError: There is no index.
         CorruptDataError: It is of another version, or a file is not what was written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, skip: bool | None = None) -> None:
         header = read_header(folder)
         self._size: int = header["documents"]
         self._filled: int = header["filled"]
@@ -53,8 +56,9 @@ class SearchIndex:
             terms=header["terms"],
             documents=self._filled,
         )
+        self._choose = best if (self._size > _FEW_DOCUMENTS if skip is None else skip) else exhaustive
         self._spare: list[NDArray[np.float64]] = []
-        self._postings = lru_cache(_TERMS_KEPT)(self._read)
+        self._postings = lru_cache(_KEPT // (512 + 8 * len(self._denominators)))(self._read)
 
     def __len__(self) -> int:
         """Return how many documents there are."""
@@ -79,7 +83,7 @@ class SearchIndex:
         if not found or limit < 1:
             return (), ()
         scores = self._spare.pop() if self._spare else np.zeros(self._size)  # another thread may have taken it
-        documents = (exhaustive if self._size <= _FEW_DOCUMENTS else best)(found, limit, scores)
+        documents = self._choose(found, limit, scores)
         reached = scores[documents].astype(np.float32)
         scores.fill(0)
         self._spare.append(scores)

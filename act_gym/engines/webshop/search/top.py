@@ -24,6 +24,9 @@ _SAMPLE = 2
 _LOOKUP = 12
 """How many postings can be added up in the time in which one document is looked up among them, about."""
 
+_SCAN = 64
+"""How many scores can be looked at in a row in the time in which one document is found to be there twice, about."""
+
 Scores = NDArray[np.float64]
 
 
@@ -114,7 +117,8 @@ def _last(reached: Scores, limit: int) -> float:
 
 def _candidates(used: Sequence[Postings], scores: Scores, least: float) -> NDArray[np.int64]:
     """Return the documents of some terms whose scores are not below; rising."""
-    if sum(len(term.documents) for term in used) > len(scores) // 4:
+    if sum(len(term.documents) for term in used) > len(scores) // _SCAN:
         return np.flatnonzero(scores >= max(least, np.finfo(np.float64).tiny))
-    parts = [term.documents[scores[term.documents] >= least] for term in used]
-    return np.unique(np.concatenate(parts)).astype(np.int64) if parts else np.zeros(0, np.int64)
+    found = np.concatenate([term.documents[scores[term.documents] >= least] for term in used])
+    found.sort()
+    return found[np.diff(found, prepend=-1) > 0].astype(np.int64)

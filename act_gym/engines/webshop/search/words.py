@@ -54,8 +54,8 @@ _START = re.compile("[^ \"',.:~ktvqz]")
 
 # ASCII alone, where "_" and digits and letters are all there is: the same words, found many times as fast.
 _ASCII = re.compile(
-    r"_*(?:[A-Za-z](?:['.:](?=[A-Za-z]))?|[0-9](?:[',.](?=[0-9]))?)+"
-    r"(?:_+(?:[A-Za-z](?:['.:](?=[A-Za-z]))?|[0-9](?:[',.](?=[0-9]))?)+)*_*"
+    r"_*(?:[A-Za-z](?:['.:](?=[A-Za-z]))?|[0-9](?:[',.;](?=[0-9]))?)+"
+    r"(?:_+(?:[A-Za-z](?:['.:](?=[A-Za-z]))?|[0-9](?:[',.;](?=[0-9]))?)+)*_*"
 )
 
 
