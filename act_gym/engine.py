@@ -81,7 +81,11 @@ class Engine(Protocol):
 
 
 class Restorable(Protocol):
-    """What an engine may offer besides: going back to a state without playing the way to it again."""
+    """What an engine may offer besides: going back to a state.
+
+    What that costs is the engine's own: microseconds where a state is a value (ALFWorld's `native`), the way to it
+    played again where it is not (ScienceWorld).
+    """
 
     def snapshot(self) -> Any:
         """Return the current state, to go back to any number of times; opaque to everyone else."""
@@ -167,7 +171,7 @@ def restorable(engine: object) -> Restorable:
     if not (hasattr(engine, "snapshot") and hasattr(engine, "restore")):
         raise UsageError(
             f"The engine {type(engine).__name__} cannot go back to a state: snapshot() and restore() need one that "
-            "can, such as ALFWorld's native engine."
+            "can, such as ALFWorld's native engine or ScienceWorld's."
         )
     return cast("Restorable", engine)
 

@@ -61,8 +61,10 @@ class Arguments:
     """Different walks, half of them solutions, of as many task types as there are."""
     seed: int = 0
     """What walks, moments and signals are drawn from."""
-    pause: float = 3.0
-    """Seconds between two kills, on average."""
+    commands: int = 12
+    """Commands carried out between two kills, on average, so that a slow machine gives the same picture."""
+    again: float = 0.1
+    """The share of kills that do not wait for commands, and so meet a process that is being started again."""
     stopped: float = 0.05
     """The share of kills that only stop the process."""
     call_timeout: float = 10.0
@@ -188,9 +190,11 @@ def _play(engine: JvmEngine, walk: Walk, report: Report) -> Trace:
 def _shoot(arguments: Arguments, report: Report) -> None:
     random = np.random.default_rng([arguments.seed, 12345])
     for _ in track(range(arguments.kills), "kills"):
-        time.sleep(random.exponential(arguments.pause))
-        while not (targets := [pid for pid, state in _processes().items() if state not in "ZTX"]):
-            time.sleep(0.01)
+        again = random.random() < arguments.again
+        until = report.steps if again else report.steps + random.geometric(1 / arguments.commands)
+        while report.steps < until or not (targets := [pid for pid, state in _processes().items() if state in "RSD"]):
+            time.sleep(0.002)
+        time.sleep(random.exponential(1.0 if again else 0.01))  # into the middle of a command
         stop = random.random() < arguments.stopped
         try:
             report.folders.add(Path(f"/proc/{targets[0]}/cwd").readlink())
@@ -242,8 +246,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _check(argv: Sequence[str]) -> int:
     arguments = parse(Arguments, argv, program="python -m benchmarks.faults")
-    if min(arguments.kills, arguments.environments, arguments.walks) < 1 or not 0 <= arguments.stopped <= 1:
-        raise UsageError("--kills, --environments and --walks are at least 1; --stopped is a share, 0 to 1.")
+    if min(arguments.kills, arguments.environments, arguments.walks, arguments.commands) < 1:
+        raise UsageError("--kills, --environments, --walks and --commands are at least 1.")
     tasks = in_turn(chosen(()), arguments.seed)[: (arguments.walks + 1) // 2]
     walks = lay_down(tasks, steps=30, seed=arguments.seed)[: arguments.walks]
     expected = undisturbed(walks)

@@ -69,8 +69,8 @@ class JvmEngine:
         simplifications: Names out of `SIMPLIFICATIONS`, which says what each does: a sequence, or one text
             with commas between them; `easy` stands alone.
         memory: The largest Java heap, e.g. `1g` or `512m`.
-        call_timeout: Seconds until a Java that gives no answer is replaced; loading a task may take
-            twice, and solving it four times as long.
+        call_timeout: Seconds until a Java that gives no answer is replaced; where they are more, loading
+            a task may take 60 s and solving it 120 s.
 
     Raises:
         UsageError: An unknown simplification, a memory Java would not take, or no positive time.

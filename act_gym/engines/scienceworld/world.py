@@ -14,7 +14,13 @@ from act_gym.engines.scienceworld.jvm import CALL_SECONDS, Jvm
 from act_gym.engines.scienceworld.shared import Values
 from act_gym.errors import EngineError
 
-__all__ = ["World"]
+__all__ = ["LOAD_SECONDS", "SOLVE_SECONDS", "World"]
+
+LOAD_SECONDS = 60.0
+"""How long loading a task may take at least: in a process that has just started, a second of work."""
+
+SOLVE_SECONDS = 120.0
+"""The same for its solution: up to 10 s of work."""
 
 
 class World:
@@ -22,15 +28,14 @@ class World:
 
     Args:
         jvm: The process it lives in.
-        call_seconds: How long one call may take; loading (up to a second of work) may take twice, and solving
-            (up to 10 s) four times as long.
+        call_seconds: How long one call may take; `LOAD_SECONDS` and `SOLVE_SECONDS` hold where they are more.
     """
 
     def __init__(self, jvm: Jvm, call_seconds: float = CALL_SECONDS) -> None:
         self.jvm = jvm
         self._seconds = call_seconds
         self._values: Values | None = None
-        with jvm.calling("making an interface", 2 * call_seconds):
+        with jvm.calling("making an interface", max(call_seconds, LOAD_SECONDS)):
             jvm.globals.borrow()  # it makes objects, which are numbered, and draws
             self._interface: Any = jvm.classes.scienceworld.runtime.pythonapi.PythonInterface()
         # For whoever forgets to close: Java would keep the world for ever.
@@ -43,8 +48,8 @@ class World:
         Raises:
             EngineError: The simulator has no such task, or failed.
         """
-        what, times = ("solving", 4) if gold else ("loading", 2)
-        with self.jvm.calling(f"{what} {task}/{variation}", times * self._seconds):
+        what, seconds = ("solving", SOLVE_SECONDS) if gold else ("loading", LOAD_SECONDS)
+        with self.jvm.calling(f"{what} {task}/{variation}", max(self._seconds, seconds)):
             self._enter()
             if gold:
                 # Searches of whole houses, kept by the room they begin in and taken for those of every later task.
