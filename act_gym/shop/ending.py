@@ -82,7 +82,7 @@ def _table(parts: Mapping[str, float | bool]) -> Markup:
         f"titles share {float(parts['title_score']):.0%} of their nouns",
     ]
     rows.append(_row("Type", float(parts["r_type"]), "×", "; ".join(each for each in alike if each)))
-    columns = ("Part", "Fulfilled", "Weight", "")
+    columns = ("Part", "Fulfilled", "Weight")
     head = element("thead", element("tr", *(element("th", name, scope="col") for name in columns)))
     return element("table", element("caption", "Parts of the reward"), head, element("tbody", *rows))
 
@@ -90,10 +90,9 @@ def _table(parts: Mapping[str, float | bool]) -> Markup:
 def _row(name: str, share: float, weight: str, remark: str = "") -> Markup:
     return element(
         "tr",
-        element("th", name, scope="row"),
+        element("th", name, element("span", remark) if remark else None, scope="row"),
         element("td", f"{share:.0%}", class_="good" if share == 1 else "bad"),
         element("td", weight),
-        element("td", remark),
     )
 
 

@@ -8,7 +8,7 @@ pictures lie on other servers; here each department has a sign.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
 from act_gym.engines.webshop.pages import Clickable
@@ -104,10 +104,12 @@ def _card(customer: Customer, number: int, product: Product) -> Markup:
 def _item(customer: Customer) -> tuple[str, list[Markup]]:
     product = customer.visit.product
     assert product is not None
-    clickables = customer.session.page(customer.visit).clickables
-    names = [name for name in SUB_PAGES if name.lower() in clickables]
+    shown = customer.session.page(customer.visit)
+    buttons = {part.text.lower() for part in shown.parts if part.kind == "button"}
+    clickables = {name: each for name, each in shown.clickables.items() if name not in buttons}
+    names = [name for name in SUB_PAGES if name.lower() in buttons]
     more = [element("div", _click(customer, name), name=_PLACES[name]) for name in names]
-    options = [_option(customer, name, clickables) for name in product.options]
+    options = [_option(customer, name, values, clickables) for name, values in product.options.items()]
     body = element(
         "article",
         _picture(product, id="product-image", class_="item-page-img"),
@@ -126,16 +128,14 @@ def _item(customer: Customer) -> tuple[str, list[Markup]]:
     return "Product", [_instruction(customer), _back(customer), body]
 
 
-def _option(customer: Customer, name: str, clickables: Mapping[str, Clickable]) -> Markup:
+def _option(customer: Customer, name: str, values: Sequence[str], clickables: Mapping[str, Clickable]) -> Markup:
     """Return the choice of one option: a form of its own, so that it sends nothing but the value.
 
     Some values of real catalogues cannot be chosen by an action either (`docs/webshop-parity.md`): those that belong to
     another option, too, or are called like a button, or hold brackets. They are shown, and cannot be clicked on.
     """
-    product = customer.visit.product
-    assert product is not None
     radios = []
-    for at, value in enumerate(product.options[name]):
+    for at, value in enumerate(values):
         identifier = f"radio_{name}{at}"
         there = clickables.get(value) == Clickable(option=name) and f"click[{value}]" in customer.commands
         radios.append(
@@ -143,7 +143,7 @@ def _option(customer: Customer, name: str, clickables: Mapping[str, Clickable]) 
                 "input",
                 type="radio",
                 id=identifier,
-                name=name,
+                name=name or "option",  # without a name it would not be sent
                 value=value,
                 checked=customer.visit.options.get(name) == value,
                 disabled=not there,

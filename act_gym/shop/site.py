@@ -139,7 +139,9 @@ class Site:
             return Response(303, location=_address(customer))
         if first == "search":
             query = _UNSAID.sub(" ", fields.get("search_query", "")[:LONGEST_SEARCH]).strip()
-            return self._do(customer, rest[1], f"search[{query}]" if query else "", absent="empty")
+            if not query:
+                return self._do(customer, rest[1], "", absent="empty")
+            return self._do(customer, rest[1], f"search[{query}]")
         if first == "click":
             return self._do(customer, rest[1], f"click[{fields.get('click', '').lower()}]")
         return self._do(customer, rest[1], f"click[{request.form[0][1]}]" if request.form else "")
