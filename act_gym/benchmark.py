@@ -6,7 +6,7 @@ simulator is noticed only by whoever wants to play it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from inspect import signature
@@ -60,7 +60,7 @@ class Benchmark:
         """The optional dependencies that install its simulator; also its name for `act-gym download`."""
         return self.name.lower()
 
-    def tasks(self, split: str | None = None, **options: Any) -> tuple[Task, ...]:
+    def tasks(self, split: str | None = None, **options: Any) -> Sequence[Task]:
         """Return a split's tasks, or all of them, in their frozen order.
 
         Args:
@@ -77,7 +77,7 @@ class Benchmark:
             if name not in self.task_options:
                 known = f"only {', '.join(self.task_options)} do" if self.task_options else "none does"
                 raise UsageError(f"{name}={options[name]!r} does not choose tasks of {self.name}; {known}.")
-        source: Callable[..., tuple[Task, ...]] = _load(self.task_source)
+        source: Callable[..., Sequence[Task]] = _load(self.task_source)
         return source(split, **options)
 
     def choosing(self, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -245,7 +245,7 @@ def parse_id(env_id: str) -> tuple[Benchmark, str | None]:
     return BENCHMARKS[name], split or None
 
 
-def tasks(env_id: str, *, games: Any = None, **options: Any) -> tuple[Task, ...]:
+def tasks(env_id: str, *, games: Any = None, **options: Any) -> Sequence[Task]:
     """Return the tasks of an environment id in their frozen order, without making it.
 
     Args:

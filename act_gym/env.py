@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -22,6 +23,8 @@ from act_gym.core import State, Task
 from act_gym.engine import Engine, detailed, observing, planning, restorable, templating
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.spaces import AnyText
+from act_gym.sweep import Sweep
+from act_gym.tasklists import LongTaskList
 
 __all__ = ["Snapshot", "TextEnv"]
 
@@ -106,7 +109,7 @@ class TextEnv(gym.Env[str, str]):
         if self._limits is not None:
             self._limits("")  # refuses a name that is not there
         chosen = entry.choosing(engine_options)
-        self.tasks: tuple[Task, ...] = entry.tasks(split, **chosen) if games is None else entry.own_tasks(games, split)
+        self.tasks: Sequence[Task] = entry.tasks(split, **chosen) if games is None else entry.own_tasks(games, split)
         self.engine: Engine = entry.make_engine(engine, **engine_options)
         self._observed = (observe,) if isinstance(observe, str) else tuple(observe)
         try:
@@ -123,9 +126,8 @@ class TextEnv(gym.Env[str, str]):
         self._lists_commands = admissible_commands is True
         self._limit: int | None = None  # of the running episode
         self._limit_holds = self._limits is None  # whether it is known that no other limit comes first
-        self._index = _positions(tuple(task.id for task in self.tasks))
-        self._sweep = np.arange(0)
-        self._left = 0  # how many of the sweep are still to come, from its front
+        self._index = _positions(self.tasks)
+        self._sweep = Sweep(len(self.tasks))
         self._task: Task | None = None
         self._state: State | None = None
         self._goal = ""
@@ -153,7 +155,7 @@ class TextEnv(gym.Env[str, str]):
         if not self._limit_holds:
             self._check_limit()
         if seed is not None:
-            self._left = 0
+            self._sweep.restart()
         task = self.tasks[self._pick(options or {})]
         self._task = self._state = None  # no episode if the engine fails
         state = self.engine.reset(task)
@@ -188,11 +190,12 @@ class TextEnv(gym.Env[str, str]):
     def snapshot(self) -> Snapshot:
         """Return this moment of the episode, to go back to any number of times.
 
-        For searches: `restore` costs far less than a reset and the same commands again. It changes
+        For searches. With ALFWorld's `native` engine `restore` costs microseconds; ScienceWorld plays the way to the
+        state again, which costs what a reset and the same commands cost, and checks that it shows the same. It changes
         nothing here, and neither the sweep nor the random generator is part of it.
 
         Raises:
-            UsageError: There is no episode, or the engine cannot do this (ALFWorld's `native` can).
+            UsageError: There is no episode, or the engine cannot do this (ALFWorld's `native` and ScienceWorld's can).
         """
         engine = restorable(self.engine)
         if self._state is None or self._task is None:
@@ -288,18 +291,16 @@ class TextEnv(gym.Env[str, str]):
         if "task_id" in options:
             task_id = options["task_id"]
             if task_id not in self._index:
-                raise UnknownNameError("task", str(task_id), self._index)
+                raise UnknownNameError("task", str(task_id), islice(self._index, 20_000))
             return self._index[task_id]
         if "task_index" in options:
             index = options["task_index"]
             if not isinstance(index, int | np.integer) or isinstance(index, bool) or not 0 <= index < len(self.tasks):
                 raise UsageError(f"task_index is 0 to {len(self.tasks) - 1} here; got {index!r}.")
             return int(index)
-        if not self._left:
-            self._sweep = self.np_random.permutation(len(self.tasks))
-            self._left = len(self.tasks)
-        self._left -= 1
-        return int(self._sweep[self._left])
+        if not self.tasks:
+            raise UsageError("There is no task: with these options the split is empty.")
+        return self._sweep.draw(self.np_random)
 
     def _info(self, state: State, task: Task) -> dict[str, Any]:
         commands: Sequence[str] = ()
@@ -351,7 +352,14 @@ def _time_limit(env: TextEnv) -> int | None:
     return None
 
 
+def _positions(tasks: Sequence[Task]) -> Mapping[str, int]:
+    """Return where each task stands: what a long list knows of itself, else a table."""
+    if isinstance(tasks, LongTaskList):
+        return tasks.positions
+    return _table(tuple(task.id for task in tasks))
+
+
 @lru_cache(maxsize=16)
-def _positions(ids: tuple[str, ...]) -> Mapping[str, int]:
+def _table(ids: tuple[str, ...]) -> Mapping[str, int]:
     """Return where each task stands; environments of the same tasks share it, and it is most of what one holds."""
     return {task_id: position for position, task_id in enumerate(ids)}

@@ -1,11 +1,11 @@
 """WebShop's splits: the official folds of its shuffled goals, and a pair of seen and unseen kinds of products.
 
 A task is a goal, and its number is WebShop's: `webshop/1000/455` is the goal that WebShop calls session 455. The
-goals of the small official catalogue are frozen in `webshop.json`, so that they are listed without the catalogue; those
-of another catalogue are counted when it is opened. Kinds are the queries that products were found by when the catalogue
-was made, such as `garden/mattresses`; 24 of the 184 that have goals there are held out, and one that only other catalogues have.
-They are from all departments, and chosen so that neither the query nor the last part of its path through the
-departments connects a product that is held out to one that is not.
+goals of the small official catalogue are frozen in `webshop.json`, so that they are listed without the catalogue;
+those of another catalogue are counted when it is opened. Kinds are the queries that products were found by when the
+catalogue was made, such as `garden/mattresses`; 24 of the 184 that have goals there are held out, and one that only
+other catalogues have. They are from all departments, and chosen so that neither the query nor the last part of its path
+through the departments connects a product that is held out to one that is not.
 
 | split | goals | tasks of the small catalogue |
 |---|---|--:|
@@ -23,18 +23,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from act_gym.core import Task
 from act_gym.engines.webshop.goals import FOLDS, fold_of, order
 from act_gym.errors import CorruptDataError, UnknownNameError
 from act_gym.paths import data_dir
+from act_gym.tasklists import LongTaskList
 
 __all__ = ["FROZEN", "SPLITS", "check_frozen", "held_out", "tasks"]
 
@@ -43,13 +43,17 @@ SPLITS = ("train", "dev", "test", "train-seen", "seen", "unseen")
 FROZEN = "1000"
 """The catalogue whose goals are frozen here."""
 
+_LONG = 20_000  # tasks; of longer lists each task is made when it is looked at
+
 _SHA256 = "8774b7fee9f25a3046de056550366c5093cf37933d79c1e4bc13e1310a6df978"  # as JSON, keys sorted, no spaces
 
 
 def tasks(
     split: str | None = None, *, catalogue: str | os.PathLike[str] = FROZEN, human_goals: bool = False
-) -> tuple[Task, ...]:
-    """Return a split's tasks in WebShop's order.
+) -> Sequence[Task]:
+    """Return a split's tasks in WebShop's order: a tuple, or what reads like one where there are more than 20,000.
+
+    To know which goals are of a kind, `train-seen`, `seen` and `unseen` read every product that has goals.
 
     Args:
         split: One of `SPLITS`; None for all, each under its official fold.
@@ -108,53 +112,89 @@ def _manifest() -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=4 * len(SPLITS))
-def _tasks(split: str | None, catalogue: str, human: bool, folder: Path | None) -> tuple[Task, ...]:
-    shop, kinds = _kinds(catalogue, human, folder)
-    name = f"{shop}-human" if human else shop
-    return tuple(
-        Task(
-            id=f"webshop/{name}/{index}",
+def _tasks(split: str | None, catalogue: str, human: bool, folder: Path | None) -> Sequence[Task]:
+    goals = _frozen(human) if catalogue == FROZEN else _of_shop(catalogue, human, folder)
+    prefix = f"webshop/{goals.name}-human/" if human else f"webshop/{goals.name}/"
+
+    def make(number: int) -> Task:
+        return Task(
+            id=f"{prefix}{number}",
             benchmark="WebShop",
-            split=split or fold_of(index),
-            task_type=kinds[index].partition("/")[0],
-            payload={"goal": index},
+            split=split or fold_of(number),
+            task_type=goals.kind(number).partition("/")[0],
+            payload={"goal": number},
         )
-        for index in _of_split(split, kinds)
-    )
+
+    def number_of(task_id: str) -> int | None:
+        number = task_id.removeprefix(prefix)
+        return int(number) if task_id.startswith(prefix) and number.isdecimal() and number.isascii() else None
+
+    numbers = _of_split(split, goals)
+    return LongTaskList(numbers, make, number_of) if len(numbers) > _LONG else tuple(map(make, numbers))
 
 
-def _of_split(split: str | None, kinds: Sequence[str]) -> Iterator[int]:
-    """Yield the numbers of a split's goals.
+class _Goals(Protocol):
+    """What a split needs to know of a catalogue's goals: their number, the catalogue's name, and each one's kind."""
 
-    Args:
-        split: Which; None for all.
-        kinds: The kind of every goal, in WebShop's order.
-    """
+    name: str
+
+    def __len__(self) -> int: ...
+    def kind(self, number: int) -> str: ...
+
+
+def _of_split(split: str | None, goals: _Goals) -> Sequence[int]:
+    """Return the numbers of a split's goals; of all where it is None."""
     fold = {"train-seen": "train", "seen": "test", "unseen": "test"}.get(split or "", split)
     start, stop = FOLDS[fold] if fold else (0, None)
-    numbers = range(start, len(kinds))[: None if stop is None else max(stop - start, 0)]
+    numbers = range(len(goals))[start:stop]
     if split == fold:
-        yield from numbers
-        return
+        return numbers
     unseen = held_out()
-    known = set(kinds[FOLDS["train"][0] :]) - unseen
-    wanted = unseen if split == "unseen" else known
-    yield from (number for number in numbers if kinds[number] in wanted)
+    if split == "unseen":
+        return array("I", (number for number in numbers if goals.kind(number) in unseen))
+    kinds = {goals.kind(number) for number in range(len(goals))[FOLDS["train"][0] :]} - unseen
+    return array("I", (number for number in numbers if goals.kind(number) in kinds))
 
 
-@lru_cache(maxsize=4)
-def _kinds(catalogue: str, human: bool, folder: Path | None) -> tuple[str, Sequence[str]]:  # noqa: ARG001  (of a folder)
-    """Return a catalogue's name and the kind of each of its goals, in WebShop's order."""
-    if catalogue == FROZEN:
-        name, sources = FROZEN, [(kind, goals) for _, kind, goals in _manifest()["human" if human else "synthetic"]]
-    else:
-        from act_gym.engines.webshop.shops import shared_shop
+@lru_cache(maxsize=2)
+def _frozen(human: bool) -> _Goals:
+    return _FrozenGoals(human)
 
-        shop = shared_shop(catalogue)
-        name, sources = shop.name, []
-        for instruction in shop.instructions(human):
-            product = shop.products.product(instruction.position)
-            sources.append((f"{product.category}/{product.query}", instruction.goals))
-    ends = list(accumulate(goals for _, goals in sources))
-    places = order(ends[-1] if ends else 0)
-    return name, [sources[bisect_right(ends, place)][0] for place in places]
+
+class _FrozenGoals:
+    """The goals of the small catalogue, from the manifest."""
+
+    name = FROZEN
+
+    def __init__(self, human: bool) -> None:
+        entries = _manifest()["human" if human else "synthetic"]
+        kinds = [kind for _, kind, goals in entries for _ in range(goals)]
+        self._kinds: list[str] = [kinds[place] for place in order(len(kinds))]
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+    def kind(self, number: int) -> str:
+        return self._kinds[number]
+
+
+@lru_cache(maxsize=8)
+def _of_shop(catalogue: str, human: bool, folder: Path | None) -> _Goals:  # noqa: ARG001  (a name means another shop there)
+    from act_gym.engines.webshop.shops import shared_goals, shared_shop
+
+    shop = shared_shop(catalogue)
+    goals = shared_goals(catalogue, human=human)
+
+    class ShopGoals:
+        """The goals of an open shop; the kind is that of the product that is wanted, read when it is asked for."""
+
+        name = shop.name if Path(shop.name).name == shop.name else shop.folder.name
+
+        def __len__(self) -> int:
+            return len(goals)
+
+        def kind(self, number: int) -> str:
+            product = shop.products.product(goals.instruction(number)[1].position)
+            return f"{product.category}/{product.query}"
+
+    return ShopGoals()
