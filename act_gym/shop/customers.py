@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,8 +168,6 @@ class Customers:
         inner = self._clerk.unwrapped
         assert isinstance(inner, TextEnv)
         self.tasks = inner.tasks
-        self._by_goal = {int(task.payload["goal"]): task for task in self.tasks}
-        self._by_id = {task.id: task for task in self.tasks}
         self._inside: dict[str, Customer] = {}
 
     def find(self, name: str) -> Customer | None:
@@ -177,10 +176,12 @@ class Customers:
 
     def task(self, wanted: str) -> Task | None:
         """Return a task by its id or by the number of its goal; None if this shop has no such task."""
-        found = self._by_id.get(wanted)
-        if found is None and wanted.isascii() and wanted.isdigit() and len(wanted) < 12:
-            found = self._by_goal.get(int(wanted))
-        return found
+        number = wanted.rpartition("/")[2]
+        if not (number.isascii() and number.isdecimal() and len(number) < 12):
+            return None
+        at = bisect_left(self.tasks, int(number), key=_goal)  # there may be millions, in the order of their goals
+        found = self.tasks[at] if at < len(self.tasks) else None
+        return found if found and _goal(found) == int(number) and wanted in (number, found.id) else None
 
     def any_task(self) -> Task:
         """Return one that has not been played yet, in an order drawn from the seed; if all have, any."""
@@ -188,7 +189,9 @@ class Customers:
             _, info = self._clerk.reset()
             if info["task_id"] not in self.recorder.best:
                 break
-        return self._by_id[info["task_id"]]
+        found = self.task(info["task_id"])
+        assert found is not None
+        return found
 
     def offers(self, start: int, count: int) -> list[Offer]:
         """Return a part of the list of tasks."""
@@ -245,6 +248,10 @@ class Customers:
         if customer.turns:
             customer.file = self.recorder.keep(customer.episode(self.env_id, self._agent, self._seed))
         customer.close()
+
+
+def _goal(task: Task) -> int:
+    return int(task.payload["goal"])
 
 
 def _engine(env: gym.Env[str, str]) -> WebShopEngine:
