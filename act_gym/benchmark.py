@@ -34,7 +34,7 @@ class Benchmark:
         packages: What the default engine imports; `extra` installs them.
         data: Folder below the cache folder that holds its data; empty if it needs none.
         generated_splits: Those of its splits whose tasks are made here, without that data.
-        generator_package: What making them reads; `extra` installs it.
+        generator_package: What making them reads; `extra` installs it. Empty if nothing more is needed.
         own_task_source: `module:function`; the function takes what was given as `games` and returns the
             tasks in these files. Empty if the benchmark cannot play its users' own files.
         step_limits: Named ones that others report results under: actions in an episode, one number or one for
@@ -200,11 +200,22 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         ),
         Benchmark(
             name="WebShop",
-            splits=("train", "dev", "test", "train-seen", "seen", "unseen"),
+            splits=(
+                "train",
+                "dev",
+                "test",
+                "train-seen",
+                "seen",
+                "unseen",
+                "generated-train",
+                "generated-seen",
+                "generated-unseen",
+            ),
             max_turns=15,
             task_source="act_gym.splits.webshop:tasks",
             engines={"native": "act_gym.engines.webshop.engine:WebShopEngine"},
             data="webshop/1000",
+            generated_splits=("generated-train", "generated-seen", "generated-unseen"),
             # verl-agent's and ETO's settings, and the paper's: its agents' actions in one episode.
             step_limits={"verl-agent": 15, "eto": 10, "webshop-paper": 100},
             task_options=("catalogue", "human_goals"),

@@ -83,7 +83,7 @@ def _missing(benchmark: Benchmark, split: str | None) -> tuple[str, ...]:
     commands = []
     generated = split in benchmark.generated_splits
     packages = (*benchmark.packages, benchmark.generator_package) if generated else benchmark.packages
-    if any(find_spec(package) is None for package in packages):
+    if any(package and find_spec(package) is None for package in packages):
         commands.append(f"pip install 'act-gym[{benchmark.extra}]'")
     if benchmark.data and not generated and not (data_dir() / benchmark.data).is_dir():
         commands.append(f"act-gym download {benchmark.extra}")

@@ -14,6 +14,9 @@ through the departments connects a product that is held out to one that is not.
 | `seen` | of `test`, kinds that `train-seen` has | 397 |
 | `unseen` | of `test`, the kinds held out | 95 |
 
+The same three of `catalogue="generated"`, a shop of our own that needs no download, are `generated-train` (2,604),
+`generated-seen` (414) and `generated-unseen` (85); what it asks for is frozen in `webshop_generated.txt`.
+
 A product has a goal for every combination of its options, and the shuffle spreads them over the folds, so `seen` asks
 mostly for other options of products that `train-seen` has too. `unseen` shares no product and no kind with it.
 """
@@ -24,7 +27,7 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -32,16 +35,35 @@ from typing import Any, Protocol
 
 from act_gym.core import Task
 from act_gym.engines.webshop.goals import FOLDS, fold_of, order
-from act_gym.errors import CorruptDataError, UnknownNameError
+from act_gym.errors import CorruptDataError, UnknownNameError, UsageError
 from act_gym.paths import data_dir
 from act_gym.tasklists import LongTaskList
 
-__all__ = ["FROZEN", "SPLITS", "check_frozen", "held_out", "tasks"]
+__all__ = ["FROZEN", "GENERATED", "SPLITS", "check_frozen", "check_generated", "held_out", "tasks"]
 
-SPLITS = ("train", "dev", "test", "train-seen", "seen", "unseen")
+SPLITS = (
+    "train",
+    "dev",
+    "test",
+    "train-seen",
+    "seen",
+    "unseen",
+    "generated-train",
+    "generated-seen",
+    "generated-unseen",
+)
 
 FROZEN = "1000"
 """The catalogue whose goals are frozen here."""
+
+GENERATED = "generated"
+"""The catalogue of the splits `generated-…`."""
+
+_GENERATED_PART = {"generated-train": "train-seen", "generated-seen": "seen", "generated-unseen": "unseen"}
+
+# A line for each product that has goals: how many, and its kind.
+_GENERATED_FILE = Path(__file__).with_name("webshop_generated.txt")
+_GENERATED_SHA256 = "7804314865b2655ff709b94e01234800788d02bfda37e074ff5b6ea973244de9"
 
 _LONG = 20_000  # tasks; of longer lists each task is made when it is looked at
 
@@ -68,6 +90,13 @@ def tasks(
     if split is not None and split not in SPLITS:
         raise UnknownNameError("split of WebShop", split, SPLITS)
     name = os.fspath(catalogue)
+    if split in _GENERATED_PART:
+        if name not in (FROZEN, GENERATED) or human_goals:
+            raise UsageError(
+                f"{split} is of the catalogue {GENERATED}, which has no goals that people wrote; got "
+                f"catalogue={name!r}, human_goals={human_goals!r}."
+            )
+        return _tasks(split, "", False, None)
     return _tasks(split, name, bool(human_goals), None if name == FROZEN else data_dir())
 
 
@@ -97,6 +126,23 @@ def check_frozen(found: Sequence[tuple[str, int]], *, human_goals: bool) -> None
         )
 
 
+def check_generated(found: Sequence[tuple[str, int]], folder: Path) -> None:
+    """Check that a generated shop has the goals that are frozen here.
+
+    Args:
+        found: For each product with an instruction its kind and how many goals it has.
+        folder: Where the shop lies.
+
+    Raises:
+        CorruptDataError: They are others.
+    """
+    if list(found) != list(_generated_entries()):
+        raise CorruptDataError(
+            f"The generated shop in {folder} was made by another version of act-gym: its goals are not those of the "
+            f"splits. Delete it, and it is made again: rm -r {folder}"
+        )
+
+
 @cache
 def _manifest() -> Mapping[str, Any]:
     resource = files("act_gym.splits") / "webshop.json"
@@ -113,7 +159,12 @@ def _manifest() -> Mapping[str, Any]:
 
 @lru_cache(maxsize=4 * len(SPLITS))
 def _tasks(split: str | None, catalogue: str, human: bool, folder: Path | None) -> Sequence[Task]:
-    goals = _frozen(human) if catalogue == FROZEN else _of_shop(catalogue, human, folder)
+    """Return a split's tasks; without a catalogue those of a split whose name says which one."""
+    payload = {} if catalogue else {"catalogue": GENERATED}
+    if not catalogue:
+        goals = _frozen_generated()
+    else:
+        goals = _frozen(human) if catalogue == FROZEN else _of_shop(catalogue, human, folder)
     prefix = f"webshop/{goals.name}-human/" if human else f"webshop/{goals.name}/"
 
     def make(number: int) -> Task:
@@ -122,14 +173,14 @@ def _tasks(split: str | None, catalogue: str, human: bool, folder: Path | None) 
             benchmark="WebShop",
             split=split or fold_of(number),
             task_type=goals.kind(number).partition("/")[0],
-            payload={"goal": number},
+            payload={"goal": number, **payload},
         )
 
     def number_of(task_id: str) -> int | None:
         number = task_id.removeprefix(prefix)
         return int(number) if task_id.startswith(prefix) and number.isdecimal() and number.isascii() else None
 
-    numbers = _of_split(split, goals)
+    numbers = _of_split(_GENERATED_PART.get(split or "", split), goals)
     return LongTaskList(numbers, make, number_of) if len(numbers) > _LONG else tuple(map(make, numbers))
 
 
@@ -158,17 +209,39 @@ def _of_split(split: str | None, goals: _Goals) -> Sequence[int]:
 
 @lru_cache(maxsize=2)
 def _frozen(human: bool) -> _Goals:
-    return _FrozenGoals(human)
+    entries = _manifest()["human" if human else "synthetic"]
+    return _FrozenGoals(FROZEN, ((kind, goals) for _, kind, goals in entries))
+
+
+@cache
+def _frozen_generated() -> _Goals:
+    return _FrozenGoals(GENERATED, _generated_entries())
+
+
+@cache
+def _generated_entries() -> Sequence[tuple[str, int]]:
+    content = _GENERATED_FILE.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != _GENERATED_SHA256:
+        raise CorruptDataError(
+            f"{_GENERATED_FILE} has sha256 {found}; expected {_GENERATED_SHA256}. "
+            "Run: pip install --force-reinstall act-gym"
+        )
+    lines = (line.partition(" ") for line in content.decode("utf-8").splitlines())
+    return [(kind, int(goals)) for goals, _, kind in lines]
 
 
 class _FrozenGoals:
-    """The goals of the small catalogue, from the manifest."""
+    """The goals of a catalogue whose kinds are known without it.
 
-    name = FROZEN
+    Args:
+        name: The catalogue's.
+        entries: The kind of each product that has goals, in the order of the catalogue, and how many goals it has.
+    """
 
-    def __init__(self, human: bool) -> None:
-        entries = _manifest()["human" if human else "synthetic"]
-        kinds = [kind for _, kind, goals in entries for _ in range(goals)]
+    def __init__(self, name: str, entries: Iterable[tuple[str, int]]) -> None:
+        self.name = name
+        kinds = [kind for kind, goals in entries for _ in range(goals)]
         self._kinds: list[str] = [kinds[place] for place in order(len(kinds))]
 
     def __len__(self) -> int:

@@ -25,6 +25,9 @@ COUNTS = {
     "act/WebShop-train-seen": 4308,
     "act/WebShop-seen": 397,
     "act/WebShop-unseen": 95,
+    "act/WebShop-generated-train": 2604,
+    "act/WebShop-generated-seen": 414,
+    "act/WebShop-generated-unseen": 85,
 }
 
 

@@ -122,7 +122,7 @@ class WebShopEngine:
             EngineError: It has no such goal.
         """
         self._now = self._page = None
-        shop = self._opened()
+        shop = self._opened(task.payload.get("catalogue", self._catalogue))
         index = int(task.payload["goal"])
         if not 0 <= index < len(shop.goals):
             raise EngineError(f"{task.id}: this catalogue has {len(shop.goals):,} goals; there is no goal {index}.")
@@ -177,9 +177,9 @@ class WebShopEngine:
         """Let go of the shop, which stays open for others."""
         self._now = self._page = self._shop = None
 
-    def _opened(self) -> OpenShop:
-        if self._shop is None:
-            self._shop = open_for(self._catalogue, human=self._human, search_engine=self._search_engine)
+    def _opened(self, catalogue: str | os.PathLike[str]) -> OpenShop:
+        if self._shop is None or self._shop.catalogue != os.fspath(catalogue):
+            self._shop = open_for(catalogue, human=self._human, search_engine=self._search_engine)
         return self._shop
 
     def _running(self) -> _Moment:

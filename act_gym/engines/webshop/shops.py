@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from act_gym.engines.webshop.goals import Goals
 from act_gym.errors import EngineError, UsageError
 from act_gym.paths import data_dir
-from act_gym.splits.webshop import FROZEN, check_frozen
+from act_gym.splits.webshop import FROZEN, GENERATED, check_frozen, check_generated
 
 if TYPE_CHECKING:
     from act_gym.engines.webshop.catalogue import Shop
@@ -28,12 +28,14 @@ class OpenShop:
     """What one environment plays in.
 
     Attributes:
+        catalogue: What it was asked for by.
         products: What is sold.
         search: Finds it.
         goals: What customers want.
         versions: The catalogue, its checksum, its nouns and what finds products.
     """
 
+    catalogue: str
     products: Catalogue
     search: SearchEngine
     goals: Goals
@@ -54,7 +56,8 @@ def open_for(catalogue: str | os.PathLike[str], *, human: bool, search_engine: A
         UsageError: The search engine cannot be used.
     """
     shop = shared_shop(catalogue)
-    opened = OpenShop(shop.products, shop.search, shared_goals(catalogue, human=human), _versions(shop))
+    goals = shared_goals(catalogue, human=human)
+    opened = OpenShop(os.fspath(catalogue), shop.products, shop.search, goals, _versions(shop))
     if search_engine is None:
         return opened
     name, search = _chosen(search_engine, shop.products)
@@ -85,6 +88,11 @@ def _goals(catalogue: str, folder: Path, human: bool) -> Goals:
     if catalogue == FROZEN:
         found = [(shop.products.product(each.position).asin, each.goals) for each in instructions]
         check_frozen(found, human_goals=human)
+    if catalogue == GENERATED and not human:
+        products = [shop.products.product(each.position) for each in instructions]
+        kinds = [f"{product.category}/{product.query}" for product in products]
+        goals = [each.goals for each in instructions]
+        check_generated(list(zip(kinds, goals, strict=True)), shop.folder)
     return Goals(shop.products, instructions, human=human)
 
 

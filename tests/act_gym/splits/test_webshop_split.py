@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from act_gym.engines.webshop.shops import shared_goals, shared_shop
-from act_gym.errors import CorruptDataError, MissingDataError, UnknownNameError
+from act_gym.errors import CorruptDataError, MissingDataError, UnknownNameError, UsageError
 from act_gym.splits import webshop
-from act_gym.splits.webshop import FROZEN, SPLITS, check_frozen, held_out, tasks
+from act_gym.splits.webshop import FROZEN, SPLITS, check_frozen, check_generated, held_out, tasks
 
 
 def ids(split, **options):
@@ -107,7 +107,29 @@ def test_another_catalogues_tasks_need_it(monkeypatch, tmp_path):
         tasks("test", catalogue="full")
 
 
-@pytest.mark.parametrize("split", SPLITS)
+def test_a_generated_shop_has_the_goals_that_are_frozen(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("ACT_GYM_DATA", str(tmp_path_factory.getbasetemp() / "webshop-split"))
+    listed = tasks("train-seen", catalogue="generated")
+    assert [task.id for task in listed] == ids("generated-train")
+    assert ids("seen", catalogue="generated") == ids("generated-seen")
+    assert ids("unseen", catalogue="generated") == ids("generated-unseen")
+    assert {task.payload["catalogue"] for task in tasks("generated-seen")} == {"generated"}
+    assert set(ids("generated-unseen")).isdisjoint([*ids("generated-seen"), *ids("generated-train")])
+
+
+def test_a_shop_that_another_version_generated_is_noticed(tmp_path):
+    with pytest.raises(CorruptDataError, match=r"made by another version of act-gym.*rm -r"):
+        check_generated([("garden/beds", 3)], tmp_path)
+
+
+def test_the_generated_splits_are_of_no_other_catalogue():
+    with pytest.raises(UsageError, match="generated-seen is of the catalogue generated"):
+        tasks("generated-seen", catalogue="full")
+    with pytest.raises(UsageError, match="human_goals=True"):
+        tasks("generated-seen", human_goals=True)
+
+
+@pytest.mark.parametrize("split", SPLITS[:6])
 def test_a_generated_shop_has_the_same_splits(split, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("ACT_GYM_DATA", str(tmp_path_factory.getbasetemp() / "webshop-split"))
     found = tasks(split, catalogue="generated-400")

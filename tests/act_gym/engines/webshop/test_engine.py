@@ -175,6 +175,16 @@ def test_prices_can_be_given(env):
     assert env.engine.versions["prices"] == "drawn"
 
 
+def test_generated_splits_need_no_option_and_no_download():
+    env = gym.make("act/WebShop-generated-unseen")
+    observation, info = env.reset(seed=1)
+    assert info["goal"] in observation
+    assert env.unwrapped.engine.versions["catalogue"] == "generated"
+    for command in env.unwrapped.expert_commands():
+        info = env.step(command)[4]
+    assert info["success"]
+
+
 def test_a_spec_with_options_goes_through_json():
     env = gym.make("act/WebShop-unseen", catalogue=CATALOGUE, observation_mode="html")
     again = gym.make(gym.envs.registration.EnvSpec.from_json(env.spec.to_json()))
