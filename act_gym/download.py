@@ -27,7 +27,7 @@ class Arguments:
     name: tyro.conf.Positional[str]
     """The benchmark: `alfworld` or `webshop`."""
     catalogue: str = "1000"
-    """Of WebShop: `1000` products, 10 MB to fetch, or `full`, 5.7 GB to fetch."""
+    """Of WebShop: `1000` products, 10 MB to fetch, or `full`, 5.7 GB to fetch; `generated-<products>` is made here."""
     nouns: str | None = None
     """Of WebShop: the spaCy model that finds the nouns of titles, which its reward compares; en_core_web_sm if left
     out."""

@@ -11,14 +11,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from act_gym.archives import unpack
 from act_gym.engines.webshop.catalogue.build import build, only_one
 from act_gym.engines.webshop.catalogue.files import CatalogueFiles
 from act_gym.engines.webshop.catalogue.folder import read_manifest, verify
 from act_gym.engines.webshop.catalogue.nouns import find_model
-from act_gym.engines.webshop.catalogue.shop import OFFICIAL, shops_folder
+from act_gym.engines.webshop.catalogue.shop import OFFICIAL, generated, shops_folder
 from act_gym.errors import ActGymError, CorruptDataError, DataError, DownloadError, UnknownNameError, UsageError
 from act_gym.fetch import FULL_DISK, fetch, file_sha256, full_disk
 from act_gym.progress import byte_bar
@@ -115,7 +114,7 @@ def install(
     """Put one of WebShop's catalogues into the cache folder and return what is there, in words.
 
     Args:
-        catalogue: `1000` or `full`.
+        catalogue: `1000` or `full`; or a generated one, which is made ahead of its first use, on all cores.
         source: A folder or an archive with the files under their own names; None for the official ones. Files that
             differ from the official ones are taken as they are, and the manifest says so.
         force: Fetch and build it anew even if it is complete.
@@ -123,7 +122,7 @@ def install(
         nouns: The package of the spaCy model that finds nouns; None for the small English one.
         files: What is fetched.
         pause: Seconds before a failed request is tried again.
-        processes: How many processes look for nouns; None for as many as suit the catalogue.
+        processes: How many processes share the work; None for as many as suit the catalogue.
 
     Raises:
         UnknownNameError: There is no such catalogue.
@@ -132,8 +131,12 @@ def install(
         MissingDependencyError: What finds nouns is not installed.
         UsageError: The source cannot be used.
     """
+    made = generated(catalogue, processes or _processes(catalogue))
+    if made and source is None:
+        build(*made, force=force)
+        return f"The shop is ready: {describe(made[0])}."
     if catalogue not in OFFICIAL:
-        raise UnknownNameError("catalogue of WebShop to download named", catalogue, OFFICIAL)
+        raise UnknownNameError("catalogue of WebShop to download named", catalogue, (*OFFICIAL, "generated"))
     place = shops_folder() / catalogue
     if source is None and not force and _is_whole(place, nouns):
         return f"WebShop's catalogue is complete already: {describe(place)}. --force fetches it again."
@@ -146,11 +149,7 @@ def install(
             fetched.mkdir(exist_ok=True)  # the run that was waited for may have deleted it
             folder = _take(source, wanted, fetched) if source else _fetch_all(wanted, fetched, base_url, pause)
             paths = _paths(folder, wanted, source)
-            sums = {role: file_sha256(path) for role, path in paths.items()}
-            processes = processes or _processes(catalogue)
-            notes = _notes(wanted, sums)
-            files_there = CatalogueFiles(**paths, processes=processes, model=nouns, sums=sums, notes=notes)
-            build(place, files_there, force=force)
+            build(place, _with_sums(paths, wanted, nouns, processes or _processes(catalogue)), force=force)
             shutil.rmtree(fetched, ignore_errors=True)
     except OSError as cause:
         if isinstance(cause, ActGymError):
@@ -242,9 +241,14 @@ def _paths(folder: Path, wanted: Sequence[OfficialFile], source: str | None) -> 
     return found
 
 
-def _notes(wanted: Sequence[OfficialFile], sums: Mapping[str, str]) -> dict[str, Any]:
+def _with_sums(
+    paths: Mapping[str, Path], wanted: Sequence[OfficialFile], nouns: str | None, processes: int
+) -> CatalogueFiles:
+    """Return the files as a source that is known by their sums, and that says which are not the official ones."""
+    sums = {role: file_sha256(path) for role, path in paths.items()}
     other = [file.name for file in wanted if file.role in sums and sums[file.role] != file.sha256]
-    return {"not_official": other} if other else {}
+    notes = {"not_official": other} if other else {}
+    return CatalogueFiles(**paths, processes=processes, model=nouns, sums=sums, notes=notes)
 
 
 def _processes(catalogue: str) -> int:

@@ -19,7 +19,7 @@ from act_gym.engines.webshop.search import SearchIndex
 from act_gym.errors import CorruptDataError, DataError, UnknownNameError
 from act_gym.paths import data_dir
 
-__all__ = ["OFFICIAL", "Shop", "open_shop", "shops_folder"]
+__all__ = ["OFFICIAL", "Shop", "generated", "open_shop", "shops_folder"]
 
 OFFICIAL = ("1000", "full")
 """WebShop's own catalogues, which have to be downloaded."""
@@ -80,17 +80,15 @@ def open_shop(catalogue: str | os.PathLike[str] = "1000") -> Shop:
         MissingDependencyError: The index of a catalogue has to be built, and what finds nouns is not installed.
     """
     name = os.fspath(catalogue)
-    made = _GENERATED.fullmatch(name)
     if name in OFFICIAL:
         cure = (
             f"Run: act-gym download webshop --catalogue {name}. Or play in a shop that needs no download: "
             'catalogue="generated".'
         )
         return _open(name, shops_folder() / name, cure)
+    made = generated(name)
     if made:
-        count, seed = int(made[1] or _COUNT), int(made[2] or 0)
-        place = shops_folder() / (f"generated-{count}" + (f"-{seed}" if seed else ""))
-        return _open_current(name, place, GeneratedProducts(count, seed))
+        return _open_current(name, *made)
     path = Path(name).expanduser()
     if path.is_dir():
         return _open(name, path, f"Expected the folder of a catalogue, with a {MANIFEST} in it.")
@@ -99,6 +97,16 @@ def open_shop(catalogue: str | os.PathLike[str] = "1000") -> Shop:
         place = shops_folder() / f"{whole.stem}-{sha256(str(whole).encode()).hexdigest()[:12]}"
         return _open_current(name, place, CatalogueFiles.beside(whole))
     raise UnknownNameError("catalogue of WebShop, file or folder", name, [*OFFICIAL, "generated"])
+
+
+def generated(name: str, processes: int = 1) -> tuple[Path, GeneratedProducts] | None:
+    """Return where a generated shop lies and what it is made from; None if the name is none of such a shop."""
+    found = _GENERATED.fullmatch(name)
+    if not found:
+        return None
+    count, seed = int(found[1] or _COUNT), int(found[2] or 0)
+    place = shops_folder() / (f"generated-{count}" + (f"-{seed}" if seed else ""))
+    return place, GeneratedProducts(count, seed, processes)
 
 
 def shops_folder() -> Path:

@@ -205,6 +205,12 @@ def test_a_full_disk_is_an_error_before_and_while_it_is_fetched(
     assert server.asked == []
 
 
+def test_a_generated_shop_can_be_made_ahead(cache, capsys):
+    assert main(["webshop", "--catalogue", "generated-30"]) == 0
+    assert capsys.readouterr().out.startswith("The shop is ready: 30 products, ")
+    assert len(open_shop("generated-30").products) == 30
+
+
 def test_a_catalogue_that_is_none_is_an_error(cache):
     with pytest.raises(UnknownNameError, match="No catalogue of WebShop to download named 100"):
         install("100")
