@@ -5,6 +5,7 @@ It reads no terminal (`agents.play`) and knows no layout (`agents.screen`).
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +21,8 @@ from act_gym.records import RecordWriter
 from agents.screen import FEW, HELP, Screen, matching
 
 __all__ = ["Game"]
+
+_BLANK = re.compile(r"<\w+>")  # stands in a command, such as WebShop's `search[<query>]`, for what the player fills in
 
 
 class Game:
@@ -114,6 +117,9 @@ class Game:
                 self.screen.say(f"Numbers go from 1 to {len(self.commands):,}.", "red")
                 return
             action = self.commands[int(line) - 1]
+            if _BLANK.search(action):
+                self.screen.say(f"Type it with your own words: {_BLANK.sub('…', action)}", "yellow")
+                return
             self.screen.say(f"> {action}", "bold")
         self._step(action)
         self._show_outcome()
@@ -122,6 +128,7 @@ class Game:
         if self.stop != "env_error":
             self._show()
         if self.stop:
+            self.screen.parts(self.info.get("reward_info", {}))
             self.screen.end(self.info["success"], self.info["score"], self.stop)
             self._finished = self._episode()
 

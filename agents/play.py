@@ -6,6 +6,7 @@ to its end can be kept as an `Episode`, like any agent's.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -39,6 +40,8 @@ class Arguments:
     """Which tasks come, and in which order."""
     max_turns: int = 0
     """Step limit; 0 for the benchmark's own."""
+    env_options: tuple[str, ...] = ()
+    """The environment's own settings as name=value, e.g. `catalogue=generated human_goals=true` for WebShop."""
     save: Path | None = None
     """A file that every finished episode is appended to, as one JSON line."""
 
@@ -52,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a letter shows a question mark
     screen = Screen()
-    options: dict[str, Any] = {"max_episode_steps": arguments.max_turns} if arguments.max_turns else {}
+    options = dict(_option(word) for word in arguments.env_options)
+    if arguments.max_turns:
+        options["max_episode_steps"] = arguments.max_turns
     with closing(gym.make(arguments.env, **options)) as env:
         game = Game(env, screen, arguments.env, seed=arguments.seed, save=arguments.save)
         try:
@@ -64,6 +69,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             screen.say("")
         game.leave()
     return 0
+
+
+def _option(word: str) -> tuple[str, Any]:
+    """Return a setting: what is true, false, null, a list or an object in JSON; everything else is text.
+
+    Numbers are text too, because the catalogue of WebShop that is called 1000 is no number.
+    """
+    name, equals, value = word.partition("=")
+    if not equals or not name.isidentifier():
+        raise UsageError(f"--env-options takes name=value, e.g. catalogue=generated; got {word!r}.")
+    if value not in ("true", "false", "null") and value[:1] not in ("[", "{"):
+        return name, value
+    try:
+        return name, json.loads(value)
+    except ValueError as cause:
+        raise UsageError(f"--env-options {name} is not JSON: {cause}.") from cause
 
 
 def _lines(screen: Screen, game: Game) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.columns import Columns
@@ -24,6 +24,7 @@ __all__ = ["FEW", "HELP", "Screen", "clean", "matching"]
 _PAGE = 40
 FEW = 60
 """So many commands are listed after every turn; more of them only when asked for."""
+_SEPARATOR = " [SEP] "  # between the texts of a page in WebShop's observations
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P^_X].*?(?:\x07|\x1b\\)|.)", re.DOTALL)
 
 HELP = """\
@@ -69,11 +70,11 @@ class Screen:
             self.say(f"Task {title}: {text.strip()}")
 
     def state(self, observation: str, info: dict[str, Any], limit: int | None) -> None:
-        """Print an observation and a line of figures."""
+        """Print an observation and a line of figures; the texts of one of WebShop's pages get a line each."""
         self.say("")
         if not info["action_valid"]:
             self.say("(not understood)", "red")
-        self.say(observation.strip())
+        self.say(observation.replace(_SEPARATOR, "\n").strip())
         commands = info["admissible_commands"]
         of = f" of {limit}" if limit else ""
         self.say("")
@@ -120,6 +121,12 @@ class Screen:
         for number, turn in enumerate(turns, start=1):
             remark = "" if turn.action_valid else "  (not understood)"
             self.say(f"{number:>4}  {turn.score:.2f}  {turn.action}{remark}")
+
+    def parts(self, parts: Mapping[str, float]) -> None:
+        """Print what a reward is made of, where a benchmark says so."""
+        if parts:
+            self.say("")
+            self.say("Parts of the reward: " + ", ".join(f"{name} {float(part):.2f}" for name, part in parts.items()))
 
     def end(self, success: bool, score: float, stop: str) -> None:
         """Print how an episode ended."""
