@@ -4,8 +4,8 @@
     python -m benchmarks.parity webshop --original WebShop/ --data items/ --goals 200
 
 The first plays published trajectories again, action by action (`published.py`). The second runs the original's text
-environment, Flask templates and BeautifulSoup and all, and plays the same random walks on both (`walks.py`).
-Both need the catalogue 1000.
+environment, Flask templates and BeautifulSoup and all, plays the same random walks on both (`walks.py`), and judges the
+same purchases (`purchases.py`). Both need the catalogue 1000.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class Arguments:
     """With --original: how many goals to walk for."""
     steps: int = 40
     """With --original: how many actions for each goal, at most."""
+    purchases: int = 2000
+    """With --original: how many random purchases to judge besides."""
     human_goals: bool = False
     """With --original: whether the goals are those that people wrote."""
     show_attrs: bool = False
@@ -60,11 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         assert arguments.original is not None
         if arguments.data is None:
             raise UsageError("--original needs --data FOLDER, with the files of the catalogue.")
-        if arguments.goals < 1 or arguments.steps < 1:
-            raise UsageError("--goals and --steps are at least 1.")
+        if arguments.goals < 1 or arguments.steps < 1 or arguments.purchases < 0:
+            raise UsageError("--goals and --steps are at least 1, and --purchases is 0 or more.")
         setting = walks.Setting(
             goals=arguments.goals,
             steps=arguments.steps,
+            purchases=arguments.purchases,
             human=arguments.human_goals,
             show_attributes=arguments.show_attrs,
             seed=arguments.seed,

@@ -6,6 +6,7 @@ ended; our HTML, read by the original's own code; at a purchase the reward and i
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ from act_gym.engines.webshop.webpage import html_page
 from act_gym.progress import track
 from act_gym.records import RecordWriter
 from benchmarks.parity.webshop.original import load_original
+from benchmarks.parity.webshop.purchases import Judged, judge
 
 __all__ = ["Setting", "compare", "random_action"]
 
@@ -70,11 +72,13 @@ class Setting:
         steps: Actions for each, at most.
         human: Whether the goals are those that people wrote.
         show_attributes: Whether products' pages lead to their attributes.
-        seed: What goals and actions are drawn from.
+        purchases: How many purchases to judge besides.
+        seed: What goals, actions and purchases are drawn from.
     """
 
     goals: int
     steps: int
+    purchases: int
     human: bool
     show_attributes: bool
     seed: int
@@ -104,7 +108,16 @@ def compare(checkout: Path, data: Path, setting: Setting, out: Path | None) -> t
             records.append({"goal": index, **walk.run(setting.steps)})
             if writer:
                 writer.write(records[-1])
-    return _summary(records), any(record["differences"] for record in records)
+        judged = judge(
+            sys.modules["web_agent_site.engine.goal"].get_reward,
+            original.server,
+            shop.products,
+            shop.goals,
+            purchases=setting.purchases,
+            random=random,
+        )
+    differs = bool(judged.differences) or any(record["differences"] for record in records)
+    return _summary(records, judged), differs
 
 
 def random_action(page: Page, visit: Visit, goal: Goal, products: Catalogue, random: np.random.Generator) -> str:
@@ -212,7 +225,7 @@ def _any_of(items: Sequence[str], random: np.random.Generator) -> str:
     return items[int(random.integers(len(items)))]
 
 
-def _summary(records: Sequence[Mapping[str, Any]]) -> str:
+def _summary(records: Sequence[Mapping[str, Any]], judged: Judged) -> str:
     pages: Counter[str] = Counter()
     for record in records:
         pages.update(record["pages"])
@@ -223,6 +236,10 @@ def _summary(records: Sequence[Mapping[str, Any]]) -> str:
     lines += [f"| of these {name} | {count:,} |" for name, count in pages.most_common()]
     lines += [f"| purchases | {len(rewards):,} |", f"| different rewards among them | {len(set(rewards)):,} |"]
     lines += [f"| walks with a difference | {len(differing):,} |"]
+    lines += [f"| random purchases judged besides | {judged.purchases:,} |"]
+    lines += [f"| different rewards among these | {len(judged.rewards):,} |"]
+    lines += [f"| judged otherwise | {len(judged.differences):,} |"]
+    lines += judged.differences[:10]
     for record in differing[:10]:
         lines += ["", f"goal {record['goal']}:", *record["differences"]]
     return "\n".join(lines) + "\n"
