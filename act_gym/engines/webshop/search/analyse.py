@@ -23,7 +23,7 @@ STOP_WORDS = frozenset(
 """Lucene's `EnglishAnalyzer.ENGLISH_STOP_WORDS_SET`."""
 
 _APOSTROPHES = "'\u2019\uff07"
-_WORDS_KEPT = 1 << 18
+_WORDS_KEPT = 1 << 16
 
 
 def analyse(text: str) -> tuple[str, ...]:

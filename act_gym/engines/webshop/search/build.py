@@ -15,7 +15,7 @@ from pathlib import Path
 
 from act_gym.engines.webshop.search.files import FORMAT, HEADER
 from act_gym.engines.webshop.search.merge import merge
-from act_gym.engines.webshop.search.runs import write_run
+from act_gym.engines.webshop.search.runs import forget, write_run
 from act_gym.errors import DataError, UsageError
 from act_gym.fetch import FULL_DISK
 
@@ -67,6 +67,8 @@ def build(
         raise DataError(
             f"The disk of {folder} is full ({cause.strerror}). Free some space and build again: it goes on from here."
         ) from cause
+    finally:
+        forget()
 
 
 def _write_runs(documents: Iterable[str], folder: Path, workers: int, progress: Callable[[int], None]) -> list[Path]:

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from act_gym.errors import CorruptDataError, MissingDataError
 
-__all__ = ["ARRAYS", "FORMAT", "HEADER", "bucket_of", "open_array", "read_header", "verify", "write_header"]
+__all__ = ["ARRAYS", "CURE", "FORMAT", "HEADER", "bucket_of", "open_array", "read_header", "verify", "write_header"]
 
 FORMAT = 1
 """Grows whenever older indexes can no longer be read, or would find something else."""
@@ -45,7 +45,7 @@ ARRAYS = (
 )  # fmt: skip
 
 _CHECKED_AT_OPEN = 4 << 20  # bytes; larger files are only measured
-_CURE = "Delete the folder and build the index again."
+CURE = "Delete the folder and build the index again."
 
 
 def bucket_of(term: bytes, buckets: int) -> int:
@@ -88,15 +88,15 @@ def read_header(folder: Path) -> Mapping[str, Any]:
         header = json.loads(path.read_text(encoding="utf-8"))
         seal = header.pop("sha256", None)
     except FileNotFoundError as cause:
-        raise MissingDataError(f"No search index in {folder}: there is no {HEADER}. {_CURE}") from cause
+        raise MissingDataError(f"No search index in {folder}: there is no {HEADER}. {CURE}") from cause
     except (OSError, ValueError, AttributeError, TypeError) as cause:
-        raise CorruptDataError(f"{path} cannot be read: {cause}. {_CURE}") from cause
+        raise CorruptDataError(f"{path} cannot be read: {cause}. {CURE}") from cause
     if header.get("format") != FORMAT:
         raise CorruptDataError(
-            f"The search index in {folder} is of version {header.get('format')}; expected {FORMAT}. {_CURE}"
+            f"The search index in {folder} is of version {header.get('format')}; expected {FORMAT}. {CURE}"
         )
     if seal != _seal(header):
-        raise CorruptDataError(f"{path} is not what was written: its checksum is another. {_CURE}")
+        raise CorruptDataError(f"{path} is not what was written: its checksum is another. {CURE}")
     for name, expected in header["files"].items():
         _compare(folder / name, expected, whole=expected["bytes"] <= _CHECKED_AT_OPEN)
     return header  # type: ignore[no-any-return]
@@ -123,7 +123,7 @@ def open_array(folder: Path, name: str) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError) as cause:
-        raise CorruptDataError(f"{path} cannot be read: {cause}. {_CURE}") from cause
+        raise CorruptDataError(f"{path} cannot be read: {cause}. {CURE}") from cause
 
 
 def _compare(path: Path, expected: Mapping[str, Any], *, whole: bool) -> None:
@@ -131,11 +131,11 @@ def _compare(path: Path, expected: Mapping[str, Any], *, whole: bool) -> None:
         size = path.stat().st_size
         found = _digest(path) if whole and size == expected["bytes"] else expected["sha256"]
     except OSError as cause:
-        raise CorruptDataError(f"{path}, a part of the search index, cannot be read: {cause}. {_CURE}") from cause
+        raise CorruptDataError(f"{path}, a part of the search index, cannot be read: {cause}. {CURE}") from cause
     if size != expected["bytes"]:
-        raise CorruptDataError(f"{path} has {size:,} bytes and should have {expected['bytes']:,}. {_CURE}")
+        raise CorruptDataError(f"{path} has {size:,} bytes and should have {expected['bytes']:,}. {CURE}")
     if found != expected["sha256"]:
-        raise CorruptDataError(f"{path} is not what was written: its checksum is another. {_CURE}")
+        raise CorruptDataError(f"{path} is not what was written: its checksum is another. {CURE}")
 
 
 def _seal(content: Mapping[str, Any]) -> str:

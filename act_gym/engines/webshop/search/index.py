@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from act_gym.engines.webshop.search.analyse import analyse
 from act_gym.engines.webshop.search.bm25 import denominators, weight
-from act_gym.engines.webshop.search.files import bucket_of, open_array, read_header
+from act_gym.engines.webshop.search.files import CURE, bucket_of, open_array, read_header
 from act_gym.engines.webshop.search.top import Postings, best, exhaustive
+from act_gym.errors import CorruptDataError
 
 __all__ = ["SearchIndex"]
 
-_FEW_DOCUMENTS = 1 << 14
+_FEW_DOCUMENTS = 1 << 15
 """Up to so many, adding up everything is faster than thinking about it."""
 
 _FEW_TO_SORT = 4
@@ -40,6 +41,7 @@ class SearchIndex:
 
     def __init__(self, folder: Path, *, skip: bool | None = None) -> None:
         header = read_header(folder)
+        self._folder = folder
         self._size: int = header["documents"]
         self._filled: int = header["filled"]
         self._names = open_array(folder, "names")
@@ -70,6 +72,9 @@ class SearchIndex:
         Args:
             query: Words; one that is there twice counts twice. Nothing in it is an operator.
             limit: How many to return at most.
+
+        Raises:
+            CorruptDataError: What is found in the files cannot be; only `verify` reads all of large ones.
         """
         return self._best(query, limit)[0]
 
@@ -83,7 +88,10 @@ class SearchIndex:
         if not found or limit < 1:
             return (), ()
         scores = self._spare.pop() if self._spare else np.zeros(self._size)  # another thread may have taken it
-        documents = self._choose(found, limit, scores)
+        try:
+            documents = self._choose(found, limit, scores)
+        except IndexError as cause:
+            raise CorruptDataError(f"{self._folder} is not what was written: {cause}. {CURE}") from cause
         reached = scores[documents].astype(np.float32)
         scores.fill(0)
         self._spare.append(scores)

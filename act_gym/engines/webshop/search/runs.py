@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from act_gym.engines.webshop.search.analyse import analyse
 from act_gym.engines.webshop.search.bm25 import length_byte
 
-__all__ = ["Run", "read_run", "write_run"]
+__all__ = ["Run", "forget", "read_run", "write_run"]
 
 _PIECES_KEPT = 1 << 20
 _DOCUMENT_BITS = 24
@@ -70,11 +70,16 @@ class _Pieces(dict[str, int]):
 _pieces = _Pieces()
 
 
+def forget() -> None:
+    """Give back the memory that is kept from run to run."""
+    global _pieces
+    _pieces = _Pieces()
+
+
 def _known_pieces() -> _Pieces:
     """Return what this process knows, or a fresh start when that has grown too large."""
-    global _pieces
     if len(_pieces) > _PIECES_KEPT:
-        _pieces = _Pieces()
+        forget()
     return _pieces
 
 

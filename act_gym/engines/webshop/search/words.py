@@ -38,9 +38,9 @@ _LINES = f"(?:_{_X})"
 # Emoji joined by joiners, the last of them perhaps followed by the sign that asks for a picture (v). After a sign and a
 # colour of skin (m) there is no further sign. A flag's letters are tags (q) with an end (z).
 _JOINED = f"(?:(?<=j)[ei]{_Y}|vj+[ei]{_Y}|vjm{_Y}(?<=j)[ei]{_Y})*(?:vjm{_Y}|v)?"
-_EMOJI = f"j*[ei]{_Y}(?:vq+z|{_JOINED})|m{_Y}(?:(?<=j)[ei]{_Y}{_JOINED})?"
+_EMOJI = f"j*+[ei]{_Y}(?:vq+z|{_JOINED})|m{_Y}(?:(?<=j)[ei]{_Y}{_JOINED})?"
 
-_WORD = f"{_LINES}*{_PART}(?:{_LINES}+{_PART})*{_LINES}*"
+_WORD = f"{_LINES}*+{_PART}(?:{_LINES}++{_PART})*{_LINES}*"
 _OTHERS = "|".join(
     (
         f"#{_Y}(?:v?k{_Y})(?<=[~Skmqzj])",  # a keycap, e.g. #️⃣
@@ -52,9 +52,10 @@ _OTHERS = "|".join(
 _PATTERNS = tuple(map(re.compile, (_WORD, _EMOJI, _OTHERS)))
 _START = re.compile("[^ \"',.:~ktvqz]")
 
-# ASCII alone, where "_" and digits and letters are all there is: the same words, found many times as fast.
+# ASCII alone, where "_" and digits and letters are all there is: the same words, found many times as fast. No word
+# starts amid lines; to say so keeps a long row of them from being tried from each of its places.
 _ASCII = re.compile(
-    r"_*(?:[A-Za-z](?:['.:](?=[A-Za-z]))?|[0-9](?:[',.;](?=[0-9]))?)+"
+    r"(?<!_)_*+(?:[A-Za-z](?:['.:](?=[A-Za-z]))?|[0-9](?:[',.;](?=[0-9]))?)+"
     r"(?:_+(?:[A-Za-z](?:['.:](?=[A-Za-z]))?|[0-9](?:[',.;](?=[0-9]))?)+)*_*"
 )
 

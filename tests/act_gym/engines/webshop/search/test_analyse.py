@@ -51,6 +51,11 @@ def test_terms_are_neither_empty_nor_stop_words_that_were_words(text):
     assert not {word.lower() for word in split(text) if analyse(word)} & STOP_WORDS
 
 
+@pytest.mark.parametrize("row", ["_", "__a", "é_", "#", "'", "\u200d", "a.", "1,"])
+def test_a_long_row_of_one_sign_is_cut_before_the_tests_time_is_up(row):
+    assert all(units(word) <= LONGEST for word in split(row * 200_000))
+
+
 def test_half_of_a_pair_of_surrogates_is_in_no_word():
     assert analyse("a1\ud800b \udc00 c2") == ("a1", "b", "c2")
 

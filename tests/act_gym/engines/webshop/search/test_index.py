@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from act_gym.engines.webshop.search import SearchIndex, build, verify
 from act_gym.engines.webshop.search.analyse import analyse
 from act_gym.engines.webshop.search.bm25 import LENGTHS, length_byte
+from act_gym.engines.webshop.search.files import write_header
 from act_gym.errors import CorruptDataError, MissingDataError
 
 f32 = np.float32
@@ -153,6 +154,14 @@ def test_a_file_that_is_not_what_was_written_is_refused(copy, name):
     path.unlink()
     with pytest.raises(CorruptDataError, match=rf"{name}, a part of the search index, cannot be read"):
         verify(copy)
+
+
+def test_postings_that_cannot_be_are_refused_when_they_are_met(copy):
+    codes = np.load(copy / "codes.npy")
+    np.save(copy / "codes.npy", np.full_like(codes, np.iinfo(codes.dtype).max))
+    write_header(copy, {"documents": 400, "filled": 399, "terms": 1000})
+    with pytest.raises(CorruptDataError, match=r"not what was written.*build the index again"):
+        SearchIndex(copy).search("red shirt")
 
 
 def test_a_whole_index_passes_the_check(built):
