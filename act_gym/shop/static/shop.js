@@ -4,12 +4,16 @@
 
 document.documentElement.classList.add("scripted");
 
-for (const form of document.querySelectorAll("form.option")) {
+const options = document.querySelectorAll("form.option");
+
+options.forEach((form, number) => {
   let moving = false;
+  let typed = false;
   form.addEventListener("keydown", (event) => {
     moving = event.key.startsWith("Arrow");
     if (event.key === " " || event.key === "Enter") {
       event.preventDefault();
+      typed = true;
       if (form.querySelector("input:checked")) form.requestSubmit();
     }
   });
@@ -18,6 +22,18 @@ for (const form of document.querySelectorAll("form.option")) {
     const chosen = event.target;
     if (chosen.type === "radio" && !moving && !chosen.defaultChecked) form.requestSubmit();
   });
+  form.addEventListener("submit", () => {
+    sessionStorage.setItem("place", JSON.stringify([window.scrollY, typed ? number : -1]));
+  });
+});
+
+// The page after a choice is the same one with a mark more, so it stays where it was, and so does the keyboard.
+const place = sessionStorage.getItem("place");
+sessionStorage.removeItem("place");
+if (place !== null && options.length > 0) {
+  const [top, number] = JSON.parse(place);
+  window.scrollTo(0, top);
+  options[number]?.querySelector("input:checked")?.focus({ preventScroll: true });
 }
 
 // A form that is on its way is not sent again: a second click would be on a page that is gone.

@@ -82,6 +82,7 @@ def test_a_purchase_with_mouse_and_keyboard_is_the_environments_episode(open_sho
         with window.expect_navigation():
             window.locator(f'label:text-is("{first}")').click()
         choose_by_keyboard(window, second)
+        assert window.evaluate("document.activeElement.value") == second  # the keyboard stays there
         assert window.locator("input:checked").count() == 2
         click(window, "Buy Now")
         assert window.locator("#reward pre").inner_text() == "1.0"
@@ -162,18 +163,25 @@ def test_going_back_in_the_browser_leads_to_where_the_visit_is(open_shop, window
         assert len(running.customers.find("fixed_0").turns) == 2
 
 
-def test_nothing_runs_over_the_edge_of_a_phone(open_shop, window):
-    window.set_viewport_size({"width": 360, "height": 640})
+def test_nothing_runs_over_the_edge_of_a_phone_and_a_choice_leaves_the_page_where_it_is(open_shop, stock, window):
+    goal, commands = plan(stock)
+    query, product, first = (command.partition("[")[2].removesuffix("]") for command in commands[:3])
+    window.set_viewport_size({"width": 360, "height": 500})
     with open_shop() as running:
         window.goto(running.address)
         check_width(window)
-        window.goto(running.address.partition("?")[0] + "fixed_0")
-        window.fill("#search_input", "black for women")
+        window.goto(running.address.partition("?")[0] + f"fixed_{goal}")
+        check_width(window)
+        window.fill("#search_input", query)
         click(window, "Search")
         check_width(window)
         with window.expect_navigation():
-            window.locator(".product-link").first.click()
+            window.locator(f'.product-link:text-is("{product.upper()}")').click()
         check_width(window)
+        window.evaluate("window.scrollTo(0, 50)")
+        with window.expect_navigation():
+            window.evaluate(f"document.querySelector('input[value=\"{first}\"]').click()")
+        assert window.evaluate("window.scrollY") == 50
         click(window, "Buy Now")
         check_width(window)
 
