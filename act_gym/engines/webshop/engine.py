@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from act_gym.core import State, Task
-from act_gym.engines.webshop.expert import solve
+from act_gym.engines.webshop.expert import go_on, solve
 from act_gym.engines.webshop.pages import Page
 from act_gym.engines.webshop.prices import Prices
 from act_gym.engines.webshop.product import SearchEngine
@@ -163,6 +163,15 @@ class WebShopEngine:
             EngineError: No task is loaded, or its goal cannot be reached with that product.
         """
         return solve(self._running().session)
+
+    def plan(self) -> tuple[str, ...]:
+        """Return commands that buy what is wanted from where the customer is, none if it is bought. Privileged.
+
+        Raises:
+            EngineError: No task is loaded, something else was bought, or the goal cannot be reached.
+        """
+        moment = self._running()
+        return go_on(moment.session, moment.visit)
 
     def snapshot(self) -> Any:
         """Return the current state; it costs nothing."""

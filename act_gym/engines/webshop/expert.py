@@ -20,8 +20,9 @@ from act_gym.errors import EngineError
 if TYPE_CHECKING:
     from act_gym.engines.webshop.goals import Goal
     from act_gym.engines.webshop.session import Session
+    from act_gym.engines.webshop.visit import Visit
 
-__all__ = ["solve"]
+__all__ = ["go_on", "solve"]
 
 _TRIED = 200  # at most so many ways to choose the options are looked at
 
@@ -36,15 +37,58 @@ def solve(session: Session) -> tuple[str, ...]:
         EngineError: No search lists the product, or buying it is not worth 1.0 whatever is chosen.
     """
     goal = session.goal
-    way = _way_to_product(session)
-    for choices in islice(_choices(goal), _TRIED):
-        commands = (*way, *(f"click[{value}]" for value in choices), "click[buy now]")
-        if _worth(session, commands) == 1.0:
-            return commands
+    commands = _bought_after(session, session.start(), _way_to_product(session))
+    if commands is not None:
+        return commands
     raise EngineError(
         f"The expert knows no purchase of {goal.product.asin} that is worth 1.0 for goal {goal.index}, which was made "
         f"from it: {goal.instruction!r}. WebShop's reward cannot be had for some options; see docs/webshop-parity.md."
     )
+
+
+def go_on(session: Session, visit: Visit) -> tuple[str, ...]:
+    """Return commands from any page to a purchase of reward 1.0, none after one.
+
+    From a page that lists or shows the product they take the shortest way, from others a new search.
+
+    Raises:
+        EngineError: As `solve`; or something else has been bought.
+    """
+    if visit.score is not None:
+        if visit.score.reward == 1.0:
+            return ()
+        raise EngineError(f"Something was bought that is worth {visit.score.reward:.3f}, and that is the end.")
+    near = _way_from(session, visit)
+    commands = None if near is None else _bought_after(session, visit, near)
+    if commands is not None:
+        return commands
+    return solve(session) if visit.page == "search" else ("click[back to search]", *solve(session))
+
+
+def _way_from(session: Session, visit: Visit) -> tuple[str, ...] | None:
+    """Return the way to the wanted product's page from pages that show it, or that are of a search that found it."""
+    goal = session.goal
+    if visit.product is not None and visit.product.asin == goal.product.asin:
+        return () if visit.page == "item" else ("click[< prev]",)
+    if visit.page != "results" or goal.position not in visit.hits:
+        return None
+    pages = visit.hits.index(goal.position) // PAGE_SIZE + 1 - visit.number
+    turn = "click[next >]" if pages > 0 else "click[< prev]"
+    return (*[turn] * abs(pages), f"click[{goal.product.asin.lower()}]")
+
+
+def _bought_after(session: Session, start: Visit, way: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the way with the choices and the purchase after it that are worth 1.0; None if there are none."""
+    item = _played(session, start, way)
+    if item is None or item.page != "item":
+        return None
+    for choices in islice(_choices(session.goal), _TRIED):
+        left = [value for value in choices if value not in item.options.values()]
+        commands = (*(f"click[{value}]" for value in left), "click[buy now]")
+        done = _played(session, item, commands)
+        if done is not None and done.score is not None and done.score.reward == 1.0:
+            return (*way, *commands)
+    return None
 
 
 def _way_to_product(session: Session) -> tuple[str, ...]:
@@ -114,11 +158,10 @@ _BUTTONS = frozenset(
 )
 
 
-def _worth(session: Session, commands: tuple[str, ...]) -> float:
-    visit = session.start()
+def _played(session: Session, visit: Visit, commands: tuple[str, ...]) -> Visit | None:
     for command in commands:
         after = session.act(visit, command, session.page(visit).clickables)
         if after is None:
-            return 0.0
+            return None
         visit = after
-    return visit.score.reward if visit.score else 0.0
+    return visit

@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from act_gym import tasks
+from act_gym import TextEnv, tasks
 from act_gym.engines.webshop.engine import WebShopEngine
-from act_gym.engines.webshop.expert import solve
+from act_gym.engines.webshop.expert import go_on, solve
 from act_gym.errors import EngineError
 from tests.act_gym.engines.webshop.conftest import JACKET, SHIRT, TEA, WordSearch
 
@@ -52,6 +53,67 @@ def test_it_says_so_where_nothing_lists_the_product(visitor, monkeypatch):
     monkeypatch.setattr(WordSearch, "search", lambda self, query, limit=50: [])
     with pytest.raises(EngineError, match="no search that lists B0000000TE"):
         solve(session)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("search[shirt]",), ("click[b000shirt0]", "click[black]", "click[large]")),
+        (("search[shirt]", "click[b000shirt0]"), ("click[black]", "click[large]")),
+        (("search[shirt]", "click[b000shirt0]", "click[large]"), ("click[black]",)),
+        (("search[shirt]", "click[b000shirt0]", "click[small]", "click[black]"), ("click[large]",)),
+        (("search[shirt]", "click[b000shirt0]", "click[features]"), ("click[< prev]", "click[black]", "click[large]")),
+        (
+            ("search[cup shirt]", "click[next >]"),
+            ("click[< prev]", "click[b000shirt0]", "click[black]", "click[large]"),
+        ),
+    ],
+)
+def test_it_goes_on_from_where_the_customer_is(visitor, walk, before, after):
+    session = visitor(SHIRT.asin, size="large", color="black")
+    commands = go_on(session, walk(session, *before))
+    assert commands == (*after, "click[buy now]")
+    assert walk(session, *before, *commands).score.reward == 1.0
+
+
+@pytest.mark.parametrize(
+    "before", [("search[cup]", "click[b00000cup1]"), ("search[tea]",), ("search[search_results]",)]
+)
+def test_it_begins_again_where_it_has_lost_its_way(visitor, walk, before):
+    session = visitor(SHIRT.asin, size="large", color="black")
+    commands = go_on(session, walk(session, *before))
+    assert commands == ("click[back to search]", *solve(session))
+    assert walk(session, *before, *commands).score.reward == 1.0
+
+
+def test_after_the_purchase_there_is_nothing_left_to_do_or_to_mend(visitor, walk):
+    session = visitor(SHIRT.asin, size="large", color="black")
+    assert go_on(session, session.start()) == solve(session)
+    assert go_on(session, walk(session, *solve(session))) == ()
+    with pytest.raises(EngineError, match=r"worth 0\.600"):
+        go_on(session, walk(session, "search[shirt]", "click[b000shirt0]", "click[buy now]"))
+
+
+def test_it_plans_after_any_actions_in_the_real_shop(webshop_data):
+    random = np.random.default_rng(8)
+    env = TextEnv("WebShop", "seen")
+    won = 0
+    for index in range(0, len(env.tasks), 25):
+        _, info = env.reset(options={"task_index": index})
+        for _ in range(int(random.integers(8))):
+            offered = [each for each in info["admissible_commands"] if each != "click[buy now]"]
+            command = str(random.choice(offered)).replace("<query>", info["goal"])
+            info = env.step(command)[4]
+        try:
+            commands = env.plan()
+        except EngineError:
+            continue
+        for command in commands:
+            assert command in info["admissible_commands"] or command.startswith("search[")
+            info = env.step(command)[4]
+        assert info["success"]
+        won += 1
+    assert won >= 13
 
 
 def test_it_does_not_disturb_the_episode(webshop_data):
