@@ -3,8 +3,8 @@
 Each is made of a real document: its title, a third of the words exchanged for words of titles of its kind, and phrases
 of its own and of three others, one of them from another kind of the same department. So words are as common, and go
 together as often, as in the real ones. One word in twenty is then exchanged for an invented one, drawn with Zipf's law
-from three million, for the long tail that a thousand documents do not have. On the 1,000 of WebShop this gives 201
-words a document where the real ones have 124, and 1.36 million terms in 1.18 million documents.
+from three million, for the long tail that a thousand documents do not have. On the 1,000 of WebShop this gives
+179 words a document where the real ones have 124.
 """
 
 from __future__ import annotations

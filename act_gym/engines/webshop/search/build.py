@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
@@ -82,7 +84,7 @@ def _write_runs(documents: Iterable[str], folder: Path, workers: int, progress: 
         return paths
     # Started afresh and not forked: the caller may have threads.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
         pending: dict[Future[None], int] = {}
         for texts, path in _chosen(documents, folder):
             paths.append(path)
@@ -95,6 +97,18 @@ def _write_runs(documents: Iterable[str], folder: Path, workers: int, progress: 
         while pending:
             _collect(pending, progress)
     return paths
+
+
+def _end_with_parent() -> None:
+    """See to it that this process ends when the one that started it does, even if that was killed."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _collect(pending: dict[Future[None], int], progress: Callable[[int], None]) -> None:

@@ -93,25 +93,35 @@ def documents():
             sys.stdin.read()
 
 if __name__ == "__main__":
-    build(documents(), Path({folder!r}))
+    build(documents(), Path({folder!r}), workers={workers})
 """
+
+
+def killed_amid(folder, script, workers):
+    """Build in another process, kill it when it reads its second run, and return when all it started has ended."""
+    script.write_text(_KILLED.format(run=RUN, folder=str(folder), workers=workers))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[5])}
+    command = [sys.executable, script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout.readline() == b"amid\n"
+        process.send_signal(signal.SIGKILL)
+        assert process.stdout.read() == b""  # which the processes that it started would hold open
+        process.wait()
 
 
 def test_a_killed_build_goes_on_and_ends_with_the_same_bytes(whole, tmp_path):
     folder = tmp_path / "search"
-    script = tmp_path / "script.py"
-    script.write_text(_KILLED.format(run=RUN, folder=str(folder)))
-    root = Path(__file__).parents[5]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    with subprocess.Popen(
-        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    ) as process:
-        assert process.stdout.readline() == b"amid\n"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    killed_amid(folder, tmp_path / "script.py", workers=0)
     with pytest.raises(MissingDataError):
         SearchIndex(folder)
     assert len(list((folder / "runs").glob("*.npz"))) == 1
+    build(short(2 * RUN + 10), folder)
+    assert contents(folder) == contents(whole)
+
+
+def test_the_processes_of_a_killed_build_end_and_what_they_left_is_no_hindrance(whole, tmp_path):
+    folder = tmp_path / "search"
+    killed_amid(folder, tmp_path / "script.py", workers=2)
     build(short(2 * RUN + 10), folder)
     assert contents(folder) == contents(whole)
 
