@@ -150,5 +150,5 @@ def main(argv: Sequence[str] | None = None) -> int:
             tallies.extend(_same_lists(name, queries, theirs, ours, names, arguments.limit))
         sys.stdout.write(f"Lucene {lucene.version}\n\n| what | compared | the same | |\n|---|--:|--:|--:|\n")
     differing = [about for tally in tallies for about in tally.differing]
-    sys.stdout.write("\n".join([*(tally.line() for tally in tallies), "", *differing[:_SHOWN], ""]))
+    sys.stdout.write("\n".join([*(tally.line() for tally in tallies if tally.compared), "", *differing[:_SHOWN], ""]))
     return int(bool(differing))
