@@ -5,7 +5,6 @@ It reads no terminal (`agents.play`) and knows no layout (`agents.screen`).
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,11 +17,10 @@ from act_gym.core import Episode, Turn
 from act_gym.env import TextEnv
 from act_gym.errors import EngineError
 from act_gym.records import RecordWriter
+from agents.blanks import fill, has_blank
 from agents.screen import FEW, HELP, Screen, matching
 
 __all__ = ["Game"]
-
-_BLANK = re.compile(r"<\w+>")  # stands in a command, such as WebShop's `search[<query>]`, for what the player fills in
 
 
 class Game:
@@ -117,8 +115,8 @@ class Game:
                 self.screen.say(f"Numbers go from 1 to {len(self.commands):,}.", "red")
                 return
             action = self.commands[int(line) - 1]
-            if _BLANK.search(action):
-                self.screen.say(f"Type it with your own words: {_BLANK.sub('…', action)}", "yellow")
+            if has_blank(action):
+                self.screen.say(f"Type it with your own words: {fill(action, '…')}", "yellow")
                 return
             self.screen.say(f"> {action}", "bold")
         self._step(action)

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from act_gym.agent import Choice, View
 from act_gym.errors import AgentError, UnknownNameError, UsageError
+from agents.blanks import fill
 from agents.prompts import Message, acting_messages, format_reply, read_reply, state_text
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class LocalSettings:
     adapter: str = ""
     """Folder of a PEFT adapter that is merged into the model; empty for none."""
     decode: str = "free"
-    """`free`: what the model writes; `ranked`: the admissible command that it finds likeliest."""
+    """`free`: what the model writes; `ranked`: the admissible command that it finds likeliest. A blank in a
+    command, such as what to search for, is filled with the goal then."""
     thinking: bool = False
     """Whether the model is asked to reason before it answers; only with `free`."""
     window: int = 3
@@ -137,7 +139,7 @@ class LocalAgent:
         rankings = search(
             self.policy,
             prompts,
-            [view.admissible_commands for view in views],
+            [tuple(fill(command, view.goal) for command in view.admissible_commands) for view in views],
             max_nodes=self.settings.max_nodes,
         )
         choices = []

@@ -9,14 +9,21 @@ import numpy as np
 
 from act_gym.agent import Choice, View
 from act_gym.errors import AgentError, EngineError, UsageError
+from agents.blanks import fill, has_blank
 
 __all__ = ["ExpertAgent", "RandomAgent"]
 
 _IDLE = {"ScienceWorld": "look around"}
 
 
+_WORDS = 4
+
+
 class RandomAgent:
-    """Draws every admissible command with the same chance; looks around where none is listed."""
+    """Draws every admissible command with the same chance; looks around where none is listed.
+
+    A blank in a command, such as what to search for, is filled with up to four words of the goal, drawn too.
+    """
 
     name = "random"
 
@@ -29,7 +36,13 @@ class RandomAgent:
         if not commands:
             return _idle(view)
         entropy = [view.seed % 2**64, crc32(view.task.id.encode()), len(view.history)]
-        return commands[int(np.random.default_rng(entropy).integers(len(commands)))]
+        random = np.random.default_rng(entropy)
+        command = commands[int(random.integers(len(commands)))]
+        if not has_blank(command):
+            return command
+        words = view.goal.split()
+        drawn = sorted(random.permutation(len(words))[:_WORDS].tolist())
+        return fill(command, " ".join(words[index] for index in drawn))
 
 
 class ExpertAgent:

@@ -15,6 +15,7 @@ from zlib import crc32
 import numpy as np
 
 from act_gym.core import Decision
+from agents.blanks import has_blank
 from agents.prompts import acting_messages, normalise, read_reply
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Ranked:
 
     def propose(self, decisions: Sequence[Decision], count: int) -> list[Proposal]:
         """Draw without replacement; see `Proposer`."""
-        asked = [decision for decision in decisions if decision.admissible_commands]
+        asked = [decision for decision in decisions if not all(map(has_blank, decision.admissible_commands))]
         rankings = self.policy.rank(
             [acting_messages(decision.state, thinking=self.thinking) for decision in asked],
             [decision.admissible_commands for decision in asked],
@@ -184,7 +185,7 @@ def _sift(decision: Decision, actions: Sequence[str], unreadable: int) -> Propos
 
 
 def _others(decision: Decision, commands: Sequence[str]) -> list[str]:
-    """Return the commands that differ from the expert's and from each other."""
-    distinct = {normalise(command): command for command in reversed(commands)}
+    """Return the commands that differ from the expert's and from each other; none that is still to be filled in."""
+    distinct = {normalise(command): command for command in reversed(commands) if not has_blank(command)}
     distinct.pop(normalise(decision.expert_action), None)
     return [command for command in commands if distinct.get(normalise(command)) is command]

@@ -78,3 +78,14 @@ def test_scripted_agents_and_the_catalogue_do_without_torch() -> None:
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     assert run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_random_fills_a_blank_with_words_of_the_goal_in_their_order(make_view) -> None:
+    goal = "Find me quick drying shorts with pockets"
+    views = [make_view(seed=seed, goal=goal, admissible_commands=("search[<query>]",)) for seed in range(50)]
+    actions = {choice.action for choice in RandomAgent().act(views)}
+    assert len(actions) > 10
+    for action in actions:
+        words = action.removeprefix("search[").removesuffix("]").split()
+        assert len(words) == 4
+        assert words == [word for word in goal.split() if word in words]

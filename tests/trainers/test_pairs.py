@@ -98,6 +98,16 @@ def test_a_state_where_only_the_experts_action_is_admissible_gives_no_alternativ
         assert proposal.alternatives == ()
 
 
+def test_a_command_that_is_still_to_be_filled_in_is_no_alternative():
+    for proposer in (Random(0), Ranked(Ranker(), 0)):
+        asked = [
+            decision(commands=("search[<query>]",)),
+            decision(1, commands=("search[<query>]", "look", "take lamp")),
+        ]
+        proposals = proposer.propose(asked, 3)
+        assert [proposal.alternatives for proposal in proposals] == [(), ("look",)]
+
+
 def test_ranked_alternatives_follow_the_policys_distribution():
     # Log-probabilities 0 and -0.5 renormalise to 0.622 and 0.378; the expert's own place is left out.
     asked = [decision(number, commands=("look", "wait", "take lamp")) for number in range(2000)]
