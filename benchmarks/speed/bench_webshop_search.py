@@ -6,7 +6,7 @@
 The many documents are mixed from the 1,000 (`mixed_documents.py`). An index that is in SEARCH_FOLDER already is used
 again. The queries are a sample of `goal_query_map.json`: goals' texts and what people searched for. Percentiles are of
 processor time, as others use the machine too; each query is asked once before, so that what it needs of the files is in
-memory, and then measured as the first with its words, with nothing kept from before. Nothing here asserts a time.
+memory. What was read of words is then forgotten, and kept again from query to query. Nothing here asserts a time.
 """
 
 from __future__ import annotations
