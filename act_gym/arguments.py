@@ -6,6 +6,7 @@ given on the command line wins over the recipe, and the recipe over the dataclas
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
@@ -15,7 +16,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from act_gym.errors import UnknownNameError, UsageError
 
-__all__ = ["parse", "read_recipe"]
+__all__ = ["parse", "read_recipe", "read_settings"]
 
 T = TypeVar("T")
 
@@ -64,6 +65,34 @@ def read_recipe(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise UsageError(f"The recipe {path} holds {type(content).__name__}; expected names with values.")
     return content
+
+
+def read_settings(words: Sequence[str], option: str) -> dict[str, Any]:
+    """Return settings given as name=value, such as an environment's own.
+
+    What is true, false, null, a list or an object in JSON becomes that; everything else is text. Numbers are text too,
+    because the catalogue of WebShop that is called 1000 is no number.
+
+    Args:
+        words: One for each setting.
+        option: What the command line calls them, e.g. `--env-options`.
+
+    Raises:
+        UsageError: One is not of this form.
+    """
+    settings: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"{option} takes name=value, e.g. catalogue=generated; got {word!r}.")
+        if value in ("true", "false", "null") or value[:1] in ("[", "{"):
+            try:
+                settings[name] = json.loads(value)
+            except ValueError as cause:
+                raise UsageError(f"{option} {name} is not JSON: {cause}.") from cause
+        else:
+            settings[name] = value
+    return settings
 
 
 def _take_recipe(argv: list[str]) -> tuple[list[str], Path | None]:

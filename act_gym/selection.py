@@ -6,12 +6,14 @@ never changes which tasks of another type come first: `per_type=4` is contained 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
+from typing import Any
 from zlib import crc32
 
 import numpy as np
 
+from act_gym.benchmark import parse_id
 from act_gym.benchmark import tasks as list_tasks
 from act_gym.core import Task
 from act_gym.errors import UnknownNameError, UsageError
@@ -26,10 +28,19 @@ def select_from(
     per_type: int = 0,
     limit: int = 0,
     seed: int = 0,
+    env_options: Mapping[str, Any] | None = None,
 ) -> dict[str, tuple[Task, ...]]:
     """Choose tasks of several environments; see `select`.
 
     A task type may stand in one environment and not in another, such as one that is held out.
+
+    Args:
+        env_ids: The environments.
+        task_types: See `select`.
+        per_type: See `select`.
+        limit: See `select`.
+        seed: See `select`.
+        env_options: What the environments are made with; some choose the tasks, such as WebShop's `catalogue`.
 
     Returns:
         The chosen tasks of each environment, in the order of `env_ids`.
@@ -38,7 +49,7 @@ def select_from(
         UnknownNameError: No environment has one of the ids, or none has a task of one of the types.
         UsageError: `per_type` or `limit` is negative.
     """
-    splits = {env_id: list_tasks(env_id) for env_id in env_ids}
+    splits = {env_id: list_tasks(env_id, **parse_id(env_id)[0].choosing(env_options or {})) for env_id in env_ids}
     present = {env_id: {task.task_type for task in split} for env_id, split in splits.items()}
     known = set().union(*present.values())
     for name in task_types:

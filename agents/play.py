@@ -6,20 +6,18 @@ to its end can be kept as an `Episode`, like any agent's.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import tyro
 
 import act_gym  # noqa: F401  registers the environments
-from act_gym.arguments import parse
+from act_gym.arguments import parse, read_settings
 from act_gym.benchmark import parse_id
 from act_gym.errors import UsageError
 from agents.game import Game
@@ -55,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a letter shows a question mark
     screen = Screen()
-    options = dict(_option(word) for word in arguments.env_options)
+    options = read_settings(arguments.env_options, "--env-options")
     if arguments.max_turns:
         options["max_episode_steps"] = arguments.max_turns
     with closing(gym.make(arguments.env, **options)) as env:
@@ -69,22 +67,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             screen.say("")
         game.leave()
     return 0
-
-
-def _option(word: str) -> tuple[str, Any]:
-    """Return a setting: what is true, false, null, a list or an object in JSON; everything else is text.
-
-    Numbers are text too, because the catalogue of WebShop that is called 1000 is no number.
-    """
-    name, equals, value = word.partition("=")
-    if not equals or not name.isidentifier():
-        raise UsageError(f"--env-options takes name=value, e.g. catalogue=generated; got {word!r}.")
-    if value not in ("true", "false", "null") and value[:1] not in ("[", "{"):
-        return name, value
-    try:
-        return name, json.loads(value)
-    except ValueError as cause:
-        raise UsageError(f"--env-options {name} is not JSON: {cause}.") from cause
 
 
 def _lines(screen: Screen, game: Game) -> Iterator[str]:

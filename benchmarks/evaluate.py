@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from act_gym.agent import Agent
-from act_gym.arguments import parse
+from act_gym.arguments import parse, read_settings
 from act_gym.benchmark import parse_id
 from act_gym.core import Episode, Task
 from act_gym.errors import UsageError
@@ -56,6 +56,8 @@ class Arguments:
     """The agent's own settings as name=value, e.g. `decode=ranked model=runs/x/checkpoint`."""
     label: str = ""
     """What a comparison calls this run, e.g. `base`; the agent's name if empty."""
+    env_options: tuple[str, ...] = ()
+    """The environments' own settings as name=value, e.g. `catalogue=generated human_goals=true` for WebShop."""
     out: Path = Path("runs/eval")
     """The run folder."""
     task_types: tuple[str, ...] = ()
@@ -87,7 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym eval")
     _check(arguments)
     chosen = select_from(
-        arguments.env, task_types=arguments.task_types, per_type=arguments.per_type, limit=arguments.limit
+        arguments.env,
+        task_types=arguments.task_types,
+        per_type=arguments.per_type,
+        limit=arguments.limit,
+        env_options=_env_options(arguments),
     )
     make, model = _agent(arguments)  # before the folder is made, so that a mistake leaves nothing behind
     run = Run(arguments.out, "benchmarks.evaluate", arguments, resume=arguments.resume)
@@ -169,9 +175,10 @@ def _episodes(
 
 
 def _env_options(arguments: Arguments) -> dict[str, Any]:
+    options = read_settings(arguments.env_options, "--env-options")
     if arguments.step_limit:
-        return {"step_limit": arguments.step_limit, "max_episode_steps": -1}
-    return {"max_episode_steps": arguments.max_turns} if arguments.max_turns else {}
+        return {**options, "step_limit": arguments.step_limit, "max_episode_steps": -1}
+    return {**options, "max_episode_steps": arguments.max_turns} if arguments.max_turns else options
 
 
 def _option(word: str) -> tuple[str, str]:

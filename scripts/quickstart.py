@@ -1,6 +1,6 @@
 """The main job in one go: train a small model on ScienceWorld with ACT, IL and RL, and measure it.
 
-It also plays ALFWorld, with games made on the spot if none were downloaded.
+It also plays ALFWorld and WebShop, with games and a shop made on the spot where none were downloaded.
 
     ./scripts/quickstart [--out runs/quickstart]
 
@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from act_gym.cli import run as run_program
 from act_gym.engines.alfworld.files import GAMES_FOLDER
+from act_gym.engines.webshop.catalogue import shops_folder
 from act_gym.paths import data_dir
 
 # Short experiments, so that episodes end within minutes; the unseen types are held out of training.
@@ -53,7 +54,7 @@ def steps(root: Path) -> Iterator[Step]:
     pairs, held_out = root / "pairs", root / "held-out" / "pairs"
     train = root / "collect"
     seen, unseen = root / "held-out" / "seen", root / "held-out" / "unseen"
-    yield from alfworld(root)
+    yield from others(root)
     yield collect("training", "train-seen", SEEN, 5, train)
     yield collect("seen", "seen", SEEN, 2, seen)
     yield collect("unseen", "unseen", UNSEEN, 5, unseen)
@@ -74,14 +75,15 @@ def steps(root: Path) -> Iterator[Step]:
         yield from measurements(label, model, root, held_out, episodes=stage == "rl")
 
 
-def alfworld(root: Path) -> Iterator[Step]:
-    """Yield the steps that play ALFWorld: the official games where they are downloaded, else generated ones."""
-    splits = ("seen", "unseen") if (data_dir() / GAMES_FOLDER).is_dir() else ("generated-seen", "generated-unseen")
+def others(root: Path) -> Iterator[Step]:
+    """Yield the steps that play ALFWorld and WebShop: the official ones where they are downloaded, else our own."""
+    downloaded = {"ALFWorld": data_dir() / GAMES_FOLDER, "WebShop": shops_folder() / "1000"}
     for agent in ("random", "expert"):
-        arguments = ("--agent", agent, "--env", *(f"act/ALFWorld-{split}" for split in splits), "--per-type", "5")
-        yield Step(
-            f"ALFWorld episodes, {agent}", "benchmarks.evaluate", root / "measured" / f"alfworld-{agent}", arguments
-        )
+        for name, folder in downloaded.items():
+            kind = "" if folder.is_dir() else "generated-"
+            wanted = ("--env", f"act/{name}-{kind}seen", f"act/{name}-{kind}unseen", "--per-type", "5")
+            out = root / "measured" / f"{name.lower()}-{agent}"
+            yield Step(f"{name} episodes, {agent}", "benchmarks.evaluate", out, ("--agent", agent, *wanted))
 
 
 def collect(kind: str, split: str, types: Sequence[str], per_type: int, out: Path) -> Step:

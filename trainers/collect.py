@@ -23,7 +23,7 @@ from zlib import crc32
 
 import numpy as np
 
-from act_gym.arguments import parse
+from act_gym.arguments import parse, read_settings
 from act_gym.core import Episode, Task, Turn
 from act_gym.errors import UsageError
 from act_gym.progress import track
@@ -50,6 +50,8 @@ class Arguments:
     """At most this many tasks of each environment, taken from its types in turn; 0 for all."""
     seed: int = 0
     """Which tasks are chosen, and the seed of every episode."""
+    env_options: tuple[str, ...] = ()
+    """The environments' own settings as name=value, e.g. `catalogue=generated` for WebShop."""
     out: Path = Path("runs/collect")
     """The run folder."""
     max_turns: int = 300
@@ -97,6 +99,7 @@ def _choose(arguments: Arguments) -> list[tuple[str, Task]]:
         per_type=arguments.per_type,
         limit=arguments.limit,
         seed=arguments.seed,
+        env_options=_env_options(arguments),
     )
     chosen: dict[str, tuple[str, Task]] = {}
     for env_id, tasks in splits.items():
@@ -122,12 +125,16 @@ def _play(arguments: Arguments, chosen: list[tuple[str, Task]], finished: set[st
                 tasks,
                 seed=arguments.seed,
                 workers=arguments.workers,
-                env_options={"max_episode_steps": arguments.max_turns},
+                env_options=_env_options(arguments),
             )
             yield from _in_order(played, tasks)
 
     done = sum(task.id in finished for _, task in chosen)
     return track(episodes(), "expert episodes", total=len(chosen), done=done)
+
+
+def _env_options(arguments: Arguments) -> dict[str, Any]:
+    return {**read_settings(arguments.env_options, "--env-options"), "max_episode_steps": arguments.max_turns}
 
 
 def _in_order(episodes: Iterable[Episode], tasks: Sequence[Task]) -> Iterator[Episode]:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.arguments import parse, read_recipe
+from act_gym.arguments import parse, read_recipe, read_settings
 from act_gym.errors import UnknownNameError, UsageError
 
 
@@ -181,3 +181,11 @@ def test_help_shows_every_argument_and_the_recipe(capsys):
     assert "usage: act-gym program" in shown
     assert "--recipe FILE.yaml" in shown
     assert "How many steps." in shown
+
+
+def test_settings_are_text_unless_they_are_json_that_cannot_be_text():
+    read = read_settings(["catalogue=1000", "human_goals=true", 'observe=["look"]', "engine=a=b"], "--env-options")
+    assert read == {"catalogue": "1000", "human_goals": True, "observe": ["look"], "engine": "a=b"}
+    for word in ("catalogue", "=x", "a b=c", "observe=[look"):
+        with pytest.raises(UsageError, match="--env-options"):
+            read_settings([word], "--env-options")
