@@ -8,14 +8,11 @@ complete: a run killed at any moment leaves one of the two, and the next run cle
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -26,6 +23,7 @@ from act_gym.engines.alfworld.files import GAME_FILE, GAMES_FOLDER
 from act_gym.engines.alfworld.store import STORE_FILE, GameStore, build_store
 from act_gym.errors import ActGymError, CorruptDataError, UsageError
 from act_gym.fetch import FULL_DISK, fetch, full_disk
+from act_gym.locks import only_one
 from act_gym.paths import data_dir
 from act_gym.progress import byte_bar, track
 from act_gym.splits.alfworld import COUNTS, tasks
@@ -109,7 +107,7 @@ def install(
     place = data_dir() / GAMES_FOLDER
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with _only_one(place.parent):
+        with only_one(place.parent / ".lock", f"filling {place.parent}"):
             staging = _clear_up(place)
             if not force and _missing(place, kinds) == 0:
                 prepared = "" if _has_store(place) else _prepare(place)
@@ -282,18 +280,3 @@ def _swap(staging: Path, place: Path) -> None:
         place.replace(old)
     staging.replace(place)
     shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Let one run at a time change a folder; the lock goes with the process, however it ends."""
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.stderr.write(f"Another run is filling {folder}; waiting for it.\n")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

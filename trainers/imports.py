@@ -38,6 +38,7 @@ from act_gym.records import RecordWriter, read_records
 from act_gym.run import Run
 from act_gym.splits.scienceworld import tasks
 from trainers.imports_webshop import import_webshop, is_webshop
+from trainers.replayed import replayed_episode, replayed_turn
 
 __all__ = ["CAUSES", "TASK_TYPES", "Arguments", "Replay", "Trajectory", "main", "read_trajectories", "replay"]
 
@@ -234,7 +235,7 @@ def replay(engine: Engine, trajectory: Trajectory) -> Replay:
             if state.terminated:
                 break
             before, state = state, engine.step(action)
-            turns.append(_turn(trajectory, at, before, state))
+            turns.append(replayed_turn(trajectory, at, before, state))
             if at < len(trajectory.answers):
                 told += 1
                 expected = trajectory.answers[at]
@@ -248,7 +249,8 @@ def replay(engine: Engine, trajectory: Trajectory) -> Replay:
         clues.append("spoilt")
     first = differing[0] if differing else (-1, "", "")
     cause = "" if state.success else next((name for name in CAUSES if name in clues), "ends before")
-    return Replay(_episode(engine, trajectory, turns, state, error), cause, told - len(differing), *first)
+    episode = replayed_episode(ENV_ID, trajectory.task, engine, turns, state, error)
+    return Replay(episode, cause, told - len(differing), *first)
 
 
 def _trajectory(item: str, task: Task, values: Sequence[str]) -> Trajectory:
@@ -265,36 +267,6 @@ def _trajectory(item: str, task: Task, values: Sequence[str]) -> Trajectory:
         thoughts=tuple(part["thought"].strip() for part in found),
         actions=tuple(_renamed(part["action"].strip()) for part in found),
         answers=tuple(values[2::2]),
-    )
-
-
-def _turn(trajectory: Trajectory, at: int, before: State, after: State) -> Turn:
-    return Turn(
-        observation=before.observation,
-        response=trajectory.replies[at],
-        thought=trajectory.thoughts[at],
-        action=trajectory.actions[at],
-        action_valid=after.action_valid,
-        reward=after.score - before.score,
-        score=after.score,
-    )
-
-
-def _episode(engine: Engine, trajectory: Trajectory, turns: Sequence[Turn], state: State, error: str) -> Episode:
-    return Episode(
-        task=trajectory.task,
-        env_id=ENV_ID,
-        agent="imported:AgentTraj-L",
-        seed=0,
-        goal=engine.goal,
-        turns=tuple(turns),
-        final_observation=state.observation,
-        success=state.success and not error,
-        score=state.score,
-        raw_score=state.raw_score,
-        stop="env_error" if error else "terminated" if state.terminated else "truncated",
-        error=error,
-        versions=dict(engine.versions),
     )
 
 

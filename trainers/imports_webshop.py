@@ -20,6 +20,7 @@ from act_gym.errors import EngineError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.splits.webshop import tasks
+from trainers.replayed import replayed_episode, replayed_turn
 
 __all__ = ["CAUSES", "import_webshop", "is_webshop"]
 
@@ -91,24 +92,10 @@ def _replay(engine: WebShopEngine, task: Task, trajectory: Trajectory) -> tuple[
                 break
             same += trajectory.observations[at] == state.observation
             before, state = state, engine.step(action)
-            turns.append(_turn(trajectory, at, before, state))
+            turns.append(replayed_turn(trajectory, at, before, state))
     except EngineError as fault:
         error = str(fault)
-    episode = Episode(
-        task=task,
-        env_id=ENV_ID,
-        agent="imported:AgentTraj-L",
-        seed=0,
-        goal=engine.goal,
-        turns=tuple(turns),
-        final_observation=state.observation,
-        success=state.success and not error,
-        score=state.score,
-        raw_score=state.raw_score,
-        stop="env_error" if error else "terminated" if state.terminated else "truncated",
-        error=error,
-        versions=dict(engine.versions),
-    )
+    episode = replayed_episode(ENV_ID, task, engine, turns, state, error)
     record = {
         "item": trajectory.item,
         "task_id": task.id,
@@ -121,18 +108,6 @@ def _replay(engine: WebShopEngine, task: Task, trajectory: Trajectory) -> tuple[
         "error": error,
     }
     return episode, record
-
-
-def _turn(trajectory: Trajectory, at: int, before: State, after: State) -> Turn:
-    return Turn(
-        observation=before.observation,
-        response=trajectory.replies[at],
-        thought=trajectory.thoughts[at],
-        action=trajectory.actions[at],
-        action_valid=after.action_valid,
-        reward=after.score - before.score,
-        score=after.score,
-    )
 
 
 def _cause(episode: Episode) -> str:

@@ -7,15 +7,13 @@ one built.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import sys
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -39,10 +37,11 @@ from act_gym.engines.webshop.search import build as build_search
 from act_gym.engines.webshop.search import verify as verify_search
 from act_gym.errors import ActGymError, CorruptDataError, DataError, MissingDataError, UsageError
 from act_gym.fetch import FULL_DISK, file_sha256, full_disk
+from act_gym.locks import only_one
 from act_gym.progress import count_bar
 from act_gym.records import write_json
 
-__all__ = ["Item", "Source", "build", "only_one"]
+__all__ = ["Item", "Source", "build", "lock_of"]
 
 _BATCH = 1000  # rows whose nouns are found together
 _NOTED = 5_000  # rows between two notes of what is done
@@ -113,7 +112,7 @@ def build(place: Path, source: Source, *, force: bool = False) -> Mapping[str, A
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with only_one(place):
+        with only_one(lock_of(place), f"building {place}"):
             there = None if force else _current(place, source)
             if there is not None:
                 return there
@@ -131,19 +130,9 @@ def build(place: Path, source: Source, *, force: bool = False) -> Mapping[str, A
         raise UsageError(f"Cannot write to {place.parent}: {cause.strerror or cause}.") from cause
 
 
-@contextmanager
-def only_one(place: Path) -> Iterator[None]:
-    """Let one run at a time build a folder; the lock goes with the process, however it ends."""
-    handle = os.open(place.with_name(f".{place.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            sys.stderr.write(f"Another run is building {place}; waiting for it.\n")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def lock_of(place: Path) -> Path:
+    """Return the file that whoever builds a folder holds."""
+    return place.with_name(f".{place.name}.lock")
 
 
 def _current(place: Path, source: Source) -> Mapping[str, Any] | None:

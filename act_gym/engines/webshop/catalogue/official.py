@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from act_gym.archives import unpack
-from act_gym.engines.webshop.catalogue.build import build, only_one
+from act_gym.engines.webshop.catalogue.build import build, lock_of
 from act_gym.engines.webshop.catalogue.files import CatalogueFiles
 from act_gym.engines.webshop.catalogue.folder import read_manifest, verify
 from act_gym.engines.webshop.catalogue.nouns import find_model
 from act_gym.engines.webshop.catalogue.shop import OFFICIAL, generated, shops_folder
 from act_gym.errors import ActGymError, CorruptDataError, DataError, DownloadError, UnknownNameError, UsageError
 from act_gym.fetch import FULL_DISK, fetch, file_sha256, full_disk
+from act_gym.locks import only_one
 from act_gym.progress import byte_bar
 
 __all__ = ["FILES", "OfficialFile", "install"]
@@ -145,7 +146,7 @@ def install(
     wanted = FILES[catalogue] if files is None else tuple(files)
     try:
         fetched.mkdir(parents=True, exist_ok=True)
-        with only_one(fetched):
+        with only_one(lock_of(fetched), f"filling {fetched}"):
             fetched.mkdir(exist_ok=True)  # the run that was waited for may have deleted it
             folder = _take(source, wanted, fetched) if source else _fetch_all(wanted, fetched, base_url, pause)
             paths = _paths(folder, wanted, source)
