@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
@@ -35,6 +34,7 @@ from typing import Any, Protocol
 
 from act_gym.core import Task
 from act_gym.engines.webshop.goals import FOLDS, fold_of, order
+from act_gym.engines.webshop.names import Named, name_of
 from act_gym.errors import CorruptDataError, UnknownNameError, UsageError
 from act_gym.paths import data_dir
 from act_gym.tasklists import LongTaskList
@@ -70,9 +70,7 @@ _LONG = 20_000  # tasks; of longer lists each task is made when it is looked at
 _SHA256 = "8774b7fee9f25a3046de056550366c5093cf37933d79c1e4bc13e1310a6df978"  # as JSON, keys sorted, no spaces
 
 
-def tasks(
-    split: str | None = None, *, catalogue: str | os.PathLike[str] = FROZEN, human_goals: bool = False
-) -> Sequence[Task]:
+def tasks(split: str | None = None, *, catalogue: Named = FROZEN, human_goals: bool = False) -> Sequence[Task]:
     """Return a split's tasks in WebShop's order: a tuple, or what reads like one where there are more than 20,000.
 
     To know which goals are of a kind, `train-seen`, `seen` and `unseen` read every product that has goals.
@@ -89,7 +87,7 @@ def tasks(
     """
     if split is not None and split not in SPLITS:
         raise UnknownNameError("split of WebShop", split, SPLITS)
-    name = os.fspath(catalogue)
+    name = name_of(catalogue)
     if split in _GENERATED_PART:
         if name not in (FROZEN, GENERATED) or human_goals:
             raise UsageError(

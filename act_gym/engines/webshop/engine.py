@@ -13,6 +13,7 @@ from typing import Any
 
 from act_gym.core import State, Task
 from act_gym.engines.webshop.expert import go_on, solve
+from act_gym.engines.webshop.names import Named, name_of
 from act_gym.engines.webshop.pages import Page
 from act_gym.engines.webshop.prices import Prices
 from act_gym.engines.webshop.product import SearchEngine
@@ -61,7 +62,7 @@ class WebShopEngine:
     def __init__(
         self,
         *,
-        catalogue: str | os.PathLike[str] = "1000",
+        catalogue: Named = "1000",
         human_goals: bool = False,
         observation_mode: str = "text",
         show_attrs: bool = False,
@@ -186,8 +187,8 @@ class WebShopEngine:
         """Let go of the shop, which stays open for others."""
         self._now = self._page = self._shop = None
 
-    def _opened(self, catalogue: str | os.PathLike[str]) -> OpenShop:
-        if self._shop is None or self._shop.catalogue != os.fspath(catalogue):
+    def _opened(self, catalogue: Named) -> OpenShop:
+        if self._shop is None or self._shop.catalogue != name_of(catalogue):
             self._shop = open_for(catalogue, human=self._human, search_engine=self._search_engine)
         return self._shop
 

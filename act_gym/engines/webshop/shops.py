@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from act_gym.engines.webshop.goals import Goals
+from act_gym.engines.webshop.names import Named, name_of
 from act_gym.errors import EngineError, UsageError
 from act_gym.paths import data_dir
 from act_gym.splits.webshop import FROZEN, GENERATED, check_frozen, check_generated
@@ -42,7 +42,7 @@ class OpenShop:
     versions: Mapping[str, str]
 
 
-def open_for(catalogue: str | os.PathLike[str], *, human: bool, search_engine: Any = None) -> OpenShop:
+def open_for(catalogue: Named, *, human: bool, search_engine: Any = None) -> OpenShop:
     """Return a shop to play in. It is opened once in a process; what finds products may be another each time.
 
     Args:
@@ -57,21 +57,21 @@ def open_for(catalogue: str | os.PathLike[str], *, human: bool, search_engine: A
     """
     shop = shared_shop(catalogue)
     goals = shared_goals(catalogue, human=human)
-    opened = OpenShop(os.fspath(catalogue), shop.products, shop.search, goals, _versions(shop))
+    opened = OpenShop(name_of(catalogue), shop.products, shop.search, goals, _versions(shop))
     if search_engine is None:
         return opened
     name, search = _chosen(search_engine, shop.products)
     return replace(opened, search=search, versions={**opened.versions, "search": name})
 
 
-def shared_shop(catalogue: str | os.PathLike[str]) -> Shop:
+def shared_shop(catalogue: Named) -> Shop:
     """Return a shop, opened once in this process."""
-    return _shop(_key(catalogue), data_dir())
+    return _shop(name_of(catalogue), data_dir())
 
 
-def shared_goals(catalogue: str | os.PathLike[str], *, human: bool) -> Goals:
+def shared_goals(catalogue: Named, *, human: bool) -> Goals:
     """Return the goals of a shop, put in order once in this process."""
-    return _goals(_key(catalogue), data_dir(), human)
+    return _goals(name_of(catalogue), data_dir(), human)
 
 
 @lru_cache(maxsize=8)
@@ -94,10 +94,6 @@ def _goals(catalogue: str, folder: Path, human: bool) -> Goals:
         goals = [each.goals for each in instructions]
         check_generated(list(zip(kinds, goals, strict=True)), shop.folder)
     return Goals(shop.products, instructions, human=human)
-
-
-def _key(catalogue: str | os.PathLike[str]) -> str:
-    return os.fspath(catalogue)
 
 
 def _versions(shop: Shop) -> Mapping[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from act_gym.engines.webshop.catalogue.build import Source, build
 from act_gym.engines.webshop.catalogue.files import CatalogueFiles
 from act_gym.engines.webshop.catalogue.folder import MANIFEST, Instructions, Products, read_manifest
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
+from act_gym.engines.webshop.names import Named, name_of
 from act_gym.engines.webshop.product import Catalogue, Instruction, SearchEngine
 from act_gym.engines.webshop.search import SearchIndex
 from act_gym.errors import CorruptDataError, DataError, UnknownNameError
@@ -64,7 +64,7 @@ class Shop:
         return self._instructions[human]
 
 
-def open_shop(catalogue: str | os.PathLike[str] = "1000") -> Shop:
+def open_shop(catalogue: Named = "1000") -> Shop:
     """Open a shop.
 
     Args:
@@ -79,7 +79,7 @@ def open_shop(catalogue: str | os.PathLike[str] = "1000") -> Shop:
         UnknownNameError: There is no shop of that name, and no such file.
         MissingDependencyError: The index of a catalogue has to be built, and what finds nouns is not installed.
     """
-    name = os.fspath(catalogue)
+    name = name_of(catalogue)
     if name in OFFICIAL:
         cure = (
             f"Run: act-gym download webshop --catalogue {name}. Or play in a shop that needs no download: "
