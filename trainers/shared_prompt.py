@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from copy import copy
 from typing import Any
 
 import torch
@@ -189,7 +190,8 @@ def _from_one_prompt(model: Any, generate: Callable[..., Any]) -> Callable[..., 
         counts = torch.tensor([len(rows) for rows in same], device=input_ids.device)
         cache.batch_select_indices(torch.arange(len(same), device=input_ids.device).repeat_interleave(counts))
         # A model whose configuration says not to would feed whole rows to a cache that has most of them.
-        settings["use_cache"] = True
+        settings["generation_config"] = copy(settings.get("generation_config") or model.generation_config)
+        settings["generation_config"].use_cache = True
         return generate(input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, **settings)
 
     return shared
