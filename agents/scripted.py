@@ -14,8 +14,6 @@ from agents.blanks import fill, has_blank
 __all__ = ["ExpertAgent", "RandomAgent"]
 
 _IDLE = {"ScienceWorld": "look around"}
-
-
 _WORDS = 4
 
 

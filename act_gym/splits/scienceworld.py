@@ -17,15 +17,13 @@ Nothing in this module looks at the simulator.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache, lru_cache
-from importlib.resources import files
 from typing import Any
 
 from act_gym.core import Task
-from act_gym.errors import CorruptDataError, UnknownNameError
+from act_gym.errors import UnknownNameError
+from act_gym.splits.frozen import read_frozen
 
 __all__ = ["SPLITS", "held_out", "manifest", "tasks"]
 
@@ -64,16 +62,7 @@ def manifest() -> Mapping[str, Any]:
     Raises:
         CorruptDataError: It is not the one this version was made with.
     """
-    resource = files("act_gym.splits") / "scienceworld.json"
-    content: Mapping[str, Any] = json.loads(resource.read_text(encoding="utf-8"))
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    found = hashlib.sha256(canonical.encode()).hexdigest()
-    if found != _SHA256:
-        raise CorruptDataError(
-            f"{resource} has sha256 {found}; expected {_SHA256}. "
-            "Reinstall act-gym: pip install --force-reinstall act-gym"
-        )
-    return content
+    return read_frozen("scienceworld.json", _SHA256)
 
 
 @lru_cache(maxsize=len(SPLITS) + 1)

@@ -24,11 +24,9 @@ mostly for other options of products that `train-seen` has too. `unseen` shares 
 from __future__ import annotations
 
 import hashlib
-import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,6 +35,7 @@ from act_gym.engines.webshop.goals import FOLDS, fold_of, order
 from act_gym.engines.webshop.names import Named, name_of
 from act_gym.errors import CorruptDataError, UnknownNameError, UsageError
 from act_gym.paths import data_dir
+from act_gym.splits.frozen import read_frozen
 from act_gym.tasklists import LongTaskList
 
 __all__ = ["FROZEN", "GENERATED", "SPLITS", "check_frozen", "check_generated", "held_out", "tasks"]
@@ -143,16 +142,7 @@ def check_generated(found: Sequence[tuple[str, int]], folder: Path) -> None:
 
 @cache
 def _manifest() -> Mapping[str, Any]:
-    resource = files("act_gym.splits") / "webshop.json"
-    content: Mapping[str, Any] = json.loads(resource.read_text(encoding="utf-8"))
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    found = hashlib.sha256(canonical.encode()).hexdigest()
-    if found != _SHA256:
-        raise CorruptDataError(
-            f"{resource} has sha256 {found}; expected {_SHA256}. "
-            "Reinstall act-gym: pip install --force-reinstall act-gym"
-        )
-    return content
+    return read_frozen("webshop.json", _SHA256)
 
 
 @lru_cache(maxsize=4 * len(SPLITS))

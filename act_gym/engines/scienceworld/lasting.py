@@ -178,11 +178,11 @@ class LastingWorld:
         Raises:
             EngineError: No task is loaded, the simulator failed, or its process ends again and again.
         """
-        trail = self.snapshot()
+        place = self.place()
 
         def asking(world: World, fresh: bool) -> T:
             if fresh:
-                _walk(world, trail)
+                _walk(world, place.trail())
             return question(world)
 
         return self._carry_out(asking)
