@@ -219,6 +219,7 @@ class Assassin:
         self._mark = f"-Xmx{memory}".encode()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work)
+        self.first = threading.Event()
         self.kills = 0
 
     def __enter__(self):
@@ -236,6 +237,7 @@ class Assassin:
                     if self._mark in path.read_bytes():
                         os.kill(int(path.parent.name), signal.SIGKILL)
                         self.kills += 1
+                        self.first.set()
                 except OSError:
                     continue
 
@@ -250,6 +252,7 @@ def test_a_rollout_records_the_cause_and_plays_the_other_tasks(make):
         def act(self, views):
             if views[0].task.task_type == "boil" and len(views[0].history) == 2 and not killer:
                 killer.append(Assassin(memory).__enter__())
+                killer[0].first.wait(60)  # two steps take less time than one look at /proc
             return [Choice(action="look around") for _ in views]
 
     episodes = rollout.play(
