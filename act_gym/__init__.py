@@ -19,6 +19,7 @@ from act_gym.env import TextEnv
 from act_gym.errors import (
     ActGymError,
     AgentError,
+    AgentUnavailableError,
     CorruptDataError,
     DataError,
     DownloadError,
@@ -39,6 +40,7 @@ __all__ = [
     "ActionPair",
     "Agent",
     "AgentError",
+    "AgentUnavailableError",
     "Choice",
     "CorruptDataError",
     "DataError",

@@ -12,6 +12,7 @@ ActGymError
 ├── EngineError              a simulator failed; ends one episode
 │   └── UnsupportedGameError a game holds what this engine does not play; names it and the engine that does
 ├── AgentError               an agent or its model failed; ends one episode
+├── AgentUnavailableError    an agent that can decide nothing any more, such as a dead server; ends the run
 └── RunError                 a run folder that cannot be read, continued or joined
 ```
 
@@ -29,6 +30,7 @@ from difflib import get_close_matches
 __all__ = [
     "ActGymError",
     "AgentError",
+    "AgentUnavailableError",
     "CorruptDataError",
     "DataError",
     "DownloadError",
@@ -105,6 +107,10 @@ class UnsupportedGameError(EngineError):
 
 class AgentError(ActGymError):
     """An agent, or the model behind it, failed. It ends the episode it happened in and no other."""
+
+
+class AgentUnavailableError(ActGymError):
+    """An agent can decide nothing any more: its server is gone, or refuses it. The run stops and can be continued."""
 
 
 class RunError(ActGymError):
