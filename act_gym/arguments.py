@@ -1,7 +1,8 @@
 """Turns a dataclass into a command line that also reads recipes.
 
 Every program has one dataclass of arguments. A recipe is a YAML file with the same names; what is
-given on the command line wins over the recipe, and the recipe over the dataclass's own defaults.
+given on the command line wins over the recipe, and the recipe over the dataclass's own defaults. Several
+recipes are laid over one another (`act_gym.recipes`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from act_gym.errors import UnknownNameError, UsageError
+from act_gym.recipes import layered, read_recipe
 
 __all__ = ["parse", "read_recipe", "read_settings"]
 
@@ -34,37 +36,19 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
     """
     import tyro
 
-    rest, recipe = _take_recipe(list(argv))
+    rest, recipes = _take_recipes(list(argv))
     default: T | None = None
-    if recipe is not None:
-        # A field that neither the recipe nor the dataclass fills must come from the command line.
-        default = _build(arguments, read_recipe(recipe), str(recipe), absent=tyro.MISSING)
+    if recipes:
+        # A field that neither a recipe nor the dataclass fills must come from the command line.
+        default = _build(arguments, layered(recipes), " + ".join(map(str, recipes)), absent=tyro.MISSING)
     return tyro.cli(  # type: ignore[return-value]  # None stands for "no default" here
         arguments,
         args=rest,
         default=default,
         prog=program,
-        description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe FILE.yaml gives defaults for all of these.",
+        description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe FILE.yaml gives defaults for all of these; "
+        "of several, the later ones win.",
     )
-
-
-def read_recipe(path: Path) -> Mapping[str, Any]:
-    """Read a YAML file that holds one mapping.
-
-    Raises:
-        UsageError: It cannot be read, is not YAML, or holds something else.
-    """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as cause:
-        raise UsageError(f"Cannot read the recipe {path}: {cause.strerror or cause}.") from cause
-    except (yaml.YAMLError, UnicodeDecodeError) as cause:
-        raise UsageError(f"The recipe {path} is not YAML: {cause}") from cause
-    if not isinstance(content, dict):
-        raise UsageError(f"The recipe {path} holds {type(content).__name__}; expected names with values.")
-    return content
 
 
 def read_settings(words: Sequence[str], option: str) -> dict[str, Any]:
@@ -95,15 +79,21 @@ def read_settings(words: Sequence[str], option: str) -> dict[str, Any]:
     return settings
 
 
-def _take_recipe(argv: list[str]) -> tuple[list[str], Path | None]:
-    for position, word in enumerate(argv):
+def _take_recipes(argv: list[str]) -> tuple[list[str], list[Path]]:
+    rest: list[str] = []
+    recipes: list[Path] = []
+    words = iter(argv)
+    for word in words:
         if word == "--recipe":
-            if position + 1 == len(argv):
-                raise UsageError("--recipe needs a file, e.g. --recipe trainers/recipes/quickstart.yaml.")
-            return argv[:position] + argv[position + 2 :], Path(argv[position + 1])
-        if word.startswith("--recipe="):
-            return argv[:position] + argv[position + 1 :], Path(word.removeprefix("--recipe="))
-    return argv, None
+            file = next(words, None)
+            if file is None:
+                raise UsageError("--recipe needs a file, e.g. --recipe trainers/recipes/act-il-rl.yaml.")
+            recipes.append(Path(file))
+        elif word.startswith("--recipe="):
+            recipes.append(Path(word.removeprefix("--recipe=")))
+        else:
+            rest.append(word)
+    return rest, recipes
 
 
 def _build(arguments: type[T], values: Mapping[str, Any], where: str, *, absent: Any) -> T:

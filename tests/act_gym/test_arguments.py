@@ -189,3 +189,10 @@ def test_settings_are_text_unless_they_are_json_that_cannot_be_text():
     for word in ("catalogue", "=x", "a b=c", "observe=[look"):
         with pytest.raises(UsageError, match="--env-options"):
             read_settings([word], "--env-options")
+
+
+def test_of_several_recipes_the_later_ones_win(tmp_path):
+    for name, text in (("one", "steps: 7\ninner: {depth: 4}\n"), ("two", "steps: 8\nrate: 0.5\n")):
+        (tmp_path / f"{name}.yaml").write_text(text, encoding="utf-8")
+    argv = ["--recipe", str(tmp_path / "one.yaml"), f"--recipe={tmp_path / 'two.yaml'}", "--rate", "0.9"]
+    assert parse(Arguments, argv, program="p") == Arguments(steps=8, rate=0.9, inner=Inner(depth=4))
