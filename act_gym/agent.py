@@ -7,14 +7,14 @@ agent that looks at one episode at a time wraps a function with `each`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from act_gym.core import Task, Turn
-from act_gym.errors import UsageError
+from act_gym.errors import AgentError, UsageError
 
-__all__ = ["Agent", "Choice", "View", "each"]
+__all__ = ["Agent", "Choice", "Stream", "StreamingAgent", "View", "each"]
 
 
 def _no_expert() -> tuple[str, ...]:
@@ -82,6 +82,38 @@ class Agent(Protocol):
             AgentError: The model failed. The caller asks again view by view, so that one bad view
                 ends one episode.
         """
+        ...
+
+
+class Stream(Protocol):
+    """A standing conversation with an agent about several episodes, each answered as soon as it can be."""
+
+    def ask(self, number: int, view: View) -> None:
+        """Ask about the view of an episode; its number is free again once it was answered."""
+        ...
+
+    def answers(self) -> Iterable[tuple[int, Choice | AgentError]]:
+        """Wait until at least one of those asked is answered, and return all that are.
+
+        An `AgentError` ends its own episode only.
+        """
+        ...
+
+    def close(self) -> None:
+        """Forget what was asked and free what is held."""
+        ...
+
+
+@runtime_checkable
+class StreamingAgent(Protocol):
+    """An `Agent` that need not be asked about all episodes at once.
+
+    Its answers are those of `act`. What it gains is that no episode waits for another one's long reply:
+    whoever is answered steps its environment and is asked again while the others are being answered.
+    """
+
+    def stream(self, size: int) -> Stream:
+        """Begin a conversation about at most `size` episodes at a time, numbered from 0."""
         ...
 
 

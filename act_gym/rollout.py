@@ -1,27 +1,36 @@
 """Plays tasks with an agent, several episodes at a time, and yields finished episodes.
 
-An agent answers all running episodes in one call, and a finished episode's place is taken by the next
-task at once. A simulator or an agent that fails ends its own episode with a recorded reason; its
-siblings play on. Nothing here knows what a model is.
+An agent answers all running episodes in one call, or, if it has a `stream`, each as soon as it can; a
+finished episode's place is taken by the next task at once. A simulator or an agent that fails ends its
+own episode with a recorded reason; its siblings play on. Nothing here knows what a model is.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
 
-from act_gym.agent import Agent, Choice, View
+from act_gym.agent import Agent, Choice, Stream, StreamingAgent, View
 from act_gym.benchmark import parse_id
 from act_gym.benchmark import tasks as list_tasks
 from act_gym.core import Episode, Task, Turn
 from act_gym.env import TextEnv
 from act_gym.errors import AgentError, CorruptDataError, EngineError, UsageError
 
-__all__ = ["play"]
+__all__ = ["BatchStream", "Job", "play", "play_jobs", "unplayed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One episode to be played: a task of an environment with a seed."""
+
+    env_id: str
+    task: Task
+    seed: int = 0
 
 
 def play(
@@ -54,109 +63,192 @@ def play(
         UsageError: `num_envs` is less than 1.
         MissingDependencyError, MissingDataError: Nothing can be played.
     """
-    if num_envs < 1:
-        raise UsageError(f"num_envs is at least 1; got {num_envs}.")
     if tasks is None:
         tasks = list_tasks(env_id, **parse_id(env_id)[0].choosing(env_options or {}))
-    waiting = list(tasks)[::-1]
+    jobs = [Job(env_id, task, seed) for task in tasks]
+    return play_jobs(
+        jobs, agent, num_envs=min(num_envs, max(1, len(jobs))), env_options=env_options, keep_commands=keep_commands
+    )
 
-    def make() -> gym.Env[str, str]:
-        return gym.make(env_id, **(env_options or {}))
 
-    seats = [_Seat(make, env_id, agent.name, seed, keep_commands) for _ in range(min(num_envs, len(waiting)))]
+def play_jobs(
+    jobs: Iterable[Job],
+    agent: Agent,
+    *,
+    num_envs: int = 1,
+    env_options: Mapping[str, Any] | None = None,
+    keep_commands: bool = True,
+) -> Iterator[Episode]:
+    """Play episodes of any environments and seeds, all in one queue; see `play`.
+
+    Args:
+        jobs: What to play. The next one is taken only when there is a place for it.
+        agent: Chooses the actions. If it has a `stream`, no episode waits for another one's decision.
+        num_envs: Episodes that run at once.
+        env_options: Passed to `gym.make` for every environment.
+        keep_commands: Whether every turn keeps what was admissible.
+
+    Yields:
+        Episodes in the order in which they end, one for each job.
+
+    Raises:
+        UsageError: `num_envs` is less than 1.
+        MissingDependencyError, MissingDataError: Nothing can be played.
+    """
+    if num_envs < 1:
+        raise UsageError(f"num_envs is at least 1; got {num_envs}.")
+    return _play(iter(jobs), agent, num_envs, _Settings(agent.name, dict(env_options or {}), keep_commands))
+
+
+def _play(waiting: Iterator[Job], agent: Agent, num_envs: int, settings: _Settings) -> Iterator[Episode]:
+    seats: list[_Seat] = []
+    stream: Stream = agent.stream(num_envs) if isinstance(agent, StreamingAgent) else BatchStream(agent)
     try:
-        while True:
+        while len(seats) < num_envs:
+            seat = _Seat(settings)
+            yield from seat.start_next(waiting)
+            if not seat.running:
+                break
+            seats.append(seat)
+            stream.ask(len(seats) - 1, seat.view())
+        running = len(seats)
+        while running:
+            started = time.perf_counter()
+            answers = list(stream.answers())
+            share = (time.perf_counter() - started) / running
             for seat in seats:
-                while not seat.running and waiting:
-                    failed = seat.start(waiting.pop())
-                    if failed is not None:
-                        yield failed
-            active = [seat for seat in seats if seat.running]
-            if not active:
-                return
-            for seat, answer in zip(active, _ask(agent, [seat.view() for seat in active]), strict=True):
+                seat.seconds += share
+            for number, answer in answers:
+                seat = seats[number]
                 finished = seat.take(answer)
                 if finished is not None:
                     yield finished
+                    yield from seat.start_next(waiting)
+                if seat.running:
+                    stream.ask(number, seat.view())
+                else:
+                    running -= 1
     finally:
+        stream.close()
         for seat in seats:
             seat.close()
 
 
+def unplayed(job: Job, agent_name: str, stop: str, error: str) -> Episode:
+    """Return the episode of a job that could not be played, with why; see `Episode` for `stop`."""
+    return Episode(
+        task=job.task,
+        env_id=job.env_id,
+        agent=agent_name,
+        seed=job.seed,
+        goal="",
+        turns=(),
+        final_observation="",
+        success=False,
+        score=0.0,
+        raw_score=0.0,
+        stop=stop,
+        error=error,
+    )
+
+
+class BatchStream:
+    """The stream of an agent that answers many views in one call: all that were asked, all at once."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.asked: dict[int, View] = {}
+
+    def ask(self, number: int, view: View) -> None:
+        """Remember the view."""
+        self.asked[number] = view
+
+    def answers(self) -> Iterable[tuple[int, Choice | AgentError]]:
+        """Ask the agent about all of them in one call."""
+        asked, self.asked = sorted(self.asked.items()), {}
+        answers = self._answers([view for _, view in asked])
+        return list(zip([number for number, _ in asked], answers, strict=True))
+
+    def close(self) -> None:
+        """Forget what was asked."""
+        self.asked = {}
+
+    def _answers(self, views: Sequence[View]) -> list[Choice | AgentError]:
+        """Ask for all views at once; if that fails, view by view, so that one failure ends one episode."""
+        try:
+            choices = self.agent.act(views)
+        except AgentError as error:
+            if len(views) == 1:
+                return [error]
+            return [answer for view in views for answer in self._answers([view])]
+        if len(choices) != len(views):
+            raise AgentError(f"{self.agent.name} was shown {len(views)} views and made {len(choices)} choices.")
+        return list(choices)
+
+
 @dataclass(frozen=True)
-class _Answer:
-    """A choice, or why there is none, with the decision's share of the batch's time."""
+class _Settings:
+    """What is the same for all episodes."""
 
-    choice: Choice | None
-    seconds: float
-    error: str = ""
-
-
-def _ask(agent: Agent, views: Sequence[View]) -> list[_Answer]:
-    """Ask for all views at once; if that fails, view by view, so that one failure ends one episode."""
-    started = time.perf_counter()
-    try:
-        choices = agent.act(views)
-    except AgentError as error:
-        if len(views) == 1:
-            return [_Answer(None, time.perf_counter() - started, str(error))]
-        return [answer for view in views for answer in _ask(agent, [view])]
-    if len(choices) != len(views):
-        raise AgentError(f"{agent.name} was shown {len(views)} views and made {len(choices)} choices.")
-    share = (time.perf_counter() - started) / len(views)
-    return [_Answer(choice, share) for choice in choices]
+    agent_name: str
+    env_options: dict[str, Any]
+    keep_commands: bool
 
 
 @dataclass
 class _Seat:
     """A place for one running episode: an environment and what has happened in it."""
 
-    make: Callable[[], gym.Env[str, str]]
-    env_id: str
-    agent_name: str
-    seed: int
-    keep_commands: bool
+    settings: _Settings
     running: bool = False
     env: gym.Env[str, str] | None = None
-    task: Task | None = None
+    env_id: str = ""
+    job: Job | None = None
+    seconds: float = 0.0
     observation: str = ""
     info: dict[str, Any] = field(default_factory=dict)
     turns: list[Turn] = field(default_factory=list)
 
-    def start(self, task: Task) -> Episode | None:
-        """Start a task; an episode comes back only if the simulator failed at once."""
-        self.task, self.turns, self.observation, self.info = task, [], "", {}
+    def start_next(self, waiting: Iterator[Job]) -> Iterator[Episode]:
+        """Start the next job that can be started; an episode comes out for each whose simulator failed at once."""
+        for job in waiting:
+            failed = self._start(job)
+            if failed is None:
+                return
+            yield failed
+
+    def _start(self, job: Job) -> Episode | None:
+        self.job, self.turns, self.observation, self.info, self.seconds = job, [], "", {}, 0.0
         try:
-            self.env = self.env or self.make()
-            self.observation, self.info = self.env.reset(seed=self.seed, options={"task_id": task.id})
+            env = self._env()
+            self.observation, self.info = env.reset(seed=job.seed, options={"task_id": job.task.id})
         except (EngineError, CorruptDataError) as error:
             return self._end("env_error", str(error))
         self.running = True
         return None
 
     def view(self) -> View:
-        assert self.env is not None
-        assert self.task is not None
+        assert self.job is not None
         return View(
-            task=self.task,
+            task=self.job.task,
             goal=self.info["goal"],
             observation=self.observation,
             admissible_commands=self.info["admissible_commands"],
             history=tuple(self.turns),
-            seed=self.seed,
+            seed=self.job.seed,
             expert_commands=self._text_env().expert_commands,
             plan=self._text_env().plan,
         )
 
-    def take(self, answer: _Answer) -> Episode | None:
+    def take(self, choice: Choice | AgentError) -> Episode | None:
         """Play one choice; an episode comes back when it was the last one."""
         assert self.env is not None
-        choice = answer.choice
-        if choice is None:
-            return self._end("agent_error", answer.error)
+        seconds, self.seconds = self.seconds, 0.0
+        if isinstance(choice, AgentError):
+            return self._end("agent_error", str(choice))
         before = self.observation
         # Looked at now: once the simulator has moved on, it would have to play up to here again.
-        commands = tuple(self.info["admissible_commands"]) if self.keep_commands else ()
+        commands = tuple(self.info["admissible_commands"]) if self.settings.keep_commands else ()
         try:
             self.observation, reward, terminated, truncated, self.info = self.env.step(choice.action)
         except (EngineError, CorruptDataError) as error:
@@ -173,7 +265,7 @@ class _Seat:
                 score=self.info["score"],
                 prompt_tokens=choice.prompt_tokens,
                 completion_tokens=choice.completion_tokens,
-                seconds=answer.seconds,
+                seconds=seconds,
             )
         )
         if terminated or truncated:
@@ -185,6 +277,15 @@ class _Seat:
             self.env.close()
             self.env = None
 
+    def _env(self) -> gym.Env[str, str]:
+        """Return an environment for the job: the one that is there, unless it is another benchmark's or split's."""
+        assert self.job is not None
+        if self.env is not None and self.env_id != self.job.env_id:
+            self.close()
+        if self.env is None:
+            self.env, self.env_id = gym.make(self.job.env_id, **self.settings.env_options), self.job.env_id
+        return self.env
+
     def _text_env(self) -> TextEnv:
         assert self.env is not None
         inner = self.env.unwrapped
@@ -192,16 +293,16 @@ class _Seat:
         return inner
 
     def _end(self, stop: str, error: str = "") -> Episode:
-        assert self.task is not None
+        assert self.job is not None
         self.running = False
         versions = dict(self._text_env().engine.versions) if self.env is not None else {}
         if stop == "env_error":
             self.close()  # the next task starts with a fresh simulator
         return Episode(
-            task=self.task,
-            env_id=self.env_id,
-            agent=self.agent_name,
-            seed=self.seed,
+            task=self.job.task,
+            env_id=self.job.env_id,
+            agent=self.settings.agent_name,
+            seed=self.job.seed,
             goal=self.info.get("goal", ""),
             turns=tuple(self.turns),
             final_observation=self.observation,

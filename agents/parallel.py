@@ -8,8 +8,9 @@ on. An agent with a large model does not belong here: `act_gym.play` batches man
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
@@ -18,15 +19,15 @@ from pickle import UnpicklingError
 from traceback import extract_tb
 from typing import Any
 
-from act_gym.agent import Agent, Choice, View
+from act_gym.agent import Agent, Choice, Stream, StreamingAgent, View
 from act_gym.core import Episode, Task
 from act_gym.errors import ActGymError, AgentError, MissingDependencyError, UsageError
-from act_gym.rollout import play
+from act_gym.rollout import BatchStream, Job, play_jobs, unplayed
 
-__all__ = ["Guarded", "play_parallel"]
+__all__ = ["Guarded", "cores", "play_jobs_parallel", "play_parallel"]
 
 _ATTEMPTS = 2
-_CHUNK = 8  # tasks handed over at once: a process starts its simulator once a chunk
+_CHUNK = 8  # jobs handed over at once, so that a process seldom waits for the next
 _PATIENCE = 5.0  # seconds a process gets to close its simulator before it is ended
 
 
@@ -58,6 +59,45 @@ class Guarded:
             raise AgentError(f"{self.name} was shown {len(views)} views and did not answer with as many choices.")
         return choices
 
+    def stream(self, size: int) -> Stream:
+        """Begin a conversation; an agent that has none of its own is asked about all views at once."""
+        if isinstance(self.agent, StreamingAgent):
+            return _GuardedStream(self.agent.stream(size), {})
+        return BatchStream(self)
+
+
+@dataclass(frozen=True)
+class _GuardedStream:
+    """A stream that, whatever it raises, ends the episodes that it was asked about and not the run."""
+
+    inner: Stream
+    asked: dict[int, View]
+
+    def ask(self, number: int, view: View) -> None:
+        self.asked[number] = view
+        self.inner.ask(number, view)
+
+    def answers(self) -> Iterable[tuple[int, Choice | AgentError]]:
+        try:
+            answers = list(self.inner.answers())
+        except (MissingDependencyError, UsageError):
+            raise
+        except Exception as cause:
+            failure = cause if isinstance(cause, AgentError) else AgentError(_in_words(cause))
+            self.inner.close()
+            answers = [(number, failure) for number in self.asked]
+        for number, _ in answers:
+            self.asked.pop(number, None)
+        return answers
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
 
 def play_parallel(
     env_id: str,
@@ -88,9 +128,34 @@ def play_parallel(
         UsageError: `workers` is less than 1, or agent or environment refuse the settings.
         ActGymError: The agent or the environment cannot be had on this machine.
     """
+    jobs = [Job(env_id, task, seed) for task in tasks]
+    return play_jobs_parallel(jobs, make_agent, workers=workers, env_options=env_options, keep_commands=keep_commands)
+
+
+def play_jobs_parallel(
+    jobs: Sequence[Job],
+    make_agent: Callable[[], Agent],
+    *,
+    workers: int = 1,
+    env_options: Mapping[str, Any] | None = None,
+    keep_commands: bool = True,
+) -> Iterator[Episode]:
+    """Play episodes of any environments and seeds in one queue; see `play_parallel`.
+
+    Processes live until the queue is empty, so that a simulator starts once a process and no process
+    waits at the end of a split.
+
+    Raises:
+        UsageError: `workers` is less than 1, or agent or environment refuse the settings.
+        ActGymError: The agent or the environment cannot be had on this machine.
+    """
     if workers < 1:
         raise UsageError(f"workers is at least 1; got {workers}.")
-    pool = _Pool(_Setup(env_id, make_agent, seed, dict(env_options or {}), keep_commands), tasks, workers)
+    return _play(_Setup(make_agent, dict(env_options or {}), keep_commands), jobs, workers)
+
+
+def _play(setup: _Setup, jobs: Sequence[Job], workers: int) -> Iterator[Episode]:
+    pool = _Pool(setup, jobs, workers)
     try:
         yield from pool.episodes()
     finally:
@@ -101,15 +166,12 @@ def play_parallel(
 class _Setup:
     """What a process needs to know; it travels there by pickling."""
 
-    env_id: str
     make_agent: Callable[[], Agent]
-    seed: int
     env_options: dict[str, Any]
     keep_commands: bool
 
-    def play(self, agent: Agent, tasks: Sequence[Task]) -> Iterator[Episode]:
-        settings: dict[str, Any] = {"env_options": self.env_options, "keep_commands": self.keep_commands}
-        return play(self.env_id, agent, tasks, seed=self.seed, **settings)
+    def play(self, agent: Agent, jobs: Iterable[Job]) -> Iterator[Episode]:
+        return play_jobs(jobs, agent, env_options=self.env_options, keep_commands=self.keep_commands)
 
 
 @dataclass(frozen=True)
@@ -131,19 +193,24 @@ def _serve(connection: Connection, setup: _Setup) -> None:
             connection.send(_failure(error, refused=True))
             return
         connection.send(agent.name)
-        while tasks := connection.recv():
-            try:
-                for episode in setup.play(agent, tasks):
-                    connection.send(episode)
-            except (UsageError, MissingDependencyError, FileNotFoundError) as error:
-                connection.send(_failure(error, refused=True))
-                return
-            except Exception as error:
-                connection.send(_failure(error))
-                return
-            connection.send(None)
+        try:
+            for episode in setup.play(agent, _received(connection)):
+                connection.send(episode)
+        except (UsageError, MissingDependencyError, FileNotFoundError) as error:
+            connection.send(_failure(error, refused=True))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+        except Exception as error:
+            connection.send(_failure(error))
     except (EOFError, OSError, KeyboardInterrupt):
         return  # whoever asked is gone
+
+
+def _received(connection: Connection) -> Iterator[Job]:
+    """Yield the jobs that come over the connection, and ask for more when there are no more."""
+    while jobs := connection.recv():
+        yield from jobs
+        connection.send(None)
 
 
 def _failure(error: Exception, *, refused: bool = False) -> _Failure:
@@ -158,7 +225,7 @@ def _in_words(error: Exception) -> str:
 
 
 class _Worker:
-    """One process as its parent sees it. `tasks` are those it was given and has not finished."""
+    """One process as its parent sees it. `jobs` are those it was given and has not finished."""
 
     def __init__(self, context: SpawnContext, setup: _Setup) -> None:
         self.connection, theirs = context.Pipe()
@@ -166,11 +233,11 @@ class _Worker:
         self.process.start()
         theirs.close()  # so that the death of the process reads as the end of the connection
         self.ready = False
-        self.tasks: deque[Task] = deque()
+        self.jobs: deque[Job] = deque()
 
-    def give(self, tasks: list[Task]) -> None:
-        self.tasks.extend(tasks)
-        self.connection.send(tasks)
+    def give(self, jobs: list[Job]) -> None:
+        self.jobs.extend(jobs)
+        self.connection.send(jobs)
 
     def receive(self) -> Any:
         try:
@@ -188,12 +255,12 @@ class _Worker:
 
 
 class _Pool:
-    def __init__(self, setup: _Setup, tasks: Sequence[Task], size: int) -> None:
+    def __init__(self, setup: _Setup, jobs: Sequence[Job], size: int) -> None:
         self.setup = setup
         self.context = multiprocessing.get_context("spawn")  # a forked JVM or torch cannot be trusted
-        self.waiting = deque(tasks)
-        self.attempts: Counter[str] = Counter()
-        self.size = min(size, len(tasks))
+        self.waiting = deque(jobs)
+        self.attempts: Counter[tuple[str, str, int]] = Counter()
+        self.size = min(size, len(jobs))
         self.workers = [_Worker(self.context, setup) for _ in range(self.size)]
         self.agent_name = ""
 
@@ -210,7 +277,7 @@ class _Pool:
     def _hear(self, worker: _Worker) -> Iterator[Episode]:
         message = worker.receive()
         if isinstance(message, Episode):
-            worker.tasks.popleft()  # one environment plays them in order
+            worker.jobs.popleft()  # one environment plays them in order
             yield message
         elif isinstance(message, _Failure):
             self.workers.remove(worker)
@@ -225,37 +292,25 @@ class _Pool:
 
     def _feed(self, worker: _Worker) -> None:
         size = max(1, min(_CHUNK, len(self.waiting) // (2 * self.size)))
-        tasks = [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
+        jobs = [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
         try:
-            worker.give(tasks)
+            worker.give(jobs)
         except OSError:
             return  # it died while idle; the end of its connection is read next
-        if not tasks:
+        if not jobs:
             self.workers.remove(worker)
             worker.close()
 
     def _lost(self, worker: _Worker, failure: _Failure) -> Iterator[Episode]:
-        """Put a lost process's tasks back; the one it was playing comes out if that was its last try."""
+        """Put a lost process's jobs back; the one it was playing comes out if that was its last try."""
         if failure.refused or not worker.ready:
             raise (UsageError if failure.usage else ActGymError)(failure.message)
-        if not worker.tasks:
+        if not worker.jobs:
             return
-        suspect = worker.tasks[0]
-        self.attempts[suspect.id] += 1
-        if self.attempts[suspect.id] >= _ATTEMPTS:
-            worker.tasks.popleft()
-            yield Episode(
-                task=suspect,
-                env_id=self.setup.env_id,
-                agent=self.agent_name,
-                seed=self.setup.seed,
-                goal="",
-                turns=(),
-                final_observation="",
-                success=False,
-                score=0.0,
-                raw_score=0.0,
-                stop="agent_error" if failure.agent else "env_error",
-                error=failure.message,
-            )
-        self.waiting.extendleft(reversed(worker.tasks))
+        suspect = worker.jobs[0]
+        key = (suspect.env_id, suspect.task.id, suspect.seed)
+        self.attempts[key] += 1
+        if self.attempts[key] >= _ATTEMPTS:
+            worker.jobs.popleft()
+            yield unplayed(suspect, self.agent_name, "agent_error" if failure.agent else "env_error", failure.message)
+        self.waiting.extendleft(reversed(worker.jobs))
