@@ -22,17 +22,22 @@ from trl.trainer.utils import split_tensor_dict
 
 from trainers.packing import Costs, Packs, pack, runs
 
-__all__ = ["SharedPromptTrainer", "why_not"]
+__all__ = ["SharedPromptTrainer", "attends_alone", "why_not"]
 
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 
 
 def why_not(model: Any) -> str:
     """Return why a model's prompts cannot be shared, in words; empty if they can."""
-    config = model.config.get_text_config()
-    attention = config._attn_implementation
+    attention = model.config.get_text_config()._attn_implementation
     if attention not in ("sdpa", "eager"):
         return f"its attention is {attention}, and only sdpa and eager take a mask of any shape"
+    return attends_alone(model)
+
+
+def attends_alone(model: Any) -> str:
+    """Return what lets a model's tokens see each other besides masked attention, in words; empty if nothing does."""
+    config = model.config.get_text_config()
     other = sorted(set(getattr(config, "layer_types", None) or ()) - {_FULL, _SLIDING})
     if other:
         return f"it has layers of {', '.join(other)}"

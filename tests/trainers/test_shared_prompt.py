@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,49 +10,15 @@ import pytest
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import (
-    AutoTokenizer,
-    LlamaConfig,
-    MambaConfig,
-    MambaForCausalLM,
-    MistralConfig,
-    Olmo3Config,
-    PreTrainedModel,
-    Qwen3Config,
-    Qwen3MoeConfig,
-)
-from transformers.models.auto.modeling_auto import AutoModelForCausalLM
+from transformers import AutoTokenizer, MambaConfig, MambaForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
+from tests.trainers.tiny_models import CONFIGS, build
 from trainers.quiet import quiet
 from trainers.shared_prompt import SharedPromptTrainer, why_not
 
-SMALL = {
-    "vocab_size": 512,
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "pad_token_id": 1,
-    "eos_token_id": 1,
-    "bos_token_id": None,
-}
-CONFIGS = {
-    "llama": LlamaConfig(**SMALL),
-    "qwen3": Qwen3Config(**SMALL, head_dim=8),
-    "mistral, window 6": MistralConfig(**SMALL, sliding_window=6),
-    "olmo3, window 6": Olmo3Config(**SMALL, sliding_window=6, layer_types=["sliding_attention", "full_attention"]),
-    "mixture": Qwen3MoeConfig(**SMALL, head_dim=8, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16),
-}
 ATTENTION = ("sdpa", "eager")
 PROMPTS = ("Go to the kitchen.", "Which of two actions is better? It is dark. " * 3, "Look around, then open the door.")
-
-
-def build(kind: str, attention: str = "sdpa") -> PreTrainedModel:
-    torch.manual_seed(0)
-    config = deepcopy(CONFIGS[kind])  # a trainer changes it
-    return AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=torch.float32)
 
 
 def trainer_of(
