@@ -50,6 +50,9 @@ class ModelSettings:
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: less memory, about a third more time."""
 
+    pack: bool = True
+    """Put supervised samples end to end into rows instead of padding them; none sees another."""
+
     max_prompt_tokens: int = 2048
     """Questions with longer prompts are left out, and counted; 0 keeps all."""
 
