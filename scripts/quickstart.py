@@ -144,13 +144,9 @@ def measurements(label: str, model: str, root: Path, held_out: Path, *, episodes
         )
 
 
-def main(argv: Sequence[str]) -> int:
+def run_steps(plan: Sequence[Step]) -> int:
     """Run every step that has not been finished; returns the exit status of the first that fails."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="run folder (%(default)s)")
-    root: Path = parser.parse_args(argv).out
     started = time.monotonic()
-    plan = list(steps(root))
     for number, step in enumerate(plan, start=1):
         marker = step.out / ".finished"
         if marker.exists():
@@ -164,6 +160,17 @@ def main(argv: Sequence[str]) -> int:
             sys.stderr.write(f"Stopped at step {number}. The same command goes on from there.\n")
             return status
         marker.touch()
+    return 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the job and write its report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="run folder (%(default)s)")
+    root: Path = parser.parse_args(argv).out
+    started = time.monotonic()
+    if status := run_steps(list(steps(root))):
+        return status
     page = [str(root / "measured"), "--out", str(root / "report.html"), "--title", "act-gym quickstart"]
     status = run_program(import_module("benchmarks.report").main, page)
     sys.stderr.write(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n")

@@ -1,0 +1,117 @@
+"""What ACT adds before imitation, on a small model and a CPU: base, warm-up, ACT, IL and ACT→IL, by seeds.
+
+    .venv/bin/python scripts/ablation.py --env act/ALFWorld --seeds 3 [--out runs/ablation]
+
+Every row sees the same expert states and is measured on the same held-out ones, of tasks like those it
+was trained on and of tasks unlike them. IL has the same steps in both of its rows. Like the quickstart
+it is a chain of the project's own programs; finished steps are not repeated. It ends with a table of
+means over the seeds and their population standard deviations, written to `table.md` too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean, pstdev
+
+from quickstart import RECIPES, SEEN, UNSEEN, Step, run_steps
+
+# Types of short episodes; ALFWorld's unseen games are of the same types in other rooms.
+TYPES = {"act/ALFWorld": ((), ()), "act/ScienceWorld": (SEEN, UNSEEN)}
+TRAINING = {"act/ALFWorld": "train", "act/ScienceWorld": "train-seen"}
+ROWS = ("base", "warm-up", "ACT", "IL", "ACT→IL")
+
+
+def collected(env: str, root: Path) -> Iterator[Step]:
+    """Yield the steps that make the data all rows share."""
+    seen, unseen = TYPES[env]
+    for name, split, types, per_type in (
+        ("train", TRAINING[env], seen, 8),
+        ("seen", "seen", seen, 4),
+        ("unseen", "unseen", unseen, 8 if unseen else 4),
+    ):
+        wanted = ["--env", f"{env}-{split}", "--per-type", str(per_type)]
+        if types:
+            wanted += ["--task-types", *types]
+        yield Step(f"Expert episodes, {name}", "trainers.collect", root / "collect" / name, tuple(wanted))
+    for name, states in (("train", 192), ("seen", 64), ("unseen", 64)):
+        episodes = str(root / "collect" / name / "episodes.jsonl")
+        wanted = ["--recipe", str(RECIPES / "pairs.yaml"), "--episodes", episodes, "--limit", str(states)]
+        yield Step(f"Alternatives of the initial model, {name}", "trainers.pairs", root / "pairs" / name, tuple(wanted))
+
+
+def trained(seed: int, root: Path) -> Iterator[Step]:
+    """Yield one seed's training and measurements."""
+    pairs = ("--pairs", str(root / "pairs" / "train" / "pairs.jsonl"))
+    decisions = ("--decisions", str(root / "pairs" / "train" / "decisions.jsonl"))
+    folder = root / f"seed-{seed}"
+    plan = (
+        ("warm-up", "warmup", "smollm2", pairs),
+        ("ACT", "act", str(folder / "warm-up" / "checkpoint"), pairs),
+        ("IL", "imitation", str(folder / "warm-up" / "checkpoint"), (*decisions, "--steps", "24")),
+        ("ACT→IL", "imitation", str(folder / "ACT" / "checkpoint"), (*decisions, "--steps", "24")),
+    )
+    for row, stage, model, data in plan:
+        wanted = ("--recipe", str(RECIPES / f"{stage}.yaml"), *data, "--model", model, "--seed", str(seed))
+        yield Step(f"Training {row}, seed {seed}", f"trainers.{stage}", folder / row, wanted)
+        yield from measured(row, str(folder / row / "checkpoint"), folder, root)
+
+
+def measured(row: str, model: str, folder: Path, root: Path) -> Iterator[Step]:
+    """Yield the measurements of one model on both held-out sets together."""
+    for name, module in (("pairs", "judgement"), ("decisions", "next_action")):
+        files = [str(root / "pairs" / split / f"{name}.jsonl") for split in ("seen", "unseen")]
+        wanted = (f"--{name}", *files, "--model", model, "--label", row)
+        yield Step(f"{module}, {row}", f"benchmarks.{module}", folder / "measured" / row / module, wanted)
+
+
+def table(root: Path, seeds: int) -> str:
+    """Return the table of what was measured: per cent, mean ± population standard deviation over the seeds."""
+    wanted = (("judgement", "accuracy"), ("judgement", "consistent"), ("next_action", "accuracy"))
+    splits: list[str] = []
+    cells: dict[tuple[str, str, str], list[float]] = {}
+    for row in ROWS:
+        folders = [root / "base"] if row == "base" else [root / f"seed-{seed}" for seed in range(seeds)]
+        for folder in folders:
+            for module, name in wanted:
+                summary = json.loads((folder / "measured" / row / module / "summary.json").read_text(encoding="utf-8"))
+                for item in summary["measurements"]:
+                    if item["name"] == name and item["split"] and not item["task_type"] and "-" not in item["split"][1:2]:
+                        cells.setdefault((row, f"{module} {name}", item["split"]), []).append(100 * item["value"])
+                        if item["split"] not in splits:
+                            splits.append(item["split"])
+    columns = list(dict.fromkeys((name, split) for _, name, split in cells))
+    lines = ["| | " + " | ".join(f"{name}, {split}" for name, split in columns) + " |", "|---|" + "--:|" * len(columns)]
+    for row in ROWS:
+        shown = []
+        for name, split in columns:
+            values = cells.get((row, name, split), [])
+            shown.append("" if not values else f"{fmean(values):.1f} ± {pstdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}")
+        lines.append(f"| {row} | " + " | ".join(shown) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run every step that has not been finished; returns the exit status of the first that fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--env", choices=sorted(TYPES), default="act/ALFWorld", help="whose tasks (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="how often everything is trained (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"), help="run folder (%(default)s)")
+    arguments = parser.parse_args(argv)
+    root: Path = arguments.out / arguments.env.rpartition("/")[2].lower()
+    plan = [*collected(arguments.env, root), *measured("base", "smollm2", root / "base", root)]
+    for seed in range(arguments.seeds):
+        plan += trained(seed, root)
+    status = run_steps(plan)
+    if not status:
+        text = table(root, arguments.seeds)
+        (root / "table.md").write_text(text, encoding="utf-8")
+        sys.stdout.write(text)
+    return status
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
