@@ -29,15 +29,15 @@ def collected(env: str, root: Path) -> Iterator[Step]:
     """Yield the steps that make the data all rows share."""
     seen, unseen = TYPES[env]
     for name, split, types, per_type in (
-        ("train", TRAINING[env], seen, 8),
-        ("seen", "seen", seen, 4),
-        ("unseen", "unseen", unseen, 8 if unseen else 4),
+        ("train", TRAINING[env], seen, 6),
+        ("seen", "seen", seen, 3),
+        ("unseen", "unseen", unseen, 6 if unseen else 3),
     ):
         wanted = ["--env", f"{env}-{split}", "--per-type", str(per_type)]
         if types:
             wanted += ["--task-types", *types]
         yield Step(f"Expert episodes, {name}", "trainers.collect", root / "collect" / name, tuple(wanted))
-    for name, states in (("train", 192), ("seen", 64), ("unseen", 64)):
+    for name, states in (("train", 96), ("seen", 40), ("unseen", 40)):
         episodes = str(root / "collect" / name / "episodes.jsonl")
         wanted = ["--recipe", str(RECIPES / "pairs.yaml"), "--episodes", episodes, "--limit", str(states)]
         yield Step(f"Alternatives of the initial model, {name}", "trainers.pairs", root / "pairs" / name, tuple(wanted))
@@ -79,7 +79,12 @@ def table(root: Path, seeds: int) -> str:
             for module, name in wanted:
                 summary = json.loads((folder / "measured" / row / module / "summary.json").read_text(encoding="utf-8"))
                 for item in summary["measurements"]:
-                    if item["name"] == name and item["split"] and not item["task_type"] and "-" not in item["split"][1:2]:
+                    if (
+                        item["name"] == name
+                        and item["split"]
+                        and not item["task_type"]
+                        and "-" not in item["split"][1:2]
+                    ):
                         cells.setdefault((row, f"{module} {name}", item["split"]), []).append(100 * item["value"])
                         if item["split"] not in splits:
                             splits.append(item["split"])
@@ -89,7 +94,13 @@ def table(root: Path, seeds: int) -> str:
         shown = []
         for name, split in columns:
             values = cells.get((row, name, split), [])
-            shown.append("" if not values else f"{fmean(values):.1f} ± {pstdev(values):.1f}" if len(values) > 1 else f"{values[0]:.1f}")
+            shown.append(
+                ""
+                if not values
+                else f"{fmean(values):.1f} ± {pstdev(values):.1f}"
+                if len(values) > 1
+                else f"{values[0]:.1f}"
+            )
         lines.append(f"| {row} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"
 
