@@ -117,6 +117,15 @@ class Policy:
         text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **options)
         return self.ids(text) + (self.ids(prefix) if prefix else [])
 
+    def reasoned(self, reasoning: str) -> str:
+        """Return the prefix that puts finished reasoning into the model's mouth; to be used with `thinking`.
+
+        Where the chat template opens the reasoning itself, the prefix begins inside it.
+        """
+        end = self.tokenizer.decode(self.prompt_ids([{"role": "user", "content": ""}], thinking=True)[-4:])
+        opening = "" if end.rstrip().endswith("<think>") else "<think>"
+        return f"{opening}{reasoning}</think>"
+
     def ids(self, text: str) -> list[int]:
         """Return the tokens of a text as it stands, nothing added."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
@@ -129,7 +138,7 @@ class Policy:
         temperature: float = 1.0,
         seeds: Sequence[int] = (),
         stop: str | None = "</action>",
-        prefix: str = "",
+        prefix: str | Sequence[str] = "",
         thinking: bool = False,
     ) -> list[Completion]:
         """Let the model answer.
@@ -141,7 +150,7 @@ class Policy:
             seeds: One a row; the same seed and prompt give the same reply in any batch. Without
                 seeds a row's own number is its seed.
             stop: A reply ends after this text, unless it stands in unfinished reasoning.
-            prefix: Text put into the model's mouth; the reply starts with it.
+            prefix: Text put into the model's mouth, for all rows or one a row; the reply starts with it.
             thinking: Passed to chat templates that take it.
 
         Raises:
@@ -151,14 +160,17 @@ class Policy:
             raise UsageError(f"Expected temperature >= 0 and max_new_tokens >= 1; got {temperature}, {max_new_tokens}.")
         if seeds and len(seeds) != len(prompts):
             raise UsageError(f"Expected one seed a prompt; got {len(seeds)} for {len(prompts)}.")
-        rows = [self.prompt_ids(messages, prefix, thinking=thinking) for messages in prompts]
+        begun = _each(prefix, len(prompts))
+        rows = [self.prompt_ids(*row, thinking=thinking) for row in zip(prompts, begun, strict=True)]
         drawn = list(seeds) or list(range(len(rows)))
         sampler = Sampler(self.model, self.tokenizer, max_new_tokens, temperature, stop)
         done: dict[int, Completion] = {}
         for batch in self.batches(rows, extra=max_new_tokens):
-            replies = sampler.run([rows[row] for row in batch], [drawn[row] for row in batch], prefix)
+            replies = sampler.run(
+                [rows[row] for row in batch], [drawn[row] for row in batch], [begun[row] for row in batch]
+            )
             for row, reply in zip(batch, replies, strict=True):
-                text = prefix + self.tokenizer.decode(reply, skip_special_tokens=True)
+                text = begun[row] + self.tokenizer.decode(reply, skip_special_tokens=True)
                 done[row] = Completion(text, len(rows[row]), len(reply))
         return [done[row] for row in range(len(rows))]
 
@@ -167,7 +179,7 @@ class Policy:
         prompts: Sequence[Sequence[Message]],
         replies: Sequence[Sequence[str]],
         *,
-        prefix: str = "",
+        prefix: str | Sequence[str] = "",
         thinking: bool = False,
     ) -> list[list[float]]:
         """Return the log-probability of each reply after its prompt, summed over the reply's tokens.
@@ -178,7 +190,7 @@ class Policy:
         Args:
             prompts: One conversation a row.
             replies: The replies to score for each row.
-            prefix: Text put into the model's mouth before every reply.
+            prefix: Text put into the model's mouth before every reply, for all rows or one a row.
             thinking: Passed to chat templates that take it.
 
         Returns:
@@ -188,8 +200,8 @@ class Policy:
             UsageError: A reply is empty, or a prompt does not fit the model.
         """
         scored = []
-        for messages, texts in zip(prompts, replies, strict=True):
-            row = self.prompt_ids(messages, prefix, thinking=thinking)
+        for messages, texts, begun in zip(prompts, replies, _each(prefix, len(prompts)), strict=True):
+            row = self.prompt_ids(messages, begun, thinking=thinking)
             scored.append(self.score(row, [self.ids(text) for text in texts]))
         return scored
 
@@ -199,6 +211,7 @@ class Policy:
         commands: Sequence[Sequence[str]],
         *,
         top: int = 1,
+        prefix: str | Sequence[str] = "",
         thinking: bool = False,
     ) -> list[list[tuple[str, float]]]:
         """Return each prompt's likeliest commands as the reply `<action>command</action>`.
@@ -209,6 +222,7 @@ class Policy:
             prompts: One conversation a row.
             commands: The commands to choose from for each row; duplicates count once.
             top: How many are returned; fewer if there are not as many.
+            prefix: Text put into the model's mouth, for all rows or one a row.
             thinking: Passed to chat templates that take it.
 
         Returns:
@@ -217,7 +231,9 @@ class Policy:
         Raises:
             UsageError: A row has no commands, or a prompt does not fit the model.
         """
-        return [list(ranking.best) for ranking in search(self, prompts, commands, top=top, thinking=thinking)]
+        begun = _each(prefix, len(prompts))
+        found = search(self, prompts, commands, top=top, prefixes=begun, thinking=thinking)
+        return [list(ranking.best) for ranking in found]
 
     def batches(self, rows: Sequence[Sequence[int]], *, extra: int = 0) -> Iterator[list[int]]:
         """Split row numbers into batches of similar length that fit one forward pass.
@@ -266,6 +282,13 @@ class Policy:
             for line, index in enumerate(part):
                 sums[index] += float(steps[line, : len(replies[index]) - 1].sum())
         return sums
+
+
+def _each(prefix: str | Sequence[str], count: int) -> list[str]:
+    prefixes = [prefix] * count if isinstance(prefix, str) else list(prefix)
+    if len(prefixes) != count:
+        raise UsageError(f"Expected one prefix a prompt; got {len(prefixes)} for {count}.")
+    return prefixes
 
 
 def _device(name: str) -> torch.device:

@@ -83,6 +83,7 @@ def search(
     *,
     top: int = 1,
     max_nodes: int = MAX_NODES,
+    prefixes: Sequence[str] = (),
     thinking: bool = False,
 ) -> list[Ranking]:
     """Find each prompt's likeliest commands.
@@ -93,6 +94,7 @@ def search(
         commands: The commands to choose from for each row; duplicates count once.
         top: How many are looked for.
         max_nodes: Bounds the work for one row; see `MAX_NODES`.
+        prefixes: Text put into the model's mouth, one a row; none if left out.
         thinking: Passed to chat templates that take it.
 
     Raises:
@@ -100,7 +102,8 @@ def search(
     """
     if not all(commands):
         raise UsageError("There are no commands to rank. Ranked decoding needs admissible_commands=True.")
-    rows = [policy.prompt_ids(messages, thinking=thinking) for messages in prompts]
+    begun = prefixes or [""] * len(prompts)
+    rows = [policy.prompt_ids(*row, thinking=thinking) for row in zip(prompts, begun, strict=True)]
     lists = [tuple(dict.fromkeys(listed)) for listed in commands]
     sequences = [_tokenised(policy, listed) for listed in lists]
     if not _takes_trees(policy):

@@ -37,17 +37,17 @@ class Sampler:
         self.ends = _end_tokens(model, tokenizer)
 
     @torch.inference_mode()
-    def run(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], prefix: str = "") -> list[list[int]]:
+    def run(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], prefixes: Sequence[str]) -> list[list[int]]:
         """Return each prompt's reply as tokens, the end-of-sequence token left out.
 
         Args:
             prompts: Tokens of each row, B rows.
             seeds: One a row.
-            prefix: What the replies start with; counts when looking for the stop text.
+            prefixes: What each row's reply starts with; counts when looking for the stop text.
         """
         replies: list[list[int]] = [[] for _ in prompts]
         generators = [torch.Generator().manual_seed(seed % 2**63) for seed in seeds]
-        begin = [self._opening(prompt) + prefix for prompt in prompts]
+        begin = [self._opening(prompt) + prefix for prompt, prefix in zip(prompts, prefixes, strict=True)]
         active = list(range(len(prompts)))  # the row of `replies` each line of the batch writes
         finished: set[int] = set()
         tokens, mask = left_padded(prompts, self.tokenizer.pad_token_id, self.model.device)

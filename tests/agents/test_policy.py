@@ -114,3 +114,20 @@ def test_what_cannot_be_answered_is_refused(policy, tmp_path: Path) -> None:
         Policy.load(str(tmp_path))
     with pytest.raises(UnknownNameError, match="float32"):
         Policy.load("smollm2", dtype="float31")
+
+
+def test_each_row_may_have_a_prefix_of_its_own(policy) -> None:
+    prefixes = ["The capital of", policy.reasoned("It is Rome.")]
+    assert prefixes[1] == "<think>It is Rome.</think>"
+    ask = {"max_new_tokens": 6, "temperature": 0}
+    together = policy.generate([PROMPTS[0]] * 2, prefix=prefixes, **ask)
+    assert together == [policy.generate([PROMPTS[0]], prefix=prefix, **ask)[0] for prefix in prefixes]
+    replies = [["<action>Paris</action>", "<action>Rome</action>"]] * 2
+    scores = policy.log_probabilities([PROMPTS[0]] * 2, replies, prefix=["", prefixes[1]])
+    assert scores[0] == policy.log_probabilities([PROMPTS[0]], replies[:1])[0]
+    assert scores[1][1] - scores[1][0] > scores[0][1] - scores[0][0]
+    ranked = policy.rank([PROMPTS[0]] * 2, [["Paris", "Rome"]] * 2, top=2, prefix=["", prefixes[1]])
+    for row, (scored, found) in enumerate(zip(scores, ranked, strict=True)):
+        assert dict(found)["Paris"] == pytest.approx(scored[0], abs=0.1), row
+    with pytest.raises(UsageError, match="one prefix a prompt"):
+        policy.generate([PROMPTS[0]], prefix=["a", "b"], **ask)
