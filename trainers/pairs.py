@@ -13,6 +13,7 @@ alternatives are kept, as in version 1. Every draw depends on the seed and the d
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -50,6 +51,9 @@ class Arguments:
     """Of every draw."""
     limit: int = 0
     """At most this many states, drawn from all of them; 0 for all."""
+    count: int = 0
+    """Stop at this many pairs: states are asked in a drawn order, and those not reached are left out of
+    decisions.jsonl as well; 0 asks all."""
     out: Path = Path("runs/pairs")
     """The run folder."""
     window: int = 3
@@ -100,8 +104,13 @@ def propose(arguments: Arguments) -> None:
     else:
         settings = StateSettings(arguments.window, arguments.list_commands, arguments.max_characters)
         decisions = _limited(list(expert_decisions(arguments.episodes, settings)), arguments)
+        if arguments.count:
+            drawn = np.random.default_rng([arguments.seed, arguments.count]).permutation(len(decisions))
+            decisions = [decisions[index] for index in drawn.tolist()]
         _write_all(run.path("decisions.jsonl"), decisions)
-        _propose(arguments, decisions, run)
+        asked = _propose(arguments, decisions, run)
+        if len(asked) < len(decisions):
+            _write_all(run.path("decisions.jsonl"), asked)
     sheet = datasheet(run.path("pairs.jsonl"), run.path("decisions.jsonl"), run.path("proposals.jsonl"))
     write_json(run.path("summary.json"), sheet)
     sys.stdout.write(in_words(sheet))
@@ -142,14 +151,19 @@ def _reuse(arguments: Arguments, source: Path, run: Run) -> None:
                 file.write(pair.to_json())
 
 
-def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> None:
+def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> list[Decision]:
+    """Ask about the states that were not asked about; return all that were, up to `count` pairs."""
     log = run.path("proposals.jsonl")
     finished = {record["id"] for record in read_records(log)} if log.exists() else set()
-    written = _written(run.path("pairs.jsonl"))  # a pair may be there although its state was not finished
-    waiting = [decision for decision in decisions if decision.id not in finished]
+    written = _written(run.path("pairs.jsonl"))
+    begun = {place for place, _ in written} - finished  # a pair may be there although its state was not finished
+    enough = arguments.count or math.inf
+    waiting = [d for d in decisions if d.id not in finished and (len(written) < enough or d.id in begun)]
     proposals = track(_asked(arguments, waiting), "states", total=len(decisions), done=len(decisions) - len(waiting))
     with RecordWriter(run.path("pairs.jsonl")) as pairs, RecordWriter(log) as outcomes:
         for decision, proposer, proposal in proposals:
+            if len(written) >= enough and decision.id not in begun:
+                break
             coins = generator_of(arguments.seed, decision, "order")
             for alternative in proposal.alternatives:
                 pair = ActionPair(
@@ -158,9 +172,12 @@ def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> None:
                     proposer=proposer.name,
                     expert_first=bool(coins.integers(2)),
                 )
-                if (decision.id, alternative) not in written:
+                if (decision.id, alternative) not in written and len(written) < enough:
                     pairs.write(pair.to_json())
+                    written.add((decision.id, alternative))
             outcomes.write({"id": decision.id, "task_type": decision.task.task_type, **asdict(proposal)})
+            finished.add(decision.id)
+    return [decision for decision in decisions if decision.id in finished]
 
 
 def _asked(arguments: Arguments, decisions: list[Decision]) -> Iterator[tuple[Decision, Proposer, Proposal]]:

@@ -214,6 +214,22 @@ def test_a_limit_draws_states_from_everywhere(tmp_path):
     assert len({pair.decision.task.id for pair in pairs_in(tmp_path / "run")}) > 5
 
 
+def test_a_count_of_pairs_is_reached_exactly_with_the_states_that_were_asked(tmp_path):
+    episodes = write_episodes(tmp_path / "episodes.jsonl", 20)
+    command = ["--episodes", str(episodes), "--propose", "random", "--per-state", "3", "--count", "31"]
+    main([*command, "--out", str(tmp_path / "run")])
+    states = {record["id"] for record in read_records(tmp_path / "run" / "decisions.jsonl")}
+    assert len(pairs_in(tmp_path / "run")) == 31
+    assert states == {pair.decision.id for pair in pairs_in(tmp_path / "run")}
+    assert len({state.partition("#")[0] for state in states}) > 5
+    # Killed between the last pair and the note that its state is finished.
+    files = [tmp_path / "run" / name for name in ("pairs.jsonl", "decisions.jsonl", "proposals.jsonl")]
+    whole = [file.read_bytes() for file in files]
+    files[2].write_bytes(b"".join(whole[2].splitlines(keepends=True)[:-1]))
+    main([*command, "--out", str(tmp_path / "run"), "--resume"])
+    assert [file.read_bytes() for file in files] == whole
+
+
 @pytest.mark.parametrize(
     "arguments", [[], ["--episodes", "a", "--reuse", "b"], ["--reuse", "b", "--per-state", "0"]], ids=str
 )
