@@ -34,6 +34,8 @@ TRAINERS: dict[str, tuple[str, str]] = {
     "collect": ("trainers.collect", "play the expert and keep its episodes"),
     "pairs": ("trainers.pairs", "put an alternative beside every expert action"),
     "warmup": ("trainers.warmup", "teach the answer format, and no judgement"),
+    "choice": ("trainers.choice", "supervised training on which action is better"),
+    "dpo": ("trainers.dpo", "prefer the expert's action to the alternative"),
     "act": ("trainers.act", "GRPO on the judgement which action is better"),
     "imitation": ("trainers.imitation", "supervised training on the expert's actions"),
     "rl": ("trainers.rl", "GRPO on expert states"),

@@ -39,6 +39,10 @@ _NAMES: Mapping[str, str] = {
     "malformed": "malformed",
     "right_expert_first": "right_expert_first",
     "right_expert_second": "right_expert_second",
+    "rewards/accuracies": "preferred",
+    "rewards/margins": "margin",
+    "logps/chosen": "log_probability_expert",
+    "logps/rejected": "log_probability_alternative",
 }
 
 Logs = Mapping[str, Any] | None

@@ -53,11 +53,11 @@ def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Qu
     )
     quiet()
     policy = checkpoints.load(arguments.model, arguments.precision)
-    questions = drop_long(questions, policy, arguments.max_prompt_tokens, thinking=arguments.thinking)
+    questions = drop_long(questions, policy, arguments.max_prompt_tokens)
     sequences = min(arguments.groups, len(questions)) * arguments.num_generations
     extra: dict[str, Any] = {"questions": len(questions)}
     if checkpoints.last_state(arguments.out) is None:
-        share = check_format(run, policy, questions, thinking=arguments.thinking, settings=arguments, stage=stage)
+        share = check_format(run, policy, questions, settings=arguments, stage=stage)
         extra |= {} if share is None else {"malformed_before": round(share, 4)}
     trainer = _trainer(arguments, policy, questions, reward, sequences)
     summary = finish(trainer, policy.tokenizer, run, arguments, stage, extra)

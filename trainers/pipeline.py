@@ -13,6 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,13 +22,13 @@ from act_gym.cli import run
 from act_gym.errors import UsageError
 from act_gym.records import write_json
 from act_gym.run import Run
-from trainers import act, collect, imitation, pairs, rl, warmup
+from trainers import act, choice, collect, dpo, imitation, pairs, processes, rl, warmup
 from trainers.callbacks import note
 from trainers.training import table
 
 __all__ = ["Pipeline", "Stage", "main", "plan", "train"]
 
-Stage = Literal["collect", "pairs", "warmup", "act", "imitation", "rl"]
+Stage = Literal["collect", "pairs", "warmup", "choice", "dpo", "act", "imitation", "rl"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,12 @@ class Pipeline:
 
     warmup: warmup.Warmup = field(default_factory=warmup.Warmup)
     """Settings of the stage warmup."""
+
+    choice: choice.Choice = field(default_factory=choice.Choice)
+    """Settings of the stage choice."""
+
+    dpo: dpo.DPO = field(default_factory=dpo.DPO)
+    """Settings of the stage dpo."""
 
     act: act.Act = field(default_factory=act.Act)
     """Settings of the stage act."""
@@ -113,7 +120,7 @@ def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
         own = arguments.pairs.episodes or arguments.pairs.reuse
         collected = (arguments.out / "collect" / "episodes.jsonl",)
         return {} if own and "collect" not in arguments.stages else {"episodes": collected}
-    if stage in ("warmup", "act"):
+    if stage in ("warmup", "choice", "dpo", "act"):
         return {"pairs": data / "pairs.jsonl"}
     return {"decisions": data / "decisions.jsonl"}
 
@@ -121,28 +128,43 @@ def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
 def train(arguments: Pipeline) -> list[Mapping[str, Any]]:
     """Run the stages that are not finished; return the summaries of all training stages."""
     stages = list(plan(arguments))
-    Run(arguments.out, "trainers.pipeline", arguments, resume=arguments.resume)
+    processes.by_first(lambda: Run(arguments.out, "trainers.pipeline", arguments, resume=arguments.resume))
     programs: Mapping[str, Callable[[Any], dict[str, Any]]]
-    programs = {"warmup": warmup.train, "act": act.train, "imitation": imitation.train, "rl": rl.train}
+    programs = {
+        "warmup": warmup.train,
+        "choice": choice.train,
+        "dpo": dpo.train,
+        "act": act.train,
+        "imitation": imitation.train,
+        "rl": rl.train,
+    }
     summaries: list[Mapping[str, Any]] = []
     for number, (name, stage, settings) in enumerate(stages, start=1):
         note(f"[{number}/{len(stages)}] {name}: {settings.out}")
-        if stage == "collect":
-            collect.play(settings)
-        elif stage == "pairs":
-            pairs.propose(settings)
+        if stage in ("collect", "pairs"):
+            processes.by_first(partial(_make, stage, settings))
         else:
             summary = programs[stage](settings)
             summaries.append({**summary, "stage": name, "checkpoint": str(settings.out / "checkpoint")})
-            write_json(arguments.out / "summary.json", summaries)
+            if processes.is_first():
+                write_json(arguments.out / "summary.json", summaries)
     return summaries
+
+
+def _make(stage: Stage, settings: Any) -> None:
+    if stage == "collect":
+        collect.play(settings)
+    else:
+        pairs.propose(settings)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
     arguments = parse(Pipeline, argv, program="act-gym train pipeline")
     columns = ("stage", "steps", "seconds", "loss", "reward", "right", "malformed", "equal_groups", "checkpoint")
-    sys.stdout.write(table(train(arguments), columns))
+    summaries = train(arguments)
+    if processes.is_first():
+        sys.stdout.write(table(summaries, columns))
     return 0
 
 

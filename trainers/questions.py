@@ -38,6 +38,7 @@ class Question:
         expert_action: The right answer.
         other_actions: Other actions that count as valid.
         expert_first: Whether the expert's action is shown as Action 1; None in an acting question.
+        thinking: Whether it asks for reasoning first. Templates that have a switch for it are given this as well.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Question:
     expert_action: str
     other_actions: tuple[str, ...]
     expert_first: bool | None = None
+    thinking: bool = False
 
     @cached_property
     def valid_actions(self) -> frozenset[str]:
@@ -78,6 +80,7 @@ def judging_questions(
                     expert_action=decision.expert_action,
                     other_actions=(pair.alternative, *decision.admissible_commands),
                     expert_first=expert_first,
+                    thinking=thinking,
                 )
             )
     return questions
@@ -91,6 +94,7 @@ def acting_questions(decisions: Iterable[Decision], *, thinking: bool = False) -
             prompt=acting_messages(decision.state, thinking=thinking),
             expert_action=decision.expert_action,
             other_actions=decision.admissible_commands,
+            thinking=thinking,
         )
         for decision in decisions
     ]

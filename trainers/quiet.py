@@ -16,6 +16,7 @@ __all__ = ["quiet"]
 def quiet() -> None:
     """Turn off other libraries' progress bars, advice and telemetry. Errors still come through."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the only switch of some of TRL's bars
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked workers would warn
     import datasets
     import huggingface_hub.constants

@@ -18,7 +18,7 @@ from trainers.rewards import judge
 __all__ = ["check_format", "drop_long", "spread"]
 
 
-def drop_long(questions: Sequence[Question], policy: Policy, limit: int, *, thinking: bool = False) -> list[Question]:
+def drop_long(questions: Sequence[Question], policy: Policy, limit: int) -> list[Question]:
     """Leave out questions whose prompt is longer than `limit` tokens, and say how many; 0 keeps all.
 
     Raises:
@@ -26,7 +26,7 @@ def drop_long(questions: Sequence[Question], policy: Policy, limit: int, *, thin
     """
     if not limit:
         return list(questions)
-    kept = [q for q in questions if len(policy.prompt_ids(q.prompt, thinking=thinking)) <= limit]
+    kept = [q for q in questions if len(policy.prompt_ids(q.prompt, thinking=q.thinking)) <= limit]
     if not kept:
         raise UsageError(f"All {len(questions)} prompts are longer than {limit} tokens. Raise --max-prompt-tokens.")
     if len(kept) < len(questions):
@@ -34,16 +34,13 @@ def drop_long(questions: Sequence[Question], policy: Policy, limit: int, *, thin
     return kept
 
 
-def check_format(
-    run: Run, policy: Policy, questions: Sequence[Question], *, thinking: bool, settings: Any, stage: str
-) -> float | None:
+def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, settings: Any, stage: str) -> float | None:
     """Measure and log the malformed share before training.
 
     Args:
         run: Gets a line with `event="format"`.
         policy: The model as it is before this stage.
         questions: An even spread of `settings.probe` of them is asked.
-        thinking: Whether the model reasons first.
         settings: The program's arguments: `probe`, `seed`, and for GRPO `max_completion_tokens`,
             `temperature`, `max_malformed` and `force`.
         stage: The stage's name for the log.
@@ -56,7 +53,8 @@ def check_format(
     """
     if not settings.probe:
         return None
-    asked = spread(questions, settings.probe)
+    thinking = questions[0].thinking  # where some ask for reasoning and some do not, the first kind is measured
+    asked = spread([question for question in questions if question.thinking is thinking], settings.probe)
     replies = policy.generate(
         [question.prompt for question in asked],
         max_new_tokens=getattr(settings, "max_completion_tokens", 256 if thinking else 24),

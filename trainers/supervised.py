@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from act_gym.errors import UsageError
 from act_gym.run import Run
 from agents.policy import Policy
 from trainers import checkpoints
@@ -19,7 +18,8 @@ from trainers.questions import Question
 from trainers.quiet import quiet
 from trainers.replies import check_format, drop_long
 from trainers.sample_packing import PackingCollator, why_not
-from trainers.training import common_config, finish, lora
+from trainers.templates import end_of_turn
+from trainers.training import common_config, finish, lora, step_size
 
 __all__ = ["encode", "spoken_ids", "train_on_answers", "trainer_of"]
 
@@ -87,11 +87,9 @@ def spoken_ids(policy: Policy, prompt: Sequence[int], answer: str) -> list[int]:
     closes it at once.
 
     Raises:
-        UsageError: The tokenizer has no end-of-sequence token, so the model could never learn to stop.
+        UsageError: The model could not learn to stop with its chat template; see `templates.end_of_turn`.
     """
-    end = policy.tokenizer.eos_token_id
-    if end is None:
-        raise UsageError("The tokenizer has no end-of-sequence token; set eos_token in its folder.")
+    end = end_of_turn(policy)
     # The last tokens are enough to see it, and a tag may be one token or several.
     if policy.tokenizer.decode(prompt[-_TAG_TOKENS:]).rstrip().endswith("<think>"):
         answer = answer.removeprefix("<think>") if answer.startswith("<think>") else f"</think>{answer}"
@@ -104,7 +102,7 @@ def trainer_of(arguments: Any, policy: Policy, rows: Sequence[dict[str, list[int
     from trl import SFTConfig, SFTTrainer
 
     config = SFTConfig(
-        **common_config(arguments, sequences=min(arguments.batch, len(rows))),
+        **common_config(arguments, sequences=step_size(arguments.batch, len(rows), arguments.micro_batch)),
         max_length=None,  # cutting would lose the answer, which stands last; drop_long bounds the length
         packing=False,
     )

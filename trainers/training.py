@@ -18,7 +18,20 @@ from trainers import checkpoints
 from trainers.callbacks import MetricsCallback, ProgressCallback, note
 from trainers.settings import Precision
 
-__all__ = ["common_config", "finish", "lora", "open_run", "resolve_precision", "show", "table"]
+__all__ = ["common_config", "finish", "lora", "open_run", "resolve_precision", "show", "step_size", "table"]
+
+_SUMMED_UP = (
+    "loss",
+    "reward",
+    "right",
+    "malformed",
+    "equal_groups",
+    "right_expert_first",
+    "right_expert_second",
+    "preferred",
+    "margin",
+)
+"""Metrics of which a summary holds the mean over the last quarter of the training."""
 
 
 def open_run(program: str, arguments: Any, inputs: Sequence[Path]) -> tuple[Run, dict[str, Any] | None]:
@@ -102,6 +115,11 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
     }
 
 
+def step_size(batch: int, rows: int, micro_batch: int) -> int:
+    """Return how many rows an optimizer step takes: a batch, or, where there are fewer, whole micro-batches of them."""
+    return batch if rows >= batch else rows - rows % min(micro_batch, rows)
+
+
 def finish(
     trainer: Any, tokenizer: Any, run: Run, arguments: Any, stage: str, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -125,7 +143,7 @@ def finish(
         "seconds": round(seconds, 1),
         **extra,
     }
-    for name in ("loss", "reward", "right", "malformed", "equal_groups", "right_expert_first", "right_expert_second"):
+    for name in _SUMMED_UP:
         value = metrics.mean_of_last(name)
         if value is not None:
             summary[name] = round(value, 4)

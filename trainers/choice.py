@@ -1,0 +1,73 @@
+"""Supervised training on the choice: the judging question of a pair, with the expert's action as its answer.
+
+The control of Agentic Critical Training (arXiv 2603.08706, version 2: "SFT-on-choice"): the same pairs and
+the same question as in `act`, but the answer is told and not found by trial. The loss covers the answer
+alone; there is no reasoning in it, because nobody has written any.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from act_gym.arguments import parse
+from act_gym.cli import run
+from agents.prompts import format_reply
+from trainers.questions import Order, judging_questions, read_pairs
+from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.supervised import train_on_answers
+from trainers.training import open_run, show
+
+__all__ = ["Choice", "main", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What is chosen from."""
+
+    pairs: Path = Path("runs/pairs/pairs.jsonl")
+    """Pairs of expert and alternative actions, from trainers.pairs."""
+
+    order: Order = "recorded"
+    """Which action is shown first: as recorded with the pair (drawn once), drawn anew from the seed, or
+    each pair both ways."""
+
+    batch: int = 16
+    """Questions in one optimizer step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+    """Train a model by examples to name the expert's action of two."""
+
+    learning_rate: float = 1e-5
+    """Peak learning rate."""
+
+    out: Path = Path("runs/choice")
+    """The run folder."""
+
+
+def train(arguments: Choice) -> dict[str, Any]:
+    """Run the stage and return its summary."""
+    opened, summary = open_run("trainers.choice", arguments, [arguments.pairs])
+    if summary is not None:
+        return summary
+    questions = judging_questions(
+        read_pairs(arguments.pairs, arguments.limit), order=arguments.order, seed=arguments.seed
+    )
+    answers = [format_reply(question.expert_action) for question in questions]
+    return train_on_answers("choice", arguments, opened, questions, answers)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(Choice, argv, program="act-gym train choice")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))

@@ -1,0 +1,167 @@
+"""Direct preference optimisation: in a state, the expert's action rather than the alternative.
+
+The prompt is the acting question, so a preference is learned and no judgement is asked for. It is the
+control of Agentic Critical Training (arXiv 2603.08706, version 2: "DPO"). The loss is TRL's `DPOTrainer`
+(Rafailov et al., arXiv 2305.18290); ours are the questions and their tokens, which are those of
+`imitation`. The reference is the model that the stage begins with, also after a kill.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from act_gym.arguments import parse
+from act_gym.cli import run
+from act_gym.core import ActionPair
+from act_gym.errors import UsageError
+from act_gym.run import Run
+from agents.policy import Policy
+from agents.prompts import format_reply, normalise
+from trainers import checkpoints
+from trainers.questions import acting_questions, read_pairs
+from trainers.quiet import quiet
+from trainers.replies import check_format, drop_long
+from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.supervised import spoken_ids
+from trainers.training import common_config, finish, lora, open_run, show, step_size
+
+__all__ = ["DPO", "main", "train", "trainer_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What is preferred to what, and how strongly."""
+
+    pairs: Path = Path("runs/pairs/pairs.jsonl")
+    """Pairs of expert and alternative actions, from trainers.pairs."""
+
+    batch: int = 16
+    """Pairs in one optimizer step; each is two sequences."""
+
+    beta: float = 0.1
+    """How strongly the policy is held to the reference; above 0."""
+
+    loss_type: Literal["sigmoid", "ipo", "hinge", "robust", "apo_zero"] = "sigmoid"
+    """How the difference of the two rewards becomes a loss (TRL's names); sigmoid is DPO as published."""
+
+    label_smoothing: float = 0.0
+    """With `robust`: how likely an alternative is better than the expert's action, 0 to below 0.5."""
+
+    imitation_weight: float = 0.0
+    """Weight of imitating the expert's action beside the preference (TRL's `sft` loss); keeps its probability from
+    falling together with the alternative's."""
+
+    reference: Literal["precomputed", "model"] = "precomputed"
+    """Work the reference's log-probabilities out before training, which needs no second model in memory, or keep a
+    second model. With LoRA there is none: the adapters are switched off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DPO(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+    """Train a model to prefer the expert's action to an alternative."""
+
+    learning_rate: float = 1e-6
+    """Peak learning rate."""
+
+    out: Path = Path("runs/dpo")
+    """The run folder."""
+
+
+def train(arguments: DPO) -> dict[str, Any]:
+    """Run the stage and return its summary.
+
+    Raises:
+        UsageError: The settings do not fit together, or no question is short enough.
+    """
+    _check(arguments)
+    opened, summary = open_run("trainers.dpo", arguments, [arguments.pairs])
+    if summary is not None:
+        return summary
+    return _train(arguments, opened, read_pairs(arguments.pairs, arguments.limit))
+
+
+def _check(arguments: DPO) -> None:
+    if arguments.beta <= 0:
+        raise UsageError(f"--beta is above 0; got {arguments.beta}.")
+    if not 0 <= arguments.label_smoothing < 0.5:
+        raise UsageError(f"--label-smoothing is 0 to below 0.5; got {arguments.label_smoothing}.")
+    if arguments.label_smoothing and arguments.loss_type != "robust":
+        raise UsageError(f"The loss {arguments.loss_type} takes no --label-smoothing; use --loss-type robust.")
+    if arguments.imitation_weight < 0:
+        raise UsageError(f"--imitation-weight is 0 or more; got {arguments.imitation_weight}.")
+
+
+def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str, Any]:
+    quiet()
+    policy = checkpoints.load(arguments.model, arguments.precision)
+    # A pair from elsewhere may hold the same action twice; nothing is preferred there.
+    differing = [p for p in pairs if normalise(p.alternative) != normalise(p.decision.expert_action)]
+    questions = acting_questions(pair.decision for pair in differing)
+    alternative_of = {id(q): pair.alternative for q, pair in zip(questions, differing, strict=True)}
+    questions = drop_long(questions, policy, arguments.max_prompt_tokens)
+    extra: dict[str, Any] = {"pairs": len(questions)}
+    if checkpoints.last_state(arguments.out) is None:
+        share = check_format(opened, policy, questions, settings=arguments, stage="dpo")
+        extra |= {} if share is None else {"malformed_before": round(share, 4)}
+    rows = []
+    for question in questions:
+        prompt = policy.prompt_ids(question.prompt, thinking=question.thinking)
+        better, worse = (
+            spoken_ids(policy, prompt, format_reply(action))
+            for action in (question.expert_action, alternative_of[id(question)])
+        )
+        rows.append({"prompt_ids": prompt, "chosen_ids": better, "rejected_ids": worse})
+    return finish(trainer_of(arguments, policy, rows), policy.tokenizer, opened, arguments, "dpo", extra)
+
+
+def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int]]]) -> Any:
+    """Set up TRL's trainer.
+
+    Args:
+        arguments: The program's arguments.
+        policy: The model, as it is before this stage.
+        rows: Tokens of the prompt and of the two replies, under TRL's names.
+    """
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    class TokenisedTrainer(DPOTrainer):  # type: ignore[misc, unused-ignore]
+        """Takes rows that are tokens already; TRL's own tokenising adds no switch for reasoning to a text."""
+
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    # Memory and speed are those of sequences, and a pair is two.
+    in_pairs = replace(arguments, micro_batch=max(1, arguments.micro_batch // 2))
+    losses = ["sft"] if arguments.imitation_weight else []
+    config = DPOConfig(
+        **common_config(in_pairs, sequences=step_size(arguments.batch, len(rows), in_pairs.micro_batch)),
+        max_length=None,  # cutting would lose the action, which stands last; drop_long bounds the length
+        beta=arguments.beta,
+        loss_type=[arguments.loss_type, *losses],
+        loss_weights=[1.0, *(arguments.imitation_weight for _ in losses)],
+        label_smoothing=arguments.label_smoothing,
+        precompute_ref_log_probs=arguments.reference == "precomputed" and not arguments.lora_rank,
+    )
+    return TokenisedTrainer(
+        model=policy.model,
+        args=config,
+        train_dataset=Dataset.from_list(list(rows)),
+        processing_class=policy.tokenizer,
+        peft_config=lora(arguments),
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(DPO, argv, program="act-gym train dpo")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))
