@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("act_gym.doctor", "look at what works on this machine, and what to do about what does not"),
     "play": ("agents.play", "play an environment yourself in the terminal"),
     "shop": ("act_gym.shop.serve", "open WebShop as web pages on this machine"),
+    "suites": ("benchmarks.suites", "show every suite of tasks with its count and hash"),
     "eval": ("benchmarks.evaluate", "play every task of a split with an agent and count"),
     "judgement": ("benchmarks.judgement", "ask a model which of two actions is better, in both orders"),
     "next-action": ("benchmarks.next_action", "ask a model for the expert's action in the expert's states"),
@@ -136,5 +137,6 @@ def _usage(command: str, entries: dict[str, tuple[str, str]]) -> str:
 
 
 def _complain(error: ActGymError) -> int:
-    sys.stderr.write(f"act-gym: {error}\n")
+    if os.environ.get("RANK", "0") == "0":  # of several training processes one speaks
+        sys.stderr.write(f"act-gym: {error}\n")
     return 2 if isinstance(error, UsageError) else 1

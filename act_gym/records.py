@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -16,41 +17,62 @@ from typing import Any, Self, TextIO
 
 from act_gym.errors import RunError
 
-__all__ = ["RecordWriter", "read_records", "replacing", "write_json"]
+__all__ = ["RecordWriter", "read_records", "replacing", "write_json", "write_records"]
 
 
 class RecordWriter:
-    """Appends records to a file; every one is on disk when `write` returns.
+    """Appends records to a file; every one is with the operating system when `write` returns, so no kill loses it.
 
     One writer a file: a second one would take the first one's line in progress for a torn one.
+
+    Args:
+        path: The file, made if it is not there.
+        sync_every: Seconds within which waiting for the disk is not repeated. With 0 every record is on the disk
+            when `write` returns, and the machine itself may fail. With more, what was written less than so long
+            after the last wait is on the disk with the next record or when the file is closed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sync_every: float = 0.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b", buffering=0)
+        self._sync_every = sync_every
+        self._synced = float("-inf")  # when, on the monotonic clock
+        self._waiting = False  # whether something is not on the disk for sure
         self._cut_torn_line()
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append one record and wait until it is on disk.
+        """Append one record.
 
         Raises:
             ValueError: The record holds a number that JSON does not know.
             OSError: The line could not be written; the file is as it was before.
         """
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        rest = memoryview(line.encode("utf-8", "backslashreplace") + b"\n")
+        rest = memoryview(_line(record).encode("utf-8", "backslashreplace"))
         end = self._file.seek(0, os.SEEK_END)
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
-            os.fsync(self._file.fileno())
+            self._waiting = True
+            if time.monotonic() - self._synced >= self._sync_every:
+                self.sync()
         except OSError:
             self._file.truncate(end)
             raise
 
+    def sync(self) -> None:
+        """Wait until all that was written is on the disk."""
+        os.fsync(self._file.fileno())
+        self._synced, self._waiting = time.monotonic(), False
+
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; all that was written is on the disk then."""
+        if self._file.closed:
+            return
+        try:
+            if self._waiting:
+                self.sync()
+        finally:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -122,3 +144,13 @@ def write_json(path: Path, value: Any) -> None:
     with replacing(path) as file:
         json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write("\n")
+
+
+def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Write a file of records so that it is complete or absent."""
+    with replacing(path) as file:
+        file.writelines(map(_line, records))
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False) + "\n"

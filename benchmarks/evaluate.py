@@ -1,59 +1,66 @@
-"""Plays every task of some environments with an agent, and counts.
+"""Plays every task of some suites with an agent, once for every seed, and counts.
 
-    act-gym eval --agent random --env act/ScienceWorld-seen act/ScienceWorld-unseen --out runs/random
+    act-gym eval --suite alfworld-seen-140 alfworld-unseen-134 --agent random --out runs/random
 
-Writes `episodes.jsonl` (everything that happened), `records.jsonl` (one flat line an episode) and
-`summary.json`, and prints a table. Both files of records grow episode by episode, so a run that was
-stopped continues with `--resume` where it was.
+Leaves a run folder:
 
-Agents without a model play in `--workers` processes; `local` answers `--num-envs` episodes at once in
-this one. See docs/design/evaluation.md for what the numbers mean.
+    manifest.json    suites with their hashes, versions, agent, model, prompts, sampling, seeds, revision, machine
+    episodes.jsonl   everything that happened; it only grows, and each line is complete or absent
+    records.jsonl    one flat line an episode, in the stated order
+    summary.json     the numbers, which are printed as a table
+
+A run that was stopped continues with `--resume` where it was. Agents without a model play in `--workers`
+processes; `local` answers `--num-envs` episodes at once in this one. See docs/design/evaluation.md for what the
+numbers mean.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from act_gym.agent import Agent
 from act_gym.arguments import parse, read_settings
-from act_gym.benchmark import parse_id
-from act_gym.core import Episode, Task
 from act_gym.errors import UsageError
 from act_gym.progress import track
-from act_gym.records import RecordWriter, read_records
-from act_gym.rollout import play
 from act_gym.run import Run
-from act_gym.selection import select_from
-from agents.catalogue import make_agent, parse_agent
-from agents.parallel import Guarded, play_parallel
+from agents.catalogue import answers_many, is_foreign, make_agent
+from agents.parallel import Guarded
+from benchmarks.journal import Journal
+from benchmarks.manifest import evaluation_facts
 from benchmarks.measurement import Summary
-from benchmarks.scores import failures, flat_record, measure
+from benchmarks.plan import Plan, make_plan
+from benchmarks.playing import play_plan
+from benchmarks.scores import Record, failures, measure
 from benchmarks.tables import show_summary
 
-__all__ = ["Arguments", "main"]
+__all__ = ["Arguments", "main", "make_summary"]
 
-Key = tuple[str, str, int]
-"""What makes an episode: environment, task, seed."""
+_DEFAULT = ("act/ScienceWorld-seen", "act/ScienceWorld-unseen")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Play each task of each environment once per seed with one agent."""
+    """Play each task of some suites or environments once per seed with one agent."""
 
     agent: str = "random"
-    """`random`, `expert`, `local`, …, or your own as `module:Class`."""
-    env: tuple[str, ...] = ("act/ScienceWorld-seen", "act/ScienceWorld-unseen")
-    """Environments; `act-gym list` shows them all."""
+    """`random`, `expert`, `local`, `chat`, `replay`, a server's address, or your own as `module:Class`."""
+    suite: tuple[str, ...] = ()
+    """Suites, e.g. `alfworld-unseen-134 webshop-test-500`; `act-gym suites` shows them all."""
+    env: tuple[str, ...] = ()
+    """Environments, whose tasks you choose yourself; `act-gym list` shows them all. Without suite and environment,
+    act/ScienceWorld-seen and act/ScienceWorld-unseen, which need no download."""
     agent_options: tuple[str, ...] = ()
     """The agent's own settings as name=value, e.g. `decode=ranked model=runs/x/checkpoint`."""
+    model: str = ""
+    """Short for the agent's setting of this name: `smollm2`, a folder, or what the server calls it."""
+    base_url: str = ""
+    """Short for the setting of this name of the agent `chat`: a server's address up to `/v1`."""
     label: str = ""
     """What a comparison calls this run, e.g. `base`; the agent's name if empty."""
     env_options: tuple[str, ...] = ()
@@ -72,10 +79,12 @@ class Arguments:
     """Instead, a limit that others report results under, e.g. `eto`, which has one for each type of task."""
     seeds: tuple[int, ...] = (0,)
     """Each task is played once with each of these."""
+    shard: str = ""
+    """Play one of so many shares of the tasks, e.g. `1/2` here and `2/2` elsewhere; `act-gym merge` joins them."""
     workers: int = 0
     """Processes for agents without a model; 0 for one a core."""
     num_envs: int = 16
-    """Episodes that a `local` agent answers at once."""
+    """Episodes that a `local` or `chat` agent answers at once."""
     keep_commands: bool = False
     """Whether episodes.jsonl keeps every turn's admissible commands, which are most of its size."""
     json: bool = False
@@ -88,28 +97,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym eval")
     _check(arguments)
-    chosen = select_from(
-        arguments.env,
-        task_types=arguments.task_types,
-        per_type=arguments.per_type,
-        limit=arguments.limit,
-        env_options=_env_options(arguments),
-    )
-    make, model = _agent(arguments)  # before the folder is made, so that a mistake leaves nothing behind
-    run = Run(arguments.out, "benchmarks.evaluate", arguments, resume=arguments.resume)
-    finished = _finished(run)
-    total = len(arguments.seeds) * sum(map(len, chosen.values()))
-    episodes = track(
-        _episodes(arguments, make, model, chosen, finished), arguments.agent, total=total, done=len(finished)
-    )
-    with RecordWriter(run.path("episodes.jsonl")) as full, RecordWriter(run.path("records.jsonl")) as flat:
-        for episode in episodes:
-            full.write(episode.to_json())
-            flat.write(flat_record(episode))
-    summary = _summary(arguments, run)
+    plan = _plan(arguments)
+    options = dict(_option(word) for word in arguments.agent_options)
+    options |= {name: value for name in ("model", "base_url") if (value := getattr(arguments, name))}
+    make, agent, batches = _agent(arguments.agent, options)  # before the folder is made: a mistake leaves nothing
+    facts = evaluation_facts(plan, arguments.agent, options, agent)
+    run = Run(arguments.out, "benchmarks.evaluate", arguments, facts=facts, resume=arguments.resume)
+    keys = plan.keys()
+    with Journal(run.folder, keys) as journal:
+        episodes = play_plan(
+            plan,
+            make,
+            agent if batches else None,
+            journal.finished,
+            workers=arguments.workers,
+            num_envs=arguments.num_envs,
+            keep_commands=arguments.keep_commands,
+        )
+        for episode in track(episodes, arguments.agent, total=len(keys), done=len(journal.finished)):
+            journal.add(episode)
+        records = journal.finish()
+    summary = make_summary(records, arguments.label, arguments.agent)
     summary.write(run.folder)
     show_summary(summary, as_json=arguments.json)
     return 0
+
+
+def make_summary(records: Sequence[Record], label: str, agent: str = "") -> Summary:
+    """Return what came of some episodes.
+
+    Args:
+        records: Their flat records.
+        label: What a comparison calls them; the agent's name if empty.
+        agent: Its name where no episode tells it.
+    """
+    subject = next((record["agent"] for record in records if record["agent"]), agent)
+    return Summary(
+        kind="episodes",
+        label=label or subject,
+        subject=subject,
+        measurements=measure(records, np.random.default_rng(0)),
+        failures=failures(records),
+    )
 
 
 def _check(arguments: Arguments) -> None:
@@ -117,68 +146,34 @@ def _check(arguments: Arguments) -> None:
         raise UsageError("--max-turns and --workers are 0 or more, and --num-envs is at least 1.")
     if arguments.step_limit and arguments.max_turns:
         raise UsageError("--max-turns and --step-limit are two ways to say the same; give one of them.")
-    for env_id in arguments.env if arguments.step_limit else ():
-        parse_id(env_id)[0].step_limit(arguments.step_limit, "")
-    for name in ("env", "seeds"):
+    for name in ("suite", "env", "seeds"):
         values = getattr(arguments, name)
-        if not values or len(set(values)) != len(values):
-            raise UsageError(f"--{name} needs at least one value and each only once; got {values}.")
+        if len(set(values)) != len(values) or (name == "seeds" and not values):
+            raise UsageError(f"--{name} needs each value only once, and --seeds at least one; got {values}.")
 
 
-def _finished(run: Run) -> set[Key]:
-    """Return what was played already, and add the flat record that a kill may have kept from being written."""
-    episodes, records = run.path("episodes.jsonl"), run.path("records.jsonl")
-    if not episodes.exists():
-        return set()
-    recorded = {_key(record) for record in read_records(records)} if records.exists() else set()
-    finished = set()
-    with RecordWriter(records) as flat:
-        for data in read_records(episodes):
-            record = flat_record(Episode.from_json(data))
-            finished.add(_key(record))
-            if _key(record) not in recorded:
-                flat.write(record)
-    return finished
+def _plan(arguments: Arguments) -> Plan:
+    return make_plan(
+        arguments.suite,
+        arguments.env or (() if arguments.suite else _DEFAULT),
+        seeds=arguments.seeds,
+        env_options=read_settings(arguments.env_options, "--env-options"),
+        step_limit=arguments.step_limit,
+        max_turns=arguments.max_turns,
+        task_types=arguments.task_types,
+        per_type=arguments.per_type,
+        limit=arguments.limit,
+        shard=arguments.shard,
+    )
 
 
-def _key(record: dict[str, Any]) -> Key:
-    return record["env_id"], record["task_id"], record["seed"]
-
-
-def _agent(arguments: Arguments) -> tuple[Callable[[], Agent], Agent | None]:
-    """Return how a process makes its agent, and the agent itself if it is one that answers in batches.
+def _agent(spec: str, options: dict[str, str]) -> tuple[Callable[[], Agent], Agent | None, bool]:
+    """Return how a process makes its agent, the agent itself, and whether it answers in batches in this process.
 
     An agent of one's own is made in the processes alone: it may hold what only one can.
     """
-    make = partial(make_agent, arguments.agent, dict(_option(word) for word in arguments.agent_options))
-    name, _ = parse_agent(arguments.agent)
-    made = None if ":" in name else Guarded(make())
-    return make, made if name == "local" else None
-
-
-def _episodes(
-    arguments: Arguments,
-    make: Callable[[], Agent],
-    model: Agent | None,
-    chosen: dict[str, tuple[Task, ...]],
-    finished: set[Key],
-) -> Iterator[Episode]:
-    settings: dict[str, Any] = {"env_options": _env_options(arguments), "keep_commands": arguments.keep_commands}
-    for seed in arguments.seeds:
-        for env_id, tasks in chosen.items():
-            waiting = [task for task in tasks if (env_id, task.id, seed) not in finished]
-            if model is not None:
-                yield from play(env_id, model, waiting, seed=seed, num_envs=arguments.num_envs, **settings)
-            else:
-                workers = arguments.workers or os.cpu_count() or 1
-                yield from play_parallel(env_id, make, waiting, seed=seed, workers=workers, **settings)
-
-
-def _env_options(arguments: Arguments) -> dict[str, Any]:
-    options = read_settings(arguments.env_options, "--env-options")
-    if arguments.step_limit:
-        return {**options, "step_limit": arguments.step_limit, "max_episode_steps": -1}
-    return {**options, "max_episode_steps": arguments.max_turns} if arguments.max_turns else options
+    make = partial(make_agent, spec, options)
+    return (make, None, False) if is_foreign(spec) else (make, Guarded(make()), answers_many(spec))
 
 
 def _option(word: str) -> tuple[str, str]:
@@ -186,18 +181,6 @@ def _option(word: str) -> tuple[str, str]:
     if not equals or not name:
         raise UsageError(f"--agent-options takes name=value, e.g. decode=ranked; got {word!r}.")
     return name, value
-
-
-def _summary(arguments: Arguments, run: Run) -> Summary:
-    records = list(read_records(run.path("records.jsonl")))
-    subject = next((record["agent"] for record in records if record["agent"]), arguments.agent)
-    return Summary(
-        kind="episodes",
-        label=arguments.label or subject,
-        subject=subject,
-        measurements=measure(records, np.random.default_rng(0)),
-        failures=failures(records),
-    )
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from act_gym.core import Episode
 from benchmarks.intervals import difference_of_shares, mean_of_shares, newcombe, wilson
 from benchmarks.measurement import Measurement, grouped
 
-__all__ = ["failures", "flat_record", "measure"]
+__all__ = ["Record", "failures", "flat_record", "measure"]
 
 Record = Mapping[str, Any]
 
-_MEANS = ("turns", "prompt_tokens", "completion_tokens")
+_MEANS = ("turns", "prompt_tokens", "completion_tokens", "cost")
 
 
 def flat_record(episode: Episode) -> dict[str, Any]:
@@ -40,6 +40,7 @@ def flat_record(episode: Episode) -> dict[str, Any]:
         "invalid_actions": sum(not turn.action_valid for turn in episode.turns),
         "prompt_tokens": sum(turn.prompt_tokens for turn in episode.turns),
         "completion_tokens": sum(turn.completion_tokens for turn in episode.turns),
+        "cost": round(sum(turn.cost for turn in episode.turns), 9),
         "seconds": round(sum(turn.seconds for turn in episode.turns), 3),
         "stop": episode.stop,
         "error": episode.error,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from act_gym.errors import RunError
+from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records
 from act_gym.run import Run, sha256_of
 
@@ -54,21 +54,46 @@ def test_a_folder_in_use_is_not_taken_over_without_resume(tmp_path):
 
 def test_how_a_run_is_carried_out_may_change_on_resume(tmp_path, data):
     Run(tmp_path / "run", "trainers.act", Arguments(), inputs=[data])
-    manifest = (tmp_path / "run" / "manifest.json").read_bytes()
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     again = replace(Arguments(), resume=True, out=Path("elsewhere"))
     Run(tmp_path / "run", "trainers.act", again, inputs=[data], resume=True)
-    assert (tmp_path / "run" / "manifest.json").read_bytes() == manifest
+    after = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    (start,) = after.pop("resumed")
+    assert after == manifest
+    assert start["git"] == manifest["git"]
+    assert start["started"] >= manifest["started"]
 
 
 def test_what_a_run_computes_may_not_change_on_resume(tmp_path, data):
     Run(tmp_path / "run", "trainers.act", Arguments(), inputs=[data])
-    with pytest.raises(RunError, match=r"(?s)rate: 0\.1 then, 0\.2 now.*steps: 3 then, 4 now"):
+    with pytest.raises(RunError, match=r"(?m)^  setting  then  now\n  rate     0\.1   0\.2\n  steps    3     4$"):
         Run(tmp_path / "run", "trainers.act", Arguments(steps=4, rate=0.2), inputs=[data], resume=True)
-    with pytest.raises(RunError, match=r"program: 'trainers\.act' then, 'trainers\.rl' now"):
+    with pytest.raises(RunError, match=r'program +"trainers\.act" +"trainers\.rl"'):
         Run(tmp_path / "run", "trainers.rl", Arguments(), inputs=[data], resume=True)
     data.write_text('{"changed": 1}\n')
-    with pytest.raises(RunError, match="inputs: "):
+    with pytest.raises(RunError, match=r"inputs\..*data\.jsonl"):
         Run(tmp_path / "run", "trainers.act", Arguments(), inputs=[data], resume=True)
+
+
+def test_a_fact_stands_in_the_manifest_and_may_not_change_on_resume(tmp_path):
+    folder = tmp_path / "run"
+    Run(folder, "benchmarks.evaluate", Arguments(), facts={"agent": {"weights": "1f", "window": (3, 4)}})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["agent"] == {"weights": "1f", "window": [3, 4]}
+    same = {"agent": {"weights": "1f", "window": (3, 4)}}
+    Run(folder, "benchmarks.evaluate", Arguments(), facts=same, resume=True)
+    with pytest.raises(RunError, match=r'(?m)^  agent\.weights  "1f"  "2e"$'):
+        Run(
+            folder, "benchmarks.evaluate", Arguments(), facts={"agent": {**same["agent"], "weights": "2e"}}, resume=True
+        )
+
+
+@pytest.mark.parametrize("word", ["api_key=sk-1", "token=sk-1", "HF_TOKEN=sk-1", "client-secret=sk-1"])
+def test_a_secret_among_the_arguments_is_refused_before_anything_is_written(tmp_path, word):
+    with pytest.raises(UsageError, match="by the environment") as caught:
+        Run(tmp_path / "run", "benchmarks.evaluate", Arguments(names=("max_new_tokens=3", word)))
+    assert "sk-1" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_damaged_run_folder_is_named(tmp_path):

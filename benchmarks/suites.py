@@ -1,0 +1,189 @@
+"""Suites: named, versioned lists of tasks with a step limit and a definition of success, frozen by a hash.
+
+    act-gym suites
+    act-gym eval --suite alfworld-seen-140 alfworld-unseen-134 --agent random --out runs/random
+
+A number is comparable with another one of the same suite and version, whoever measured it. Everything that
+decides what a suite is stands in `suites.json`: what it plays, and the sha256 over its ordered task ids, its step
+limit and its definition of success. A suite never changes; a change is another version under the same name.
+A suite called `-mini` is a sample that is stratified by task type; its ids are written out, because a
+generator's stream may change between versions of numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from act_gym.arguments import parse
+from act_gym.benchmark import parse_id
+from act_gym.benchmark import tasks as list_tasks
+from act_gym.core import Task
+from act_gym.errors import CorruptDataError, UnknownNameError
+from act_gym.listing import entries
+
+__all__ = ["SUCCESS", "Arguments", "Suite", "content_hash", "main", "suite", "suites"]
+
+FILE = Path(__file__).with_name("suites.json")
+
+SUCCESS: Mapping[str, str] = {
+    "ALFWorld": "the simulator says won within the step limit",
+    "ScienceWorld": "the simulator's raw score is 100 within the step limit; a time-out is never a success",
+    "WebShop": "the reward of the purchase is 1.0; an episode without a purchase is never a success",
+}
+"""What counts as a success, for each benchmark; part of every suite's hash."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One suite as it is frozen.
+
+    Attributes:
+        name: For example `alfworld-unseen-134`.
+        version: Counts changes of what stands under the name, from 1.
+        env_id: The environment whose tasks they are.
+        max_turns: The step limit.
+        size: How many tasks it has.
+        sha256: Of its content; see `content_hash`.
+        task_ids: The tasks in their order; None for all tasks of the environment in theirs.
+    """
+
+    name: str
+    version: int
+    env_id: str
+    max_turns: int
+    size: int
+    sha256: str
+    task_ids: tuple[str, ...] | None = None
+
+    @property
+    def benchmark(self) -> str:
+        """The benchmark's name."""
+        return parse_id(self.env_id)[0].name
+
+    def tasks(self) -> tuple[Task, ...]:
+        """Return the tasks in the order in which they are played.
+
+        Raises:
+            CorruptDataError: They are not those that were frozen.
+        """
+        found = tuple(list_tasks(self.env_id))
+        if self.task_ids is not None:
+            by_id = {task.id: task for task in found}
+            absent = [task_id for task_id in self.task_ids if task_id not in by_id]
+            if absent:
+                raise CorruptDataError(f"{self.name}: {self.env_id} has no task {absent[0]}. {_REINSTALL}")
+            found = tuple(by_id[task_id] for task_id in self.task_ids)
+        digest = content_hash(self.benchmark, found, self.max_turns)
+        if digest != self.sha256:
+            raise CorruptDataError(
+                f"{self.name} version {self.version} has the hash {digest}; expected {self.sha256}. {_REINSTALL}"
+            )
+        return found
+
+
+_REINSTALL = "Run: pip install --force-reinstall act-gym"
+
+
+def content_hash(benchmark: str, tasks: Sequence[Task], step_limit: int | Mapping[str, int]) -> str:
+    """Return the sha256 of what is played: ordered task ids, step limit and definition of success.
+
+    Args:
+        benchmark: The benchmark's name.
+        tasks: In their order.
+        step_limit: Actions in an episode, or that for each task type.
+    """
+    content = {
+        "benchmark": benchmark,
+        "task_ids": [task.id for task in tasks],
+        "step_limit": step_limit if isinstance(step_limit, int) else dict(step_limit),
+        "success": SUCCESS[benchmark],
+    }
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@cache
+def suites() -> Mapping[str, Suite]:
+    """Return every suite by its name, in the order of the file."""
+    content = json.loads(FILE.read_text(encoding="utf-8"))
+    return {name: _suite(name, entry) for name, entry in content.items()}
+
+
+def suite(name: str) -> Suite:
+    """Return a suite by its name.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    if name not in suites():
+        raise UnknownNameError("suite", name, suites())
+    return suites()[name]
+
+
+def _suite(name: str, entry: Mapping[str, Any]) -> Suite:
+    ids = entry.get("task_ids")
+    fields = {key: value for key, value in entry.items() if key != "task_ids"}
+    return Suite(name=name, **fields, task_ids=None if ids is None else tuple(ids))
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Show every suite with its number of tasks, its hash, and what to run before it can be played."""
+
+    json: bool = False
+    """Print one JSON list instead of a table; it has whole hashes and the ids of small suites."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym suites")
+    missing = {entry.id: entry.missing for entry in entries()}
+    for each in suites().values():
+        each.tasks()  # a suite that is listed is as it was frozen
+    if arguments.json:
+        listing = [
+            {**asdict(each), "success": SUCCESS[each.benchmark], "missing": missing[each.env_id]}
+            for each in suites().values()
+        ]
+        sys.stdout.write(json.dumps(listing, indent=2) + "\n")
+        return 0
+    rows = [_cells(each, missing[each.env_id]) for each in suites().values()]
+    if sys.stdout.isatty():
+        _print_table(rows)
+    else:
+        sys.stdout.writelines("\t".join(row) + "\n" for row in rows)
+    return 0
+
+
+def _cells(each: Suite, missing: Sequence[str]) -> tuple[str, ...]:
+    state = "; ".join(missing) or "ready"
+    return each.name, f"v{each.version}", str(each.size), str(each.max_turns), each.env_id, each.sha256[:12], state
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("suite", no_wrap=True)
+    table.add_column("version")
+    for name in ("tasks", "turns"):
+        table.add_column(name, justify="right")
+    for name in ("environment", "hash", "ready, or what to run first"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*row, style=None if row[-1] == "ready" else "dim")
+    Console().print(table, markup=False)
+
+
+if __name__ == "__main__":
+    from act_gym.cli import run as run_program
+
+    raise SystemExit(run_program(main, sys.argv[1:]))
