@@ -91,6 +91,7 @@ class Turn(Record):
         score: Progress after the action, in 0–1.
         prompt_tokens: Tokens the agent read for this decision (0 for agents without a model).
         completion_tokens: Tokens the agent wrote.
+        cost: What the decision cost, in the currency of the agent's prices (0 for agents without any).
         seconds: Wall-clock seconds of this decision (its share of a batch).
     """
 
@@ -104,6 +105,7 @@ class Turn(Record):
     score: float = 0.0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cost: float = 0.0
     seconds: float = 0.0
 
 

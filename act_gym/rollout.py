@@ -265,6 +265,7 @@ class _Seat:
                 score=self.info["score"],
                 prompt_tokens=choice.prompt_tokens,
                 completion_tokens=choice.completion_tokens,
+                cost=choice.cost,
                 seconds=seconds,
             )
         )

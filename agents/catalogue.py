@@ -3,6 +3,7 @@
 ```
 random                                    a scripted agent
 local:decode=ranked,model=runs/x/final    one with settings
+http://127.0.0.1:8000/v1:model=name       the agent chat with this base_url
 my_agents:Careful                         a class, function or object of any importable module
 my_agents:Careful:patience=3              the same with settings
 ```
@@ -19,13 +20,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from act_gym.agent import Agent
 from act_gym.errors import ActGymError, UnknownNameError, UsageError
 
-__all__ = ["AGENTS", "make_agent", "parse_agent"]
+__all__ = ["AGENTS", "answers_many", "is_foreign", "make_agent", "parse_agent"]
 
+T = TypeVar("T")
+
+_ADDRESSES = ("http://", "https://")
 _SETTINGS = re.compile(r":(?=[A-Za-z_]\w*=)")
 _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
@@ -61,6 +65,8 @@ def make_agent(spec: str, options: Mapping[str, Any] | None = None) -> Agent:
     """
     name, settings = parse_agent(spec)
     merged: dict[str, Any] = {**settings, **(options or {})}
+    if name.startswith(_ADDRESSES):
+        return _chat({"base_url": name, **merged})
     if name in AGENTS:
         return AGENTS[name](merged)
     if ":" in name:
@@ -85,15 +91,50 @@ def _expert(options: Mapping[str, Any]) -> Agent:
 def _local(options: Mapping[str, Any]) -> Agent:
     from agents.local import LocalAgent, LocalSettings
 
-    kinds = {field.name: type(field.default) for field in fields(LocalSettings)}
+    return LocalAgent(_settings("local", LocalSettings, options))
+
+
+def _chat(options: Mapping[str, Any]) -> Agent:
+    from agents.chat import ChatAgent, ChatSettings
+
+    return ChatAgent(_settings("chat", ChatSettings, options))
+
+
+def _replay(options: Mapping[str, Any]) -> Agent:
+    from agents.replay import ReplayAgent, ReplaySettings
+
+    return ReplayAgent(_settings("replay", ReplaySettings, options))
+
+
+AGENTS: Mapping[str, Callable[[Mapping[str, Any]], Agent]] = {
+    "random": _random,
+    "expert": _expert,
+    "local": _local,
+    "chat": _chat,
+    "replay": _replay,
+}
+"""Every agent with a name of its own."""
+
+
+def is_foreign(spec: str) -> bool:
+    """Return whether an agent is somebody's own, `module:Class`."""
+    name, _ = parse_agent(spec)
+    return ":" in name and not name.startswith(_ADDRESSES)
+
+
+def answers_many(spec: str) -> bool:
+    """Return whether an agent is asked about many episodes at once, instead of living in several processes."""
+    name, _ = parse_agent(spec)
+    return name in ("local", "chat") or name.startswith(_ADDRESSES)
+
+
+def _settings(agent: str, kind: type[T], options: Mapping[str, Any]) -> T:
+    """Build an agent's settings, all of which have a default that tells their type."""
+    kinds = {field.name: type(field.default) for field in fields(kind)}  # type: ignore[arg-type]
     for name in options:
         if name not in kinds:
-            raise UnknownNameError("setting of the agent local named", name, kinds)
-    return LocalAgent(LocalSettings(**{name: _read(name, value, kinds[name]) for name, value in options.items()}))
-
-
-AGENTS: Mapping[str, Callable[[Mapping[str, Any]], Agent]] = {"random": _random, "expert": _expert, "local": _local}
-"""Every agent with a name of its own."""
+            raise UnknownNameError(f"setting of the agent {agent} named", name, kinds)
+    return kind(**{name: _read(name, value, kinds[name]) for name, value in options.items()})
 
 
 def _no_settings(name: str, options: Mapping[str, Any]) -> None:

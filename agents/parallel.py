@@ -21,7 +21,7 @@ from typing import Any
 
 from act_gym.agent import Agent, Choice, Stream, StreamingAgent, View
 from act_gym.core import Episode, Task
-from act_gym.errors import ActGymError, AgentError, MissingDependencyError, UsageError
+from act_gym.errors import ActGymError, AgentError, AgentUnavailableError, MissingDependencyError, UsageError
 from act_gym.rollout import BatchStream, Job, play_jobs, unplayed
 
 __all__ = ["Guarded", "cores", "play_jobs_parallel", "play_parallel"]
@@ -47,11 +47,11 @@ class Guarded:
 
         Raises:
             AgentError: It raised anything, or did not answer with one `Choice` for each view.
-            MissingDependencyError: It cannot work on this machine at all.
+            AgentUnavailableError, MissingDependencyError: It cannot work at all.
         """
         try:
             choices = list(self.agent.act(views))
-        except (AgentError, MissingDependencyError):
+        except (AgentError, AgentUnavailableError, MissingDependencyError):
             raise
         except Exception as cause:
             raise AgentError(_in_words(cause)) from cause
@@ -80,7 +80,7 @@ class _GuardedStream:
     def answers(self) -> Iterable[tuple[int, Choice | AgentError]]:
         try:
             answers = list(self.inner.answers())
-        except (MissingDependencyError, UsageError):
+        except (AgentUnavailableError, MissingDependencyError, UsageError):
             raise
         except Exception as cause:
             failure = cause if isinstance(cause, AgentError) else AgentError(_in_words(cause))

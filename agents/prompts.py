@@ -24,6 +24,7 @@ __all__ = [
     "judging_messages",
     "normalise",
     "read_reply",
+    "split_thought",
     "state_text",
 ]
 
@@ -112,15 +113,20 @@ def read_reply(text: str) -> Reply:
     stands around the tags is ignored. Reasoning that is never closed reaches to the end; where some
     chat templates open it, in the prompt, the reply begins inside it.
     """
-    if "</think>" in text.partition("<think>")[0]:
-        text = "<think>" + text
-    thought = _THINK.search(text)
-    spoken = _THINK.sub("", text)
+    thought, spoken = split_thought(text)
     actions = _ACTION.findall(spoken)
     action = " ".join(actions[0].split()) if len(actions) == 1 else ""
     if "<action>" in action:
         action = ""
-    return Reply(action=action or None, thought=thought.group(1).strip() if thought else "")
+    return Reply(action=action or None, thought=thought)
+
+
+def split_thought(text: str) -> tuple[str, str]:
+    """Return the reasoning inside `<think>` and `</think>`, empty if there is none, and the text without it."""
+    if "</think>" in text.partition("<think>")[0]:
+        text = "<think>" + text
+    thought = _THINK.search(text)
+    return thought.group(1).strip() if thought else "", _THINK.sub("", text)
 
 
 def format_reply(action: str, thought: str = "") -> str:

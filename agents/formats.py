@@ -1,0 +1,200 @@
+"""The three ways in which a language model is asked for an action, and how its reply is read.
+
+| format | a reply |
+|---|---|
+| `tags` | `<think>reasoning</think><action>go to desk 1</action>`; what the trainers train |
+| `react` | `Thought: reasoning` and `Action: go to desk 1`, each on a line of its own (arXiv 2210.03629) |
+| `tools` | a call of the function `act(command)`, by the server's or the chat template's own means |
+
+Each has one parser. A parser never raises: a reply that holds no action, or more than one, is data and
+gives an empty action. Nothing here knows a tokenizer, a model or a server.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from act_gym.errors import UnknownNameError
+from agents.prompts import Message, Reply, acting_messages, format_reply, read_reply, split_thought
+
+__all__ = ["FORMATS", "TOOL", "Format", "find_format", "read_react", "read_tool_calls", "write_tool_call"]
+
+TOOL: Mapping[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "act",
+        "description": "Do one action in the environment.",
+        "parameters": {
+            "type": "object",
+            "properties": {"command": {"type": "string", "description": "The action, in the environment's words."}},
+            "required": ["command"],
+        },
+    },
+}
+"""The one function that a model may call in the format `tools`, as JSON schema."""
+
+_REACT = (
+    "What is your next action? Reply with two lines:\n"
+    "Thought: your reasoning about what to do next\n"
+    "Action: your next action"
+)
+_CALL = "What is your next action? Call the function act with the command."
+
+# A model that goes on writes the environment's answer itself; what follows that is a dream.
+_OBSERVATION = re.compile(r"^[ \t]*Observation[ \t]*:", re.MULTILINE | re.IGNORECASE)
+_LABEL = re.compile(r"^[ \t]*\**(Thought|Action)\**[ \t]*:\**", re.MULTILINE | re.IGNORECASE)
+_TOOL_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+_DEEPEST = 200  # characters that open a list or an object; json's own limit is a RecursionError
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way of asking.
+
+    Attributes:
+        name: As settings call it.
+        ask: Turns a state text, and whether to reason first, into chat messages.
+        read: Reads the whole reply as text.
+        write: Writes the reply that `read` reads, from an action and a thought.
+        stop: A reply is complete with this text; None where only the model knows.
+        tools: The functions that the model is offered.
+        longest_reply: Tokens that a reply may have, without and with thinking.
+    """
+
+    name: str
+    ask: Callable[[str, bool], list[Message]]
+    read: Callable[[str], Reply]
+    write: Callable[[str, str], str]
+    stop: str | None
+    tools: tuple[Mapping[str, Any], ...]
+    longest_reply: tuple[int, int]
+
+
+def read_react(text: str) -> Reply:
+    """Read a reply such as `Thought: …` and `Action: …`.
+
+    It is well formed if exactly one line begins with `Action:` and something stands on that line. What
+    follows a line that begins with `Observation:` is not read.
+    """
+    reasoning, spoken = split_thought(text)
+    end = _OBSERVATION.search(spoken)
+    labels = list(_LABEL.finditer(spoken, 0, end.start() if end else len(spoken)))
+    stop = end.start() if end else len(spoken)
+    thoughts, actions = [reasoning] if reasoning else [], []
+    for label, following in zip(labels, [*(label.start() for label in labels[1:]), stop], strict=True):
+        content = spoken[label.end() : following].strip()
+        if label.group(1).lower() == "thought":
+            thoughts.append(content)
+        else:
+            actions.append(" ".join(content.partition("\n")[0].split()))
+    action = actions[0] if len(actions) == 1 else ""
+    return Reply(action=action or None, thought="\n".join(thoughts))
+
+
+def _write_react(action: str, thought: str) -> str:
+    return f"Thought: {' '.join(thought.split())}\nAction: {action}" if thought else f"Action: {action}"
+
+
+def read_tool_calls(text: str) -> Reply:
+    """Read a reply with a call such as `<tool_call>{"name": "act", "arguments": {"command": "look"}}</tool_call>`.
+
+    It is well formed if exactly one call stands outside its reasoning, of the function `act` with a
+    `command` of text that is not empty; `arguments` may be an object or JSON in a string, as servers send
+    it. Further arguments are ignored. What stands around the call counts as thought.
+    """
+    reasoning, spoken = split_thought(text)
+    calls = _TOOL_CALL.findall(spoken)
+    around = " ".join(_TOOL_CALL.sub(" ", spoken).split())
+    thought = "\n".join(part for part in (reasoning, around) if part)
+    return Reply(action=_command(calls[0]) if len(calls) == 1 else None, thought=thought if calls else reasoning)
+
+
+def _command(call: str) -> str | None:
+    function = _json_object(call)
+    if function.get("name") != "act":
+        return None
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        arguments = _json_object(arguments)
+    command = arguments.get("command") if isinstance(arguments, dict) else None
+    return " ".join(command.split()) or None if isinstance(command, str) else None
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    """Return the object in a JSON text; an empty one if there is none."""
+    if text.count("[") + text.count("{") > _DEEPEST:
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_tool_call(name: str, arguments: str | Mapping[str, Any]) -> str:
+    """Write a call as `read_tool_calls` reads it, and as records keep it.
+
+    Args:
+        name: The function's.
+        arguments: An object, or the text that a server sent in its place, which may be anything.
+    """
+    text = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"<tool_call>{text.replace('<', chr(92) + 'u003c')}</tool_call>"  # no text ends the call from inside
+
+
+def _write_tool_call(action: str, thought: str) -> str:
+    return (f"{thought}\n" if thought else "") + write_tool_call("act", {"command": action})
+
+
+def _question(words: str) -> Callable[[str, bool], list[Message]]:
+    return lambda state, _thinking: [{"role": "user", "content": f"{state}\n\n{words}"}]
+
+
+FORMATS: Mapping[str, Format] = {
+    entry.name: entry
+    for entry in (
+        Format(
+            name="tags",
+            ask=lambda state, thinking: acting_messages(state, thinking=thinking),
+            read=read_reply,
+            write=format_reply,
+            stop="</action>",
+            tools=(),
+            longest_reply=(32, 512),
+        ),
+        Format(
+            name="react",
+            ask=_question(_REACT),
+            read=read_react,
+            write=_write_react,
+            stop="\nObservation:",
+            tools=(),
+            longest_reply=(128, 512),
+        ),
+        Format(
+            name="tools",
+            ask=_question(_CALL),
+            read=read_tool_calls,
+            write=_write_tool_call,
+            stop="</tool_call>",
+            tools=(TOOL,),
+            longest_reply=(64, 512),
+        ),
+    )
+}
+"""Every format, by name."""
+
+
+def find_format(name: str) -> Format:
+    """Return a format by name.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    if name not in FORMATS:
+        raise UnknownNameError("format", name, FORMATS)
+    return FORMATS[name]

@@ -1,0 +1,109 @@
+"""Plays recorded episodes again, and says where an environment answers otherwise than it did.
+
+    act-gym eval --agent replay:episodes=runs/x/episodes.jsonl --env act/ALFWorld-seen
+
+The actions come from the file. Before each, what the environment shows is compared with what was recorded;
+the first difference ends the episode as `agent_error`, which says at which turn and at which character.
+An episode that plays to its end without one is the recorded one, word for word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from act_gym.agent import Choice, View
+from act_gym.core import Episode
+from act_gym.errors import AgentError, UsageError
+from act_gym.records import read_records
+
+__all__ = ["ReplayAgent", "ReplaySettings", "first_difference"]
+
+_AROUND = 30  # characters shown on either side of a difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaySettings:
+    """What is played again."""
+
+    episodes: str = ""
+    """A file of episodes, such as a run's `episodes.jsonl`."""
+    check: bool = True
+    """Whether observations are compared; without, the actions are played whatever comes of them."""
+
+
+class ReplayAgent:
+    """Does what was done in recorded episodes, found by task and seed; by task alone where only one was recorded.
+
+    Args:
+        settings: The file, and whether to compare.
+
+    Raises:
+        UsageError: There is no such file, or no episode in it.
+        RunError: It holds something else.
+    """
+
+    def __init__(self, settings: ReplaySettings) -> None:
+        if not settings.episodes or not Path(settings.episodes).is_file():
+            raise UsageError(
+                f"The agent replay needs a file of episodes, e.g. replay:episodes=runs/x/episodes.jsonl; "
+                f"got {settings.episodes!r}."
+            )
+        self.settings = settings
+        self._episodes: dict[str, dict[int, Episode]] = {}
+        for data in read_records(Path(settings.episodes)):
+            episode = Episode.from_json(data)
+            self._episodes.setdefault(episode.task.id, {})[episode.seed] = episode
+        if not self._episodes:
+            raise UsageError(f"{settings.episodes} holds no episodes.")
+
+    @property
+    def name(self) -> str:
+        """Whose episodes are played again."""
+        agents = sorted({episode.agent for seeds in self._episodes.values() for episode in seeds.values()})
+        return f"replay:{'+'.join(agents)}"
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        """Return the recorded choice for each view.
+
+        Raises:
+            AgentError: Nothing was recorded for it, or the environment shows something else.
+        """
+        return [self._next(view) for view in views]
+
+    def _next(self, view: View) -> Choice:
+        seeds = self._episodes.get(view.task.id, {})
+        episode = seeds.get(view.seed) or (next(iter(seeds.values())) if len(seeds) == 1 else None)
+        if episode is None:
+            raise AgentError(f"{self.settings.episodes} holds no episode of {view.task.id} with seed {view.seed}.")
+        place = len(view.history)
+        ended = place >= len(episode.turns)
+        if self.settings.check:
+            recorded = episode.final_observation if ended else episode.turns[place].observation
+            difference = first_difference(recorded, view.observation)
+            if difference:
+                raise AgentError(
+                    f"{view.task.id}: turn {place + 1} shows something else than was recorded, {difference}"
+                )
+        if ended:
+            raise AgentError(f"{view.task.id}: the recorded episode ends after {place} turns ({episode.stop}).")
+        turn = episode.turns[place]
+        return Choice(
+            action=turn.action,
+            response=turn.response,
+            thought=turn.thought,
+            prompt_tokens=turn.prompt_tokens,
+            completion_tokens=turn.completion_tokens,
+        )
+
+
+def first_difference(recorded: str, shown: str) -> str:
+    """Say where two texts differ first; empty if they are the same."""
+    if recorded == shown:
+        return ""
+    ends = min(len(recorded), len(shown))
+    place = next((index for index in range(ends) if recorded[index] != shown[index]), ends)
+    begin = max(0, place - _AROUND)
+    then, now = recorded[begin : place + _AROUND], shown[begin : place + _AROUND]
+    return f"from character {place + 1} on: {then!r} then, {now!r} now."
