@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback
 
 from act_gym.run import Run
+from trainers import processes
 
 __all__ = ["MetricsCallback", "ProgressCallback", "note"]
 
@@ -49,7 +50,9 @@ Logs = Mapping[str, Any] | None
 
 
 def note(text: str) -> None:
-    """Write one line of the log to stderr."""
+    """Write one line of the log to stderr; of several processes only the first does."""
+    if not processes.is_first():
+        return
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

@@ -33,6 +33,8 @@ def quiet() -> None:
     # TRL still asks for names that Transformers has renamed.
     warnings.filterwarnings("ignore", message=r".*gradient_checkpointing.* is deprecated", category=FutureWarning)
     warnings.filterwarnings("ignore", message=r".*pin_memory.*no accelerator is found.*")
+    # DeepSpeed still calls torch's collective operations by their old names, at every step.
+    warnings.filterwarnings("ignore", message=r".*torch\.distributed\..*is deprecated", category=FutureWarning)
 
 
 def _quiet_deepspeed() -> None:

@@ -6,11 +6,13 @@ A model that cannot write the answer format earns the same everywhere, so GRPO h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from act_gym.errors import RunError, UsageError
 from act_gym.run import Run
 from agents.policy import Policy
+from trainers import processes
 from trainers.callbacks import note
 from trainers.questions import Question
 from trainers.rewards import judge
@@ -55,7 +57,8 @@ def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, set
         return None
     thinking = questions[0].thinking  # where some ask for reasoning and some do not, the first kind is measured
     asked = spread([question for question in questions if question.thinking is thinking], settings.probe)
-    replies = policy.generate(
+    ask = partial(
+        policy.generate,
         [question.prompt for question in asked],
         max_new_tokens=getattr(settings, "max_completion_tokens", 256 if thinking else 24),
         temperature=getattr(settings, "temperature", 1.0),
@@ -63,6 +66,8 @@ def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, set
         stop=None,  # GRPO's sampling has no stop text either: a second action makes a reply malformed
         thinking=thinking,
     )
+    with processes.whole(policy.model):
+        replies = processes.by_first(ask)
     kinds = [judge(r.text, q.expert_action, q.valid_actions) for r, q in zip(replies, asked, strict=True)]
     malformed = kinds.count("malformed") / len(kinds)
     run.log(

@@ -14,7 +14,7 @@ from typing import Any
 from act_gym.errors import UsageError
 from act_gym.run import Run
 from agents.policy import cpu_has_bf16
-from trainers import checkpoints
+from trainers import checkpoints, processes
 from trainers.callbacks import MetricsCallback, ProgressCallback, note
 from trainers.settings import Precision
 
@@ -38,14 +38,31 @@ def open_run(program: str, arguments: Any, inputs: Sequence[Path]) -> tuple[Run,
     """Open a stage's run folder; also return its summary if the stage is already finished.
 
     The weights the stage starts from are among the hashed inputs, so a run is never continued from
-    another model than the one it began with.
+    another model than the one it began with. Nor is it by another number of processes, or under another
+    sharding: they could not read its states.
     """
-    weights = sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
-    run = Run(arguments.out, program, arguments, inputs=[*inputs, *weights], resume=arguments.resume)
-    summary = checkpoints.finished(arguments.out)
+
+    def opened() -> tuple[Run, dict[str, Any] | None]:
+        weights = sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
+        summary = checkpoints.finished(arguments.out)
+        facts = {"launched": processes.described()} if summary is None else {}
+        run = Run(arguments.out, program, arguments, inputs=[*inputs, *weights], facts=facts, resume=arguments.resume)
+        return run, summary
+
+    run, summary = processes.by_first(opened)
     if summary is not None:
         note(f"{arguments.out} is finished already.")
-    return run, summary
+    return run if processes.is_first() else _Watched(arguments.out), summary
+
+
+class _Watched(Run):
+    """A run folder that another process writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def log(self, **values: Any) -> None:
+        """Leave it to the first process."""
 
 
 def resolve_precision(precision: Precision) -> Precision:
@@ -56,7 +73,8 @@ def resolve_precision(precision: Precision) -> Precision:
 
     if torch.cuda.is_available():
         return "mixed" if torch.cuda.is_bf16_supported() else "fp32"
-    return "mixed" if cpu_has_bf16() else "fp32"
+    # Transformers lets DeepSpeed have bf16 on GPUs only.
+    return "mixed" if cpu_has_bf16() and not processes.uses_deepspeed() else "fp32"
 
 
 def lora(arguments: Any) -> Any:
@@ -79,17 +97,21 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
 
     Args:
         arguments: The program's arguments.
-        sequences: Sequences in one optimizer step.
+        sequences: Sequences in one optimizer step, of all processes together.
 
     Raises:
-        UsageError: They do not divide into micro-batches.
+        UsageError: They do not divide into processes and micro-batches.
     """
     import torch
 
+    sequences = processes.per_process(sequences)
     micro_batch = min(arguments.micro_batch, sequences)
     if sequences % micro_batch:
         raise UsageError(f"{sequences} sequences a step do not divide into micro-batches of {micro_batch}.")
     mixed = resolve_precision(arguments.precision) == "mixed"
+    on_gpu = torch.cuda.is_available()
+    if mixed and processes.uses_deepspeed() and not on_gpu:
+        raise UsageError("DeepSpeed trains with --precision mixed on GPUs only; use fp32.")
     return {
         "output_dir": str(arguments.out / "state"),
         "per_device_train_batch_size": micro_batch,
@@ -102,16 +124,19 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
         "weight_decay": arguments.weight_decay,
         "max_grad_norm": arguments.max_grad_norm,
         "bf16": mixed,
-        "use_cpu": mixed and not torch.cuda.is_available(),  # without it, bf16 is refused off the GPU
+        # Without it, bf16 is refused off the GPU; with it, DeepSpeed is passed over.
+        "use_cpu": not on_gpu and not processes.uses_deepspeed() and (mixed or processes.count() > 1),
+        "ddp_backend": None if on_gpu or processes.count() == 1 else "gloo",
         "activation_checkpointing": arguments.gradient_checkpointing,
         "seed": arguments.seed,
         "logging_steps": arguments.log_every,
         "save_strategy": "steps" if arguments.save_every else "no",
         "save_steps": arguments.save_every or 500,
-        "save_total_limit": 1,
+        # The last one is dropped by one process when others may still be writing theirs.
+        "save_total_limit": 1 if processes.count() == 1 else 2,
         "report_to": arguments.report_to,
         "disable_tqdm": True,  # we have a bar of our own
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "dataloader_pin_memory": on_gpu,
     }
 
 
@@ -130,7 +155,7 @@ def finish(
     metrics, bar = MetricsCallback(run, stage), ProgressCallback(stage)
     trainer.add_callback(metrics)
     trainer.add_callback(bar)
-    state = checkpoints.last_state(arguments.out)
+    state = processes.by_first(lambda: checkpoints.last_state(arguments.out))
     started = time.perf_counter()
     try:
         trainer.train(resume_from_checkpoint=None if state is None else str(state))
@@ -147,16 +172,22 @@ def finish(
         value = metrics.mean_of_last(name)
         if value is not None:
             summary[name] = round(value, 4)
-    if trainer.is_world_process_zero():
-        model = trainer.accelerator.unwrap_model(trainer.model)
-        digest = checkpoints.save(model, tokenizer, arguments.out / "checkpoint")
+    weights = checkpoints.gathered(trainer)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+
+    def close() -> dict[str, Any]:
+        digest = checkpoints.save(model, tokenizer, arguments.out / "checkpoint", weights=weights, base=arguments.model)
         run.log(event="done", **summary)
         checkpoints.mark_done(arguments.out, digest, summary)
-    return summary
+        return summary
+
+    return processes.by_first(close)
 
 
 def show(summary: Mapping[str, Any], out: Path) -> None:
     """Write a stage's summary to stdout: the last quarter of its training, and where the model is."""
+    if not processes.is_first():
+        return
     width = max(len(name) for name in (*summary, "checkpoint"))
     lines = [f"{name:<{width}}  {value}" for name, value in summary.items()]
     sys.stdout.write("\n".join([*lines, f"{'checkpoint':<{width}}  {out / 'checkpoint'}"]) + "\n")
