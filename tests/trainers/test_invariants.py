@@ -22,6 +22,8 @@ from trainers.imitation import Imitation
 from trainers.questions import acting_questions, judging_questions
 from trainers.quiet import quiet
 
+ALONE = {"launched": "1 process"}
+
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "checkpoint" / "model.safetensors")
@@ -76,7 +78,11 @@ def test_a_killed_and_resumed_imitation_ends_with_the_weights_of_an_uninterrupte
     inputs = [killed.decisions, *sorted(Path(killed.model).glob("*.safetensors"))]
     with pytest.raises(KeyboardInterrupt):
         supervised.train_on_answers(
-            "imitation", killed, Killed(killed.out, "trainers.imitation", killed, inputs=inputs), questions, answers
+            "imitation",
+            killed,
+            Killed(killed.out, "trainers.imitation", killed, inputs=inputs, facts=ALONE),
+            questions,
+            answers,
         )
     assert checkpoints.last_state(killed.out) == killed.out / "state" / "checkpoint-4"
     assert checkpoints.finished(killed.out) is None
@@ -104,7 +110,10 @@ def test_a_killed_and_resumed_act_ends_with_the_weights_of_an_uninterrupted_one(
     inputs = [killed.pairs, *sorted(speaking_model.glob("*.safetensors"))]
     with pytest.raises(KeyboardInterrupt):
         train_on_groups(
-            "act", killed, Killed(killed.out, "trainers.act", killed, inputs=inputs), judging_questions(pairs)
+            "act",
+            killed,
+            Killed(killed.out, "trainers.act", killed, inputs=inputs, facts=ALONE),
+            judging_questions(pairs),
         )
     act.train(replace(killed, resume=True))
     assert max(metrics(whole.out, "grad_norm")) > 0
