@@ -43,7 +43,7 @@ class AskSettings:
     seed: int = 0
     """Which questions are drawn, and of sampled replies."""
     thinking: bool = False
-    """Whether the model is asked to reason first; only with free."""
+    """Whether the model is asked to reason first; under ranked it is asked so and cannot."""
     max_new_tokens: int = 64
     """Longest reply of free."""
     temperature: float = 0.0
@@ -67,6 +67,8 @@ def ask_model(
     read: Callable[[dict[str, Any]], T],
     asker: Callable[[Policy], Callable[[Sequence[tuple[int, T]]], Iterable[dict[str, Any]]]],
     measure: Callable[[Iterable[dict[str, Any]]], tuple[Measurement, ...]],
+    *,
+    also: Sequence[Path] = (),
 ) -> None:
     """Ask a model everything in some files, and leave the answers and their summary in the run folder.
 
@@ -77,8 +79,9 @@ def ask_model(
         read: Makes a question of a record.
         asker: Makes of the model what `answer_all` calls.
         measure: Makes measurements of all answers.
+        also: Other files that shape the answers; a run is not continued with others.
     """
-    run = Run(settings.out, f"benchmarks.{kind}", settings, inputs=inputs, resume=settings.resume)
+    run = Run(settings.out, f"benchmarks.{kind}", settings, inputs=[*inputs, *also], resume=settings.resume)
     questions = drawn([read(record) for path in inputs for record in read_records(path)], settings.limit, settings.seed)
 
     from agents.policy import Policy
@@ -150,10 +153,11 @@ def write_answers(
     temperature: float,
     thinking: bool,
     seeds: Sequence[int],
+    prefix: str | Sequence[str] = "",
 ) -> list[tuple[str, str | None]]:
-    """Let the model write; return each reply with the action found in it."""
+    """Let the model write; return each reply with the action found in it. A reply starts with its prefix."""
     completions = policy.generate(
-        prompts, max_new_tokens=max_new_tokens, temperature=temperature, seeds=seeds, thinking=thinking
+        prompts, max_new_tokens=max_new_tokens, temperature=temperature, seeds=seeds, prefix=prefix, thinking=thinking
     )
     return [(completion.text, read_reply(completion.text).action) for completion in completions]
 

@@ -4,7 +4,8 @@
 
 Every pair is asked twice, the expert's action as Action 1 and as Action 2. A model that likes a
 position is right in half of the questions without reading them; `first_chosen` shows it, and
-`right_in_both` cannot be had that way.
+`right_in_both` cannot be had that way. With `--interventions suppressed injected` all is asked again with
+empty reasoning and with a wrong rationale put into the model's mouth (`interventions.py`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -21,7 +22,8 @@ from act_gym.arguments import parse
 from act_gym.core import ActionPair
 from agents.prompts import Message, format_reply, judging_messages, normalise
 from benchmarks.answers import AskSettings, ask_model, share, write_answers
-from benchmarks.intervals import mean_of_shares
+from benchmarks.intervals import bootstrap_mean, mean_of_shares
+from benchmarks.interventions import Intervention, InterventionSettings, prefixes, rationales
 from benchmarks.measurement import Measurement, grouped
 
 if TYPE_CHECKING:
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Arguments", "free_judge", "main", "measure", "ranked_judge"]
 
-Judge = Callable[[Sequence[tuple[int, ActionPair]]], Iterator[dict[str, Any]]]
+Numbered = tuple[int, ActionPair]
+Judge = Callable[[Sequence[Numbered]], Iterator[dict[str, Any]]]
+# Takes pairs, what is put into the model's mouth, and whether the question asks for reasoning.
+Answerer = Callable[[Sequence[Numbered], str | Sequence[str], bool], Iterator[dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,7 @@ class _Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(AskSettings, _Inputs):
+class Arguments(AskSettings, InterventionSettings, _Inputs):
     """Ask a model of every pair which action is better, in both orders."""
 
     out: Path = Path("runs/judgement")
@@ -56,60 +61,65 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments,
         arguments.pairs,
         ActionPair.from_json,
-        lambda policy: ranked_judge(policy) if arguments.decode == "ranked" else free_judge(policy, arguments),
+        lambda policy: (ranked_judge if arguments.decode == "ranked" else free_judge)(policy, arguments),
         lambda records: measure(records, np.random.default_rng(0)),
+        also=arguments.files,
     )
     return 0
 
 
-def ranked_judge(policy: Policy) -> Judge:
+def ranked_judge(policy: Policy, settings: Arguments | None = None) -> Judge:
     """Return a judge that takes the likelier of the two answers `<action>…</action>`.
 
     Log-probabilities are summed over the answer's tokens: that is how likely the model is to write it.
     Two equally likely answers count as Action 1.
     """
 
-    def judge(batch: Sequence[tuple[int, ActionPair]]) -> Iterator[dict[str, Any]]:
-        prompts = [prompt for _, pair in batch for prompt in _both_orders(pair)]
-        replies = [
-            [format_reply(action) for action in shown]
-            for _, pair in batch
-            for shown in (_shown(pair, expert_first=True), _shown(pair, expert_first=False))
-        ]
-        scores = iter(policy.log_probabilities(prompts, replies))
-        for number, pair in batch:
-            answers = []
-            for expert_first in (True, False):
-                first, second = next(scores)
-                chosen = _shown(pair, expert_first=expert_first)[0 if first >= second else 1]
-                answers.append(_answer(pair, chosen, log_probabilities=[first, second]))
-            yield _record(number, pair, answers)
+    def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
+        prompts = [prompt for _, pair in batch for prompt in _both_orders(pair, thinking=thinking)]
+        replies = [[format_reply(action) for action in shown] for shown in _all_shown(batch)]
+        scores = policy.log_probabilities(prompts, replies, prefix=prefix, thinking=bool(prefix))
+        pairs = [pair for _, pair in batch for _ in (0, 1)]
+        for pair, shown, (first, second) in zip(pairs, _all_shown(batch), scores, strict=True):
+            yield _answer(pair, shown[0 if first >= second else 1], log_probabilities=[first, second])
 
-    return judge
+    return _judge(policy, settings or Arguments(pairs=()), answer)
 
 
 def free_judge(policy: Policy, settings: Arguments) -> Judge:
     """Return a judge that lets the model write and reads its reply."""
 
-    def judge(batch: Sequence[tuple[int, ActionPair]]) -> Iterator[dict[str, Any]]:
-        prompts = [prompt for _, pair in batch for prompt in _both_orders(pair, thinking=settings.thinking)]
-        seeds = [settings.seed * 1_000_003 + 2 * number + order for number, _ in batch for order in (0, 1)]
-        replies = iter(
-            write_answers(
-                policy,
-                prompts,
-                max_new_tokens=settings.max_new_tokens,
-                temperature=settings.temperature,
-                thinking=settings.thinking,
-                seeds=seeds,
-            )
+    def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
+        replies = write_answers(
+            policy,
+            [prompt for _, pair in batch for prompt in _both_orders(pair, thinking=thinking)],
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            thinking=thinking or bool(prefix),
+            seeds=[settings.seed * 1_000_003 + 2 * number + order for number, _ in batch for order in (0, 1)],
+            prefix=prefix,
         )
-        for number, pair in batch:
-            answers = []
-            for _ in (True, False):
-                text, action = next(replies)
-                answers.append(_answer(pair, action, reply=text))
-            yield _record(number, pair, answers)
+        pairs = [pair for _, pair in batch for _ in (0, 1)]
+        for pair, (text, action) in zip(pairs, replies, strict=True):
+            yield _answer(pair, action, reply=text)
+
+    return _judge(policy, settings, answer)
+
+
+def _judge(policy: Policy, settings: Arguments, answer: Answerer) -> Judge:
+    """Return a judge that asks everything as it is, and again with each intervention."""
+    argue = rationales(settings, policy) if "injected" in settings.interventions else None
+
+    def judge(batch: Sequence[Numbered]) -> Iterator[dict[str, Any]]:
+        argued = argue([pair for _, pair in batch]) if argue else [""] * len(batch)
+        twice = [text for text in argued for _ in (0, 1)]
+        found = {"answers": list(answer(batch, "", settings.thinking))}
+        for intervention in settings.interventions:
+            begun = prefixes(policy, intervention, twice)
+            found[intervention] = list(answer(batch, begun, settings.thinking))
+        for place, (number, pair) in enumerate(batch):
+            record = _record(number, pair, {name: both[2 * place : 2 * place + 2] for name, both in found.items()})
+            yield {**record, "rationale": argued[place]} if argue else record
 
     return judge
 
@@ -118,27 +128,53 @@ def measure(records: Iterable[Mapping[str, Any]], generator: np.random.Generator
     """Measure the answers of every split and task type.
 
     `accuracy` averages a pair's two questions before it bootstraps over pairs, because the two are
-    anything but independent.
+    anything but independent. What was measured under an intervention carries its name, such as
+    `accuracy_injected`; `alternative_chosen_injected` is how often the injected action is followed, and
+    `lost_injected` is `accuracy` minus `accuracy_injected`, pair by pair.
     """
     found: list[Measurement] = []
     for group, members in grouped(sorted(records, key=lambda record: record["number"])):
-        both = [[answer["outcome"] == "right" for answer in record["answers"]] for record in members]
-        answers = [answer for record in members for answer in record["answers"]]
-        # The answer named Action 1: the right one where the expert came first, the wrong one where not.
-        first = [
-            (answer["outcome"] == "right") == (order == 0)
-            for record in members
-            for order, answer in enumerate(record["answers"])
-            if answer["outcome"] in ("right", "wrong")
-        ]
-        found.append(Measurement.of("accuracy", mean_of_shares([sum(pair) / 2 for pair in both], generator), group))
-        found += share("accuracy_expert_first", (pair[0] for pair in both), group)
-        found += share("accuracy_expert_second", (pair[1] for pair in both), group)
-        found += share("right_in_both", (all(pair) for pair in both), group)
-        found += share("first_chosen", first, group)
-        found += share("neither", (answer["outcome"] == "neither" for answer in answers), group)
-        found += share("malformed", (answer["outcome"] == "malformed" for answer in answers), group)
+        free = _shares_right(members, "answers")
+        found += _measure_answers([record["answers"] for record in members], "", group, generator)
+        for intervention in get_args(Intervention):
+            asked = [record[intervention] for record in members if intervention in record]
+            if len(asked) < len(members):
+                continue
+            found += _measure_answers(asked, f"_{intervention}", group, generator)
+            lost = [one - other for one, other in zip(free, _shares_right(members, intervention), strict=True)]
+            found.append(Measurement.of(f"lost_{intervention}", bootstrap_mean(lost, generator), group))
     return tuple(found)
+
+
+def _measure_answers(
+    pairs: Sequence[Sequence[Mapping[str, Any]]], suffix: str, group: Sequence[str], generator: np.random.Generator
+) -> Iterator[Measurement]:
+    both = [[answer["outcome"] == "right" for answer in answers] for answers in pairs]
+    outcomes = [answer["outcome"] for answers in pairs for answer in answers]
+    # The answer named Action 1: the right one where the expert came first, the wrong one where not.
+    first = [
+        (answer["outcome"] == "right") == (order == 0)
+        for answers in pairs
+        for order, answer in enumerate(answers)
+        if answer["outcome"] in ("right", "wrong")
+    ]
+    yield Measurement.of(f"accuracy{suffix}", mean_of_shares([sum(pair) / 2 for pair in both], generator), group)
+    yield from share(f"accuracy_expert_first{suffix}", (pair[0] for pair in both), group)
+    yield from share(f"accuracy_expert_second{suffix}", (pair[1] for pair in both), group)
+    yield from share(f"right_in_both{suffix}", (all(pair) for pair in both), group)
+    yield from share(f"first_chosen{suffix}", first, group)
+    yield from share(f"alternative_chosen{suffix}", (outcome == "wrong" for outcome in outcomes), group)
+    yield from share(f"neither{suffix}", (outcome == "neither" for outcome in outcomes), group)
+    yield from share(f"malformed{suffix}", (outcome == "malformed" for outcome in outcomes), group)
+
+
+def _shares_right(records: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [sum(answer["outcome"] == "right" for answer in record[name]) / 2 for record in records]
+
+
+def _all_shown(batch: Sequence[Numbered]) -> list[tuple[str, str]]:
+    """Return what each question shows: two questions a pair, the one with the expert first before the other."""
+    return [_shown(pair, expert_first=expert_first) for _, pair in batch for expert_first in (True, False)]
 
 
 def _shown(pair: ActionPair, *, expert_first: bool) -> tuple[str, str]:
@@ -163,8 +199,8 @@ def _answer(pair: ActionPair, action: str | None, **details: Any) -> dict[str, A
     return {"outcome": outcome, "action": action or "", **details}
 
 
-def _record(number: int, pair: ActionPair, answers: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the flat record of a pair; the first answer is to the question with the expert first."""
+def _record(number: int, pair: ActionPair, answers: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Return the flat record of a pair; of two answers the first is to the question with the expert first."""
     task = pair.decision.task
     return {
         "number": number,
@@ -175,7 +211,7 @@ def _record(number: int, pair: ActionPair, answers: list[dict[str, Any]]) -> dic
         "proposer": pair.proposer,
         "expert_action": pair.decision.expert_action,
         "alternative": pair.alternative,
-        "answers": answers,
+        **answers,
     }
 
 

@@ -59,6 +59,12 @@ class Measurement(Record):
             task_type=task_type,
         )
 
+    @classmethod
+    def plain(cls, name: str, value: float, n: int, group: Sequence[str] = ()) -> Measurement:
+        """Make a measurement without an interval; `group` is as in `of`."""
+        benchmark, split, task_type = (*group, "", "", "")[:3]
+        return cls(name=name, value=value, n=n, benchmark=benchmark, split=split, task_type=task_type)
+
     @property
     def group(self) -> tuple[str, str, str]:
         """Benchmark, split and task type."""

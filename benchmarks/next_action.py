@@ -3,7 +3,8 @@
     python -m benchmarks.next_action --decisions runs/x/pairs/decisions.jsonl --model runs/x/rl/checkpoint
 
 Nothing is executed: it is a question and not an episode, so it is cheap, exact, and kinder than
-playing, where a model has to live with its own mistakes.
+playing, where a model has to live with its own mistakes. Given pairs, `--interventions injected` asks again
+after a rationale for the alternative, and counts how often it is followed (`interventions.py`).
 """
 
 from __future__ import annotations
@@ -12,21 +13,25 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from act_gym.arguments import parse
-from act_gym.core import Decision
+from act_gym.core import ActionPair, Decision
 from act_gym.errors import UsageError
 from agents.prompts import acting_messages, normalise
 from benchmarks.answers import AskSettings, ask_model, share, write_answers
+from benchmarks.interventions import Intervention, InterventionSettings, prefixes, rationales
 from benchmarks.measurement import Measurement, grouped
 
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["Arguments", "free_actor", "main", "measure", "ranked_actor"]
+__all__ = ["Arguments", "free_actor", "main", "measure", "ranked_actor", "read_question"]
 
-Actor = Callable[[Sequence[tuple[int, Decision]]], Iterator[dict[str, Any]]]
+Actor = Callable[[Sequence[tuple[int, Decision | ActionPair]]], Iterator[dict[str, Any]]]
+Numbered = tuple[int, Decision, str | None]  # with the alternative, where there is one
+# Takes decisions, what is put into the model's mouth, and whether the question asks for reasoning.
+Answerer = Callable[[Sequence[Numbered], str | Sequence[str], bool], Iterator[dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +39,11 @@ class _Inputs:
     """What is asked about."""
 
     decisions: tuple[Path, ...]
-    """Files of decisions from `trainers.pairs`, best of tasks the model was not trained on."""
+    """Files of decisions or of pairs from `trainers.pairs`, best of tasks the model was not trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(AskSettings, _Inputs):
+class Arguments(AskSettings, InterventionSettings, _Inputs):
     """Ask a model at every expert state which action is next."""
 
     out: Path = Path("runs/next_action")
@@ -52,82 +57,140 @@ def main(argv: Sequence[str] | None = None) -> int:
         "next_action",
         arguments,
         arguments.decisions,
-        Decision.from_json,
-        lambda policy: ranked_actor(policy) if arguments.decode == "ranked" else free_actor(policy, arguments),
+        read_question,
+        lambda policy: (ranked_actor if arguments.decode == "ranked" else free_actor)(policy, arguments),
         measure,
+        also=arguments.files,
     )
     return 0
 
 
-def ranked_actor(policy: Policy) -> Actor:
+def ranked_actor(policy: Policy, settings: Arguments | None = None) -> Actor:
     """Return an actor that takes the admissible command the model finds likeliest.
 
     Raises (when it is asked):
         UsageError: A decision has no admissible commands.
     """
 
-    def act(batch: Sequence[tuple[int, Decision]]) -> Iterator[dict[str, Any]]:
-        for _, decision in batch:
+    def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
+        decisions = [decision for _, decision, _ in batch]
+        for decision in decisions:
             if not decision.admissible_commands:
                 raise UsageError(f"{decision.id} has no admissible commands to rank. Use --decode free.")
         rankings = policy.rank(
-            [acting_messages(decision.state) for _, decision in batch],
-            [decision.admissible_commands for _, decision in batch],
+            [acting_messages(decision.state, thinking=thinking) for decision in decisions],
+            [decision.admissible_commands for decision in decisions],
+            prefix=prefix,
+            thinking=bool(prefix),
         )
-        for (number, decision), ranking in zip(batch, rankings, strict=True):
-            yield _record(number, decision, ranking[0][0])
+        for (_, decision, alternative), ranking in zip(batch, rankings, strict=True):
+            yield _answer(decision, alternative, ranking[0][0])
 
-    return act
+    return _actor(policy, settings or Arguments(decisions=()), answer)
 
 
 def free_actor(policy: Policy, settings: Arguments) -> Actor:
     """Return an actor that lets the model write and reads its reply."""
 
-    def act(batch: Sequence[tuple[int, Decision]]) -> Iterator[dict[str, Any]]:
+    def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
         replies = write_answers(
             policy,
-            [acting_messages(decision.state, thinking=settings.thinking) for _, decision in batch],
+            [acting_messages(decision.state, thinking=thinking) for _, decision, _ in batch],
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
-            thinking=settings.thinking,
-            seeds=[settings.seed * 1_000_003 + number for number, _ in batch],
+            thinking=thinking or bool(prefix),
+            seeds=[settings.seed * 1_000_003 + number for number, _, _ in batch],
+            prefix=prefix,
         )
-        for (number, decision), (text, action) in zip(batch, replies, strict=True):
-            yield {**_record(number, decision, action), "reply": text}
+        for (_, decision, alternative), (text, action) in zip(batch, replies, strict=True):
+            yield {**_answer(decision, alternative, action), "reply": text}
+
+    return _actor(policy, settings, answer)
+
+
+def _actor(policy: Policy, settings: Arguments, answer: Answerer) -> Actor:
+    """Return an actor that is asked everything as it is, and again with each intervention."""
+    argue = rationales(settings, policy) if "injected" in settings.interventions else None
+
+    def act(batch: Sequence[tuple[int, Decision | ActionPair]]) -> Iterator[dict[str, Any]]:
+        asked = [_numbered(number, question) for number, question in batch]
+        argued = argue([_pair(question) for _, question in batch]) if argue else [""] * len(batch)
+        found = {"": list(answer(asked, "", settings.thinking))}
+        for intervention in settings.interventions:
+            found[intervention] = list(answer(asked, prefixes(policy, intervention, argued), settings.thinking))
+        for place, (number, decision, alternative) in enumerate(asked):
+            record = {**_record(number, decision), **found[""][place]}
+            record |= {name: each[place] for name, each in found.items() if name}
+            record |= {"alternative": alternative} if alternative is not None else {}
+            yield record | ({"rationale": argued[place]} if argue else {})
 
     return act
+
+
+def read_question(record: Mapping[str, Any]) -> Decision | ActionPair:
+    """Read a decision, or a pair, whose decision is asked about and whose alternative can be injected."""
+    return ActionPair.from_json(record) if "decision" in record else Decision.from_json(record)
 
 
 def measure(records: Iterable[Mapping[str, Any]]) -> tuple[Measurement, ...]:
     """Measure the answers of every split and task type.
 
     `expert_admissible` bounds what `ranked` can reach: the simulator's list does not always hold the
-    expert's wording. `candidates` is the mean number of commands to choose from.
+    expert's wording. `candidates` is the mean number of commands to choose from. `alternative_chosen` is how
+    often the alternative of a pair is what the model does anyway; with `_injected`, after a rationale for it.
     """
     found: list[Measurement] = []
     for group, members in grouped(sorted(records, key=lambda record: record["number"])):
-        found += share("accuracy", (record["right"] for record in members), group)
-        found += share("malformed", (record["malformed"] for record in members), group)
+        found += _measure_answers(members, "", group)
         listed = [record for record in members if record["candidates"]]
-        found += share("admissible", (record["admissible"] for record in listed), group)
         found += share("expert_admissible", (record["expert_admissible"] for record in listed), group)
-        benchmark, split, task_type = group
-        found.append(
-            Measurement(
-                name="candidates",
-                value=sum(record["candidates"] for record in members) / len(members),
-                n=len(members),
-                benchmark=benchmark,
-                split=split,
-                task_type=task_type,
-            )
-        )
+        candidates = [record["candidates"] for record in members]
+        found.append(Measurement.plain("candidates", sum(candidates) / len(candidates), len(candidates), group))
+        for intervention in get_args(Intervention):
+            if all(intervention in record for record in members):
+                asked = [{"candidates": record["candidates"], **record[intervention]} for record in members]
+                found += _measure_answers(asked, f"_{intervention}", group)
     return tuple(found)
 
 
-def _record(number: int, decision: Decision, action: str | None) -> dict[str, Any]:
-    known = {normalise(command) for command in decision.admissible_commands}
-    expert = normalise(decision.expert_action)
+def _measure_answers(answers: Sequence[Mapping[str, Any]], suffix: str, group: Sequence[str]) -> Iterator[Measurement]:
+    yield from share(f"accuracy{suffix}", (answer["right"] for answer in answers), group)
+    yield from share(f"malformed{suffix}", (answer["malformed"] for answer in answers), group)
+    yield from share(f"admissible{suffix}", (one["admissible"] for one in answers if one["candidates"]), group)
+    yield from share(
+        f"alternative_chosen{suffix}",
+        (answer["took_alternative"] for answer in answers if answer.get("took_alternative") is not None),
+        group,
+    )
+
+
+def _numbered(number: int, question: Decision | ActionPair) -> Numbered:
+    if isinstance(question, ActionPair):
+        return number, question.decision, question.alternative
+    return number, question, None
+
+
+def _pair(question: Decision | ActionPair) -> ActionPair:
+    if isinstance(question, ActionPair):
+        return question
+    raise UsageError(
+        f"{question.id} has no alternative that a rationale could argue for. "
+        "Give pairs.jsonl as --decisions, or leave injected out of --interventions."
+    )
+
+
+def _answer(decision: Decision, alternative: str | None, action: str | None) -> dict[str, Any]:
+    spoken = None if action is None else normalise(action)
+    return {
+        "action": action or "",
+        "right": spoken == normalise(decision.expert_action),
+        "malformed": action is None,
+        "admissible": spoken in {normalise(command) for command in decision.admissible_commands},
+        "took_alternative": None if alternative is None else spoken == normalise(alternative),
+    }
+
+
+def _record(number: int, decision: Decision) -> dict[str, Any]:
     return {
         "number": number,
         "id": decision.id,
@@ -135,11 +198,8 @@ def _record(number: int, decision: Decision, action: str | None) -> dict[str, An
         "split": decision.task.split,
         "task_type": decision.task.task_type,
         "expert_action": decision.expert_action,
-        "action": action or "",
-        "right": action is not None and normalise(action) == expert,
-        "malformed": action is None,
-        "admissible": action is not None and normalise(action) in known,
-        "expert_admissible": expert in known,
+        "expert_admissible": normalise(decision.expert_action)
+        in {normalise(command) for command in decision.admissible_commands},
         "candidates": len(decision.admissible_commands),
     }
 

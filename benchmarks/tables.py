@@ -13,7 +13,7 @@ from rich.table import Table
 from benchmarks.headline import Headline
 from benchmarks.measurement import Measurement, Summary
 
-__all__ = ["COLUMNS", "COUNTS", "in_words", "print_headline", "print_summary", "show_summary"]
+__all__ = ["COLUMNS", "COUNTS", "columns_of", "in_words", "print_headline", "print_summary", "show_summary"]
 
 # Kind of run: the measurements it shows, each with its heading.
 COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -32,15 +32,28 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("right_in_both", "right in both"),
         ("first_chosen", "chose first"),
         ("malformed", "malformed"),
+        ("accuracy_suppressed", "reasoning suppressed"),
+        ("accuracy_injected", "wrong rationale"),
+        ("alternative_chosen_injected", "followed it"),
     ),
     "next_action": (
         ("accuracy", "next action"),
         ("admissible", "admissible"),
         ("malformed", "malformed"),
         ("candidates", "candidates"),
+        ("accuracy_suppressed", "reasoning suppressed"),
+        ("accuracy_injected", "wrong rationale"),
+        ("alternative_chosen", "took the alternative"),
+        ("alternative_chosen_injected", "followed the rationale"),
     ),
 }
 COUNTS = frozenset({"turns", "prompt_tokens", "completion_tokens", "candidates"})
+
+
+def columns_of(summary: Summary) -> tuple[tuple[str, str], ...]:
+    """Return the measurements that a table of a summary shows, each with its heading; none that it lacks throughout."""
+    measured = {one.name for one in summary.measurements}
+    return tuple(column for column in COLUMNS[summary.kind] if column[0] in measured)
 
 
 def in_words(measurement: Measurement | None) -> str:
@@ -97,7 +110,7 @@ def _table(summary: Summary) -> Table:
     )
     table.add_column("split")
     table.add_column("n", justify="right")
-    columns = COLUMNS[summary.kind]
+    columns = columns_of(summary)
     for _, heading in columns:
         table.add_column(heading, justify="right")
     groups: dict[tuple[str, str, str], dict[str, Measurement]] = {}

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from act_gym import Decision, RunError, Task, UsageError
+from act_gym import ActionPair, Decision, RunError, Task, UsageError
 from act_gym.records import RecordWriter, read_records
 from benchmarks.measurement import Summary
 from benchmarks.next_action import Arguments, free_actor, main, measure, ranked_actor
@@ -21,7 +21,7 @@ class Alphabetical:
     def __init__(self, line: str = "") -> None:
         self.line = line
 
-    def rank(self, prompts, commands, *, top=1, thinking=False):
+    def rank(self, prompts, commands, *, top=1, **options):
         return [[(command, -1.0 - place) for place, command in enumerate(sorted(row))][:top] for row in commands]
 
     def generate(self, prompts, **options):
@@ -62,6 +62,41 @@ def test_free_without_commands_claims_nothing_about_admissibility():
     assert numbers(records) == {"accuracy": 1.0, "malformed": 0.0, "candidates": 0.0}
 
 
+def test_an_injected_action_is_followed_or_not():
+    class Obedient(Alphabetical):
+        def reasoned(self, reasoning):
+            return f"<think>{reasoning}</think>"
+
+        def generate(self, prompts, *, prefix, **options):
+            prefixes = [prefix] * len(prompts) if isinstance(prefix, str) else prefix
+            return [Completion(f"{one}<action>{'cry' if 'cry' in one else 'ask'}</action>") for one in prefixes]
+
+    pairs = [
+        (number, ActionPair(decision=one, alternative="cry", proposer="random", expert_first=True))
+        for number, one in DECISIONS
+    ]
+    settings = Arguments(decisions=(), interventions=("suppressed", "injected"))
+    found = numbers(free_actor(Obedient(), settings)(pairs))
+    assert (found["accuracy"], found["accuracy_suppressed"], found["accuracy_injected"]) == (0.5, 0.5, 0.0)
+    assert (found["alternative_chosen"], found["alternative_chosen_injected"]) == (0.0, 1.0)
+    with pytest.raises(UsageError, match=r"Give pairs\.jsonl as --decisions"):
+        list(free_actor(Obedient(), settings)(DECISIONS))
+
+
+@pytest.mark.slow
+def test_a_real_model_acts_after_reasoning_that_is_not_its_own(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    with RecordWriter(path) as file:
+        for _, one in DECISIONS[:2]:
+            pair = ActionPair(decision=one, alternative="cry", proposer="random", expert_first=True)
+            file.write(pair.to_json())
+    command = ["--decisions", str(path), "--out", str(tmp_path / "run"), "--interventions", "suppressed", "injected"]
+    assert main(command) == 0
+    found = {one.name: one.value for one in Summary.read(tmp_path / "run").measurements}
+    assert found["alternative_chosen_injected"] == 1.0  # a sentence that names `cry` twice, and three commands
+    assert found["expert_admissible"] == 1.0
+
+
 @pytest.mark.slow
 def test_a_real_model_leaves_a_summary_and_will_not_mix_two_runs(tmp_path, capsys):
     path = tmp_path / "decisions.jsonl"
@@ -75,5 +110,5 @@ def test_a_real_model_leaves_a_summary_and_will_not_mix_two_runs(tmp_path, capsy
     assert (summary.kind, summary.label) == ("next_action", "base")
     assert summary.subject.endswith(":ranked")
     assert {record["action"] for record in read_records(tmp_path / "run" / "records.jsonl")} <= {"ask", "beg", "cry"}
-    with pytest.raises(RunError, match="seed: 0 then, 1 now"):
+    with pytest.raises(RunError, match=r"seed\b"):
         main([*command, "--resume", "--seed", "1"])
