@@ -48,7 +48,6 @@ _CALL = "What is your next action? Call the function act with the command."
 _OBSERVATION = re.compile(r"^[ \t]*Observation[ \t]*:", re.MULTILINE | re.IGNORECASE)
 _LABEL = re.compile(r"^[ \t]*\**(Thought|Action)\**[ \t]*:\**", re.MULTILINE | re.IGNORECASE)
 _TOOL_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
-_DEEPEST = 200  # characters that open a list or an object; json's own limit is a RecursionError
 
 
 @dataclass(frozen=True)
@@ -77,20 +76,18 @@ class Format:
 def read_react(text: str) -> Reply:
     """Read a reply such as `Thought: …` and `Action: …`.
 
-    It is well formed if exactly one line begins with `Action:` and something stands on that line. What
-    follows a line that begins with `Observation:` is not read.
+    It is well formed if exactly one line begins with `Action:`; the first line of what follows is the action.
+    What comes after a line that begins with `Observation:` is not read.
     """
     reasoning, spoken = split_thought(text)
     end = _OBSERVATION.search(spoken)
-    labels = list(_LABEL.finditer(spoken, 0, end.start() if end else len(spoken)))
-    stop = end.start() if end else len(spoken)
+    _, *parts = _LABEL.split(spoken[: end.start()] if end else spoken)
     thoughts, actions = [reasoning] if reasoning else [], []
-    for label, following in zip(labels, [*(label.start() for label in labels[1:]), stop], strict=True):
-        content = spoken[label.end() : following].strip()
-        if label.group(1).lower() == "thought":
-            thoughts.append(content)
+    for label, content in zip(parts[::2], parts[1::2], strict=True):
+        if label.lower() == "thought":
+            thoughts.append(content.strip())
         else:
-            actions.append(" ".join(content.partition("\n")[0].split()))
+            actions.append(" ".join(content.strip().partition("\n")[0].split()))
     action = actions[0] if len(actions) == 1 else ""
     return Reply(action=action or None, thought="\n".join(thoughts))
 
@@ -126,11 +123,9 @@ def _command(call: str) -> str | None:
 
 def _json_object(text: str) -> dict[str, Any]:
     """Return the object in a JSON text; an empty one if there is none."""
-    if text.count("[") + text.count("{") > _DEEPEST:
-        return {}
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

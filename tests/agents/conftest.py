@@ -1,7 +1,12 @@
 """The real model, loaded once for all tests of this folder."""
 
 import importlib.util
+import json
+import threading
+import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -47,3 +52,73 @@ def make_view() -> Callable[..., View]:
         return View(task=task, **values)  # type: ignore[arg-type]
 
     return make
+
+
+class FaultyServer(ThreadingHTTPServer):
+    """A real server on this machine that answers as it is told, and remembers what it was asked.
+
+    `answer(server, handler, body)` is called for each request; tests replace it.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.running = 0
+        self.most = 0  # requests that were under way at once
+        self.lock = threading.Lock()
+        self.answer: Callable[..., None] = lambda handler, body: handler.complete("<action>look</action>")
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hung up is what some tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FaultyServer
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        with self.server.lock:
+            self.server.requests.append({**body, "path": self.path, "time": time.monotonic()})
+            self.server.headers.append(dict(self.headers))
+            self.server.running += 1
+            self.server.most = max(self.server.most, self.server.running)
+        try:
+            self.server.answer(self, body)
+        finally:
+            with self.server.lock:
+                self.server.running -= 1
+
+    def say(self, status: int, body: bytes, kind: str = "application/json", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"content-type": kind, "content-length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def complete(self, content: object, usage: object = None, **message: object) -> None:
+        message = {"role": "assistant", "content": content, **message}
+        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        whole = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+        usage = usage or {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+        self.say(200, json.dumps({**whole, "usage": usage}).encode())
+
+    def log_message(self, *words: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def faulty_server() -> Iterator[FaultyServer]:
+    with FaultyServer() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
