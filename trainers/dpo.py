@@ -27,7 +27,7 @@ from trainers.quiet import quiet
 from trainers.replies import check_format, drop_long
 from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
 from trainers.supervised import spoken_ids
-from trainers.training import common_config, finish, lora, open_run, show, step_size
+from trainers.training import common_config, dataset_of, finish, lora, open_run, show, step_size
 
 __all__ = ["DPO", "main", "train", "trainer_of"]
 
@@ -126,7 +126,6 @@ def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int
         policy: The model, as it is before this stage.
         rows: Tokens of the prompt and of the two replies, under TRL's names.
     """
-    from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
     class TokenisedTrainer(DPOTrainer):  # type: ignore[misc, unused-ignore]
@@ -150,7 +149,7 @@ def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int
     return TokenisedTrainer(
         model=policy.model,
         args=config,
-        train_dataset=Dataset.from_list(list(rows)),
+        train_dataset=dataset_of(rows, arguments),
         processing_class=policy.tokenizer,
         peft_config=lora(arguments),
     )

@@ -14,7 +14,7 @@ from typing import Any
 from act_gym.errors import UsageError
 from act_gym.run import Run
 from agents.policy import Policy
-from trainers import checkpoints
+from trainers import checkpoints, generation
 from trainers.callbacks import note
 from trainers.questions import Question
 from trainers.quiet import quiet
@@ -51,6 +51,7 @@ def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Qu
         other=arguments.reward_other,
         malformed=arguments.reward_malformed,
     )
+    generation.check(arguments)
     quiet()
     policy = checkpoints.load(arguments.model, arguments.precision)
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)
@@ -122,6 +123,7 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
         loss_type=arguments.loss_type,
         scale_rewards=arguments.scale_rewards,
         chat_template_kwargs={"enable_thinking": arguments.thinking},
+        **generation.config(arguments),
     )
     rows = [{"prompt": question.prompt, "question": index} for index, question in enumerate(questions)]
     make = SharedPromptTrainer if arguments.shared_prompt else GRPOTrainer

@@ -118,6 +118,29 @@ class GroupSettings:
     the last digits, several times faster. Off, or where the model's attention does not allow it, TRL's own
     pass is taken. micro_batch should be a multiple of num_generations."""
 
+    vllm: Literal["off", "colocate", "server"] = "off"
+    """What writes the replies: transformers (off), vLLM in the training processes (colocate), or vLLM behind an
+    address (server). docs/scale.md has the commands."""
+
+    vllm_server: str = "http://127.0.0.1:8000"
+    """With server: where it is. It takes weights from whoever reaches it, so keep it off public networks."""
+
+    vllm_timeout: float = 240.0
+    """With server: seconds to wait until it is up."""
+
+    vllm_memory: float = 0.3
+    """With colocate: vLLM's share of each GPU's memory."""
+
+    vllm_tensor_parallel: int = 1
+    """With colocate: processes that hold one copy of vLLM's weights together."""
+
+    vllm_sleep: bool = False
+    """With colocate: give the memory back during the training pass."""
+
+    gather_for_generation: bool = True
+    """Without vLLM under ZeRO-3: hold the weights whole on every GPU while replies are written. Off, they are
+    gathered layer by layer for every token: it fits where nothing else does, and is far slower."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimisationSettings:

@@ -73,7 +73,10 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _generate_single_turn(self, *arguments: Any, **settings: Any) -> Any:
         # vLLM and continuous batching have a cache of prompts themselves.
-        if self.unshared or self.use_vllm or self.use_transformers_continuous_batching:
+        # With sharded weights that stay so, all processes must make equally many passes: a group that is split over
+        # processes would make one more in some of them.
+        sharded = self.is_deepspeed_enabled and not self.args.ds3_gather_for_generation
+        if self.unshared or self.use_vllm or self.use_transformers_continuous_batching or sharded:
             return super()._generate_single_turn(*arguments, **settings)
         with _sampling_from_one_prompt(self.accelerator.unwrap_model(self.model_wrapped)):
             return super()._generate_single_turn(*arguments, **settings)

@@ -5,6 +5,7 @@ Shared by the supervised stages (`supervised.py`) and the GRPO stages (`grpo.py`
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,17 @@ from trainers import checkpoints, processes
 from trainers.callbacks import MetricsCallback, ProgressCallback, note
 from trainers.settings import Precision
 
-__all__ = ["common_config", "finish", "lora", "open_run", "resolve_precision", "show", "step_size", "table"]
+__all__ = [
+    "common_config",
+    "dataset_of",
+    "finish",
+    "lora",
+    "open_run",
+    "resolve_precision",
+    "show",
+    "step_size",
+    "table",
+]
 
 _SUMMED_UP = (
     "loss",
@@ -138,6 +149,25 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
         "disable_tqdm": True,  # we have a bar of our own
         "dataloader_pin_memory": on_gpu,
     }
+
+
+def dataset_of(rows: Sequence[Mapping[str, Any]], arguments: Any) -> Any:
+    """Return rows as a dataset; of several processes each reads the same files.
+
+    What a trainer keeps beside a dataset, the others then find: TRL's DPO has its reference log-probabilities there.
+    """
+    from datasets import Dataset, load_from_disk
+
+    if processes.count() == 1:
+        return Dataset.from_list(list(rows))
+    folder = arguments.out / "state" / "data"
+
+    def write() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        Dataset.from_list(list(rows)).save_to_disk(str(folder))
+
+    processes.by_first(write)
+    return load_from_disk(str(folder))
 
 
 def step_size(batch: int, rows: int, micro_batch: int) -> int:
