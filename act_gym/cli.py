@@ -34,11 +34,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
 TRAINERS: dict[str, tuple[str, str]] = {
     "collect": ("trainers.collect", "play the expert and keep its episodes"),
     "pairs": ("trainers.pairs", "put an alternative beside every expert action"),
+    "experience": ("trainers.experience", "carry out alternatives to the expert's actions"),
     "warmup": ("trainers.warmup", "teach the answer format, and no judgement"),
     "choice": ("trainers.choice", "supervised training on which action is better"),
     "dpo": ("trainers.dpo", "prefer the expert's action to the alternative"),
     "act": ("trainers.act", "GRPO on the judgement which action is better"),
     "imitation": ("trainers.imitation", "supervised training on the expert's actions"),
+    "reflection": ("trainers.reflection", "supervised training on reasons for the expert's actions"),
+    "world": ("trainers.world", "supervised training on what an action leads to"),
     "rl": ("trainers.rl", "GRPO on expert states"),
     "pipeline": ("trainers.pipeline", "run stages one after the other, each from the one before"),
 }

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-__all__ = ["ActionPair", "Decision", "Episode", "State", "Task", "Turn"]
+__all__ = ["ActionPair", "Decision", "Episode", "Experience", "State", "Task", "Turn"]
 
 
 class Record:
@@ -217,3 +217,39 @@ class ActionPair(Record):
             proposer=data["proposer"],
             expert_first=data["expert_first"],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experience(Record):
+    """One action that was carried out in an expert's state, and what came of it.
+
+    Attributes:
+        decision: The state and the expert's action; without the admissible commands, which would be most of the file.
+        action: What was carried out.
+        is_expert: It is what the expert did.
+        source: Who chose it: `expert`, whoever proposed it (`SmolLM2-135M-Instruct:free`), `replacement` (drawn from
+            the admissible commands because a proposal was not among them) or `random` (drawn from them anyway).
+        next_observation: What the environment showed then.
+        action_valid: The simulator understood it and carried it out.
+        score: Progress after it, in 0–1.
+        terminated: It ended the episode.
+        success: It solved the task.
+        same_as_expert: The state after it equals the one after the expert's action, as far as the engine can tell.
+    """
+
+    decision: Decision
+    action: str
+    is_expert: bool
+    source: str
+    next_observation: str
+    action_valid: bool
+    score: float
+    terminated: bool
+    success: bool
+    same_as_expert: bool
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Experience:
+        """Build the record and its decision from `to_json`'s dictionary."""
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        return cls(**{**known, "decision": Decision.from_json(data["decision"])})

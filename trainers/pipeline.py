@@ -2,10 +2,11 @@
 
     python -m trainers.pipeline --stages warmup act imitation rl --data runs/pairs --out runs/act-il-rl
 
-`act imitation rl`, `act rl`, `imitation`, `imitation rl` and `rl` are all one line of a recipe:
-`stages: [act, imitation, rl]`. Each stage is the program of that name with a run folder of its own
-inside `out` (a stage that comes twice gets `rl` and `rl-2`). With `--resume` finished stages are
-recognised by their `done.json`, and one that was killed goes on from its last saved state.
+Every row of the paper is one line of a recipe: `stages: [act, imitation, rl]`, `[imitation, imitation]`,
+`[dpo, imitation, rl]`, `[experience, reflection]`, `[experience, world, imitation]`. Each stage is the
+program of that name with a run folder of its own inside `out` (a stage that comes twice gets `rl` and
+`rl-2`). With `--resume` finished stages are recognised by their `done.json`, and one that was killed goes
+on from its last saved state.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ from act_gym.cli import run
 from act_gym.errors import UsageError
 from act_gym.records import write_json
 from act_gym.run import Run
-from trainers import act, choice, collect, dpo, imitation, pairs, processes, rl, warmup
+from trainers import act, choice, collect, dpo, experience, imitation, pairs, processes, reflection, rl, warmup, world
 from trainers.callbacks import note
 from trainers.training import table
 
 __all__ = ["Pipeline", "Stage", "main", "plan", "train"]
 
-Stage = Literal["collect", "pairs", "warmup", "choice", "dpo", "act", "imitation", "rl"]
+Stage = Literal[
+    "collect", "pairs", "experience", "warmup", "choice", "dpo", "act", "imitation", "reflection", "world", "rl"
+]
+
+_MAKING: tuple[Stage, ...] = ("collect", "pairs", "experience")  # they make data and train nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,9 @@ class Pipeline:
     pairs: pairs.Arguments = field(default_factory=pairs.Arguments)
     """Settings of the stage pairs."""
 
+    experience: experience.Arguments = field(default_factory=experience.Arguments)
+    """Settings of the stage experience, which asks the model as it is when its turn comes."""
+
     warmup: warmup.Warmup = field(default_factory=warmup.Warmup)
     """Settings of the stage warmup."""
 
@@ -71,6 +79,12 @@ class Pipeline:
     imitation: imitation.Imitation = field(default_factory=imitation.Imitation)
     """Settings of the stage imitation."""
 
+    reflection: reflection.Reflection = field(default_factory=reflection.Reflection)
+    """Settings of the stage reflection; without a stage experience it names the file to learn from."""
+
+    world: world.World = field(default_factory=world.World)
+    """Settings of the stage world; without a stage experience it names the file to learn from."""
+
     rl: rl.RL = field(default_factory=rl.RL)
     """Settings of the stage rl."""
 
@@ -85,7 +99,8 @@ def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
     """Yield every stage's folder name, its kind, and its arguments with inputs and model filled in.
 
     Raises:
-        UsageError: There is no stage, or `collect` and `pairs` do not come first and in order.
+        UsageError: There is no stage; `collect` and `pairs` do not come first and in order; or `experience` comes
+            twice or after a stage that learns from it.
     """
     making = [stage for stage in arguments.stages if stage in ("collect", "pairs")]
     if not arguments.stages or tuple(making) != arguments.stages[: len(making)] or making not in (
@@ -95,6 +110,7 @@ def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
             f"Cannot run the stages {' '.join(arguments.stages) or '(none)'}: "
             "collect and pairs come once, in this order, before the training stages."
         )
+    _check_experience(arguments.stages)
     data = arguments.out / "pairs" if making else arguments.data
     model = arguments.model
     for number, stage in enumerate(arguments.stages):
@@ -107,10 +123,20 @@ def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
             settings = replace(settings, limit=arguments.limit)
         if stage not in ("collect",):
             settings = replace(settings, model=model)
-        if stage not in ("collect", "pairs"):
+        if stage not in _MAKING:
             model = str(arguments.out / name / "checkpoint")
         # A folder that is there was begun by this pipeline, which has checked its own settings.
         yield name, stage, replace(settings, resume=(arguments.out / name / "config.json").exists())
+
+
+def _check_experience(stages: Sequence[Stage]) -> None:
+    made = [number for number, stage in enumerate(stages) if stage == "experience"]
+    used = [number for number, stage in enumerate(stages) if stage in ("reflection", "world")]
+    if len(made) > 1 or (made and used and used[0] < made[0]):
+        raise UsageError(
+            f"Cannot run the stages {' '.join(stages)}: experience comes once, before reflection and world, which "
+            "learn from it."
+        )
 
 
 def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
@@ -120,6 +146,15 @@ def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
         own = arguments.pairs.episodes or arguments.pairs.reuse
         collected = (arguments.out / "collect" / "episodes.jsonl",)
         return {} if own and "collect" not in arguments.stages else {"episodes": collected}
+    if stage == "experience":
+        files: dict[str, Any] = {"decisions": data / "decisions.jsonl", "pairs": data / "pairs.jsonl"}
+        if "collect" not in arguments.stages:
+            return files
+        collected = (arguments.out / "collect" / "episodes.jsonl",)
+        return {**files, "episodes": collected, "env_options": arguments.collect.env_options}
+    if stage in ("reflection", "world"):
+        file = arguments.out / "experience" / "experience.jsonl"
+        return {"experience": file} if "experience" in arguments.stages else {}
     if stage in ("warmup", "choice", "dpo", "act"):
         return {"pairs": data / "pairs.jsonl"}
     return {"decisions": data / "decisions.jsonl"}
@@ -136,12 +171,14 @@ def train(arguments: Pipeline) -> list[Mapping[str, Any]]:
         "dpo": dpo.train,
         "act": act.train,
         "imitation": imitation.train,
+        "reflection": reflection.train,
+        "world": world.train,
         "rl": rl.train,
     }
     summaries: list[Mapping[str, Any]] = []
     for number, (name, stage, settings) in enumerate(stages, start=1):
         note(f"[{number}/{len(stages)}] {name}: {settings.out}")
-        if stage in ("collect", "pairs"):
+        if stage in _MAKING:
             processes.by_first(partial(_make, stage, settings))
         else:
             summary = programs[stage](settings)
@@ -154,8 +191,10 @@ def train(arguments: Pipeline) -> list[Mapping[str, Any]]:
 def _make(stage: Stage, settings: Any) -> None:
     if stage == "collect":
         collect.play(settings)
-    else:
+    elif stage == "pairs":
         pairs.propose(settings)
+    else:
+        experience.carry_out(settings)
 
 
 def main(argv: Sequence[str]) -> int:

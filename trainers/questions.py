@@ -14,15 +14,24 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from act_gym.core import ActionPair, Decision
+from act_gym.core import ActionPair, Decision, Experience
 from act_gym.errors import RunError
 from act_gym.records import read_records
 from agents.prompts import Message, acting_messages, judging_messages
 from trainers.rewards import normalised
 
-__all__ = ["Order", "Question", "acting_questions", "judging_questions", "read_decisions", "read_pairs"]
+__all__ = [
+    "Order",
+    "Question",
+    "acting_questions",
+    "in_both_orders",
+    "judging_questions",
+    "read_decisions",
+    "read_experience",
+    "read_pairs",
+]
 
-R = TypeVar("R", ActionPair, Decision)
+R = TypeVar("R", ActionPair, Decision, Experience)
 
 Order = Literal["recorded", "random", "both"]
 """Which action is shown first: as the pair recorded it, drawn anew, or each pair both ways."""
@@ -86,6 +95,26 @@ def judging_questions(
     return questions
 
 
+def in_both_orders(questions: Iterable[Question]) -> list[Question]:
+    """Return those whose neighbour is the same pair the other way round; one alone would teach its position.
+
+    For questions that were posed with `order="both"` and of which some were left out since.
+    """
+    kept: list[Question] = []
+    alone: Question | None = None
+    for question in questions:
+        if alone is not None and _pair(alone) == _pair(question) and alone.expert_first is not question.expert_first:
+            kept += [alone, question]
+            alone = None
+        else:
+            alone = question
+    return kept
+
+
+def _pair(question: Question) -> tuple[str, str, str]:
+    return question.id, question.expert_action, question.other_actions[0]
+
+
 def acting_questions(decisions: Iterable[Decision], *, thinking: bool = False) -> list[Question]:
     """Ask at every expert state which action is next."""
     return [
@@ -122,6 +151,18 @@ def read_decisions(path: Path, limit: int = 0) -> list[Decision]:
         return _read(path, Decision, limit, "python -m trainers.pairs")
     decisions = {pair.decision.id: pair.decision for pair in read_pairs(path)}
     return list(decisions.values())[: limit or None]
+
+
+def read_experience(path: Path, limit: int = 0) -> list[Experience]:
+    """Read what was carried out in the first `limit` states of a file; in all of them if it is 0.
+
+    Raises:
+        RunError: The file cannot be read, or holds no such records.
+    """
+    records = _read(path, Experience, 0, "python -m trainers.experience")
+    states = dict.fromkeys(record.decision.id for record in records)
+    chosen = set(list(states)[: limit or None])
+    return [record for record in records if record.decision.id in chosen]
 
 
 def _read(path: Path, kind: type[R], limit: int, command: str) -> list[R]:

@@ -1,0 +1,287 @@
+"""Makes the data of Early Experience: alternatives to the expert's actions, carried out in the environment.
+
+    python -m trainers.experience --decisions runs/x/pairs/decisions.jsonl --out runs/x/experience
+
+At every expert state the policy proposes `--alternatives` actions and `--explore` random admissible
+commands are drawn (`alternatives.py`); each is carried out and the state restored (`execution.py`).
+Writes `experience.jsonl`, a line for each action: the expert's first, then the others; `proposals.jsonl`
+(what was proposed), `walks.jsonl` (what became of every episode) and `summary.json`. The stages
+`reflection` and `world` learn from it. With `--propose pairs` the alternatives of a file of pairs are carried
+out instead, which says how many of them are as good as the expert's action. Source: arXiv 2510.08558.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from act_gym.arguments import parse, read_settings
+from act_gym.core import Decision, Experience
+from act_gym.errors import UsageError
+from act_gym.progress import track
+from act_gym.records import RecordWriter, read_records, write_json
+from act_gym.run import Run
+from trainers.alternatives import choose
+from trainers.callbacks import note
+from trainers.execution import Stop, Walk, execute, grouped, turn_of
+from trainers.proposals import Free, Proposal, Proposer, Ranked
+from trainers.questions import read_decisions, read_pairs
+
+__all__ = ["Arguments", "carry_out", "main"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Carry out alternatives to the expert's actions and keep what came of them."""
+
+    decisions: Path = Path("runs/pairs/decisions.jsonl")
+    """Expert decisions from trainers.pairs."""
+    episodes: tuple[Path, ...] = ()
+    """The expert's episodes, for the way to each state. If none is given: those that the decisions' run folder
+    names, or, where they are gone, the decisions themselves, if they leave out no turn."""
+    env_options: tuple[str, ...] = ()
+    """The engine's own settings as name=value, those that the episodes were collected with."""
+    propose: Literal["free", "ranked", "random", "pairs"] = "free"
+    """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them, no
+    model is asked. pairs: the alternatives of the file of pairs, as they are."""
+    pairs: Path = Path("runs/pairs/pairs.jsonl")
+    """For `--propose pairs`."""
+    alternatives: int = 3
+    """Proposals at each state; 0 asks no model."""
+    explore: int = 8
+    """Random admissible commands tried at each state besides."""
+    seed: int = 0
+    """Of every draw."""
+    limit: int = 0
+    """Only the first so many decisions; 0 for all."""
+    model: str = "smollm2"
+    """The policy: `smollm2`, a folder, or an id of the Hugging Face hub."""
+    device: str = "auto"
+    """`auto`, `cpu` or a torch device such as `cuda:1`."""
+    dtype: str = "auto"
+    """`float32`, `bfloat16`, `float16` or `auto`."""
+    temperature: float = 1.0
+    """Of the policy's distribution."""
+    max_new_tokens: int = 32
+    """Longest reply of free; with thinking it needs hundreds."""
+    tries: int = 1
+    """How often free asks again after a reply that holds no action."""
+    thinking: bool = False
+    """Whether free lets the model reason before it answers."""
+    batch_size: int = 16
+    """States the model is asked about at once."""
+    workers: int = 1
+    """Processes that play at once, each with its own simulator."""
+    out: Path = Path("runs/experience")
+    """The run folder."""
+    resume: bool = False
+    """Continue the run in the folder; neither a model nor an environment is asked twice."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    carry_out(parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym train experience"))
+    return 0
+
+
+def carry_out(arguments: Arguments) -> dict[str, Any]:
+    """Carry out what is not carried out yet, write the summary of the run to stdout and return it.
+
+    Raises:
+        UsageError: The arguments do not fit together, or the way to a state is not known.
+        RunError: A file cannot be read, or a process died.
+    """
+    _check(arguments)
+    decisions = read_decisions(arguments.decisions, arguments.limit)
+    episodes = arguments.episodes or _episodes_behind(arguments.decisions)
+    ways = _ways(decisions, episodes, arguments.decisions)
+    inputs = [arguments.decisions, *episodes, *([arguments.pairs] if arguments.propose == "pairs" else [])]
+    opened = Run(arguments.out, "trainers.experience", arguments, inputs=inputs, resume=arguments.resume)
+    proposals = _proposals(arguments, decisions, opened)
+    stops = [
+        Stop(
+            replace(decision, admissible_commands=()),
+            choose(
+                decision,
+                *proposals[decision.id],
+                alternatives=arguments.alternatives if arguments.propose != "pairs" else 0,
+                explore=arguments.explore,
+                seed=arguments.seed,
+            ).attempts,
+        )
+        for decision in decisions
+    ]
+    walks = [Walk(of[0].decision.task, ways[name], tuple(of)) for name, of in grouped(stops).items()]
+    _walk_all(arguments, walks, opened)
+    summary = _summary(opened)
+    write_json(opened.path("summary.json"), summary)
+    sys.stdout.write(_in_words(summary, opened.path("experience.jsonl")))
+    return summary
+
+
+def _check(arguments: Arguments) -> None:
+    for name in ("alternatives", "explore", "limit"):
+        if getattr(arguments, name) < 0:
+            raise UsageError(f"--{name} is 0 or more; got {getattr(arguments, name)}.")
+    for name in ("batch_size", "tries", "max_new_tokens", "workers"):
+        if getattr(arguments, name) < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is at least 1; got {getattr(arguments, name)}.")
+    if arguments.temperature <= 0:
+        raise UsageError(f"--temperature is above 0; got {arguments.temperature}.")
+
+
+def _episodes_behind(decisions: Path) -> tuple[Path, ...]:
+    """Return the files of episodes that decisions were made of, if their run names them and they are all there."""
+    try:
+        config = json.loads((decisions.parent / "config.json").read_text(encoding="utf-8"))
+        paths = tuple(Path(path) for path in config["episodes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()
+    return paths if all(path.exists() for path in paths) else ()
+
+
+def _ways(decisions: Sequence[Decision], episodes: Sequence[Path], source: Path) -> dict[str, tuple[str, ...]]:
+    """Return what the expert did in each task, at least up to its last decision."""
+    wanted = {decision.task.id for decision in decisions}
+    ways: dict[str, tuple[str, ...]] = {}
+    for path in episodes:
+        for record in read_records(path):
+            if record["task"]["id"] in wanted:
+                ways[record["task"]["id"]] = tuple(turn["action"] for turn in record["turns"])
+    rest: dict[str, dict[int, str]] = {}
+    for decision in read_decisions(source) if wanted - set(ways) else ():
+        rest.setdefault(decision.task.id, {})[turn_of(decision)] = decision.expert_action
+    for task in sorted(wanted - set(ways)):
+        actions = rest[task]
+        if sorted(actions) != list(range(len(actions))):
+            raise UsageError(
+                f"{source} leaves out turns of {task}, so the way to its states is not known. Give the expert's "
+                "episodes: --episodes runs/collect/episodes.jsonl."
+            )
+        ways[task] = tuple(actions[turn] for turn in range(len(actions)))
+    return ways
+
+
+def _proposals(arguments: Arguments, decisions: Sequence[Decision], run: Run) -> dict[str, tuple[Proposal, str]]:
+    """Return what is proposed at each decision, and by whom."""
+    if arguments.propose == "pairs":
+        return _from_pairs(arguments.pairs, decisions)
+    if arguments.propose == "random" or not arguments.alternatives:
+        return {decision.id: (Proposal(()), "") for decision in decisions}
+    log = run.path("proposals.jsonl")
+    done = {record["id"]: record for record in read_records(log)} if log.exists() else {}
+    waiting = [decision for decision in decisions if decision.id not in done]
+    asked = track(_asked(arguments, waiting), "states", total=len(decisions), done=len(done))
+    with RecordWriter(log) as writer:
+        for decision, proposal, name in asked:
+            record = {"id": decision.id, "proposer": name, **asdict(proposal)}
+            writer.write(record)
+            done[decision.id] = record
+    return {name: (_proposal(record), record["proposer"]) for name, record in done.items()}
+
+
+def _proposal(record: Mapping[str, Any]) -> Proposal:
+    return Proposal(
+        tuple(record["alternatives"]), **{name: record[name] for name in ("matched", "repeated", "unreadable")}
+    )
+
+
+def _from_pairs(path: Path, decisions: Sequence[Decision]) -> dict[str, tuple[Proposal, str]]:
+    found: dict[str, tuple[Proposal, str]] = {decision.id: (Proposal(()), "") for decision in decisions}
+    for pair in read_pairs(path):
+        before, _ = found.get(pair.decision.id, (Proposal(()), ""))
+        found[pair.decision.id] = Proposal((*before.alternatives, pair.alternative)), pair.proposer
+    return found
+
+
+def _asked(arguments: Arguments, decisions: Sequence[Decision]) -> Iterator[tuple[Decision, Proposal, str]]:
+    if not decisions:
+        return
+    proposer = _proposer(arguments)
+    for start in range(0, len(decisions), arguments.batch_size):
+        batch = decisions[start : start + arguments.batch_size]
+        for decision, proposal in zip(batch, proposer.propose(batch, arguments.alternatives), strict=True):
+            yield decision, proposal, proposer.name
+
+
+def _proposer(arguments: Arguments) -> Proposer:
+    from agents.policy import Policy
+
+    policy = Policy.load(arguments.model, device=arguments.device, dtype=arguments.dtype)
+    if arguments.propose == "ranked":
+        return Ranked(policy, arguments.seed, arguments.temperature)
+    return Free(
+        policy,
+        arguments.seed,
+        arguments.temperature,
+        arguments.max_new_tokens,
+        arguments.tries,
+        thinking=arguments.thinking,
+    )
+
+
+def _walk_all(arguments: Arguments, walks: Sequence[Walk], run: Run) -> None:
+    log, kept = run.path("walks.jsonl"), run.path("experience.jsonl")
+    finished = {record["task_id"] for record in read_records(log)} if log.exists() else set()
+    written = Counter(record["decision"]["task"]["id"] for record in read_records(kept)) if kept.exists() else Counter()
+    waiting = [way for way in walks if way.task.id not in finished]
+    options = read_settings(arguments.env_options, "--env-options")
+    played = execute(waiting, env_options=options, workers=arguments.workers)
+    played = track(played, "episodes", total=len(walks), done=len(walks) - len(waiting))
+    with RecordWriter(kept) as records, RecordWriter(log) as outcomes:
+        for way, found, error in played:
+            # The same is found again, so what a kill has left of an episode is its beginning.
+            for record in found[written[way.task.id] :]:
+                records.write(record.to_json())
+            outcomes.write({"task_id": way.task.id, "states": len(way.stops), "actions": len(found), "error": error})
+            if error:
+                note(f"{way.task.id}: {error}")
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    sources: dict[str, Counter[str]] = {}
+    states = 0
+    for data in read_records(run.path("experience.jsonl")):
+        record = Experience.from_json(data)
+        states += record.is_expert
+        counts = sources.setdefault(record.source, Counter())
+        counts.update(actions=1, valid=record.action_valid, same=record.same_as_expert, success=record.success)
+    walks = list(read_records(run.path("walks.jsonl")))
+    return {
+        "kind": "experience",
+        "states": states,
+        "episodes": len(walks),
+        "failed": sum(bool(one["error"]) for one in walks),
+        "sources": {
+            name: {
+                "actions": counts["actions"],
+                "valid": counts["valid"] / counts["actions"],
+                "same_as_expert": counts["same"] / counts["actions"],
+                "success": counts["success"] / counts["actions"],
+            }
+            for name, counts in sources.items()
+        },
+    }
+
+
+def _in_words(summary: Mapping[str, Any], path: Path) -> str:
+    failed = f" ({summary['failed']} failed)" if summary["failed"] else ""
+    lines = [f"{summary['states']} states of {summary['episodes']} episodes{failed}: {path}"]
+    lines += [
+        f"  {name:<40} {of['actions']:>7} actions, {of['valid']:.0%} carried out, {of['same_as_expert']:.0%} lead to "
+        "the same state as the expert's"
+        for name, of in summary["sources"].items()
+        if name != "expert"
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    from act_gym.cli import run as run_program
+
+    raise SystemExit(run_program(main, sys.argv[1:]))

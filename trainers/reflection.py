@@ -1,0 +1,185 @@
+"""Self-reflection: supervised training on monologues that end in the expert's action, mixed with expert data.
+
+The model first writes, for every state of `trainers.experience`, why the expert's action is better than what was
+tried beside it (`monologues.py`). Then it is trained on two kinds of examples: asked to reason, it answers
+`<think>monologue</think><action>…</action>`; asked not to, it answers with the expert's action alone.
+Source: Early Experience (arXiv 2510.08558).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from act_gym.arguments import parse
+from act_gym.cli import run
+from act_gym.core import Experience
+from act_gym.errors import RunError, UsageError
+from act_gym.progress import track
+from act_gym.records import RecordWriter, read_records
+from act_gym.run import Run
+from agents.prompts import format_reply
+from trainers import checkpoints, processes
+from trainers.callbacks import note
+from trainers.monologues import KINDS, Scene, scenes, write_monologues
+from trainers.questions import Question, acting_questions, read_experience
+from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.supervised import train_on_answers
+from trainers.training import open_run, show
+
+__all__ = ["Reflection", "lessons", "main", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What is reflected on."""
+
+    experience: Path = Path("runs/experience/experience.jsonl")
+    """Actions that were carried out, from trainers.experience."""
+
+    alternatives: int = 3
+    """Alternatives that a monologue is shown at most, with what they led to."""
+
+    writer: str = ""
+    """The model that writes the monologues, if it is not the one that is trained."""
+
+    temperature: float = 1.0
+    """Of sampling them."""
+
+    max_new_tokens: int = 512
+    """Longest monologue."""
+
+    max_outcome_characters: int = 400
+    """Each outcome in the prompt is cut to this length."""
+
+    tries: int = 2
+    """How often the model is asked for a monologue until one can be kept."""
+
+    mix_expert: bool = True
+    """Whether every expert action is also learned without reasoning."""
+
+    generation_batch: int = 16
+    """Monologues that are written at once."""
+
+    batch: int = 16
+    """Examples in one optimizer step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reflection(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+    """Train a model on its own reasons for the expert's actions."""
+
+    learning_rate: float = 1e-5
+    """Peak learning rate."""
+
+    out: Path = Path("runs/reflection")
+    """The run folder; `reflections.jsonl` holds the monologues and what became of every reply."""
+
+
+def train(arguments: Reflection) -> dict[str, Any]:
+    """Run the stage and return its summary.
+
+    Raises:
+        UsageError: The settings make no sense, or no question is short enough.
+        RunError: No monologue can be used.
+    """
+    _check(arguments)
+    writer = sorted(checkpoints.find_model(arguments.writer).glob("*.safetensors")) if arguments.writer else []
+    opened, summary = open_run("trainers.reflection", arguments, [arguments.experience, *writer])
+    if summary is not None:
+        return summary
+    experiences = read_experience(arguments.experience, arguments.limit)
+    found, bare = scenes(experiences, alternatives=arguments.alternatives)
+    counts = processes.by_first(lambda: _write(arguments, opened, found))
+    monologues = {
+        record["id"]: record["monologue"]
+        for record in read_records(opened.path("reflections.jsonl"))
+        if record["kind"] == "kept"
+    }
+    note(
+        f"reflection: {len(monologues)} monologues; "
+        + ", ".join(f"{counts.get(kind, 0)} × {kind}" for kind in KINDS[1:])
+        + f"; {len(bare)} states with nothing worse to compare."
+    )
+    if not monologues:
+        raise RunError(
+            f"None of {len(found)} monologues can be used; {opened.path('reflections.jsonl')} has them all. Let a "
+            "model write them that follows instructions better: --writer MODEL."
+        )
+    questions, answers = lessons(experiences, monologues, mix_expert=arguments.mix_expert)
+    told = {"monologues": len(monologues), "discarded": len(found) - len(monologues), "bare": len(bare)}
+    return train_on_answers("reflection", arguments, opened, questions, answers, extra=told)
+
+
+def lessons(
+    experiences: Sequence[Experience], monologues: Mapping[str, str], *, mix_expert: bool
+) -> tuple[list[Question], list[str]]:
+    """Pose the questions and give their answers: those with reasoning first.
+
+    Args:
+        experiences: Where the states and the expert's actions come from.
+        monologues: Reasoning by the decision's id.
+        mix_expert: Whether every decision is also asked without reasoning.
+    """
+    decisions = {record.decision.id: record.decision for record in experiences}
+    told = [decision for name, decision in decisions.items() if name in monologues]
+    questions = acting_questions(told, thinking=True)
+    answers = [format_reply(decision.expert_action, monologues[decision.id]) for decision in told]
+    if mix_expert:
+        questions += acting_questions(decisions.values())
+        answers += [format_reply(decision.expert_action) for decision in decisions.values()]
+    return questions, answers
+
+
+def _check(arguments: Reflection) -> None:
+    for name in ("alternatives", "max_new_tokens", "max_outcome_characters", "tries", "generation_batch"):
+        if getattr(arguments, name) < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is at least 1; got {getattr(arguments, name)}.")
+    if arguments.temperature < 0:
+        raise UsageError(f"--temperature is 0 or more; got {arguments.temperature}.")
+
+
+def _write(arguments: Reflection, opened: Run, found: Sequence[Scene]) -> dict[str, int]:
+    """Write the monologues that are not written yet; return how many replies became what."""
+    log = opened.path("reflections.jsonl")
+    done = {record["id"] for record in read_records(log)} if log.exists() else set()
+    waiting = [scene for scene in found if scene.decision.id not in done]
+    with RecordWriter(log) as writer:
+        for record in track(_written(arguments, waiting), "monologues", total=len(found), done=len(done)):
+            writer.write(record)
+    return dict(Counter(record["kind"] for record in read_records(log)))
+
+
+def _written(arguments: Reflection, waiting: Sequence[Scene]) -> Any:
+    if not waiting:
+        return
+    from agents.policy import Policy
+
+    # As in evaluation, and not in the precision of training: nothing is learned here.
+    policy = Policy.load(str(checkpoints.find_model(arguments.writer or arguments.model)))
+    for start in range(0, len(waiting), arguments.generation_batch):
+        for monologue in write_monologues(
+            policy,
+            waiting[start : start + arguments.generation_batch],
+            seed=arguments.seed,
+            tries=arguments.tries,
+            temperature=arguments.temperature,
+            max_new_tokens=arguments.max_new_tokens,
+            max_characters=arguments.max_outcome_characters,
+        ):
+            yield asdict(monologue)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(Reflection, argv, program="act-gym train reflection")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))

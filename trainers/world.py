@@ -1,0 +1,115 @@
+"""Implicit world modelling: supervised training on what an action leads to.
+
+The model reads a state and an action, and learns the observation that followed when `trainers.experience`
+carried the action out: the expert's, and random admissible ones. `imitation` comes after it, as a stage of
+its own. Source: Early Experience (arXiv 2510.08558); the wording of the question is ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from act_gym.arguments import parse
+from act_gym.cli import run
+from act_gym.core import Experience
+from act_gym.errors import UsageError
+from trainers.alternatives import RANDOM
+from trainers.questions import Question, read_experience
+from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.supervised import train_on_answers
+from trainers.training import open_run, show
+
+__all__ = ["World", "lessons", "main", "train"]
+
+_ASK = "You do this: {action}\n\nWhat do you observe then? Reply with the observation alone."
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs:
+    """What is foreseen."""
+
+    experience: Path = Path("runs/experience/experience.jsonl")
+    """Actions that were carried out, from trainers.experience."""
+
+    actions: Literal["random", "all"] = "random"
+    """Whose consequences are learned besides those of the expert's actions: random admissible actions, or the policy's
+    proposals too."""
+
+    max_characters: int = 1200
+    """Observations to be foreseen are cut to this length; the cut is marked."""
+
+    batch: int = 16
+    """Observations in one optimizer step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+    """Train a model to foresee what an action leads to. `probe` is not used: the replies are no actions."""
+
+    learning_rate: float = 1e-5
+    """Peak learning rate."""
+
+    out: Path = Path("runs/world")
+    """The run folder."""
+
+
+def lessons(
+    experiences: Iterable[Experience], *, actions: Literal["random", "all"] = "random", max_characters: int = 1200
+) -> tuple[list[Question], list[str]]:
+    """Ask of every action what it leads to, with what it did lead to.
+
+    Args:
+        experiences: Actions that were carried out.
+        actions: Which of those that are not the expert's.
+        max_characters: The longest observation.
+    """
+    questions, answers = [], []
+    for record in experiences:
+        if not (record.is_expert or record.source == RANDOM or actions == "all"):
+            continue
+        asked = f"{record.decision.state}\n\n{_ASK.format(action=record.action)}"
+        questions.append(
+            Question(
+                id=record.decision.id,
+                prompt=[{"role": "user", "content": asked}],
+                expert_action=record.decision.expert_action,
+                other_actions=(),
+            )
+        )
+        shown = record.next_observation.strip()
+        answers.append(shown if len(shown) <= max_characters else shown[:max_characters].rstrip() + " …")
+    return questions, answers
+
+
+def train(arguments: World) -> dict[str, Any]:
+    """Run the stage and return its summary.
+
+    Raises:
+        UsageError: The settings make no sense, or no question is short enough.
+    """
+    if arguments.max_characters < 1:
+        raise UsageError(f"--max-characters is at least 1; got {arguments.max_characters}.")
+    opened, summary = open_run("trainers.world", arguments, [arguments.experience])
+    if summary is not None:
+        return summary
+    questions, answers = lessons(
+        read_experience(arguments.experience, arguments.limit),
+        actions=arguments.actions,
+        max_characters=arguments.max_characters,
+    )
+    return train_on_answers("world", arguments, opened, questions, answers, acting=False)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(World, argv, program="act-gym train world")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))
