@@ -16,7 +16,8 @@ from act_gym.run import Run
 from agents.policy import Policy
 from trainers import checkpoints, generation
 from trainers.callbacks import note
-from trainers.questions import Question
+from trainers.forecast import forecast
+from trainers.questions import Question, in_both_orders
 from trainers.quiet import quiet
 from trainers.replies import check_format, drop_long
 from trainers.rewards import KINDS, Kind, Reward, judge
@@ -55,18 +56,22 @@ def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Qu
     quiet()
     policy = checkpoints.load(arguments.model, arguments.precision)
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)
+    if getattr(arguments, "order", None) == "both":
+        questions = in_both_orders(questions)
     sequences = min(arguments.groups, len(questions)) * arguments.num_generations
     extra: dict[str, Any] = {"questions": len(questions)}
     if checkpoints.last_state(arguments.out) is None:
         share = check_format(run, policy, questions, settings=arguments, stage=stage)
         extra |= {} if share is None else {"malformed_before": round(share, 4)}
+        found = forecast(run, policy, questions, reward, settings=arguments, stage=stage)
+        extra |= {f"{name}_before": round(value, 4) for name, value in found.items()}
     trainer = _trainer(arguments, policy, questions, reward, sequences)
     summary = finish(trainer, policy.tokenizer, run, arguments, stage, extra)
     if summary.get("equal_groups", 0.0) > _EQUAL_SHARE:
         note(
             f"warning: in the last quarter {summary['equal_groups']:.0%} of the groups had equal rewards and taught "
             "nothing. Either the questions are mastered, or the model always answers alike: try a higher "
-            "--temperature, more --num-generations, or harder questions."
+            "--temperature, more --num-generations, harder questions, or --equal-groups resample."
         )
     return summary
 
@@ -88,25 +93,29 @@ def reward_function(questions: Sequence[Question], reward: Reward, tokenizer: An
         kinds = [judge(r, q.expert_action, q.valid_actions) for r, q in zip(replies, asked, strict=True)]
         for kind in KINDS:
             log_metric("right" if kind == "expert" else kind, kinds.count(kind) / len(kinds))
-        if asked[0].expert_first is not None:
-            for name, expert_first in (("right_expert_first", True), ("right_expert_second", False)):
-                log_metric(name, _share_right(asked, kinds, expert_first=expert_first))
+        log_metric("mastered_groups", _share_mastered(question, kinds))
+        for kind, each in zip(kinds, asked, strict=True):
+            # One by one, as TRL averages over all processes, and one of them may have none.
+            if each.expert_first is not None:
+                log_metric(f"right_expert_{'first' if each.expert_first else 'second'}", float(kind == "expert"))
         return [reward.of(kind) for kind in kinds]
 
     return composite
 
 
-def _share_right(asked: Sequence[Question], kinds: Sequence[Kind], *, expert_first: bool) -> float:
-    """Return the share of right replies with the expert at one place; not a number if there are none."""
-    at_place = [kind for q, kind in zip(asked, kinds, strict=True) if q.expert_first is expert_first]
-    return at_place.count("expert") / len(at_place) if at_place else float("nan")
+def _share_mastered(numbers: Sequence[int], kinds: Sequence[Kind]) -> float:
+    """Return the share of questions that were answered right in all replies."""
+    right: dict[int, bool] = {}
+    for number, kind in zip(numbers, kinds, strict=True):
+        right[number] = right.get(number, True) and kind == "expert"
+    return sum(right.values()) / len(right)
 
 
 def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], reward: Reward, sequences: int) -> Any:
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOConfig
 
-    from trainers.shared_prompt import SharedPromptTrainer
+    from trainers.groups import GroupTrainer, SharedPromptGroupTrainer
 
     common = common_config(arguments, sequences=sequences)
     config = GRPOConfig(
@@ -126,7 +135,7 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
         **generation.config(arguments),
     )
     rows = [{"prompt": question.prompt, "question": index} for index, question in enumerate(questions)]
-    make = SharedPromptTrainer if arguments.shared_prompt else GRPOTrainer
+    make = SharedPromptGroupTrainer if arguments.shared_prompt else GroupTrainer
     trainer = make(
         model=policy.model,
         reward_funcs=reward_function(questions, reward, policy.tokenizer),
@@ -135,6 +144,8 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
         processing_class=policy.tokenizer,
         peft_config=lora(arguments),
     )
+    trainer.equal, trainer.rounds = arguments.equal_groups, arguments.resample_rounds
+    trainer.block = 2 if getattr(arguments, "order", None) == "both" else 1
     if arguments.shared_prompt and trainer.unshared:
         note(f"note: each reply runs its prompt anew, as TRL does it: {trainer.unshared}.")
     return trainer

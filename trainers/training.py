@@ -137,6 +137,7 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
         "bf16": mixed,
         # Without it, bf16 is refused off the GPU; with it, DeepSpeed is passed over.
         "use_cpu": not on_gpu and not processes.uses_deepspeed() and (mixed or processes.count() > 1),
+        "ddp_find_unused_parameters": False,
         "ddp_backend": None if on_gpu or processes.count() == 1 else "gloo",
         "activation_checkpointing": arguments.gradient_checkpointing,
         "seed": arguments.seed,
