@@ -28,7 +28,10 @@ _NAMES: Mapping[str, str] = {
     "entropy": "entropy",
     "kl": "kl",
     "reward": "reward",
-    "frac_reward_zero_std": "equal_groups",
+    "equal_groups": "equal_groups",
+    "kept_groups": "kept_groups",
+    "resampled_groups": "resampled_groups",
+    "mastered_groups": "mastered_groups",
     "completions/mean_length": "length",
     "completions/clipped_ratio": "cut_off",
     "clip_ratio/region_mean": "clipped",
@@ -92,7 +95,7 @@ def _number(logs: Mapping[str, Any], name: str) -> float | None:
 class ProgressCallback(TrainerCallback):
     """A progress bar on stderr with the metrics worth watching; quiet when it is not a terminal."""
 
-    WATCHED = ("loss", "reward", "right", "malformed", "frac_reward_zero_std")
+    WATCHED = ("loss", "reward", "right", "malformed", "equal_groups")
 
     def __init__(self, stage: str) -> None:
         console = Console(stderr=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 __all__ = [
+    "EqualGroups",
     "GroupSettings",
     "ModelSettings",
     "OptimisationSettings",
@@ -21,6 +22,7 @@ __all__ = [
 ]
 
 Schedule = Literal["constant", "linear", "cosine"]
+EqualGroups = Literal["keep", "filter", "resample"]
 Precision = Literal["auto", "fp32", "bf16", "mixed"]
 ReportTo = Literal["none", "tensorboard", "wandb", "trackio"]
 
@@ -112,6 +114,18 @@ class GroupSettings:
 
     groups: int = 4
     """Questions in one optimizer step; with num_generations replies each."""
+
+    equal_groups: EqualGroups = "keep"
+    """A group whose rewards are all equal teaches nothing. keep: it counts where the loss is averaged, as TRL
+    does it. filter: it is left out there as well. resample: other questions are sampled in its place."""
+
+    resample_rounds: int = 3
+    """With resample: how often other questions are sampled at most for one batch; what is still equal then is
+    left out."""
+
+    forecast: int = 8
+    """Questions that get a whole group of replies before training, which tells the share of equal groups it
+    begins with; 0 skips it."""
 
     shared_prompt: bool = True
     """Run a question through the model once for all its replies, not once for each: the same numbers to
