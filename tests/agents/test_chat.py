@@ -94,7 +94,7 @@ def test_a_reply_without_an_action_is_data(faulty_server, make_agent, make_view,
 )
 def test_garbage_ends_an_episode_with_a_reason(faulty_server, make_agent, make_view, status, body, kind):
     faulty_server.answer = lambda handler, _: handler.say(status, body, kind)
-    with pytest.raises(AgentError, match="127.0.0.1") as caught:
+    with pytest.raises(AgentError, match="127") as caught:
         make_agent().act([make_view()])
     assert len(str(caught.value)) < 500
 
@@ -119,7 +119,7 @@ def test_a_busy_server_is_asked_again_after_the_time_that_it_names(faulty_server
     faulty_server.answer = busy_once
     assert only(make_agent(retries=2), make_view()).action == "look"
     first, second = (request["time"] for request in faulty_server.requests)
-    assert 0.9 < second - first
+    assert second - first > 0.9
 
 
 def test_a_broken_server_is_asked_so_often_and_no_more(faulty_server, make_agent, make_view):
@@ -171,7 +171,7 @@ def test_failures_one_after_the_other_stop_the_run_and_an_answer_between_them_do
         handler.complete("<action>look</action>") if good else handler.say(500, b"{}")
 
     faulty_server.answer = moody
-    for good in (False, False, True, False, False):  # noqa: B007  (read by the server)
+    for good in (False, False, True, False, False):
         try:
             agent.act([make_view()])
         except AgentError:

@@ -1,0 +1,129 @@
+"""Whole evaluations with a chat agent: the key stays out of everything, and a dead server stops nothing for good."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from act_gym.records import read_records
+
+pytest.importorskip("openai")
+
+KEY = "sk-secret-0123456789abcdef"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_eval(server, out, *words, **environment):
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.evaluate", "--agent", "chat", "--model", "m", "--base-url", server.url),
+            *("--env", "act/ALFWorld-generated-seen", "--max-turns", "2", "--num-envs", "3", "--out", str(out)),
+            *words,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OPENAI_API_KEY": KEY, **environment},
+    )
+
+
+def answer_by_content(handler, body):
+    """The same question always gets the same answer."""
+    handler.complete(f"<action>go to drawer {len(body['messages'][0]['content']) % 9 + 1}</action>")
+
+
+def without_times(path):
+    return [{key: value for key, value in record.items() if key != "seconds"} for record in read_records(path)]
+
+
+def test_a_key_reaches_no_file_no_log_and_no_error(faulty_server, tmp_path):
+    def tell(handler, body):
+        sent = handler.headers["authorization"]
+        if len(faulty_server.requests) % 3 == 0:
+            handler.say(500, json.dumps({"error": {"message": f"bad key {sent}"}}).encode())
+        else:
+            call = {"id": "1", "type": "function", "function": {"name": sent, "arguments": sent}}
+            handler.complete(f"<action>{sent}</action>", reasoning_content=sent, tool_calls=[call])
+
+    faulty_server.answer = tell
+    done = run_eval(faulty_server, tmp_path / "run", "--limit", "4", "--agent-options", "retries=0", OPENAI_LOG="debug")
+    assert done.returncode == 0, done.stderr
+    assert {headers["Authorization"] for headers in faulty_server.headers} == {f"Bearer {KEY}"}
+    written = {path: path.read_text() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert len(written) >= 4
+    assert "Bearer [key]" in written[tmp_path / "run" / "episodes.jsonl"]
+    for text in (*written.values(), done.stdout, done.stderr):
+        assert KEY not in text
+
+    faulty_server.answer = lambda handler, body: handler.say(401, handler.headers["authorization"].encode())
+    refused = run_eval(faulty_server, tmp_path / "refused", "--limit", "1", OPENAI_LOG="debug")
+    assert refused.returncode == 1
+    assert "Bearer [key]" in refused.stderr
+    assert KEY not in refused.stdout + refused.stderr
+
+
+def test_a_server_that_dies_stops_the_run_which_continues_to_the_same_records(faulty_server, tmp_path):
+    faulty_server.answer = answer_by_content
+    whole = run_eval(faulty_server, tmp_path / "whole", "--limit", "6")
+    assert whole.returncode == 0, whole.stderr
+
+    def die(handler, body):
+        answer_by_content(handler, body) if len(faulty_server.requests) < 20 else handler.say(503, b"{}")
+
+    faulty_server.answer = die
+    patience = ("--limit", "6", "--agent-options", "retries=0", "patience=1")
+    broken = run_eval(faulty_server, tmp_path / "broken", *patience)
+    assert broken.returncode == 1
+    assert "continue with --resume" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    half = len(list(read_records(tmp_path / "broken" / "episodes.jsonl")))
+    assert 0 < half < 6
+
+    faulty_server.answer = answer_by_content
+    resumed = run_eval(faulty_server, tmp_path / "broken", *patience, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    same = without_times(tmp_path / "whole" / "records.jsonl")
+    assert sorted(without_times(tmp_path / "broken" / "records.jsonl"), key=str) == sorted(same, key=str)
+    assert {record["prompt_tokens"] for record in same} == {200}
+
+
+def test_an_address_is_an_agent(faulty_server, tmp_path):
+    faulty_server.answer = answer_by_content
+    done = run_eval(faulty_server, tmp_path / "run", "--limit", "1", "--agent", faulty_server.url)
+    assert done.returncode == 0, done.stderr
+    (record,) = read_records(tmp_path / "run" / "records.jsonl")
+    assert (record["agent"], record["turns"]) == ("m:chat", 2)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "key_env", "sent"),
+    [
+        ("https://models.example/v1", "", True),
+        ("http://127.0.0.1:8000/v1", "", True),
+        ("http://localhost:8000/v1", "", True),
+        ("http://[::1]:8000/v1", "", True),
+        ("http://models.example/v1", "", False),
+        ("http://127.0.0.1.models.example/v1", "", False),
+        ("http://models.example/v1", "OPENAI_API_KEY", True),
+    ],
+)
+def test_a_key_travels_unencrypted_only_where_it_was_named(monkeypatch, base_url, key_env, sent):
+    from agents.endpoint import Address
+
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    address = Address(base_url, key_env)
+    assert address.key() == (KEY if sent else "")
+    assert KEY not in repr(address)
+
+
+def test_a_key_that_no_header_takes_is_refused_without_being_shown(monkeypatch):
+    from act_gym.errors import UsageError
+    from agents.endpoint import Address
+
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\nx")
+    with pytest.raises(UsageError, match="OPENAI_API_KEY holds") as caught:
+        Address().check()
+    assert KEY not in str(caught.value)

@@ -1,0 +1,137 @@
+"""The chat agent against `transformers serve` with SmolLM2: a real model behind a real server, in its own process."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from act_gym.errors import AgentUnavailableError
+from act_gym.records import read_records
+from act_gym.rollout import play
+from agents.chat import ChatAgent, ChatSettings
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("openai")
+
+# SmolLM2's own template, which knows no tools, with a system message where tools are offered.
+TEMPLATE = """{% if tools %}{{ '<|im_start|>system
+You may call these functions: ' + tools | tojson + '<|im_end|>
+' }}{% endif %}"""
+
+
+@pytest.fixture(scope="module")
+def server(policy, tmp_path_factory):
+    """The address and the model's name."""
+    program = Path(sys.executable).with_name("transformers")
+    if not program.exists():
+        pytest.skip("transformers serve is not installed. Run: pip install 'transformers[serving]'")
+    source = Path(policy.tokenizer.name_or_path)
+    folder = tmp_path_factory.mktemp("served") / "SmolLM2-135M-Instruct"
+    folder.mkdir()
+    for path in source.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "chat_template.jinja").unlink()
+    own = (source / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").write_text(
+        TEMPLATE + own.replace("{% if loop.first", "{% if not tools and loop.first")
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
+    log = (tmp_path_factory.mktemp("log") / "server.log").open("w")
+    process = subprocess.Popen(
+        [str(program), "serve", str(folder), *words],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            assert process.poll() is None, Path(log.name).read_text()
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"{url}/v1", str(folder)
+    finally:
+        process.terminate()
+        process.wait()
+        log.close()
+        shutil.rmtree(folder)
+
+
+def settings(server, **more):
+    url, model = server
+    return ChatSettings(**{"model": model, "base_url": url, "max_new_tokens": 12, "timeout": 120.0, **more})
+
+
+def test_the_reply_is_the_one_that_the_same_model_gives_in_this_process(server, policy, make_view):
+    agent = ChatAgent(settings(server))
+    views = [make_view(task_id=f"scienceworld/boil/{n}", observation=f"You see {n} pots.") for n in range(2)]
+    here = policy.generate(
+        [agent.request(view)["messages"] for view in views], max_new_tokens=12, temperature=0, stop=None
+    )
+    for choice, completion in zip(agent.act(views), here, strict=True):
+        assert choice.response == completion.text
+        assert choice.prompt_tokens == completion.prompt_tokens
+        # The server counts the token that ends the reply, where the model wrote it.
+        assert choice.completion_tokens - completion.completion_tokens in (0, 1)
+
+
+def test_it_plays_and_what_it_read_is_counted(server):
+    from act_gym import tasks
+
+    chosen = tasks("act/ALFWorld-generated-seen")[:2]
+    agent = ChatAgent(settings(server, format="react", input_price=1e6, output_price=1e6))
+    episodes = list(
+        play("act/ALFWorld-generated-seen", agent, chosen, num_envs=2, env_options={"max_episode_steps": 2})
+    )
+    assert sorted(episode.task.id for episode in episodes) == sorted(task.id for task in chosen)
+    for episode in episodes:
+        assert (episode.stop, len(episode.turns)) == ("truncated", 2)
+        assert episode.agent == "SmolLM2-135M-Instruct:chat,format=react,max_new_tokens=12"
+        assert all(turn.prompt_tokens > 50 and 0 < turn.completion_tokens <= 12 for turn in episode.turns)
+        assert all(turn.cost == turn.prompt_tokens + turn.completion_tokens for turn in episode.turns)
+
+
+def test_the_chat_template_is_given_the_function(server, make_view):
+    plain, tools = (
+        ChatAgent(settings(server, format=name, max_new_tokens=1)).act([make_view()])[0].prompt_tokens
+        for name in ("tags", "tools")
+    )
+    assert tools > plain + 40  # the function's schema
+
+
+def test_a_model_that_the_server_does_not_have_stops_the_run_with_the_servers_words(server, make_view):
+    url, _ = server
+    with pytest.raises(AgentUnavailableError, match="pinned"):
+        ChatAgent(settings((url, "other"), patience=1)).act([make_view()])
+
+
+def test_the_command_line_evaluates_it(server, tmp_path, capsys):
+    from act_gym.cli import main
+
+    url, model = server
+    words = [
+        "--agent",
+        url,
+        "--model",
+        model,
+        "--agent-options",
+        "max_new_tokens=8",
+        "--env",
+        "act/ALFWorld-generated-seen",
+    ]
+    assert main(["eval", *words, "--limit", "1", "--max-turns", "1", "--out", str(tmp_path / "run")]) == 0
+    records = list(read_records(tmp_path / "run" / "records.jsonl"))
+    assert [(record["turns"], record["error"]) for record in records] == [(1, "")]
+    assert 0 < records[0]["completion_tokens"] <= 8
