@@ -21,7 +21,7 @@ from act_gym.core import Decision, Experience, State, Task
 from act_gym.engine import Engine, restorable
 from act_gym.errors import EngineError, RunError, UsageError
 
-__all__ = ["Attempt", "Stop", "Walk", "execute", "grouped", "turn_of", "walk"]
+__all__ = ["Attempt", "Stop", "Walk", "check_shown", "execute", "grouped", "mark", "turn_of", "walk"]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def walk(engine: Engine, way: Walk) -> Iterator[Experience]:
         if stop is None:
             state = engine.step(action)
             continue
-        _compare(stop.decision, state)
+        check_shown(stop.decision, state)
         going_back = restorable(engine)
         here = going_back.snapshot()
         tried: dict[str, _Outcome] = {}
@@ -164,10 +164,10 @@ def _walked(options: str, way: Walk) -> tuple[Walk, list[Experience], str]:
 
 def _outcome(engine: Engine, action: str) -> _Outcome:
     state = engine.step(action)
-    return _Outcome(state, None if state.terminated else _mark(engine, state))
+    return _Outcome(state, None if state.terminated else mark(engine, state))
 
 
-def _mark(engine: Any, state: State) -> Any:
+def mark(engine: Any, state: State) -> Any:
     """Return what two equal states have in common and two different ones have not, as far as the engine can tell.
 
     ALFWorld: all facts that hold. WebShop: the page, what was chosen on it and the way there. ScienceWorld does not
@@ -199,7 +199,7 @@ def _record(decision: Decision, attempt: Attempt, outcome: _Outcome, expert: _Ou
     )
 
 
-def _compare(decision: Decision, state: State) -> None:
+def check_shown(decision: Decision, state: State) -> None:
     """Refuse to go on where the environment shows something else than the decision was made of."""
     shown = decision.state.rpartition("Observation:\n")[2].partition("\n\nPossible actions: ")[0]
     if not state.observation.strip().startswith(shown.removesuffix(" …").strip()):

@@ -32,7 +32,7 @@ from trainers.execution import Stop, Walk, execute, grouped, turn_of
 from trainers.proposals import Free, Proposal, Proposer, Ranked
 from trainers.questions import read_decisions, read_pairs
 
-__all__ = ["Arguments", "carry_out", "main"]
+__all__ = ["Arguments", "carry_out", "episodes_behind", "expert_ways", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,8 @@ def carry_out(arguments: Arguments) -> dict[str, Any]:
     """
     _check(arguments)
     decisions = read_decisions(arguments.decisions, arguments.limit)
-    episodes = arguments.episodes or _episodes_behind(arguments.decisions)
-    ways = _ways(decisions, episodes, arguments.decisions)
+    episodes = arguments.episodes or episodes_behind(arguments.decisions)
+    ways = expert_ways(decisions, episodes, arguments.decisions)
     inputs = [arguments.decisions, *episodes, *([arguments.pairs] if arguments.propose == "pairs" else [])]
     opened = Run(arguments.out, "trainers.experience", arguments, inputs=inputs, resume=arguments.resume)
     proposals = _proposals(arguments, decisions, opened)
@@ -135,7 +135,7 @@ def _check(arguments: Arguments) -> None:
         raise UsageError(f"--temperature is above 0; got {arguments.temperature}.")
 
 
-def _episodes_behind(decisions: Path) -> tuple[Path, ...]:
+def episodes_behind(decisions: Path) -> tuple[Path, ...]:
     """Return the files of episodes that decisions were made of, if their run names them and they are all there."""
     try:
         config = json.loads((decisions.parent / "config.json").read_text(encoding="utf-8"))
@@ -145,7 +145,7 @@ def _episodes_behind(decisions: Path) -> tuple[Path, ...]:
     return paths if all(path.exists() for path in paths) else ()
 
 
-def _ways(decisions: Sequence[Decision], episodes: Sequence[Path], source: Path) -> dict[str, tuple[str, ...]]:
+def expert_ways(decisions: Sequence[Decision], episodes: Sequence[Path], source: Path) -> dict[str, tuple[str, ...]]:
     """Return what the expert did in each task, at least up to its last decision."""
     wanted = {decision.task.id for decision in decisions}
     ways: dict[str, tuple[str, ...]] = {}
