@@ -1,32 +1,31 @@
 """Makes one page of any evaluation runs: `act-gym report runs/x --out report.html`.
 
-The page is one file that loads nothing and runs nothing, so it can be mailed, kept and opened
-anywhere. Runs are joined by their labels; see `benchmarks.measurement`.
+The page is one file that loads nothing, so it can be mailed, kept and opened anywhere. Runs are joined by
+their labels; see `benchmarks.measurement`. Its numbers need no script; its episodes do.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import numpy as np
 from tyro.conf import Positional
 
 from act_gym.arguments import parse
-from act_gym.core import Episode
-from act_gym.errors import RunError, UsageError
-from act_gym.records import read_records, replacing
+from act_gym.errors import UsageError
+from act_gym.records import replacing
 from benchmarks.headline import headlines
-from benchmarks.measurement import Summary
-from benchmarks.page import KINDS, LoadedRun, page
-from benchmarks.scores import failures, flat_record, measure
+from benchmarks.pages.archive import Archive
+from benchmarks.pages.report import report
+from benchmarks.pages.runs import load, run_folders
 from benchmarks.tables import print_headline
 
 __all__ = ["Arguments", "main"]
+
+_STAGES = {"auto": None, "yes": True, "no": False}
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,11 @@ class Arguments:
     """The page."""
     title: str = "Evaluation"
     """Its heading."""
-    episodes: int = 50
-    """Episodes that can be read on the page, of each run; 0 for none."""
+    episodes: int = 2000
+    """Episodes, and judged pairs, that can be looked at on the page, of each run; 0 for none."""
+    stages: Literal["auto", "yes", "no"] = "auto"
+    """Whether the runs are stages of one training, in this order, so that lines join their numbers; auto: if one
+    is called `base` or `after …`."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,109 +50,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym report")
     if arguments.episodes < 0:
         raise UsageError(f"--episodes is 0 or more; got {arguments.episodes}.")
-    folders = _run_folders(arguments.runs)
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    runs = [_load(folder, arguments.episodes) for folder in folders]
+    runs = [load(folder) for folder in run_folders(arguments.runs)]
+    archive, shown = Archive(), {}
+    for place, run in enumerate(runs):
+        episodes, more_episodes = run.episodes(arguments.episodes)
+        answers, more_answers = run.answers(arguments.episodes)
+        if run.summary.kind == "next_action":
+            continue
+        number = archive.add_run(run.summary.label, run.summary.subject, str(run.folder), more_episodes + more_answers)
+        for episode in episodes:
+            archive.add_episode(number, episode)
+            shown[place] = number
+        for record in answers:
+            archive.add_pair(number, record)
     with replacing(arguments.out) as file:
-        file.write(page(arguments.title, runs, style))
-    for headline in headlines([(run.folder, run.summary) for run in runs]):
+        file.writelines(report(arguments.title, runs, archive, shown, stages=_STAGES[arguments.stages]))
+    for headline in headlines([(str(run.folder), run.summary) for run in runs]):
         print_headline(headline)
     sys.stdout.write(f"{arguments.out}: {len(runs)} runs, {arguments.out.stat().st_size / 2**20:.1f} MiB\n")
     return 0
-
-
-def _run_folders(paths: Iterable[Path]) -> list[Path]:
-    """Return the run folders that are named or lie below, in the order in which the runs were started.
-
-    Raises:
-        UsageError: A path holds none.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if (path / "summary.json").exists() or _is_recorded(path):
-            found.setdefault(path)
-            continue
-        below = [file.parent for file in path.rglob("summary.json") if _kind(file) in KINDS]
-        if not below:
-            raise UsageError(
-                f"{path} holds no evaluation run. Expected a folder made by act-gym eval, "
-                "benchmarks.judgement or benchmarks.next_action that has finished."
-            )
-        for folder in sorted(below, key=lambda folder: (_json(folder / "manifest.json").get("started", ""), folder)):
-            found.setdefault(folder)
-    if not found:
-        raise UsageError("Name at least one run folder, e.g. act-gym report runs/eval.")
-    return list(found)
-
-
-def _load(folder: Path, shown: int) -> LoadedRun:
-    summary = _of_episodes(folder) if _is_recorded(folder) else Summary.read(folder)
-    if summary.kind not in KINDS:
-        raise RunError(f"{folder} holds a run of kind {summary.kind!r}; expected one of: {', '.join(KINDS)}.")
-    manifest = _json(folder / "manifest.json")
-    settings = {"started": manifest.get("started", ""), "revision": manifest.get("git", "")}
-    settings |= {key: _brief(value) for key, value in _json(folder / "config.json").items()}
-    settings |= manifest.get("versions", {})
-    episodes, left_out = _episodes(folder / "episodes.jsonl", shown) if summary.kind == "episodes" else ([], 0)
-    return LoadedRun(
-        folder=str(folder),
-        summary=summary,
-        settings={key: str(value) for key, value in settings.items() if value not in ("", None)},
-        episodes=episodes,
-        episodes_left_out=left_out,
-    )
-
-
-def _is_recorded(folder: Path) -> bool:
-    """Return whether a folder holds episodes and is no run, such as what `act-gym shop` recorded."""
-    names = ("summary.json", "manifest.json")
-    return (folder / "episodes.jsonl").exists() and not any((folder / name).exists() for name in names)
-
-
-def _of_episodes(folder: Path) -> Summary:
-    """Measure episodes that no program has measured.
-
-    Raises:
-        UsageError: There are none.
-    """
-    records = [flat_record(Episode.from_json(record)) for record in read_records(folder / "episodes.jsonl")]
-    if not records:
-        raise UsageError(f"{folder / 'episodes.jsonl'} holds no episode yet.")
-    subject = ", ".join(sorted({record["agent"] for record in records}))
-    return Summary(
-        kind="episodes",
-        label=subject,
-        subject=subject,
-        measurements=measure(records, np.random.default_rng(0)),
-        failures=failures(records),
-    )
-
-
-def _episodes(path: Path, shown: int) -> tuple[list[Episode], int]:
-    """Return the first episodes by task id, split by split, and how many more there are."""
-    if not path.exists():
-        return [], 0
-    order = [(record["env_id"], record["task"]["id"], record["seed"]) for record in read_records(path)]
-    chosen = set(sorted(order)[:shown])
-    kept = [Episode.from_json(record) for record, key in zip(read_records(path), order, strict=True) if key in chosen]
-    kept.sort(key=lambda episode: (episode.env_id, episode.task.id, episode.seed))
-    return kept, len(order) - len(kept)
-
-
-def _brief(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _kind(path: Path) -> str:
-    return str(_json(path).get("kind", ""))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 if __name__ == "__main__":

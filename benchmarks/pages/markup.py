@@ -7,11 +7,12 @@ marks that turn the direction of writing. None of it may act on the page or hide
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from html import escape
 
-__all__ = ["Markup", "element", "plain"]
+__all__ = ["Markup", "element", "joined", "plain"]
 
-_VOID = frozenset({"meta", "br"})
+_VOID = frozenset({"meta", "br", "input"})
 # Direction marks and isolates, line and paragraph separators, invisible joiners, byte-order mark.
 _UNSEEN = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -35,8 +36,10 @@ def plain(text: str, limit: int = 0) -> str:
     left_out = len(text) - limit if limit else 0
     if left_out > 0:
         text = text[:limit]
-    text = _SURROGATES.sub("\ufffd", text.translate(_CONTROLS))
-    text = _UNSEEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
+    text = text.translate(_CONTROLS)
+    if not text.isascii():  # most text is, and the rest is not looked at twice
+        text = _SURROGATES.sub("\ufffd", text)
+        text = _UNSEEN.sub(lambda match: f"[U+{ord(match[0]):04X}]", text)
     return f"{text} … ({left_out:,} more characters)" if left_out > 0 else text
 
 
@@ -56,9 +59,13 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
             words.append(attribute)
         elif value is not None and value is not False:
             words.append(f'{attribute}="{escape(plain(str(value)), quote=True)}"')
-    inside = "".join(_inside(child) for child in children if child is not None)
     opened = f"<{' '.join(words)}>"
-    return Markup(opened if name in _VOID else f"{opened}{inside}</{name}>")
+    return Markup(opened if name in _VOID else f"{opened}{joined(children)}</{name}>")
+
+
+def joined(children: Iterable[object]) -> Markup:
+    """Return several children in a row, escaped as in `element`; None is left out."""
+    return Markup("".join(_inside(child) for child in children if child is not None))
 
 
 def _inside(child: object) -> str:

@@ -1,0 +1,197 @@
+"""The part of a report that needs no script: headlines, seen against unseen, task types, and how it was run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlencode
+
+from benchmarks.headline import Column, Headline, headlines
+from benchmarks.measurement import Measurement, Summary
+from benchmarks.pages import charts
+from benchmarks.pages.markup import Markup, element, plain
+from benchmarks.pages.runs import KINDS, LoadedRun
+from benchmarks.tables import columns_of, in_words
+
+__all__ = ["overview"]
+
+_OF_TYPES = {"episodes": ("success", "episode success"), "judgement": ("accuracy", "judgement, both orders")}
+
+
+def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: bool | None = None) -> Iterable[Markup]:
+    """Yield everything that is measured, benchmark by benchmark, and then each run with its settings.
+
+    Args:
+        runs: In the order in which rows appear.
+        shown: Numbers of the runs whose episodes are on the page, by their place in `runs`.
+        stages: Whether the runs are stages of one training, in order, so that lines join their numbers; None for
+            finding out from their labels.
+    """
+    labels = [run.summary.label for run in runs]
+    joined = stages if stages is not None else any(name == "base" or name.startswith("after ") for name in labels)
+    for headline in headlines([(str(run.folder), run.summary) for run in runs]):
+        yield element("h2", headline.benchmark, id=f"of-{headline.benchmark}")
+        measures = dict.fromkeys((column.kind, column.name, column.heading) for column in headline.columns)
+        cards = [
+            _measure(headline, [c for c in headline.columns if (c.kind, c.name) == (kind, name)])
+            for kind, name, _ in measures
+        ]
+        yield element("div", *cards, class_="measures")
+        if joined and len(headline.labels) > 1:
+            yield element("h3", "Stage by stage")
+            yield element("div", *(_stages(headline, *measure) for measure in measures), class_="figures")
+        yield from _types(headline.benchmark, runs, shown)
+    yield element("h2", "How it was run")
+    yield from (_run(run) for run in runs)
+
+
+def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
+    """Return one measurement of all runs: a chart and the numbers of every split beside it."""
+    kind, name, heading = columns[0].kind, columns[0].name, columns[0].heading
+    with_gap = kind == "episodes" and any((label, name) in headline.gaps for label in headline.labels)
+    rows = []
+    for label in headline.labels:
+        numbers = [headline.cells[label, column] for column in columns if (label, column) in headline.cells]
+        if not numbers:
+            continue
+        cells = [_number(headline.cells.get((label, column)), column.split or "all") for column in columns]
+        if with_gap:
+            cells.append(_number(headline.gaps.get((label, name)), "seen − unseen"))
+        chart = element("td", charts.strip(numbers), class_="chart", role="cell")
+        rows.append(element("tr", element("th", label, scope="row", role="rowheader"), chart, *cells, role="row"))
+    heads = [
+        element("th", element("span", "run", class_="unseen-text"), scope="col", role="columnheader"),
+        element(
+            "th",
+            charts.scale(),
+            element("span", "chart", class_="unseen-text"),
+            scope="col",
+            class_="chart",
+            role="columnheader",
+        ),
+    ]
+    splits = [column.split or "all" for column in columns] + (["seen − unseen"] if with_gap else [])
+    heads += [element("th", split, scope="col", class_="number", role="columnheader") for split in splits]
+    caption = element("caption", element("b", heading.capitalize()), charts.key([column.split for column in columns]))
+    table = element(
+        "table",
+        caption,
+        element("thead", element("tr", *heads, role="row"), role="rowgroup"),
+        element("tbody", *rows, role="rowgroup"),
+        class_="measure",
+        role="table",
+    )
+    return _scrolled(table, f"{heading}, {headline.benchmark}")
+
+
+def _number(one: Measurement | None, name: str) -> Markup:
+    if one is None:
+        return element("td", "–", class_="number soft", role="cell", data_name=name)
+    value, _, bounds = in_words(one).partition(" ")
+    of = f"{bounds} · n {one.n}" if bounds else f"n {one.n}"
+    parts = (element("span", value, class_="value"), " ", element("span", of, class_="range"))
+    return element("td", *parts, class_="number", role="cell", data_name=name)
+
+
+def _stages(headline: Headline, kind: str, name: str, heading: str) -> Markup | None:
+    columns = [column for column in headline.columns if (column.kind, column.name) == (kind, name)]
+    lines = {column.split: [headline.cells.get((label, column)) for label in headline.labels] for column in columns}
+    if not any(sum(one is not None for one in values) > 1 for values in lines.values()):
+        return None
+    return charts.learning(heading.capitalize(), headline.labels, lines)
+
+
+def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) -> Iterable[Markup]:
+    """Yield a table for each kind of run: a row for each task type of each split, a column for each run."""
+    for kind, (name, heading) in _OF_TYPES.items():
+        found: dict[tuple[str, str], dict[int, Measurement]] = {}
+        for place, run in enumerate(runs):
+            for one in run.summary.measurements if run.summary.kind == kind else ():
+                if one.benchmark == benchmark and one.name == name and one.task_type:
+                    found.setdefault((one.split, one.task_type), {})[place] = one
+        if not found:
+            continue
+        places = sorted({place for cells in found.values() for place in cells})
+        yield element("h3", f"{heading.capitalize()} by task type")
+        table = element(
+            "table",
+            element(
+                "thead",
+                element(
+                    "tr",
+                    element("th", element("span", "task type", class_="unseen-text"), scope="col"),
+                    *(element("th", runs[place].summary.label, scope="col") for place in places),
+                ),
+            ),
+            *_type_rows(benchmark, found, places, shown),
+            class_="types",
+        )
+        yield _scrolled(table, f"{heading} by task type, {benchmark}")
+
+
+def _type_rows(
+    benchmark: str,
+    found: Mapping[tuple[str, str], Mapping[int, Measurement]],
+    places: Sequence[int],
+    shown: Mapping[int, int],
+) -> Iterable[Markup]:
+    for split in sorted({split for split, _ in found}):
+        head = element("th", charts.key([split]), colspan=len(places) + 1, scope="colgroup")
+        rows = [element("tr", head, class_="group")]
+        for task_type in sorted(kind for each, kind in found if each == split):
+            cells = []
+            for place in places:
+                one = found[split, task_type].get(place)
+                if one is None:
+                    cells.append(element("td", "–", class_="soft"))
+                    continue
+                value, _, bounds = in_words(one).partition(" ")
+                text: object = element("span", value, class_="value")
+                if place in shown:
+                    names = {"run": str(shown[place]), "of": benchmark, "split": split, "type": task_type}
+                    query = urlencode({name: plain(value) for name, value in names.items()})
+                    text = element("a", value, href=f"#episodes?{query}", class_="value")
+                cells.append(
+                    element("td", text, " ", element("span", f"{bounds} · n {one.n}", class_="range"), charts.tail(one))
+                )
+            rows.append(element("tr", element("th", task_type, scope="row"), *cells))
+        yield element("tbody", *rows)
+
+
+def _run(run: LoadedRun) -> Markup:
+    summary = run.summary
+    head = element(
+        "summary",
+        element("b", summary.label),
+        element("span", f"{KINDS[summary.kind]} · {summary.subject}", class_="soft"),
+    )
+    causes = (element("li", f"{count:,} × {cause}") for cause, count in summary.failures.items())
+    failed = (element("h4", "Without success"), element("ul", *causes)) if summary.failures else ()
+    entries = [part for key, value in run.settings.items() for part in (element("dt", key), element("dd", value))]
+    settings = (element("h4", "Arguments and versions"), element("dl", *entries)) if entries else ()
+    inside = element("div", element("p", element("code", str(run.folder))), _splits(summary), *failed, *settings)
+    return element("details", head, inside, class_="card run")
+
+
+def _splits(summary: Summary) -> Markup:
+    """Return every number of every split that a run measured."""
+    columns = columns_of(summary)
+    groups: dict[tuple[str, str], dict[str, Measurement]] = {}
+    for one in summary.measurements:
+        if not one.task_type:
+            groups.setdefault((one.benchmark, one.split), {})[one.name] = one
+    rows = [
+        element(
+            "tr",
+            element("th", " ".join(filter(None, group)), scope="row"),
+            *(element("td", in_words(found.get(name)), class_="number") for name, _ in columns),
+        )
+        for group, found in groups.items()
+    ]
+    heads = (element("th", heading, scope="col", class_="number") for _, heading in columns)
+    head = element("tr", element("th", element("span", "split", class_="unseen-text"), scope="col"), *heads)
+    return _scrolled(element("table", element("thead", head), element("tbody", *rows)), f"numbers of {summary.label}")
+
+
+def _scrolled(table: Markup, name: str) -> Markup:
+    """Let a wide table be moved sideways, with the keyboard too."""
+    return element("div", table, class_="card scrolled", tabindex="0", role="region", aria_label=name)

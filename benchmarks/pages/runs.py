@@ -1,0 +1,161 @@
+"""Run folders as a page needs them: found, read, and their episodes and answers one by one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from act_gym.core import ActionPair, Episode
+from act_gym.errors import RunError, UsageError
+from act_gym.records import read_records
+from act_gym.run import sha256_of
+from benchmarks.measurement import Summary
+from benchmarks.scores import failures, flat_record, measure
+
+__all__ = ["KINDS", "LoadedRun", "load", "run_folders"]
+
+KINDS = {"episodes": "episodes", "judgement": "judgement", "next_action": "next action"}
+"""Kinds of runs that a page shows, with what it calls them."""
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """One run folder.
+
+    Attributes:
+        folder: Its path, as the reader gave it.
+        summary: Its numbers.
+        settings: Names and values worth showing: arguments, versions, revision.
+        inputs: Files it was made from, with their sha256.
+    """
+
+    folder: Path
+    summary: Summary
+    settings: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+
+    def episodes(self, shown: int) -> tuple[Iterator[Episode], int]:
+        """Return the first episodes by environment, task and seed, and how many more there are.
+
+        Args:
+            shown: How many at most.
+        """
+        path = self.folder / "episodes.jsonl"
+        if self.summary.kind != "episodes" or not path.exists():
+            return iter(()), 0
+        order = [(record["env_id"], record["task"]["id"], record["seed"]) for record in read_records(path)]
+        chosen = sorted(range(len(order)), key=order.__getitem__)[:shown]
+        return _at(path, set(chosen)), len(order) - len(chosen)
+
+    def answers(self, shown: int) -> tuple[list[dict[str, Any]], int]:
+        """Return the first answers of a judgement run, and how many more there are.
+
+        A record gets its question's `state` where the file of pairs is still what was asked.
+        """
+        path = self.folder / "records.jsonl"
+        if self.summary.kind != "judgement" or not path.exists():
+            return [], 0
+        records = sorted(read_records(path), key=lambda record: record["number"])
+        states = self._states({record["number"] for record in records[:shown]})
+        kept = [{**record, "state": states.get(record["number"], "")} for record in records[:shown]]
+        return kept, len(records) - len(kept)
+
+    def _states(self, numbers: set[int]) -> dict[int, str]:
+        files = [Path(name) for name in self.inputs]
+        if not files or not all(path.is_file() and sha256_of(path) == self.inputs[str(path)] for path in files):
+            return {}
+        pairs = (record for path in files for record in read_records(path))
+        return {
+            number: ActionPair.from_json(record).decision.state
+            for number, record in enumerate(pairs)
+            if number in numbers
+        }
+
+
+def run_folders(paths: Iterable[Path]) -> list[Path]:
+    """Return the run folders that are named or lie below, in the order in which the runs were started.
+
+    Raises:
+        UsageError: A path holds none.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if (path / "summary.json").exists() or _is_recorded(path):
+            found.setdefault(path)
+            continue
+        below = [file.parent for file in path.rglob("summary.json") if _json(file).get("kind") in KINDS]
+        if not below:
+            raise UsageError(
+                f"{path} holds no evaluation run. Expected a folder made by act-gym eval, "
+                "benchmarks.judgement or benchmarks.next_action that has finished."
+            )
+        for folder in sorted(below, key=lambda folder: (_json(folder / "manifest.json").get("started", ""), folder)):
+            found.setdefault(folder)
+    if not found:
+        raise UsageError("Name at least one run folder, e.g. act-gym report runs/eval.")
+    return list(found)
+
+
+def load(folder: Path) -> LoadedRun:
+    """Read a run folder, or one of episodes that nobody has measured yet, such as what `act-gym shop` recorded.
+
+    Raises:
+        RunError: It holds a run of a kind that no page shows.
+        UsageError: It holds no episode.
+    """
+    summary = _of_episodes(folder) if _is_recorded(folder) else Summary.read(folder)
+    if summary.kind not in KINDS:
+        raise RunError(f"{folder} holds a run of kind {summary.kind!r}; expected one of: {', '.join(KINDS)}.")
+    manifest = _json(folder / "manifest.json")
+    settings = {"started": manifest.get("started", ""), "revision": manifest.get("git", "")}
+    settings |= {key: _brief(value) for key, value in _json(folder / "config.json").items()}
+    settings |= manifest.get("versions", {})
+    return LoadedRun(
+        folder=folder,
+        summary=summary,
+        settings={key: str(value) for key, value in settings.items() if value not in ("", None)},
+        inputs=manifest.get("inputs", {}),
+    )
+
+
+def _at(path: Path, places: set[int]) -> Iterator[Episode]:
+    for place, record in enumerate(read_records(path)):
+        if place in places:
+            yield Episode.from_json(record)
+
+
+def _is_recorded(folder: Path) -> bool:
+    """Return whether a folder holds episodes and is no run."""
+    names = ("summary.json", "manifest.json")
+    return (folder / "episodes.jsonl").exists() and not any((folder / name).exists() for name in names)
+
+
+def _of_episodes(folder: Path) -> Summary:
+    records = [flat_record(Episode.from_json(record)) for record in read_records(folder / "episodes.jsonl")]
+    if not records:
+        raise UsageError(f"{folder / 'episodes.jsonl'} holds no episode yet.")
+    subject = ", ".join(sorted({record["agent"] for record in records}))
+    return Summary(
+        kind="episodes",
+        label=subject,
+        subject=subject,
+        measurements=measure(records, np.random.default_rng(0)),
+        failures=failures(records),
+    )
+
+
+def _brief(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,56 @@
+import base64
+import json
+import zlib
+
+from act_gym.core import Turn
+from benchmarks.pages.archive import Archive
+from benchmarks.pages.document import data_block
+from tests.benchmarks.pages.written import HOSTILE, episode_of, hostile_turns, turns_of
+
+
+def unpacked(archive: Archive) -> list[list[dict]]:
+    return [json.loads(zlib.decompress(base64.b64decode(block))) for block in archive.blocks]
+
+
+def test_every_row_of_the_index_points_to_its_episode():
+    archive = Archive()
+    run = archive.add_run("base", "x", "runs/x", 0)
+    for number in range(40):
+        archive.add_episode(run, episode_of(number, "x", turns=turns_of(f"go {number}", thought="long " * 4000)))
+    index = archive.index()
+    blocks = unpacked(archive)
+    assert len(blocks) > 2
+    for number, row in enumerate(index["episodes"]):
+        block, place = row[-2:]
+        assert blocks[block][place]["turns"][0]["do"] == f"go {number}"
+        assert index["words"][row[1]] == "Cellar"
+
+
+def test_what_is_carried_is_harmless_already():
+    archive = Archive()
+    archive.add_episode(
+        archive.add_run(HOSTILE, HOSTILE, HOSTILE, 0), episode_of(0, "x", turns=hostile_turns(HOSTILE), text=HOSTILE)
+    )
+    carried = json.dumps([archive.index(), unpacked(archive)], ensure_ascii=False)
+    assert not set("\x00\x1b\u202e\u2028\ud800") & set(carried)
+    assert "[U+202E]" in carried
+
+
+def test_long_texts_are_cut_and_of_many_commands_the_one_taken_is_kept():
+    turn = Turn(
+        observation="x" * 1_000_000, admissible_commands=tuple(f"go {n}" for n in range(5000)), action="go 4999"
+    )
+    archive = Archive()
+    archive.add_episode(archive.add_run("base", "x", "runs/x", 0), episode_of(0, "x", turns=(turn,)))
+    archive.index()
+    ((episode,),) = unpacked(archive)
+    assert episode["turns"][0]["see"].endswith("(900,000 more characters)")
+    assert episode["turns"][0]["of"] == 5000
+    assert len(episode["turns"][0]["can"]) == 201
+    assert episode["turns"][0]["can"][-1] == "go 4999"
+
+
+def test_a_data_block_cannot_be_ended_by_what_stands_in_it():
+    block = data_block("x", {"a": "</script><!--<script>&"})
+    assert block.count("<") == 2
+    assert json.loads(block[block.index(">") + 1 : block.rindex("<")]) == {"a": "</script><!--<script>&"}

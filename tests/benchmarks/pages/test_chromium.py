@@ -1,0 +1,233 @@
+"""The report in a real browser that has no window."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.report import main
+from tests.benchmarks.pages.written import (
+    HOSTILE,
+    episode_of,
+    hostile_turns,
+    turns_of,
+    write_episodes,
+    write_judgement,
+    write_pairs,
+)
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Run: pip install -e '.[dev]'")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+TASKS = 150
+ALL = 2 * TASKS + 2
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="No Chromium on this machine. Run: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def window(chromium) -> Iterator[object]:
+    """A page that fails the test if it asks for anything but itself, or complains about anything."""
+    context = chromium.new_context(viewport={"width": 1300, "height": 800})
+    page = context.new_page()
+    complaints: list[str] = []
+    asked: set[str] = set()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    page.on("request", lambda request: asked.add(request.url.partition("#")[0].rpartition("/")[2]))
+    yield page
+    context.close()
+    assert complaints == []
+    assert asked == {"report.html"}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> str:
+    """A report of two agents on many tasks, one of them with a text of a megabyte, and of two judges."""
+    folder = tmp_path_factory.mktemp("report")
+    ways = {"base": ("go north", "dance", "look"), "after ACT": ("go north", "light lamp")}
+    for started, (label, way) in enumerate(ways.items()):
+        episodes = [
+            episode_of(n, label, turns=turns_of(*way, thought=f"room {n} of {label}"), success=label != "base")
+            for n in range(TASKS)
+        ]
+        episodes.append(episode_of(TASKS, label, turns=hostile_turns("x" * 1_000_000), text="huge"))
+        write_episodes(folder / "runs" / f"{started} {label}" / "e", label, episodes)
+        outcomes = ["right", "wrong" if label == "base" else "right"]
+        write_judgement(
+            folder / "runs" / f"{started} {label}" / "j", label, outcomes, pairs=write_pairs(folder / label)
+        )
+    return report(folder)
+
+
+def report(folder: Path) -> str:
+    out = folder / "report.html"
+    main([str(folder / "runs"), "--out", str(out)])
+    return out.as_uri()
+
+
+def text(window, selector: str) -> str:
+    return window.locator(selector).first.inner_text()
+
+
+def current(window) -> str:
+    return text(window, ".turns [aria-current] .did")
+
+
+def test_an_episode_is_found_opened_and_stepped_through_with_the_keyboard(window, address):
+    window.goto(address)
+    window.keyboard.press("/")
+    window.keyboard.type("light lamp 149")
+    window.wait_for_function(f"document.querySelector('#episodes .count').textContent === '2 of {ALL}'")
+    window.keyboard.press("Escape")
+    window.keyboard.press("j")
+    window.locator(".turn").wait_for()
+    assert text(window, "#episodes .goal") == "light lamp 149"
+    assert "You are in room 0." in text(window, ".turn")
+    window.keyboard.press("ArrowRight")
+    assert current(window) == "dance"
+    assert "did not carry this out" in text(window, ".turn")
+    assert "room 149 of base" in text(window, ".thought")
+    window.keyboard.press("End")
+    assert "It is dark." in text(window, ".turn")
+    window.keyboard.press("Escape")
+    assert window.locator(".turn").count() == 0
+    window.keyboard.press("?")
+    assert "next and previous turn" in text(window, "dialog[open]")
+
+
+def test_two_agents_stand_side_by_side_and_the_turn_at_which_they_part_is_marked(window, address):
+    window.goto(f"{address}#episodes?e=7&t=1")
+    window.keyboard.press("c")
+    window.locator(".columns.two").wait_for()
+    assert [each.inner_text() for each in window.locator(".columns.two .turns [aria-current] .did").all()] == [
+        "dance",
+        "light lamp",
+    ]
+    assert "part at turn 2" in text(window, ".part-note")
+    assert window.locator(".parting").count() == 2
+    window.keyboard.press("Escape")
+    window.locator(".columns.two").wait_for(state="detached")
+    assert "e=7" in window.url
+
+
+def test_filters_and_a_link_from_a_number_choose_episodes(window, address):
+    window.goto(address)
+    window.locator(".types a").last.click()
+    window.locator("#episodes .count").wait_for()
+    assert text(window, "#episodes .count") == f"{TASKS} of {ALL}"
+    window.select_option("#episodes select[name=outcome]", "success")
+    assert text(window, "#episodes .count") == f"{TASKS} of {ALL}"
+    window.select_option("#episodes select[name=run]", label=f"base ({TASKS + 1})")
+    assert text(window, "#episodes .count") == f"0 of {ALL}"
+    assert not window.locator("#episodes .list").is_visible()
+    window.go_back()
+    assert text(window, "#episodes .count") == f"{TASKS} of {ALL}"
+
+
+def test_what_was_said_is_searched_in_every_block(window, address):
+    window.goto(f"{address}#episodes?q=room+41+of+base")
+    assert text(window, "#episodes .count") == f"0 of {ALL}"
+    window.check("#episodes [name=deep]")
+    window.wait_for_function(f"document.querySelector('#episodes .count').textContent === '1 of {ALL}'")
+
+
+def test_only_the_rows_in_sight_are_elements_and_the_last_can_be_reached(window, address):
+    window.goto(f"{address}#episodes")
+    assert 5 < window.locator("#episodes [role=option]").count() < 40
+    window.focus("#episodes .list")
+    window.keyboard.press("End")
+    window.locator(f"#episodes [role=option][aria-posinset='{ALL}'][aria-selected=true]").wait_for()
+
+
+def test_a_text_of_a_megabyte_is_shown_in_pieces(window, address):
+    window.goto(f"{address}#episodes?q=huge&e=150")
+    window.locator(".turn .more").first.wait_for()
+    before = len(text(window, ".turn .said"))
+    window.locator(".turn .more").first.click()
+    assert len(text(window, ".turn .said")) > before
+    assert window.evaluate("document.body.textContent.length") < 2_000_000
+
+
+def test_a_pair_is_shown_in_both_orders_with_its_state_and_the_other_models(window, address):
+    window.goto(f"{address}#pairs")
+    window.keyboard.press("j")
+    window.locator(".order").first.wait_for()
+    orders = [each.inner_text() for each in window.locator(".order").all()]
+    assert "Action 1, the expert's · chosen" in orders[0]
+    assert "Action 1 · chosen" in orders[1]
+    assert "log-probability -2.250" in orders[0]
+    assert "You stand at door 0." in text(window, "#pairs .detail")
+    rows = window.locator(".asked tbody tr").all()
+    assert [row.inner_text().split() for row in rows][1] == ["after", "ACT", "✓", "right", "✓", "right"]
+
+
+def test_hostile_episodes_and_pairs_run_nothing_and_are_seen(window, tmp_path):
+    episodes = [episode_of(0, HOSTILE, turns=hostile_turns(HOSTILE, 3), text=HOSTILE)]
+    for name in ("one", "other"):
+        write_episodes(tmp_path / "runs" / name, HOSTILE, episodes, text=HOSTILE)
+    write_judgement(tmp_path / "runs" / "j", HOSTILE, ["neither", "malformed"], text=HOSTILE)
+    address = report(tmp_path)
+    for place in ("#overview", "#episodes?e=0&vs=1&t=1", "#pairs?e=0", "#pairs?run=</script>&e=__proto__", "#%22%27<"):
+        window.goto("about:blank")
+        window.goto(address + place)
+        window.wait_for_timeout(100)
+    window.goto(f"{address}#episodes?e=0&vs=1&t=1")
+    window.locator(".columns.two").wait_for()
+    assert "<script>alert(1)</script>" in text(window, ".turn .said")
+    assert "[U+202E]" in text(window, ".turn .said")
+    assert window.locator("img, iframe").count() == 0
+    assert window.evaluate("[...document.scripts].filter(each => !each.type).length") == 1
+
+
+def test_nothing_runs_over_the_edge_of_a_phone(window, address):
+    window.set_viewport_size({"width": 390, "height": 800})
+    for place in ("", "#episodes", "#episodes?e=7&t=1", "#episodes?e=7&vs=158", "#pairs?e=0"):
+        window.goto("about:blank")
+        window.goto(address + place)
+        window.wait_for_timeout(100)
+        assert window.evaluate("document.documentElement.scrollWidth") == 390
+    window.goto(f"{address}#episodes")
+    window.locator("#episodes [role=option]").first.click()
+    window.locator("#episodes .back").click()
+    assert window.locator("#episodes .list").is_visible()
+
+
+def test_the_theme_follows_the_system_and_then_the_switch(window, address):
+    window.goto(address)
+    ground = "getComputedStyle(document.body).backgroundColor"
+    light = window.evaluate(ground)
+    window.emulate_media(color_scheme="dark")
+    dark = window.evaluate(ground)
+    assert dark != light
+    window.click("#theme")
+    assert window.evaluate(ground) == light
+    window.reload()
+    assert window.evaluate(ground) == light
+    window.keyboard.press("t")
+    assert window.evaluate(ground) == dark
+
+
+def test_axe_finds_nothing_to_complain_about(window, address):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="Run: pip install -e '.[dev]'").Axe()
+    places = ("", "#episodes?q=nobody", "#episodes?e=7&vs=158&t=1", "#pairs?e=0")
+    for scheme, width, looked_at in (("light", 1300, places), ("dark", 390, places[::2])):
+        window.emulate_media(color_scheme=scheme)
+        window.set_viewport_size({"width": width, "height": 800})
+        for place in looked_at:
+            window.goto("about:blank")
+            window.goto(address + place)
+            window.wait_for_timeout(100)
+            assert axe.run(window).generate_snapshot() == ""
+    window.evaluate("document.querySelector('.back').replaceChildren()")
+    assert "button-name" in axe.run(window).generate_snapshot()

@@ -1,0 +1,111 @@
+"""Run folders as programs leave them, written in an instant."""
+
+from pathlib import Path
+
+from act_gym.core import ActionPair, Decision, Episode, Task, Turn
+from act_gym.records import RecordWriter, write_json
+from act_gym.run import sha256_of
+from benchmarks.intervals import Interval
+from benchmarks.measurement import Measurement, Summary
+
+HOSTILE = (
+    "</script><script>alert(1)</script><!--<img src=x onerror=alert(1)>\x1b[31mred\u202eevil\x00 & \ud800\u2028\"'`${1}"
+)
+
+
+def write_summary(folder: Path, kind: str, label: str, *, name: str = "accuracy", text: str = "") -> Path:
+    group = ("Cellar", "seen")
+    measurements = (
+        Measurement.of(name, Interval(0.5, 0.25, 0.75, 8), group),
+        Measurement.of(name, Interval(0.25, 0.0, 0.5, 4), (*group, text or "lamp")),
+    )
+    Summary(kind=kind, label=label, subject=text or "x", measurements=measurements, failures={text: 1}).write(folder)
+    return folder
+
+
+def task_of(number: int, text: str = "") -> Task:
+    return Task(id=f"cellar/{text or 'lamp'}/{number}", benchmark="Cellar", split="seen", task_type=text or "lamp")
+
+
+def episode_of(number: int, agent: str, *, turns: tuple[Turn, ...], text: str = "", success: bool = False) -> Episode:
+    return Episode(
+        task=task_of(number, text),
+        env_id="act/Cellar-seen",
+        agent=agent,
+        seed=0,
+        goal=text or f"light lamp {number}",
+        turns=turns,
+        final_observation=text or "It is dark.",
+        success=success,
+        score=float(success),
+        raw_score=float(success),
+        stop="env_error" if text else "terminated",
+        error=text,
+    )
+
+
+def write_episodes(folder: Path, label: str, episodes: list[Episode], *, text: str = "") -> Path:
+    write_summary(folder, "episodes", label, name="success", text=text)
+    with RecordWriter(folder / "episodes.jsonl") as file:
+        for episode in episodes:
+            file.write(episode.to_json())
+    return folder
+
+
+def turns_of(*actions: str, thought: str = "") -> tuple[Turn, ...]:
+    last = len(actions) - 1
+    return tuple(
+        Turn(
+            observation=f"You are in room {number}.",
+            admissible_commands=("look", action),
+            response=f"<action>{action}</action>",
+            thought=thought,
+            action=action,
+            action_valid=action != "dance",
+            reward=float(number == last),
+            score=float(number == last),
+        )
+        for number, action in enumerate(actions)
+    )
+
+
+def hostile_turns(text: str, count: int = 1) -> tuple[Turn, ...]:
+    turn = Turn(observation=text, admissible_commands=(text,), response=text, thought=text, action=text, reward=-0.5)
+    return (turn,) * count
+
+
+def write_judgement(
+    folder: Path, label: str, outcomes: list[str], *, text: str = "", pairs: Path | None = None
+) -> Path:
+    """Write a judgement of pairs, each asked in both orders; `outcomes` are those of the first one."""
+    write_summary(folder, "judgement", label, text=text)
+    with RecordWriter(folder / "records.jsonl") as file:
+        answer = {"action": text or "go north", "reply": text or "<action>go north</action>"}
+        for number in (0, 1):
+            given = outcomes if number == 0 else ["wrong", "wrong"]
+            answers = [{"outcome": outcome, **answer, "log_probabilities": [-1.5, -2.25]} for outcome in given]
+            record = {
+                "number": number,
+                "id": f"cellar/{text or 'lamp'}/0#{number}",
+                "benchmark": "Cellar",
+                "split": "seen",
+            }
+            record |= {"task_type": text or "lamp", "proposer": text or "random", "answers": answers}
+            file.write({**record, "expert_action": text or "go north", "alternative": text or f"go south {number}"})
+    if pairs is not None:
+        write_json(folder / "manifest.json", {"inputs": {str(pairs): sha256_of(pairs)}})
+    return folder
+
+
+def write_pairs(path: Path) -> Path:
+    with RecordWriter(path) as file:
+        for number in (0, 1):
+            decision = Decision(
+                id=f"cellar/lamp/0#{number}",
+                task=task_of(0),
+                state=f"You stand at door {number}.",
+                expert_action="go north",
+            )
+            pair = ActionPair(decision=decision, alternative=f"go south {number}", proposer="random", expert_first=True)
+            file.write(pair.to_json())
+    return path
