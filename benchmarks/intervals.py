@@ -1,17 +1,21 @@
 """How sure a measured number is: intervals for shares, means and differences of means.
 
-Wilson's interval (Wilson 1927) serves shares of independent yes-or-no outcomes; it stays inside 0–1
-and is honest about 0 of n. Newcombe's (1998, method 10) makes the difference of two shares of two
-Wilson intervals. The percentile bootstrap (Efron 1979) serves everything else. It knows only the
-values it was given: of equal values it makes an interval of no width, and with few values it is a
-little too narrow. `mean_of_shares` and `difference_of_shares` mend the first for values in 0–1.
+Wilson's interval (Wilson 1927) serves shares of independent yes-or-no outcomes; it stays inside 0–1 and is honest
+about 0 of n. `clustered` serves means of values in 0–1, such as a task's mean over its seeds: it is Wilson's for as
+many yes-or-no outcomes as would be just as sure (Korn and Graubard 1998, with Wilson's interval as in Dean and
+Pagano 2015). Newcombe's (1998, method 10) makes the difference of two such intervals, of pairs as well.
+
+The percentile bootstrap (Efron 1979), widened for small samples (Hesterberg 2015, section 5.3), serves everything
+else: given one value a task, it is the cluster bootstrap over tasks. It knows only the values it was given: of equal
+values it makes an interval of no width. docs/design/evaluation.md has how often each of them holds the truth.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from functools import lru_cache
+from math import pi, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -22,9 +26,9 @@ __all__ = [
     "Interval",
     "bootstrap_difference",
     "bootstrap_mean",
-    "difference_of_shares",
-    "mean_of_shares",
+    "clustered",
     "newcombe",
+    "student",
     "wilson",
 ]
 
@@ -55,22 +59,47 @@ def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
     """
     if n < 1 or not 0 <= successes <= n:
         raise UsageError(f"Expected 0 <= successes <= n and n >= 1; got {successes} of {n}.")
-    return _wilson(successes / n, n, confidence)
+    return _wilson(successes / n, n, n, NormalDist().inv_cdf(0.5 + confidence / 2))
 
 
-def newcombe(first: Interval, second: Interval) -> Interval:
-    """Return the difference of two independent shares, first minus second.
+def clustered(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Return the mean of independent values in 0–1 with an interval that respects how much they vary.
+
+    Wilson's interval with Student's quantile, for the number of yes-or-no outcomes whose mean would vary as much as
+    this one does. Where all values are equal, which tells nothing of how they vary, for as many as there are values.
 
     Args:
-        first: A share with Wilson's interval.
+        values: One for each cluster, e.g. a task's mean over its seeds; at least one.
+        confidence: How often such intervals hold the true mean.
+
+    Raises:
+        UsageError: There are no values, or one is not in 0–1.
+    """
+    observed = _array(values)
+    if observed.min() < 0 or observed.max() > 1:
+        raise UsageError(f"Expected values in 0-1; got {observed.min():g} to {observed.max():g}.")
+    n, mean = len(observed), float(observed.mean())
+    if observed.min() == observed.max():
+        return _wilson(float(observed[0]), n, n, NormalDist().inv_cdf(0.5 + confidence / 2))
+    effective = mean * (1 - mean) * n / float(observed.var(ddof=1))
+    return _wilson(mean, effective, n, student(0.5 + confidence / 2, n - 1))
+
+
+def newcombe(first: Interval, second: Interval, correlation: float = 0.0) -> Interval:
+    """Return the difference of two shares or means, first minus second.
+
+    Args:
+        first: A share with Wilson's interval, or a mean with that of `clustered`.
         second: Another, of the same confidence.
+        correlation: Of the two estimates; 0 where they are independent, that of the pairs where they are paired
+            (then it is the method of moments of Zou and Donner 2008).
 
     Returns:
         The difference with Newcombe's interval; `n` is the smaller of the two.
     """
     difference = first.value - second.value
-    below = sqrt((first.value - first.low) ** 2 + (second.high - second.value) ** 2)
-    above = sqrt((first.high - first.value) ** 2 + (second.value - second.low) ** 2)
+    below = _apart(first.value - first.low, second.high - second.value, correlation)
+    above = _apart(first.high - first.value, second.value - second.low, correlation)
     return Interval(difference, difference - below, difference + above, min(first.n, second.n))
 
 
@@ -89,7 +118,7 @@ def bootstrap_mean(
         UsageError: There are no values.
     """
     observed = _array(values)
-    low, high = _percentiles(_means(observed, generator, resamples), confidence)
+    low, high = _percentiles(_means(observed, generator, resamples), confidence, len(observed))
     return Interval(float(observed.mean()), low, high, len(observed))
 
 
@@ -110,45 +139,32 @@ def bootstrap_difference(
     """
     one, other = _array(first), _array(second)
     differences = _means(one, generator, resamples) - _means(other, generator, resamples)
-    low, high = _percentiles(differences, confidence)
-    return Interval(float(one.mean() - other.mean()), low, high, min(len(one), len(other)))
+    smaller = min(len(one), len(other))
+    low, high = _percentiles(differences, confidence, smaller)
+    return Interval(float(one.mean() - other.mean()), low, high, smaller)
 
 
-def mean_of_shares(values: Sequence[float], generator: np.random.Generator) -> Interval:
-    """Return the mean of values in 0–1 with its 95 % interval.
+@lru_cache(maxsize=1024)
+def student(probability: float, freedom: int) -> float:
+    """Return Student's quantile: below it lies this share, from 0.5 to below 1, of t with so many degrees of freedom.
 
-    The bootstrap's; if all values are equal, which tells it nothing of their spread, Wilson's for that
-    share of as many yes-or-no outcomes, the widest that values in 0–1 can spread.
-
-    Raises:
-        UsageError: There are no values, or one is not in 0–1.
+    With t = sqrt(freedom)·tan(angle) the density is cos(angle) to the power freedom − 1, which is summed up.
     """
-    observed = _array(values)
-    if observed.min() < 0 or observed.max() > 1:
-        raise UsageError(f"Expected values in 0-1; got {observed.min():g} to {observed.max():g}.")
-    if observed.min() == observed.max():
-        return _wilson(float(observed[0]), len(observed), 0.95)
-    return bootstrap_mean(values, generator)
+    angles = np.linspace(0.0, min(pi / 2, 40 / sqrt(freedom)), 100_001)
+    heights = np.cos(angles) ** (freedom - 1)
+    areas = np.concatenate([[0.0], np.cumsum(heights[1:] + heights[:-1])])
+    angle = float(np.interp(2 * probability - 1, areas / areas[-1], angles))
+    return sqrt(freedom) * float(np.tan(angle))
 
 
-def difference_of_shares(first: Sequence[float], second: Sequence[float], generator: np.random.Generator) -> Interval:
-    """Return the difference of two means of values in 0–1, first minus second, with its 95 % interval.
-
-    The bootstrap's; Newcombe's of the two intervals if the values of either side are all equal.
-
-    Raises:
-        UsageError: One of them has no values, or a value is not in 0–1.
-    """
-    sides = mean_of_shares(first, generator), mean_of_shares(second, generator)
-    if min(first) == max(first) or min(second) == max(second):
-        return newcombe(*sides)
-    return bootstrap_difference(first, second, generator)
+def _apart(one: float, other: float, correlation: float) -> float:
+    return sqrt(max(0.0, one * one - 2 * correlation * one * other + other * other))
 
 
-def _wilson(share: float, n: int, confidence: float) -> Interval:
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+def _wilson(share: float, weight: float, n: int, z: float) -> Interval:
+    """Return Wilson's interval for a share of `weight` outcomes, which are measured by `n` observations."""
+    middle = (share + z * z / (2 * weight)) / (1 + z * z / weight)
+    half = z / (1 + z * z / weight) * sqrt(share * (1 - share) / weight + z * z / (4 * weight * weight))
     # At the ends the bounds are 0 and 1 exactly; arithmetic would leave 1e-17.
     low = 0.0 if share == 0 else middle - half
     high = 1.0 if share == 1 else middle + half
@@ -169,6 +185,10 @@ def _means(values: np.ndarray, generator: np.random.Generator, resamples: int) -
     return np.concatenate(drawn)
 
 
-def _percentiles(means: np.ndarray, confidence: float) -> tuple[float, float]:
-    low, high = np.quantile(means, [0.5 - confidence / 2, 0.5 + confidence / 2])
+def _percentiles(means: np.ndarray, confidence: float, n: int) -> tuple[float, float]:
+    """Return the percentiles that a sample of n asks for: further out than the confidence, as t is than z."""
+    tail = 0.5 - confidence / 2
+    if n > 1:
+        tail = NormalDist().cdf(-sqrt(n / (n - 1)) * student(1 - tail, n - 1))
+    low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)

@@ -22,7 +22,7 @@ from act_gym.arguments import parse
 from act_gym.core import ActionPair
 from agents.prompts import Message, format_reply, judging_messages, normalise
 from benchmarks.answers import AskSettings, ask_model, share, write_answers
-from benchmarks.intervals import bootstrap_mean, mean_of_shares
+from benchmarks.intervals import bootstrap_mean, clustered
 from benchmarks.interventions import Intervention, InterventionSettings, prefixes, rationales
 from benchmarks.measurement import Measurement, grouped
 
@@ -135,19 +135,19 @@ def measure(records: Iterable[Mapping[str, Any]], generator: np.random.Generator
     found: list[Measurement] = []
     for group, members in grouped(sorted(records, key=lambda record: record["number"])):
         free = _shares_right(members, "answers")
-        found += _measure_answers([record["answers"] for record in members], "", group, generator)
+        found += _measure_answers([record["answers"] for record in members], "", group)
         for intervention in get_args(Intervention):
             asked = [record[intervention] for record in members if intervention in record]
             if len(asked) < len(members):
                 continue
-            found += _measure_answers(asked, f"_{intervention}", group, generator)
+            found += _measure_answers(asked, f"_{intervention}", group)
             lost = [one - other for one, other in zip(free, _shares_right(members, intervention), strict=True)]
             found.append(Measurement.of(f"lost_{intervention}", bootstrap_mean(lost, generator), group))
     return tuple(found)
 
 
 def _measure_answers(
-    pairs: Sequence[Sequence[Mapping[str, Any]]], suffix: str, group: Sequence[str], generator: np.random.Generator
+    pairs: Sequence[Sequence[Mapping[str, Any]]], suffix: str, group: Sequence[str]
 ) -> Iterator[Measurement]:
     both = [[answer["outcome"] == "right" for answer in answers] for answers in pairs]
     outcomes = [answer["outcome"] for answers in pairs for answer in answers]
@@ -158,7 +158,7 @@ def _measure_answers(
         for order, answer in enumerate(answers)
         if answer["outcome"] in ("right", "wrong")
     ]
-    yield Measurement.of(f"accuracy{suffix}", mean_of_shares([sum(pair) / 2 for pair in both], generator), group)
+    yield Measurement.of(f"accuracy{suffix}", clustered([sum(pair) / 2 for pair in both]), group)
     yield from share(f"accuracy_expert_first{suffix}", (pair[0] for pair in both), group)
     yield from share(f"accuracy_expert_second{suffix}", (pair[1] for pair in both), group)
     yield from share(f"right_in_both{suffix}", (all(pair) for pair in both), group)

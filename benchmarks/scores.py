@@ -1,7 +1,8 @@
 """From episodes to numbers: the flat record of an episode, and the measurements over many.
 
 Tasks are the independent observations. A task that was played with several seeds counts once, with
-the mean over its seeds, because its seeds resemble each other more than other tasks do.
+the mean over its seeds, because its seeds resemble each other more than other tasks do. `X_bootstrap` has the
+same number as `X`, with the cluster bootstrap's interval over tasks; `X_p_value` stands beside a gap.
 """
 
 from __future__ import annotations
@@ -13,12 +14,23 @@ from typing import Any
 import numpy as np
 
 from act_gym.core import Episode
-from benchmarks.intervals import difference_of_shares, mean_of_shares, newcombe, wilson
+from benchmarks.intervals import (
+    Interval,
+    bootstrap_difference,
+    bootstrap_mean,
+    clustered,
+    newcombe,
+    wilson,
+)
 from benchmarks.measurement import Measurement, grouped
+from benchmarks.significance import fisher, permutation
 
-__all__ = ["Record", "failures", "flat_record", "measure"]
+__all__ = ["OUTCOMES", "Record", "failures", "flat_record", "measure", "one_seed", "per_task", "sure"]
 
 Record = Mapping[str, Any]
+
+OUTCOMES = ("success", "score")
+"""What an episode comes to; each in 0–1."""
 
 _MEANS = ("turns", "prompt_tokens", "completion_tokens", "cost")
 
@@ -81,22 +93,46 @@ def failures(records: Iterable[Record]) -> dict[str, int]:
     return dict(causes.most_common())
 
 
+def sure(name: str, records: Sequence[Record]) -> Interval:
+    """Return the mean of an outcome over tasks, with an interval that respects tasks and seeds.
+
+    Wilson's for success where each task was played once; else that of `benchmarks.intervals.clustered`.
+
+    Args:
+        name: One of `OUTCOMES`.
+        records: At least one, of one set of tasks.
+    """
+    values = list(per_task(records, name).values())
+    if name == "success" and one_seed(records):
+        return wilson(int(sum(values)), len(values))
+    return clustered(values)
+
+
+def one_seed(records: Iterable[Record]) -> bool:
+    """Return whether a task's success is yes or no, and not a mean over seeds."""
+    return len({record["seed"] for record in records}) == 1
+
+
+def per_task(records: Iterable[Record], name: str) -> dict[str, float]:
+    """Return each task's mean over its seeds, by its id."""
+    values: dict[str, list[float]] = {}
+    for record in records:
+        values.setdefault(record["task_id"], []).append(float(record[name]))
+    return {task_id: sum(group) / len(group) for task_id, group in values.items()}
+
+
 def _measure_group(
     group: tuple[str, str, str], records: Sequence[Record], generator: np.random.Generator
 ) -> list[Measurement]:
-    successes = _per_task(records, "success")
-    one_seed = _one_seed(records)
-    share = wilson(int(sum(successes)), len(successes)) if one_seed else mean_of_shares(successes, generator)
-    found = [
-        Measurement.of("success", share, group),
-        Measurement.of("score", mean_of_shares(_per_task(records, "score"), generator), group),
-    ]
+    found = [Measurement.of(name, sure(name, records), group) for name in OUTCOMES]
+    for name in OUTCOMES:
+        values = list(per_task(records, name).values())
+        found.append(Measurement.of(f"{name}_bootstrap", bootstrap_mean(values, generator), group))
     turns = sum(record["turns"] for record in records)
     numbers = {name: float(np.mean([record[name] for record in records])) for name in _MEANS}
     numbers["invalid_actions"] = sum(record["invalid_actions"] for record in records) / turns if turns else 0.0
-    if not one_seed:
-        numbers["success_std_over_seeds"] = _std_over_seeds(records, "success")
-        numbers["score_std_over_seeds"] = _std_over_seeds(records, "score")
+    if not one_seed(records):
+        numbers |= {f"{name}_std_over_seeds": _std_over_seeds(records, name) for name in OUTCOMES}
     benchmark, split, task_type = group
     found += [
         Measurement(name=name, value=value, n=len(records), benchmark=benchmark, split=split, task_type=task_type)
@@ -111,23 +147,16 @@ def _gap(records: Sequence[Record], near: str, far: str, generator: np.random.Ge
     if not seen or not unseen:
         return []
     group = (records[0]["benchmark"], f"{near} - {far}")
-    values = {name: (_per_task(seen, name), _per_task(unseen, name)) for name in ("success", "score")}
-    differences = {name: difference_of_shares(*both, generator) for name, both in values.items()}
-    if _one_seed(records):
-        differences["success"] = newcombe(*(wilson(int(sum(side)), len(side)) for side in values["success"]))
-    return [Measurement.of(name, difference, group) for name, difference in differences.items()]
-
-
-def _one_seed(records: Iterable[Record]) -> bool:
-    """Return whether a task's success is yes or no, and not a mean over seeds."""
-    return len({record["seed"] for record in records}) == 1
-
-
-def _per_task(records: Iterable[Record], name: str) -> list[float]:
-    values: dict[str, list[float]] = {}
-    for record in records:
-        values.setdefault(record["task_id"], []).append(float(record[name]))
-    return [sum(group) / len(group) for group in values.values()]
+    found = []
+    for name in OUTCOMES:
+        sides = [list(per_task(side, name).values()) for side in (seen, unseen)]
+        gap = newcombe(sure(name, seen), sure(name, unseen))
+        found.append(Measurement.of(name, gap, group))
+        found.append(Measurement.of(f"{name}_bootstrap", bootstrap_difference(*sides, generator), group))
+        exact = name == "success" and one_seed(seen) and one_seed(unseen)
+        p_value = fisher(*((int(sum(side)), len(side)) for side in sides)) if exact else permutation(*sides, generator)
+        found.append(Measurement(name=f"{name}_p_value", value=p_value, n=gap.n, benchmark=group[0], split=group[1]))
+    return found
 
 
 def _std_over_seeds(records: Iterable[Record], name: str) -> float:

@@ -82,6 +82,8 @@ def print_summary(summary: Summary, file: TextIO | None = None) -> None:
     file = file or sys.stdout
     console = Console(file=file, highlight=False, width=None if file.isatty() else 140)
     console.print(_table(summary))
+    for line in _tests(summary):
+        console.print(line, soft_wrap=True, markup=False)
     if summary.failures:
         console.print("without success:")
         for cause, count in list(summary.failures.items())[:8]:
@@ -105,7 +107,7 @@ def _table(summary: Summary) -> Table:
     table = Table(
         title=escape(" · ".join(dict.fromkeys((summary.label, summary.subject)))),
         title_justify="left",
-        caption="per cent with 95 % intervals",
+        caption=_caption(summary),
         caption_justify="left",
     )
     table.add_column("split")
@@ -121,10 +123,32 @@ def _table(summary: Summary) -> Table:
         if previous is not None and group[:2] != previous[:2]:
             table.add_section()
         previous = group
-        n = max(measurement.n for measurement in found.values())
-        cells = [in_words(found.get(name)) for name, _ in columns]
+        n = next(found[name].n for name, _ in columns if name in found)  # tasks, of which each may have many seeds
+        cells = [in_words(found.get(name)) + _spread(found.get(f"{name}_std_over_seeds")) for name, _ in columns]
         table.add_row(_title(group), str(n), *cells, style="" if group[2] else "bold")
     return table
+
+
+def _caption(summary: Summary) -> str:
+    words = "per cent with 95 % intervals"
+    spread = any(one.name.endswith("_std_over_seeds") for one in summary.measurements)
+    return f"{words}; ± is the population standard deviation over seeds" if spread else words
+
+
+def _spread(measurement: Measurement | None) -> str:
+    return "" if measurement is None else f" ±{100 * measurement.value:.1f}"
+
+
+def _tests(summary: Summary) -> list[str]:
+    """Return a line for each gap with how likely it is to come of chance alone."""
+    values = {(*one.group[:2], one.name): one.value for one in summary.measurements if one.name.endswith("_p_value")}
+    groups = dict.fromkeys((benchmark, split) for benchmark, split, _ in values)
+    lines = []
+    for benchmark, split in groups:
+        found = [(name, values.get((benchmark, split, f"{name}_p_value"))) for name in ("success", "score")]
+        words = ", ".join(f"p = {value:.2g} for {name}" for name, value in found if value is not None)
+        lines.append(f"{benchmark} {split}: {words} if there were no difference")
+    return lines
 
 
 def _title(group: tuple[str, str, str]) -> str:
