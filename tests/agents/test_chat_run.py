@@ -20,7 +20,7 @@ def run_eval(server, out, *words, **environment):
     return subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.evaluate", "--agent", "chat", "--model", "m", "--base-url", server.url),
-            *("--env", "act/ALFWorld-generated-seen", "--max-turns", "2", "--num-envs", "3", "--out", str(out)),
+            *("--env", "act/ALFWorld-generated-seen", "--max-turns", "2", "--out", str(out)),
             *words,
         ],
         capture_output=True,
