@@ -12,12 +12,13 @@ says how many completions a pack should hold; one, where rows of their own are c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 __all__ = ["Costs", "Packs", "best_width", "pack", "runs"]
 
@@ -70,21 +71,35 @@ class Packs:
     parts: torch.Tensor
     places: torch.Tensor
 
-    def mask(self, window: int | None = None) -> torch.Tensor:
-        """Return which tokens each token sees, as booleans of shape (R, 1, L, L).
+    def sees(self, window: int | None = None) -> Callable[..., torch.Tensor]:
+        """Return whether a token sees another, as a function of row, head, token and other.
 
         Args:
             window: Only so many back in its own sequence, itself included.
         """
-        length = self.parts.size(1)
-        here, there = self.parts[:, :, None], self.parts[:, None, :]
-        seen = ((there == 0) & (here >= 0)) | (there == here)
-        seen &= torch.ones(length, length, dtype=torch.bool, device=seen.device).tril()
-        if window is not None:
-            seen &= self.position_ids[:, :, None] - self.position_ids[:, None, :] < window
-        # Padding sees itself, as a row that sees nothing would give what is not a number.
-        seen |= torch.eye(length, dtype=torch.bool, device=seen.device)
-        return seen[:, None]
+
+        def rule(row: Any, head: Any, token: Any, other: Any) -> torch.Tensor:  # noqa: ARG001
+            here, there = self.parts[row, token], self.parts[row, other]
+            seen = (((there == 0) & (here >= 0)) | (there == here)) & (token >= other)
+            if window is not None:
+                seen = seen & (self.position_ids[row, token] - self.position_ids[row, other] < window)
+            # Padding sees itself, as a row that sees nothing would give what is not a number.
+            return seen | (token == other)
+
+        return rule
+
+    def mask(self, window: int | None = None) -> torch.Tensor:
+        """Return which tokens each token sees, as booleans of shape (R, 1, L, L); see `sees`."""
+        count, length = self.parts.shape
+        at = torch.arange(length, device=self.parts.device)
+        row = torch.arange(count, device=self.parts.device)[:, None, None]
+        return self.sees(window)(row, 0, at[None, :, None], at[None, None, :])[:, None]
+
+    def blocks(self, window: int | None = None) -> BlockMask:
+        """Return the same for flex attention, which computes the blocks in which somebody sees somebody."""
+        count, length = self.parts.shape
+        device = self.parts.device.type
+        return create_block_mask(self.sees(window), count, None, length, length, device=device)
 
     def unpacked(self, values: torch.Tensor) -> torch.Tensor:
         """Return values of shape (R, L) as they belong to the completions, shape (B, T), 0 for padding."""

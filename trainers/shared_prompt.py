@@ -24,14 +24,15 @@ from trainers.packing import Costs, Packs, pack, runs
 
 __all__ = ["SharedPromptTrainer", "attends_alone", "why_not"]
 
+_FLEX = "flex_attention"
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 
 
 def why_not(model: Any) -> str:
     """Return why a model's prompts cannot be shared, in words; empty if they can."""
     attention = model.config.get_text_config()._attn_implementation
-    if attention not in ("sdpa", "eager"):
-        return f"its attention is {attention}, and only sdpa and eager take a mask of any shape"
+    if attention not in ("sdpa", "eager", _FLEX):
+        return f"its attention is {attention}, and only sdpa, eager and {_FLEX} take a mask of any shape"
     return attends_alone(model)
 
 
@@ -143,7 +144,9 @@ def _masks(packs: Packs, model: Any) -> Any:
     kinds = getattr(config, "layer_types", None)
     window = getattr(config, "sliding_window", None)
 
-    def mask(window: int | None) -> torch.Tensor:
+    def mask(window: int | None) -> Any:
+        if config._attn_implementation == _FLEX:
+            return packs.blocks(window)
         seen = packs.mask(window)
         if config._attn_implementation == "sdpa":
             return seen

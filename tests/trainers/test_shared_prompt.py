@@ -99,6 +99,26 @@ def test_log_probabilities_and_gradients_are_those_of_separate_rows(
         assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:flex_attention called without torch.compile")
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_flex_attention_says_what_sdpa_says_under_trl(kind: str, tiny_model: Path, tmp_path: Path) -> None:
+    """Without gradients, as flex attention has no backward pass on a CPU."""
+    ids, mask, longest = batch_of(*BATCHES["padding on both sides"])
+
+    @torch.no_grad()
+    def results(cls: type[GRPOTrainer], attention: str) -> torch.Tensor:
+        model = build(kind, attention)
+        trainer = trainer_of(cls, model, tiny_model, tmp_path)
+        assert getattr(trainer, "unshared", "") == ""
+        found = cls._get_per_token_logps_and_entropies(trainer, model, ids, mask, longest, compute_entropy=True)
+        return torch.stack(found[:2]) * mask[:, -longest:]
+
+    with torch.compiler.set_stance("force_eager"):
+        ours = results(SharedPromptTrainer, "flex_attention")
+    theirs = results(GRPOTrainer, "sdpa")
+    assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
+
+
 def course(
     cls: type[GRPOTrainer], tiny_model: Path, out: Path, **settings: Any
 ) -> tuple[dict[str, list[float]], torch.Tensor]:
