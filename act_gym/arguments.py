@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.recipes import layered, read_recipe
 
-__all__ = ["parse", "read_recipe", "read_settings"]
+__all__ = ["from_recipes", "parse", "read_recipe", "read_settings"]
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
     default: T | None = None
     if recipes:
         # A field that neither a recipe nor the dataclass fills must come from the command line.
-        default = _build(arguments, layered(recipes), " + ".join(map(str, recipes)), absent=tyro.MISSING)
+        default = from_recipes(arguments, recipes, absent=tyro.MISSING)
     return tyro.cli(  # type: ignore[return-value]  # None stands for "no default" here
         arguments,
         args=rest,
@@ -49,6 +49,20 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
         description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe FILE.yaml gives defaults for all of these; "
         "of several, the later ones win.",
     )
+
+
+def from_recipes(arguments: type[T], recipes: Sequence[Path], *, absent: Any = None) -> T:
+    """Return a program's arguments as some recipes give them, each laid over those before it.
+
+    Args:
+        arguments: The dataclass.
+        recipes: The files.
+        absent: Stands for a field that neither a recipe nor the dataclass fills.
+
+    Raises:
+        UsageError: A recipe cannot be read, or does not fit the dataclass.
+    """
+    return _build(arguments, layered(recipes), " + ".join(map(str, recipes)), absent=absent)
 
 
 def read_settings(words: Sequence[str], option: str) -> dict[str, Any]:

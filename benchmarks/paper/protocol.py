@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from act_gym.arguments import parse
+from act_gym.arguments import from_recipes
 from act_gym.benchmark import parse_id
 from benchmarks.evaluate import Arguments as Evaluation
 from benchmarks.paper.jobs import Job, Workshop
@@ -147,8 +147,8 @@ class Protocol:
     def _pipeline(self, row: Row, benchmark: str, seed: int) -> Pipeline:
         """Read a row's recipe with all that is laid over it; only the row says which stages there are."""
         own = RECIPES / "settings" / f"{self.version}.yaml" if row.prompted else row.recipe(self.version)
-        stages = () if row.prompted else _read([own]).stages
-        read = _read([own, RECIPES / "data" / f"{benchmark}.yaml", *self.layers])
+        stages = () if row.prompted else from_recipes(Pipeline, [own]).stages
+        read = from_recipes(Pipeline, [own, RECIPES / "data" / f"{benchmark}.yaml", *self.layers])
         if self.limit:  # a smoke test goes on where there is nothing to learn
             read = replace(read, act=replace(read.act, force=True), rl=replace(read.rl, force=True))
         return replace(
@@ -230,15 +230,9 @@ class Protocol:
         }
 
 
-def _read(recipes: Sequence[Path]) -> Pipeline:
-    words = [word for recipe in recipes for word in ("--recipe", str(recipe))]
-    return parse(Pipeline, words, program="benchmarks.paper")
-
-
 def _prompting(row: Row, version: Version) -> tuple[str, ...]:
     """Return the agent's settings in the recipe of a row that only asks."""
-    recipe = parse(Evaluation, ["--recipe", str(row.recipe(version))], program="benchmarks.paper")
-    return recipe.agent_options
+    return from_recipes(Evaluation, [row.recipe(version)]).agent_options
 
 
 def _moved(value: Any, folders: Mapping[Path, Path]) -> Any:
@@ -256,4 +250,4 @@ def _moved(value: Any, folders: Mapping[Path, Path]) -> Any:
 
 def initial_model(layers: Sequence[Path]) -> str:
     """Return the model that some recipes name; the pipeline's own if none does."""
-    return _read(layers).model
+    return from_recipes(Pipeline, layers).model

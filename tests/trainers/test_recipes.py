@@ -1,0 +1,58 @@
+"""Every shipped recipe fits its program, alone and under every model and machine."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from act_gym.arguments import from_recipes
+from trainers.pipeline import Pipeline, plan
+
+RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
+PROMPTS = {"prompt", "prompt-reasoning"}
+ROWS = sorted(path for path in RECIPES.glob("v*/*.yaml") if path.stem not in PROMPTS)
+MODELS = sorted(RECIPES.glob("models/*.yaml"))
+MACHINES = sorted(RECIPES.glob("machines/*.yaml"))
+DATA = sorted(RECIPES.glob("data/*.yaml"))
+
+
+def read(*recipes: Path) -> Pipeline:
+    return from_recipes(Pipeline, recipes)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_row_fits_under_every_model_machine_and_benchmark(row: Path) -> None:
+    alone = read(row)
+    for number, (model, machine) in enumerate(product(MODELS, MACHINES)):
+        made = read(row, DATA[number % len(DATA)], model, machine)
+        settings = [settings for _, _, settings in plan(made)]
+        assert made.stages == alone.stages, "only the row says which stages there are"
+        assert made.collect.env == (f"act/{Path(made.collect.env[0]).name}",)
+        assert made.pairs.count in (3_000, 10_240)
+        assert {one.micro_batch for one in settings if hasattr(one, "micro_batch")} == {8}
+
+
+def test_the_two_versions_differ_in_the_alternatives_of_a_state() -> None:
+    assert {read(row).pairs.per_state for row in ROWS if row.parent.name == "v2"} == {1}
+    assert {read(row).pairs.per_state for row in ROWS if row.parent.name == "v1"} == {3}
+
+
+def test_every_stage_of_a_row_takes_three_epochs_but_world_modelling() -> None:
+    for row in ROWS:
+        for _, stage, settings in plan(read(row)):
+            if hasattr(settings, "epochs"):
+                assert settings.epochs == (1 if stage == "world" else 3), row
+
+
+def test_a_step_of_a_node_can_be_shared_by_its_eight_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    from trainers.training import common_config
+
+    for row, model in product(ROWS, [path for path in MODELS if "smollm2" not in path.stem]):
+        for _, _, settings in plan(read(row, model, RECIPES / "machines" / "node-8gpu.yaml")):
+            if hasattr(settings, "groups"):
+                common_config(settings, sequences=settings.groups * settings.num_generations)
+            elif hasattr(settings, "batch"):
+                common_config(settings, sequences=settings.batch)
