@@ -1,0 +1,114 @@
+"""Run by a launcher in several processes: a pipeline, and then a GRPO whose replies are written down in advance.
+
+    accelerate launch … tests/trainers/launched.py FOLDER [--kill] RECIPE…
+
+`FOLDER/scripted.json` gets the losses of the scripted GRPO. With --kill the first process ends itself by
+SIGKILL when the fourth step of the stage `act` is logged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+GROUP = 4
+PROMPTS = ("Go to the kitchen.", "Which of two actions is better? It is dark. " * 3, "Look around.", "Open the door.")
+
+
+def scripted(model: Path, folder: Path, *, sequences: int, gather: bool = True) -> dict[str, list[float]]:
+    """Train three steps of GRPO on replies that depend on the prompt and the place in the group alone.
+
+    So one process and several see the same replies, which they do not when each draws its own.
+
+    Args:
+        model: Where training begins.
+        folder: The trainer's folder.
+        sequences: Replies a step, of all processes.
+        gather: TRL's `ds3_gather_for_generation`.
+    """
+    import torch
+    from datasets import Dataset
+    from trl import GRPOConfig
+
+    from trainers import checkpoints, processes
+    from trainers.imitation import Imitation
+    from trainers.quiet import quiet
+    from trainers.shared_prompt import SharedPromptTrainer
+    from trainers.training import common_config
+
+    class Scripted(SharedPromptTrainer):
+        def _generate_single_turn(self, prompt_ids: Any, *_: Any) -> Any:
+            begin = self.accelerator.process_index * len(prompt_ids)
+            replies = []
+            for place, prompt in enumerate(prompt_ids, start=begin):
+                generator = torch.Generator().manual_seed(sum(prompt) * GROUP + place % GROUP)
+                length = 3 + (sum(prompt) + place) % 5
+                replies.append(torch.randint(2, 256, (length,), generator=generator).tolist())
+            return replies, None
+
+    quiet()
+    policy = checkpoints.load(str(model), "fp32")
+    settings = Imitation(
+        out=folder,
+        steps=3,
+        learning_rate=1e-2,
+        precision="fp32",
+        micro_batch=sequences,
+        save_every=0,
+        schedule="constant",
+    )
+    trainer = Scripted(
+        model=policy.model,
+        reward_funcs=lambda completion_ids, **_: [float(sum(token % 7 for token in ids)) for ids in completion_ids],
+        args=GRPOConfig(
+            **common_config(settings, sequences=sequences),
+            num_generations=GROUP,
+            max_completion_length=8,
+            ds3_gather_for_generation=gather,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": f"{prompt} Turn {n}."} for n in range(8) for prompt in PROMPTS]),
+        processing_class=policy.tokenizer,
+    )
+    assert trainer.unshared == ""
+    trainer.train()
+    steps = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert processes.count() == trainer.accelerator.num_processes
+    return {name: [float(step[name]) for step in steps] for name in ("loss", "grad_norm", "reward", "entropy")}
+
+
+def main() -> int:
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from act_gym.cli import run
+    from act_gym.run import Run
+    from trainers import pipeline, processes
+
+    folder, *words = sys.argv[1:]
+    if words[0] == "--kill":
+        words = words[1:]
+        log = Run.log
+
+        def killing(self: Run, **values: Any) -> None:
+            if values.get("stage") == "act" and values.get("step") == 4:
+                os.kill(os.getpid(), signal.SIGKILL)
+            log(self, **values)
+
+        Run.log = killing  # type: ignore[method-assign]
+    status = run(pipeline.main, words)
+    if status:
+        return status
+    model = Path(os.environ["SCRIPTED_MODEL"])
+    found = {
+        "whole groups": scripted(model, Path(folder) / "whole", sequences=8),
+        "split groups": scripted(model, Path(folder) / "split", sequences=4),
+    }
+    if processes.is_first():
+        (Path(folder) / "scripted.json").write_text(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
