@@ -32,6 +32,7 @@ def scripted(model: Path, folder: Path, *, sequences: int, gather: bool = True) 
     """
     import torch
     from datasets import Dataset
+    from transformers import PrinterCallback
     from trl import GRPOConfig
 
     from trainers import checkpoints, processes
@@ -73,6 +74,7 @@ def scripted(model: Path, folder: Path, *, sequences: int, gather: bool = True) 
         train_dataset=Dataset.from_list([{"prompt": f"{prompt} Turn {n}."} for n in range(8) for prompt in PROMPTS]),
         processing_class=policy.tokenizer,
     )
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout
     assert trainer.unshared == ""
     trainer.train()
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
