@@ -34,7 +34,9 @@ __all__ = ["Run", "sha256_of"]
 
 _PACKAGES = ("gymnasium", "alfworld", "textworld", "scienceworld", "torch", "transformers", "trl", "accelerate")
 # Arguments that say how a run is carried out and not what it computes: they may change on resume.
-_FREE_ARGUMENTS = frozenset({"resume", "out", "limit_seconds", "json", "workers", "num_envs"})
+_FREE_ARGUMENTS = frozenset(
+    {"resume", "out", "limit_seconds", "json", "workers", "batch_size", "backend", "ray_address"}
+)
 # What a setting is called that must never be written down. `max_new_tokens` is none.
 _SECRET = re.compile(r"(^|[_-])(key|token|secret|password|passwd|credentials?|authorization)$", re.IGNORECASE)
 

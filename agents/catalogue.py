@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from act_gym.agent import Agent
 from act_gym.errors import ActGymError, UnknownNameError, UsageError
 
-__all__ = ["AGENTS", "answers_many", "is_foreign", "make_agent", "parse_agent"]
+__all__ = ["AGENTS", "is_foreign", "make_agent", "parse_agent"]
 
 T = TypeVar("T")
 
@@ -120,12 +120,6 @@ def is_foreign(spec: str) -> bool:
     """Return whether an agent is somebody's own, `module:Class`."""
     name, _ = parse_agent(spec)
     return ":" in name and not name.startswith(_ADDRESSES)
-
-
-def answers_many(spec: str) -> bool:
-    """Return whether an agent is asked about many episodes at once, instead of living in several processes."""
-    name, _ = parse_agent(spec)
-    return name in ("local", "chat") or name.startswith(_ADDRESSES)
 
 
 def _settings(agent: str, kind: type[T], options: Mapping[str, Any]) -> T:

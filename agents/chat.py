@@ -144,6 +144,11 @@ class ChatAgent:
         model = PurePath(self.settings.model).name if self.settings.model.startswith("/") else self.settings.model
         return f"{model}:{self.settings.label()}"
 
+    @property
+    def batch_size(self) -> int:
+        """How many episodes it is best asked about at once; their requests are under way together."""
+        return 16
+
     def act(self, views: Sequence[View]) -> Sequence[Choice]:
         """Answer all views, with all requests under way at once.
 

@@ -6,20 +6,27 @@ answers is data: a reply without an action is a turn with an empty action.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from act_gym.agent import Choice, View
 from act_gym.errors import AgentError, UnknownNameError, UsageError
+from act_gym.rollout import BatchStream
 from agents.blanks import fill
 from agents.prompts import Message, acting_messages, format_reply, read_reply, state_text
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from act_gym.agent import Stream
+    from agents.decoder import Work
+    from agents.policy import Completion, Policy
+    from agents.ranking import Ranking
 
 __all__ = ["LocalAgent", "LocalSettings"]
+
+# Episodes at once. More are no faster on a CPU, and with fewer a GPU waits (docs/design/agents.md).
+CPU_BATCH, GPU_BATCH = 16, 64
 
 _DECODES = ("free", "ranked")
 
@@ -99,6 +106,27 @@ class LocalAgent:
         """The model's name and the settings that change its behaviour."""
         return f"{self.policy.name}:{self.settings.label()}"
 
+    @property
+    def batch_size(self) -> int:
+        """How many episodes are best answered at once."""
+        return CPU_BATCH if self.policy.model.device.type == "cpu" else GPU_BATCH
+
+    def stream(self, size: int) -> Stream:
+        """Begin to answer several episodes, each as soon as its own reply is complete; see `StreamingAgent`.
+
+        What a prompt has in common with the episode's last one is not read again. A model whose attention
+        takes no masks of four dimensions is asked about all views at once.
+        """
+        from agents.decoder import Decoder
+        from agents.ranking import takes_masks
+        from agents.streaming import LocalStream
+
+        return (
+            LocalStream(self, Decoder(self.policy.model, size), self._begin)
+            if takes_masks(self.policy)
+            else BatchStream(self)
+        )
+
     def act(self, views: Sequence[View]) -> Sequence[Choice]:
         """Answer all views in one batch.
 
@@ -119,19 +147,7 @@ class LocalAgent:
             seeds=[_seed(view) for view in views],
             thinking=self.settings.thinking,
         )
-        choices = []
-        for completion in completions:
-            reply = read_reply(completion.text)
-            choices.append(
-                Choice(
-                    action=reply.action or "",
-                    response=completion.text,
-                    thought=reply.thought,
-                    prompt_tokens=completion.prompt_tokens,
-                    completion_tokens=completion.completion_tokens,
-                )
-            )
-        return choices
+        return [_written(completion) for completion in completions]
 
     def _ranked(self, views: Sequence[View], prompts: Sequence[Sequence[Message]]) -> list[Choice]:
         from agents.ranking import search
@@ -142,19 +158,34 @@ class LocalAgent:
             [tuple(fill(command, view.goal) for command in view.admissible_commands) for view in views],
             max_nodes=self.settings.max_nodes,
         )
-        choices = []
-        for ranking in rankings:
-            ((command, value),) = ranking.best
-            reach = "likeliest" if ranking.exact else f"best found in {ranking.nodes} tokens"
-            choices.append(
-                Choice(
-                    action=command,
-                    response=f"{format_reply(command)} ({reach} of {ranking.commands}, log-probability {value:.3f})",
-                    prompt_tokens=ranking.prompt_tokens,
-                    completion_tokens=len(self.policy.ids(format_reply(command))),
-                )
-            )
-        return choices
+        return [self._chosen(ranking) for ranking in rankings]
+
+    def _begin(self, view: View) -> tuple[Work, Callable[[], Choice]]:
+        """Return a view's work for a decoder, and what gives the choice when it is done."""
+        from agents.ranking import begin
+
+        if self.settings.decode == "ranked":
+            commands = tuple(fill(command, view.goal) for command in view.admissible_commands)
+            search, ranking = begin(self.policy, self._prompt(view), commands, max_nodes=self.settings.max_nodes)
+            return search, lambda: self._chosen(ranking())
+        writing, completion = self.policy.begin(
+            self._prompt(view),
+            max_new_tokens=self._longest_reply(),
+            temperature=self.settings.temperature,
+            seed=_seed(view),
+            thinking=self.settings.thinking,
+        )
+        return writing, lambda: _written(completion())
+
+    def _chosen(self, ranking: Ranking) -> Choice:
+        ((command, value),) = ranking.best
+        reach = "likeliest" if ranking.exact else f"best found in {ranking.nodes} tokens"
+        return Choice(
+            action=command,
+            response=f"{format_reply(command)} ({reach} of {ranking.commands}, log-probability {value:.3f})",
+            prompt_tokens=ranking.prompt_tokens,
+            completion_tokens=len(self.policy.ids(format_reply(command))),
+        )
 
     def _longest_reply(self) -> int:
         return self.settings.max_new_tokens or (512 if self.settings.thinking else 32)
@@ -179,6 +210,17 @@ class LocalAgent:
             if len(self.policy.prompt_ids(messages, thinking=self.settings.thinking)) <= room:
                 return messages
         raise AgentError(f"{view.task.id} does not fit the {self.policy.context} tokens that {self.policy.name} takes.")
+
+
+def _written(completion: Completion) -> Choice:
+    reply = read_reply(completion.text)
+    return Choice(
+        action=reply.action or "",
+        response=completion.text,
+        thought=reply.thought,
+        prompt_tokens=completion.prompt_tokens,
+        completion_tokens=completion.completion_tokens,
+    )
 
 
 def _seed(view: View) -> int:

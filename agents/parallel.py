@@ -42,6 +42,11 @@ class Guarded:
         """The name of the agent inside."""
         return self.agent.name
 
+    @property
+    def batch_size(self) -> int:
+        """How many episodes the agent inside is best asked about at once; 0 if it does not say."""
+        return int(getattr(self.agent, "batch_size", 0))
+
     def act(self, views: Sequence[View]) -> Sequence[Choice]:
         """Ask the agent inside; see `act_gym.Agent`.
 
@@ -62,36 +67,49 @@ class Guarded:
     def stream(self, size: int) -> Stream:
         """Begin a conversation; an agent that has none of its own is asked about all views at once."""
         if isinstance(self.agent, StreamingAgent):
-            return _GuardedStream(self.agent.stream(size), {})
+            return _GuardedStream(self.agent.stream(size))
         return BatchStream(self)
 
 
-@dataclass(frozen=True)
 class _GuardedStream:
     """A stream that, whatever it raises, ends the episodes that it was asked about and not the run."""
 
-    inner: Stream
-    asked: dict[int, View]
+    def __init__(self, inner: Stream) -> None:
+        self.inner = inner
+        self.asked: dict[int, View] = {}
+        self.failed: list[tuple[int, AgentError]] = []
 
     def ask(self, number: int, view: View) -> None:
-        self.asked[number] = view
-        self.inner.ask(number, view)
+        try:
+            self.inner.ask(number, view)
+        except (AgentUnavailableError, MissingDependencyError, UsageError):
+            raise
+        except Exception as cause:
+            self.failed.append((number, _as_agent_error(cause)))
+        else:
+            self.asked[number] = view
 
     def answers(self) -> Iterable[tuple[int, Choice | AgentError]]:
+        failed, self.failed = self.failed, []
+        if failed:
+            return failed
         try:
             answers = list(self.inner.answers())
         except (AgentUnavailableError, MissingDependencyError, UsageError):
             raise
         except Exception as cause:
-            failure = cause if isinstance(cause, AgentError) else AgentError(_in_words(cause))
             self.inner.close()
-            answers = [(number, failure) for number in self.asked]
+            answers = [(number, _as_agent_error(cause)) for number in self.asked]
         for number, _ in answers:
             self.asked.pop(number, None)
         return answers
 
     def close(self) -> None:
         self.inner.close()
+
+
+def _as_agent_error(cause: Exception) -> AgentError:
+    return cause if isinstance(cause, AgentError) else AgentError(_in_words(cause))
 
 
 def cores() -> int:

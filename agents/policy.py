@@ -7,7 +7,7 @@ digits of floating-point arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ try:
 
     from agents.quiet import quiet_loading
     from agents.ranking import search
-    from agents.sampling import Sampler
+    from agents.sampling import Sampler, Writing
 except ImportError as cause:
     raise MissingDependencyError(f"A package that local models need ({cause.name})", "local") from cause
 
@@ -173,6 +173,31 @@ class Policy:
                 text = begun[row] + self.tokenizer.decode(reply, skip_special_tokens=True)
                 done[row] = Completion(text, len(rows[row]), len(reply))
         return [done[row] for row in range(len(rows))]
+
+    def begin(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        seed: int = 0,
+        stop: str | None = "</action>",
+        thinking: bool = False,
+    ) -> tuple[Writing, Callable[[], Completion]]:
+        """Return one reply as work for a `Decoder`, and what gives the completion when it is done; see `generate`.
+
+        Raises:
+            UsageError: The prompt does not fit the model.
+        """
+        row = self.prompt_ids(messages, thinking=thinking)
+        list(self.batches([row], extra=max_new_tokens))  # the check of the length
+        work = Writing(Sampler(self.model, self.tokenizer, max_new_tokens, temperature, stop), row, seed)
+
+        def completion() -> Completion:
+            text = self.tokenizer.decode(work.reply, skip_special_tokens=True)
+            return Completion(text, len(row), len(work.reply))
+
+        return work, completion
 
     def log_probabilities(
         self,

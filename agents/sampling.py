@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["Sampler", "left_padded"]
+from agents.decoder import Step
+
+__all__ = ["Sampler", "Writing", "left_padded"]
 
 _REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
@@ -106,6 +108,41 @@ class Sampler:
         """Return `<think>` if the chat template itself has opened the reasoning."""
         end = self.tokenizer.decode(list(prompt[-4:])).rstrip()
         return "<think>" if end.endswith("<think>") else ""
+
+
+class Writing:
+    """One reply being sampled, as work for a `Decoder`; the same tokens that `Sampler.run` would write.
+
+    Args:
+        sampler: How.
+        prompt: The tokens before it.
+        seed: Of what is drawn.
+        prefix: What the reply starts with; counts when looking for the stop text.
+    """
+
+    tail = 1
+
+    def __init__(self, sampler: Sampler, prompt: Sequence[int], seed: int, prefix: str = "") -> None:
+        self.prompt = prompt
+        self.reply: list[int] = []
+        self.done = False
+        self._sampler = sampler
+        self._generator = torch.Generator().manual_seed(seed % 2**63)
+        self._begin = sampler._opening(prompt) + prefix
+
+    def begin(self, logits: torch.Tensor) -> None:
+        """Draw the first token; see `agents.decoder.Work`."""
+        self.take(logits)
+
+    def step(self, budget: int) -> Step:  # noqa: ARG002  (a reply goes on by one token, whatever there is room for)
+        """Return the token drawn last."""
+        return Step([self.reply[-1]], [len(self.prompt) + len(self.reply) - 1], keep=True)
+
+    def take(self, logits: torch.Tensor) -> None:
+        """Draw the next token."""
+        (token,) = self._sampler._draw(logits, [self._generator])
+        ended = self._sampler._ends_with(self.reply, token, self._begin)
+        self.done = ended or len(self.reply) >= self._sampler.max_new_tokens
 
 
 def left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

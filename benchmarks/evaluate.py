@@ -10,13 +10,14 @@ Leaves a run folder:
     summary.json     the numbers, which are printed as a table
 
 A run that was stopped continues with `--resume` where it was. Agents without a model play in `--workers`
-processes; `local` answers `--num-envs` episodes at once in this one. See docs/design/evaluation.md for what the
-numbers mean.
+processes; `local` and `chat` answer `--batch-size` episodes at once in this one; `--backend ray` spreads the
+episodes over a cluster. See docs/design/evaluation.md for what the numbers mean.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,11 +28,12 @@ import numpy as np
 from act_gym.agent import Agent
 from act_gym.arguments import parse, read_settings
 from act_gym.errors import UsageError
-from act_gym.progress import track
 from act_gym.run import Run
-from agents.catalogue import answers_many, is_foreign, make_agent
+from agents.backends import Backend
+from agents.catalogue import is_foreign, make_agent
 from agents.parallel import Guarded
 from benchmarks.journal import Journal
+from benchmarks.live import Progress, watch
 from benchmarks.manifest import evaluation_facts
 from benchmarks.measurement import Summary
 from benchmarks.plan import Plan, make_plan
@@ -83,8 +85,12 @@ class Arguments:
     """Play one of so many shares of the tasks, e.g. `1/2` here and `2/2` elsewhere; `act-gym merge` joins them."""
     workers: int = 0
     """Processes for agents without a model; 0 for one a core."""
-    num_envs: int = 16
-    """Episodes that a `local` or `chat` agent answers at once."""
+    batch_size: int = 0
+    """Episodes that a `local` or `chat` agent answers at once; 0 for what suits it and the machine."""
+    backend: str = "local"
+    """`local` plays on this machine, `ray` on a Ray cluster."""
+    ray_address: str = ""
+    """The cluster of `--backend ray`, e.g. `auto` or `ray://host:10001`; empty starts Ray on this machine alone."""
     keep_commands: bool = False
     """Whether episodes.jsonl keeps every turn's admissible commands, which are most of its size."""
     json: bool = False
@@ -97,10 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym eval")
     _check(arguments)
+    backend = _backend(arguments)
     plan = _plan(arguments)
     options = dict(_option(word) for word in arguments.agent_options)
     options |= {name: value for name in ("model", "base_url") if (value := getattr(arguments, name))}
-    make, agent, batches = _agent(arguments.agent, options)  # before the folder is made: a mistake leaves nothing
+    make, agent = _agent(arguments.agent, options)  # before the folder is made: a mistake leaves nothing
     facts = evaluation_facts(plan, arguments.agent, options, agent)
     run = Run(arguments.out, "benchmarks.evaluate", arguments, facts=facts, resume=arguments.resume)
     keys = plan.keys()
@@ -108,14 +115,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         episodes = play_plan(
             plan,
             make,
-            agent if batches else None,
+            agent,
             journal.finished,
-            workers=arguments.workers,
-            num_envs=arguments.num_envs,
+            backend=backend,
             keep_commands=arguments.keep_commands,
         )
-        for episode in track(episodes, arguments.agent, total=len(keys), done=len(journal.finished)):
-            journal.add(episode)
+        progress = Progress(Counter(env_id for env_id, _, _ in keys), journal.records)
+        with watch(progress) as show:
+            for episode in episodes:
+                show(journal.add(episode))
         records = journal.finish()
     summary = make_summary(records, arguments.label, arguments.agent)
     summary.write(run.folder)
@@ -142,14 +150,25 @@ def make_summary(records: Sequence[Record], label: str, agent: str = "") -> Summ
 
 
 def _check(arguments: Arguments) -> None:
-    if arguments.max_turns < 0 or arguments.workers < 0 or arguments.num_envs < 1:
-        raise UsageError("--max-turns and --workers are 0 or more, and --num-envs is at least 1.")
+    if arguments.max_turns < 0:
+        raise UsageError("--max-turns is 0 (the benchmark's own) or more.")
     if arguments.step_limit and arguments.max_turns:
         raise UsageError("--max-turns and --step-limit are two ways to say the same; give one of them.")
     for name in ("suite", "env", "seeds"):
         values = getattr(arguments, name)
         if len(set(values)) != len(values) or (name == "seeds" and not values):
             raise UsageError(f"--{name} needs each value only once, and --seeds at least one; got {values}.")
+
+
+def _backend(arguments: Arguments) -> Backend:
+    backend = Backend(
+        name=arguments.backend,
+        workers=arguments.workers,
+        batch_size=arguments.batch_size,
+        ray_address=arguments.ray_address,
+    )
+    backend.check()
+    return backend
 
 
 def _plan(arguments: Arguments) -> Plan:
@@ -167,13 +186,13 @@ def _plan(arguments: Arguments) -> Plan:
     )
 
 
-def _agent(spec: str, options: dict[str, str]) -> tuple[Callable[[], Agent], Agent | None, bool]:
-    """Return how a process makes its agent, the agent itself, and whether it answers in batches in this process.
+def _agent(spec: str, options: dict[str, str]) -> tuple[Callable[[], Agent], Agent | None]:
+    """Return how a process makes its agent, and the agent itself if it has been made.
 
     An agent of one's own is made in the processes alone: it may hold what only one can.
     """
     make = partial(make_agent, spec, options)
-    return (make, None, False) if is_foreign(spec) else (make, Guarded(make()), answers_many(spec))
+    return make, None if is_foreign(spec) else Guarded(make())
 
 
 def _option(word: str) -> tuple[str, str]:

@@ -1,14 +1,13 @@
-"""Plays what is left of a plan: in this process with an agent that answers in batches, else in several."""
+"""Plays what is left of a plan, where and as many at once as the backend says."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator
 
 from act_gym.agent import Agent
-from act_gym.core import Episode, Task
-from act_gym.rollout import play
-from agents.parallel import play_parallel
+from act_gym.core import Episode
+from act_gym.rollout import Job
+from agents.backends import Backend, play_on
 from benchmarks.plan import Key, Plan
 
 __all__ = ["play_plan"]
@@ -20,38 +19,22 @@ def play_plan(
     agent: Agent | None,
     finished: Collection[Key],
     *,
-    workers: int,
-    num_envs: int,
+    backend: Backend,
     keep_commands: bool,
 ) -> Iterator[Episode]:
     """Play every episode of a plan that is not finished and yield it as soon as it ends.
 
     Args:
         plan: What is played.
-        make: Makes the agent in each process.
-        agent: One that answers in batches in this process; None to make one in each of several.
+        make: Makes the agent in another process.
+        agent: The agent itself, where it has been made already.
         finished: Episodes that were played before.
-        workers: How many processes; 0 for one a core.
-        num_envs: Episodes that `agent` answers at once.
+        backend: Where, and how many at once.
         keep_commands: Whether every turn keeps what was admissible.
     """
-    waiting: dict[tuple[int, str], list[Task]] = {}
-    for part, task, seed in plan.episodes():
-        if (part.env_id, task.id, seed) not in finished:
-            waiting.setdefault((seed, part.env_id), []).append(task)
-    for (seed, env_id), tasks in waiting.items():
-        options = dict(plan.env_options)
-        if agent is not None:
-            yield from play(
-                env_id, agent, tasks, seed=seed, num_envs=num_envs, env_options=options, keep_commands=keep_commands
-            )
-        else:
-            yield from play_parallel(
-                env_id,
-                make,
-                tasks,
-                seed=seed,
-                workers=workers or os.cpu_count() or 1,
-                env_options=options,
-                keep_commands=keep_commands,
-            )
+    jobs = [
+        Job(part.env_id, task, seed)
+        for part, task, seed in plan.episodes()
+        if (part.env_id, task.id, seed) not in finished
+    ]
+    yield from play_on(backend, jobs, make, agent, env_options=dict(plan.env_options), keep_commands=keep_commands)

@@ -92,7 +92,9 @@ def test_the_expert_reaches_full_score_on_short_tasks(tmp_path, capsys):
         (["--task-types", "boiling"], UnknownNameError),
         (["--agent-options", "decode"], UsageError),
         (["--seeds", "1", "1"], UsageError),
-        (["--num-envs", "0"], UsageError),
+        (["--batch-size", "-1"], UsageError),
+        (["--backend", "rays"], UnknownNameError),
+        (["--ray-address", "auto"], UsageError),
     ],
     ids=str,
 )

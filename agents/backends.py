@@ -1,0 +1,95 @@
+"""Where episodes are played: in this process, in processes beside it, or on a Ray cluster.
+
+One rule decides, and `workers` and `batch_size` change it:
+
+- An agent that answers many episodes at once (it has a `batch_size`, as a local model has) plays here, so many
+  episodes at a time. Its environments step here too: a simulator's step is a hundredth of a model's.
+- Any other agent plays in one process a core, each with its own agent and its own simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from act_gym.agent import Agent
+from act_gym.core import Episode
+from act_gym.errors import MissingDependencyError, UnknownNameError, UsageError
+from act_gym.rollout import Job, play_jobs
+from agents.parallel import cores, play_jobs_parallel
+
+__all__ = ["Backend", "play_on"]
+
+BACKENDS = ("local", "ray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """Where and how many episodes are played at once; what it is changes no result.
+
+    Attributes:
+        name: `local` for this machine, `ray` for a Ray cluster.
+        workers: Processes (on Ray: actors); 0 for one a core.
+        batch_size: Episodes that an agent answers at once; 0 for what the agent prefers.
+        ray_address: Of the cluster, e.g. `auto` or `ray://host:10001`; empty starts Ray on this machine.
+    """
+
+    name: str = "local"
+    workers: int = 0
+    batch_size: int = 0
+    ray_address: str = ""
+
+    def check(self) -> None:
+        """Refuse settings that cannot be.
+
+        Raises:
+            UsageError: They do not fit together.
+            MissingDependencyError: Ray is asked for and not installed.
+        """
+        if self.name not in BACKENDS:
+            raise UnknownNameError("backend", self.name, BACKENDS)
+        if min(self.workers, self.batch_size) < 0:
+            raise UsageError("--workers and --batch-size are 0 (automatic) or more.")
+        if self.ray_address and self.name != "ray":
+            raise UsageError("--ray-address is the address of a Ray cluster and goes with --backend ray.")
+        if self.name == "ray" and find_spec("ray") is None:
+            raise MissingDependencyError("Ray", "ray")
+
+
+def play_on(
+    backend: Backend,
+    jobs: Sequence[Job],
+    make_agent: Callable[[], Agent],
+    agent: Agent | None = None,
+    *,
+    env_options: Mapping[str, Any] | None = None,
+    keep_commands: bool = True,
+) -> Iterator[Episode]:
+    """Play every job once and yield its episode as soon as it ends.
+
+    Args:
+        backend: Where, and how many at once.
+        jobs: What to play.
+        make_agent: Makes the agent in another process; it must survive pickling.
+        agent: The agent itself where it has been made already; see `act_gym.rollout.play_jobs`.
+        env_options: Passed to `gym.make`.
+        keep_commands: Whether every turn keeps what was admissible.
+    """
+    settings: dict[str, Any] = {"env_options": env_options, "keep_commands": keep_commands}
+    if backend.name == "ray":
+        from agents.ray_backend import play_on_ray
+
+        size = backend.batch_size or preferred(agent) or 1
+        return play_on_ray(
+            jobs, make_agent, workers=backend.workers, batch_size=size, address=backend.ray_address, **settings
+        )
+    if agent is not None and preferred(agent):
+        return play_jobs(jobs, agent, num_envs=backend.batch_size or preferred(agent), **settings)
+    return play_jobs_parallel(jobs, make_agent, workers=backend.workers or cores(), **settings)
+
+
+def preferred(agent: Agent | None) -> int:
+    """Return how many episodes an agent would answer at once; 0 for one that is asked about one at a time."""
+    return int(getattr(agent, "batch_size", 0))
