@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from act_gym.cli import main
 from act_gym.records import read_records
 
 pytest.importorskip("openai")
@@ -16,17 +17,21 @@ KEY = "sk-secret-0123456789abcdef"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_eval(server, out, *words, **environment):
+def words_of(server, out, *words):
+    return [
+        *("--agent", "chat", "--model", "m", "--base-url", server.url, "--env", "act/ALFWorld-generated-seen"),
+        *("--max-turns", "2", "--out", str(out), *words),
+    ]
+
+
+def run_eval(server, out, *words):
+    """In a process of its own, with everything logged that the client can log."""
     return subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.evaluate", "--agent", "chat", "--model", "m", "--base-url", server.url),
-            *("--env", "act/ALFWorld-generated-seen", "--max-turns", "2", "--out", str(out)),
-            *words,
-        ],
+        [sys.executable, "-m", "benchmarks.evaluate", *words_of(server, out, *words)],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "OPENAI_API_KEY": KEY, **environment},
+        env={**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_LOG": "debug"},
     )
 
 
@@ -49,7 +54,7 @@ def test_a_key_reaches_no_file_no_log_and_no_error(faulty_server, tmp_path):
             handler.complete(f"<action>{sent}</action>", reasoning_content=sent, tool_calls=[call])
 
     faulty_server.answer = tell
-    done = run_eval(faulty_server, tmp_path / "run", "--limit", "4", "--agent-options", "retries=0", OPENAI_LOG="debug")
+    done = run_eval(faulty_server, tmp_path / "run", "--limit", "4", "--agent-options", "retries=0")
     assert done.returncode == 0, done.stderr
     assert {headers["Authorization"] for headers in faulty_server.headers} == {f"Bearer {KEY}"}
     written = {path: path.read_text() for path in (tmp_path / "run").rglob("*") if path.is_file()}
@@ -59,32 +64,29 @@ def test_a_key_reaches_no_file_no_log_and_no_error(faulty_server, tmp_path):
         assert KEY not in text
 
     faulty_server.answer = lambda handler, body: handler.say(401, handler.headers["authorization"].encode())
-    refused = run_eval(faulty_server, tmp_path / "refused", "--limit", "1", OPENAI_LOG="debug")
+    refused = run_eval(faulty_server, tmp_path / "refused", "--limit", "1")
     assert refused.returncode == 1
     assert "Bearer [key]" in refused.stderr
     assert KEY not in refused.stdout + refused.stderr
 
 
-def test_a_server_that_dies_stops_the_run_which_continues_to_the_same_records(faulty_server, tmp_path):
+def test_a_server_that_dies_stops_the_run_which_continues_to_the_same_records(faulty_server, tmp_path, capsys):
     faulty_server.answer = answer_by_content
-    whole = run_eval(faulty_server, tmp_path / "whole", "--limit", "6")
-    assert whole.returncode == 0, whole.stderr
+    assert main(["eval", *words_of(faulty_server, tmp_path / "whole", "--limit", "6")]) == 0
 
     def die(handler, body):
         answer_by_content(handler, body) if len(faulty_server.requests) < 20 else handler.say(503, b"{}")
 
     faulty_server.answer = die
-    patience = ("--limit", "6", "--agent-options", "retries=0", "patience=1")
-    broken = run_eval(faulty_server, tmp_path / "broken", *patience)
-    assert broken.returncode == 1
-    assert "continue with --resume" in broken.stderr
-    assert "Traceback" not in broken.stderr
+    words = words_of(faulty_server, tmp_path / "broken", "--limit", "6", "--agent-options", "retries=0", "patience=1")
+    capsys.readouterr()
+    assert main(["eval", *words]) == 1
+    assert "continue with --resume" in capsys.readouterr().err
     half = len(list(read_records(tmp_path / "broken" / "episodes.jsonl")))
     assert 0 < half < 6
 
     faulty_server.answer = answer_by_content
-    resumed = run_eval(faulty_server, tmp_path / "broken", *patience, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
+    assert main(["eval", *words, "--resume"]) == 0
     same = without_times(tmp_path / "whole" / "records.jsonl")
     assert sorted(without_times(tmp_path / "broken" / "records.jsonl"), key=str) == sorted(same, key=str)
     assert {record["prompt_tokens"] for record in same} == {200}
@@ -92,8 +94,9 @@ def test_a_server_that_dies_stops_the_run_which_continues_to_the_same_records(fa
 
 def test_an_address_is_an_agent(faulty_server, tmp_path):
     faulty_server.answer = answer_by_content
-    done = run_eval(faulty_server, tmp_path / "run", "--limit", "1", "--agent", faulty_server.url)
-    assert done.returncode == 0, done.stderr
+    words = words_of(faulty_server, tmp_path / "run", "--limit", "1")
+    words[words.index("chat")] = faulty_server.url
+    assert main(["eval", *words]) == 0
     (record,) = read_records(tmp_path / "run" / "records.jsonl")
     assert (record["agent"], record["turns"]) == ("m:chat", 2)
 
