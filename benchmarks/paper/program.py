@@ -55,6 +55,8 @@ class Arguments:
     """At most so many tasks, states and questions of each kind: 4 makes a smoke test; 0 for all."""
     eval_limit: int = 0
     """At most so many tasks of each test environment; 0 for all."""
+    max_turns: int = 0
+    """Step limit of an episode; 0 for the suite's."""
     judgement: int = 400
     """Held-out pairs that every model judges in both orders; 0 for none. The paper has no such column."""
     next_action: int = 10_000
@@ -103,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _protocol(arguments: Arguments) -> Protocol:
-    if arguments.seeds < 1 or min(arguments.limit, arguments.eval_limit, arguments.judgement) < 0:
-        raise UsageError("--seeds is at least 1, and --limit, --eval-limit and --judgement are 0 or more.")
+    if arguments.seeds < 1 or min(arguments.limit, arguments.eval_limit, arguments.max_turns, arguments.judgement) < 0:
+        raise UsageError("--seeds is at least 1; --limit, --eval-limit, --max-turns and --judgement are 0 or more.")
     if not arguments.benchmarks or len(set(arguments.benchmarks)) < len(arguments.benchmarks):
         raise UsageError("--benchmarks needs at least one, and each only once.")
     return Protocol(
@@ -116,6 +118,7 @@ def _protocol(arguments: Arguments) -> Protocol:
         warmup=arguments.warmup,
         limit=arguments.limit,
         eval_limit=arguments.eval_limit,
+        max_turns=arguments.max_turns,
         judgement=arguments.judgement,
         next_action=arguments.next_action,
         decode=arguments.decode,
@@ -174,9 +177,10 @@ def _table(
         )
     if arguments.generated:
         notes.append("ALFWorld's games and WebShop's shop are generated; the published numbers are of other tasks.")
-    if arguments.limit or arguments.eval_limit:
-        cut = f"--limit {arguments.limit}" if arguments.limit else f"--eval-limit {arguments.eval_limit}"
-        notes.append(f"Cut short by {cut}: not a measurement of the whole benchmark.")
+    cuts = {"limit": arguments.limit, "eval-limit": arguments.eval_limit, "max-turns": arguments.max_turns}
+    if any(cuts.values()):
+        named = " ".join(f"--{name} {value}" for name, value in cuts.items() if value)
+        notes.append(f"Cut short by {named}: not a measurement of the whole benchmark.")
     notes += [f"Not finished: {reason}" for reason in dict.fromkeys(failed.values())]
     return Table(
         title=f"Agentic Critical Training, {arguments.table}",

@@ -100,6 +100,7 @@ class Protocol:
         warmup: Whether every row begins with the warm-up on the answer format.
         limit: Everything is cut to so many, for a smoke test; 0 for all.
         eval_limit: Tasks of each environment that are played at most; 0 for all.
+        max_turns: The step limit of an episode; 0 for the suite's.
         judgement: Pairs that are judged at most.
         next_action: States that are asked about at most.
         decode: How the model acts; see `agents.local`.
@@ -114,6 +115,7 @@ class Protocol:
     warmup: bool = False
     limit: int = 0
     eval_limit: int = 0
+    max_turns: int = 0
     judgement: int = 400
     next_action: int = 10_000
     decode: Literal["free", "ranked"] = "free"
@@ -219,13 +221,14 @@ class Protocol:
             thinking = {"thinking": "true", "max_new_tokens": _LONG} if trained.thinking else {}
             options |= {"temperature": self.temperature, **thinking}
         limit = self.limit or self.eval_limit
+        cut, suites = limit or self.max_turns, tuple(setting.tests.values())
         # All sides in one run, so that its summary has the gap between them. A part of a suite is no suite.
         envs = tuple(setting.env(side) for side in setting.tests)
         return {
             "agent": "local",
             "model": trained.model,
             "agent_options": tuple(f"{name}={value}" for name, value in options.items()),
-            **({"env": envs, "limit": limit} if limit else {"suite": tuple(setting.tests.values())}),
+            **({"env": envs, "limit": limit, "max_turns": self.max_turns} if cut else {"suite": suites}),
             "seeds": (seed,),
         }
 
