@@ -9,10 +9,11 @@ says about it depends on who else is running. Linux only.
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from pathlib import Path
 
-__all__ = ["children", "of_process", "processor_time", "resident"]
+__all__ = ["children", "of_process", "processor_time", "resident", "yardstick"]
 
 _SCHEDULER_CLOCK = 2  # of the clocks of a process the exact one (CPUCLOCK_SCHED in Linux)
 
@@ -24,6 +25,21 @@ def processor_time() -> float:
         with contextlib.suppress(OSError):  # it has just ended
             total += of_process(process)
     return total
+
+
+def yardstick(rounds: int = 15) -> float:
+    """Return the seconds of processor time that a fixed piece of Python takes: the least of some rounds."""
+    return min(_fixed_work() for _ in range(rounds))
+
+
+def _fixed_work() -> float:
+    started = time.process_time()
+    words: dict[str, int] = {}
+    for number in range(20_000):
+        word = f"word {number % 997}"
+        words[word] = words.get(word, 0) + len(word.split())
+    json.loads(json.dumps(sorted(words.items())))
+    return time.process_time() - started
 
 
 def of_process(process: int) -> float:
