@@ -14,7 +14,7 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from act_gym.agent import Choice, View
-from act_gym.errors import AgentError
+from act_gym.errors import AgentError, AgentUnavailableError
 from agents.endpoint import Endpoint
 
 __all__ = ["Conversations"]
@@ -68,7 +68,7 @@ class Conversations:
         """Wait for an answer and return all that have come.
 
         Raises:
-            AgentUnavailableError: No request will be answered any more.
+            AgentUnavailableError: No request will be answered any more; all answers were returned before.
         """
         found = [self._done.get()]
         try:
@@ -76,7 +76,11 @@ class Conversations:
                 found.append(self._done.get_nowait())
         except Empty:
             pass
-        return [(number, self._answer(future)) for number, future in found]
+        last = [one for one in found if isinstance(one[1].exception(), AgentUnavailableError)]
+        answered = [one for one in found if one not in last] or last
+        for one in last if answered is not last else ():
+            self._done.put(one)
+        return [(number, self._answer(future)) for number, future in answered]
 
     def close(self) -> None:
         """Cancel what is under way and close all connections."""

@@ -253,3 +253,23 @@ def test_the_name_says_what_changes_behaviour_and_not_where_the_server_is(make_a
     assert make_agent().name == "m:chat"
     assert make_agent(model="/data/models/M", format="react", window=0).name == "M:chat,format=react,window=0"
     assert make_agent(retries=9, input_price=3.0).name == "m:chat"
+
+
+def test_what_was_answered_is_returned_before_the_run_stops(faulty_server, make_agent, make_view):
+    def refuse_one(handler, body):
+        wrong = "wrong" in body["messages"][0]["content"]
+        handler.say(401, b"{}") if wrong else handler.complete("<action>look</action>")
+
+    faulty_server.answer = refuse_one
+    stream = make_agent().stream(2)
+    try:
+        stream.ask(0, make_view(goal="wrong"))
+        stream.ask(1, make_view(goal="right"))
+        while faulty_server.running or len(faulty_server.requests) < 2:
+            time.sleep(0.01)
+        time.sleep(0.2)  # until both answers lie there
+        assert [number for number, _ in stream.answers()] == [1]
+        with pytest.raises(AgentUnavailableError):
+            stream.answers()
+    finally:
+        stream.close()

@@ -75,15 +75,24 @@ def test_a_server_that_dies_stops_the_run_which_continues_to_the_same_records(fa
     assert main(["eval", *words_of(faulty_server, tmp_path / "whole", "--limit", "6")]) == 0
 
     def die(handler, body):
-        answer_by_content(handler, body) if len(faulty_server.requests) < 20 else handler.say(503, b"{}")
+        answer_by_content(handler, body) if len(faulty_server.requests) <= 12 + 7 else handler.say(503, b"{}")
 
     faulty_server.answer = die
-    words = words_of(faulty_server, tmp_path / "broken", "--limit", "6", "--agent-options", "retries=0", "patience=1")
+    words = words_of(
+        faulty_server,
+        tmp_path / "broken",
+        "--limit",
+        "6",
+        "--agent-options",
+        "retries=0",
+        "patience=1",
+        "--batch-size",
+        "1",
+    )
     capsys.readouterr()
     assert main(["eval", *words]) == 1
     assert "continue with --resume" in capsys.readouterr().err
-    half = len(list(read_records(tmp_path / "broken" / "episodes.jsonl")))
-    assert 0 < half < 6
+    assert len(list(read_records(tmp_path / "broken" / "episodes.jsonl"))) == 7 // 2
 
     faulty_server.answer = answer_by_content
     assert main(["eval", *words, "--resume"]) == 0
