@@ -27,9 +27,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "shop": ("act_gym.shop.serve", "open WebShop as web pages on this machine"),
     "suites": ("benchmarks.suites", "show every suite of tasks with its count and hash"),
     "eval": ("benchmarks.evaluate", "play every task of a split with an agent and count"),
+    "compare": ("benchmarks.compare", "compare two evaluations task by task"),
+    "merge": ("benchmarks.merge", "join evaluations of other seeds, suites or shares of the tasks"),
     "judgement": ("benchmarks.judgement", "ask a model which of two actions is better, in both orders"),
     "next-action": ("benchmarks.next_action", "ask a model for the expert's action in the expert's states"),
     "report": ("benchmarks.report", "make a page of evaluation runs"),
+    "leaderboard": ("benchmarks.leaderboard", "make the leaderboard's pages, check its entries, take runs in"),
 }
 TRAINERS: dict[str, tuple[str, str]] = {
     "collect": ("trainers.collect", "play the expert and keep its episodes"),

@@ -30,11 +30,11 @@ from act_gym.errors import RunError, UsageError
 from act_gym.records import RecordWriter, write_json
 from act_gym.version import __version__
 
-__all__ = ["Run", "sha256_of"]
+__all__ = ["FREE_ARGUMENTS", "Run", "sha256_of"]
 
 _PACKAGES = ("gymnasium", "alfworld", "textworld", "scienceworld", "torch", "transformers", "trl", "accelerate")
 # Arguments that say how a run is carried out and not what it computes: they may change on resume.
-_FREE_ARGUMENTS = frozenset(
+FREE_ARGUMENTS = frozenset(
     {"resume", "out", "limit_seconds", "json", "workers", "batch_size", "backend", "ray_address"}
 )
 # What a setting is called that must never be written down. `max_new_tokens` is none.
@@ -109,7 +109,7 @@ class Run:
         if not resume:
             raise RunError(f"{self.folder} holds a run already. Continue it with --resume or choose another --out.")
         old_arguments, old_manifest = _read(self.folder / "config.json"), _read(self.folder / "manifest.json")
-        changes = differences(old_arguments, arguments, skip=_FREE_ARGUMENTS)
+        changes = differences(old_arguments, arguments, skip=FREE_ARGUMENTS)
         # What follows from other arguments would only say the same again.
         changes = changes or _changes(old_manifest, manifest, same)
         if changes:

@@ -41,7 +41,7 @@ from benchmarks.playing import play_plan
 from benchmarks.scores import Record, failures, measure
 from benchmarks.tables import show_summary
 
-__all__ = ["Arguments", "main", "make_summary"]
+__all__ = ["Arguments", "main", "make_summary", "plan_of"]
 
 _DEFAULT = ("act/ScienceWorld-seen", "act/ScienceWorld-unseen")
 
@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym eval")
     _check(arguments)
     backend = _backend(arguments)
-    plan = _plan(arguments)
+    plan = plan_of(arguments)
     options = dict(_option(word) for word in arguments.agent_options)
     options |= {name: value for name in ("model", "base_url") if (value := getattr(arguments, name))}
     make, agent = _agent(arguments.agent, options)  # before the folder is made: a mistake leaves nothing
@@ -171,7 +171,8 @@ def _backend(arguments: Arguments) -> Backend:
     return backend
 
 
-def _plan(arguments: Arguments) -> Plan:
+def plan_of(arguments: Arguments) -> Plan:
+    """Return what the arguments ask to be played; see `make_plan` for what is refused."""
     return make_plan(
         arguments.suite,
         arguments.env or (() if arguments.suite else _DEFAULT),

@@ -15,10 +15,9 @@ from typing import Any, Self
 from act_gym.core import Episode
 from act_gym.errors import RunError
 from act_gym.records import RecordWriter, read_records, write_records
-from benchmarks.plan import Key
-from benchmarks.scores import flat_record
+from benchmarks.scores import Key, flat_record, key_of
 
-__all__ = ["Journal", "key_of"]
+__all__ = ["Journal"]
 
 _SYNC_EVERY = 0.5  # seconds; see docs/design/evaluation.md for what waiting for the disk costs
 
@@ -106,8 +105,3 @@ class Journal:
 
     def _write_records(self) -> None:
         write_records(self._folder / "records.jsonl", self.records)
-
-
-def key_of(record: dict[str, Any]) -> Key:
-    """Return what makes the episode of a flat record."""
-    return record["env_id"], record["task_id"], record["seed"]

@@ -11,7 +11,6 @@ from typing import Any
 from act_gym.agent import Agent
 from act_gym.benchmark import BENCHMARKS, Benchmark, parse_id
 from act_gym.run import sha256_of
-from act_gym.version import __version__
 from benchmarks.plan import Plan
 from benchmarks.suites import SUCCESS
 
@@ -39,7 +38,7 @@ def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: A
         "suites": {part.name: part.facts() for part in plan.parts},
         "seeds": list(plan.seeds),
         "shard": "/".join(map(str, plan.shard)),
-        "env_options": dict(plan.env_options),
+        "env_options": {name: value for name, value in plan.env_options.items() if name != "engine"},
         "success": {name: SUCCESS[name] for name in names},
         "simulators": {name: _simulator(BENCHMARKS[name], plan) for name in names},
         "agent": _agent(spec, options, agent),
@@ -49,7 +48,8 @@ def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: A
 def _agent(spec: str, options: Mapping[str, str], agent: Agent | None) -> dict[str, Any]:
     said: dict[str, Any] = {"asked_for": spec, "options": dict(options)}
     if agent is not None:
-        return {**said, "name": agent.name, **dict(getattr(agent, "facts", {}))}
+        inner = getattr(agent, "agent", agent)  # a guarded one knows nothing of itself
+        return {**said, "name": agent.name, **dict(getattr(inner, "facts", {}))}
     return {**said, "source_sha256": _source_hash(spec)}
 
 
@@ -61,7 +61,7 @@ def _source_hash(spec: str) -> str:
 
 def _simulator(entry: Benchmark, plan: Plan) -> dict[str, Any]:
     engine = str(plan.env_options.get("engine") or next(iter(entry.engines)))
-    own = {"engine": engine, "act-gym": __version__}
+    own = {"engine": engine}
     packages = set(_UPSTREAM if engine == "textworld" else entry.packages)
     parts = [part for part in plan.parts if parse_id(part.env_id)[0] is entry]
     if any(parse_id(part.env_id)[1] in entry.generated_splits for part in parts):

@@ -14,12 +14,10 @@ from act_gym.benchmark import parse_id
 from act_gym.core import Task
 from act_gym.errors import UsageError
 from act_gym.selection import select, select_from
+from benchmarks.scores import Key
 from benchmarks.suites import content_hash, suite
 
-__all__ = ["Key", "Part", "Plan", "make_plan"]
-
-Key = tuple[str, str, int]
-"""What makes an episode: environment, task, seed."""
+__all__ = ["Key", "Part", "Plan", "make_plan", "read_shard"]
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def _of_suite(name: str, *, task_types: Sequence[str], per_type: int, limit: int
         return part
     here = [each for each in task_types if any(task.task_type == each for task in tasks)]
     fewer = () if task_types and not here else select(tasks, task_types=here, per_type=per_type, limit=limit)
-    digest = content_hash(frozen.benchmark, fewer, frozen.max_turns)
+    digest = content_hash(frozen.benchmark, [task.id for task in fewer], frozen.max_turns)
     return replace(part, tasks=fewer, sha256=digest, version=frozen.version if digest == frozen.sha256 else 0)
 
 
@@ -169,7 +167,8 @@ def _of_environment(
         by_type = {task_type: entry.step_limit(step_limit, task_type) for task_type in types}
         limits = next(iter(by_type.values())) if len(set(by_type.values())) == 1 else by_type
     size = len(entry.tasks(split, **entry.choosing(env_options)))
-    return Part(env_id, env_id, tasks, limits, content_hash(entry.name, tasks, limits), 0, size)
+    digest = content_hash(entry.name, [task.id for task in tasks], limits)
+    return Part(env_id, env_id, tasks, limits, digest, 0, size)
 
 
 def _check_options(name: str, env_options: Mapping[str, Any]) -> None:
@@ -184,11 +183,9 @@ def _check_options(name: str, env_options: Mapping[str, Any]) -> None:
 
 
 def _check_overlap(parts: Sequence[Part]) -> None:
-    owner: dict[tuple[str, str], str] = {}
+    """Refuse two parts of one environment: a run's numbers are told apart by it."""
+    owner: dict[str, str] = {}
     for part in parts:
-        for task in part.tasks:
-            other = owner.setdefault((part.env_id, task.id), part.name)
-            if other != part.name:
-                raise UsageError(
-                    f"{part.name} and {other} both have the task {task.id}; play them in runs of their own."
-                )
+        other = owner.setdefault(part.env_id, part.name)
+        if other != part.name:
+            raise UsageError(f"{other} and {part.name} are both of {part.env_id}; play them in runs of their own.")

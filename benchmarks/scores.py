@@ -25,9 +25,11 @@ from benchmarks.intervals import (
 from benchmarks.measurement import Measurement, grouped
 from benchmarks.significance import fisher, permutation
 
-__all__ = ["OUTCOMES", "Record", "failures", "flat_record", "measure", "one_seed", "per_task", "sure"]
+__all__ = ["OUTCOMES", "Key", "Record", "failures", "flat_record", "key_of", "measure", "one_seed", "per_task", "sure"]
 
 Record = Mapping[str, Any]
+Key = tuple[str, str, int]
+"""What makes an episode: environment, task, seed."""
 
 OUTCOMES = ("success", "score")
 """What an episode comes to; each in 0–1."""
@@ -57,6 +59,11 @@ def flat_record(episode: Episode) -> dict[str, Any]:
         "stop": episode.stop,
         "error": episode.error,
     }
+
+
+def key_of(record: Record) -> Key:
+    """Return what makes the episode of a flat record."""
+    return record["env_id"], record["task_id"], record["seed"]
 
 
 def measure(records: Iterable[Record], generator: np.random.Generator) -> tuple[Measurement, ...]:

@@ -80,7 +80,7 @@ class Suite:
             if absent:
                 raise CorruptDataError(f"{self.name}: {self.env_id} has no task {absent[0]}. {_REINSTALL}")
             found = tuple(by_id[task_id] for task_id in self.task_ids)
-        digest = content_hash(self.benchmark, found, self.max_turns)
+        digest = content_hash(self.benchmark, [task.id for task in found], self.max_turns)
         if digest != self.sha256:
             raise CorruptDataError(
                 f"{self.name} version {self.version} has the hash {digest}; expected {self.sha256}. {_REINSTALL}"
@@ -91,17 +91,17 @@ class Suite:
 _REINSTALL = "Run: pip install --force-reinstall act-gym"
 
 
-def content_hash(benchmark: str, tasks: Sequence[Task], step_limit: int | Mapping[str, int]) -> str:
+def content_hash(benchmark: str, task_ids: Sequence[str], step_limit: int | Mapping[str, int]) -> str:
     """Return the sha256 of what is played: ordered task ids, step limit and definition of success.
 
     Args:
         benchmark: The benchmark's name.
-        tasks: In their order.
+        task_ids: In their order.
         step_limit: Actions in an episode, or that for each task type.
     """
     content = {
         "benchmark": benchmark,
-        "task_ids": [task.id for task in tasks],
+        "task_ids": list(task_ids),
         "step_limit": step_limit if isinstance(step_limit, int) else dict(step_limit),
         "success": SUCCESS[benchmark],
     }
