@@ -7,15 +7,15 @@ answers is data: a reply without an action is a turn with an empty action.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
-from zlib import crc32
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 from act_gym.agent import Choice, View
 from act_gym.errors import AgentError, UnknownNameError, UsageError
 from act_gym.rollout import BatchStream
+from agents.asking import Question, view_seed
 from agents.blanks import fill
-from agents.prompts import Message, acting_messages, format_reply, read_reply, state_text
+from agents.prompts import Message, format_reply
 
 if TYPE_CHECKING:
     from act_gym.agent import Stream
@@ -42,6 +42,8 @@ class LocalSettings:
     decode: str = "free"
     """`free`: what the model writes; `ranked`: the admissible command that it finds likeliest. A blank in a
     command, such as what to search for, is filled with the goal then."""
+    format: str = "tags"
+    """`tags`, `react` or `tools`, where the chat template has a place for tools; `ranked` reads `tags` only."""
     thinking: bool = False
     """Whether the model is asked to reason before it answers; only with `free`."""
     window: int = 3
@@ -50,8 +52,10 @@ class LocalSettings:
     """Admissible commands listed in the prompt at most; 0 lists none."""
     max_characters: int = 1200
     """Each observation in the prompt is cut to this length."""
+    example: bool = False
+    """Whether the prompt shows how an expert solved another task of the same kind."""
     max_new_tokens: int = 0
-    """Longest reply in tokens; 0 for 32, or 512 with thinking."""
+    """Longest reply in tokens; 0 for 32, 128 or 64, as the format needs, or 512 with thinking."""
     temperature: float = 0.0
     """Of sampling with `free`; 0 takes the likeliest token every time."""
     max_nodes: int = 2048
@@ -67,10 +71,17 @@ class LocalSettings:
             raise UnknownNameError("decode", self.decode, _DECODES)
         if self.decode == "ranked" and self.thinking:
             raise UsageError("decode=ranked scores commands and reads no reasoning; use thinking with decode=free.")
+        if self.decode == "ranked" and self.format != "tags":
+            raise UsageError("decode=ranked scores replies of format=tags; use other formats with decode=free.")
         if min(self.window, self.list_commands, self.max_new_tokens, self.temperature) < 0:
             raise UsageError("The numbers of a local agent are 0 or more.")
         if min(self.max_nodes, self.max_characters) < 1:
             raise UsageError("max_nodes and max_characters of a local agent are at least 1.")
+        self.question()
+
+    def question(self) -> Question:
+        """Return how the model is asked."""
+        return Question(**{field.name: getattr(self, field.name) for field in fields(Question)})
 
     def label(self) -> str:
         """Return what follows the model in the agent's name, e.g. `ranked,window=0`."""
@@ -81,7 +92,7 @@ class LocalSettings:
             for field in fields(self)
             if field.name not in places | ignored and getattr(self, field.name) != field.default
         ]
-        return ",".join([self.decode, *changed]).replace("thinking=True", "thinking")
+        return ",".join([self.decode, *changed]).replace("thinking=True", "thinking").replace("example=True", "example")
 
 
 class LocalAgent:
@@ -99,7 +110,10 @@ class LocalAgent:
     def __init__(self, settings: LocalSettings | None = None, *, policy: Policy | None = None) -> None:
         self.settings = settings or LocalSettings()
         self.settings.check()
+        self._question = self.settings.question()
         self.policy = policy or _load(self.settings)
+        if self._question.reply.tools:
+            self.policy = self.policy.offering(self._question.reply.tools)
 
     @property
     def name(self) -> str:
@@ -144,10 +158,11 @@ class LocalAgent:
             prompts,
             max_new_tokens=self._longest_reply(),
             temperature=self.settings.temperature,
-            seeds=[_seed(view) for view in views],
+            seeds=[view_seed(view) for view in views],
+            stop=self._question.reply.stop,
             thinking=self.settings.thinking,
         )
-        return [_written(completion) for completion in completions]
+        return [self._written(completion) for completion in completions]
 
     def _ranked(self, views: Sequence[View], prompts: Sequence[Sequence[Message]]) -> list[Choice]:
         from agents.ranking import search
@@ -172,10 +187,11 @@ class LocalAgent:
             self._prompt(view),
             max_new_tokens=self._longest_reply(),
             temperature=self.settings.temperature,
-            seed=_seed(view),
+            seed=view_seed(view),
+            stop=self._question.reply.stop,
             thinking=self.settings.thinking,
         )
-        return writing, lambda: _written(completion())
+        return writing, lambda: self._written(completion())
 
     def _chosen(self, ranking: Ranking) -> Choice:
         ((command, value),) = ranking.best
@@ -187,45 +203,44 @@ class LocalAgent:
             completion_tokens=len(self.policy.ids(format_reply(command))),
         )
 
+    def _written(self, completion: Completion) -> Choice:
+        reply = self._question.reply.read(completion.text)
+        return Choice(
+            action=reply.action or "",
+            response=completion.text,
+            thought=reply.thought,
+            prompt_tokens=completion.prompt_tokens,
+            completion_tokens=completion.completion_tokens,
+        )
+
     def _longest_reply(self) -> int:
-        return self.settings.max_new_tokens or (512 if self.settings.thinking else 32)
+        plain, reasoned = self._question.reply.longest_reply
+        return self.settings.max_new_tokens or (reasoned if self.settings.thinking else plain)
 
     def _prompt(self, view: View) -> list[Message]:
         """Ask about a view; what does not fit the model's context is left out, the oldest turns first."""
         room = self.policy.context - (self._longest_reply() if self.settings.decode == "free" else 64)
-        window = min(self.settings.window, len(view.history))
-        longest = self.settings.max_characters
-        listed = self.settings.list_commands
-        sizes: list[dict[str, Any]] = [
-            *({"window": turns, "list_commands": listed, "max_characters": longest} for turns in range(window, -1, -1)),
-            {"window": 0, "list_commands": 0, "max_characters": longest},
-            {"window": 0, "list_commands": 0, "max_characters": min(longest, 400)},
+        bare = replace(self._question, window=0, list_commands=0)
+        questions = [
+            *(
+                replace(self._question, window=turns)
+                for turns in range(min(self._question.window, len(view.history)), -1, -1)
+            ),
+            bare,
+            replace(bare, example=False),
+            replace(bare, example=False, max_characters=min(bare.max_characters, 400)),
         ]
-        for size in sizes:
-            state = state_text(view.goal, view.observation, view.history, view.admissible_commands, **size)
-            messages = acting_messages(state, thinking=self.settings.thinking)
+        for question in questions:
+            messages = question.messages(view)
             # A token is at least one byte, so most prompts are known to fit without being tokenised.
-            if len(state.encode("utf-8", "replace")) + 512 <= room:
+            if (
+                not self.policy.tools
+                and sum(len(m["content"].encode("utf-8", "replace")) for m in messages) + 512 <= room
+            ):
                 return messages
             if len(self.policy.prompt_ids(messages, thinking=self.settings.thinking)) <= room:
                 return messages
         raise AgentError(f"{view.task.id} does not fit the {self.policy.context} tokens that {self.policy.name} takes.")
-
-
-def _written(completion: Completion) -> Choice:
-    reply = read_reply(completion.text)
-    return Choice(
-        action=reply.action or "",
-        response=completion.text,
-        thought=reply.thought,
-        prompt_tokens=completion.prompt_tokens,
-        completion_tokens=completion.completion_tokens,
-    )
-
-
-def _seed(view: View) -> int:
-    """Return a number that depends on the episode's seed, the task and the turn, and on nothing else."""
-    return crc32(f"{view.seed} {view.task.id} {len(view.history)}".encode())
 
 
 def _load(settings: LocalSettings) -> Policy:

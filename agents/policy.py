@@ -7,8 +7,8 @@ digits of floating-point arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Policy:
         self.model.train(False)
         self.tokenizer = tokenizer
         self.name = name
+        self.tools: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def load(
@@ -105,6 +106,18 @@ class Policy:
         """The longest prompt with its reply, in tokens."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or 1_000_000)
 
+    def offering(self, tools: Sequence[Mapping[str, Any]]) -> Policy:
+        """Return the same model, told of functions that it may call, as JSON schemas, in every prompt.
+
+        Raises:
+            UsageError: The model's chat template has no place for them.
+        """
+        if "tools" not in self.tokenizer.chat_template:
+            raise UsageError(f"The chat template of {self.name} knows no tools; use format=tags or format=react.")
+        told = copy(self)
+        told.tools = tuple(tools)
+        return told
+
     def prompt_ids(self, messages: Sequence[Message], prefix: str = "", *, thinking: bool = False) -> list[int]:
         """Return the tokens of a conversation up to where the model goes on.
 
@@ -113,7 +126,9 @@ class Policy:
             prefix: Text put into the model's mouth. It is tokenised on its own.
             thinking: Passed to chat templates that take `enable_thinking`; no others are affected.
         """
-        options = {"enable_thinking": thinking} if "enable_thinking" in self.tokenizer.chat_template else {}
+        options: dict[str, Any] = {"tools": [dict(tool) for tool in self.tools]} if self.tools else {}
+        if "enable_thinking" in self.tokenizer.chat_template:
+            options["enable_thinking"] = thinking
         text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **options)
         return self.ids(text) + (self.ids(prefix) if prefix else [])
 
