@@ -17,6 +17,7 @@ from act_gym.arguments import parse
 from act_gym.cli import run
 from trainers.grpo import train_on_groups
 from trainers.questions import Order, judging_questions, read_pairs
+from trainers.rehearsal import dry_run
 from trainers.settings import GroupSettings, ModelSettings, OptimisationSettings, OutputSettings, Schedule
 from trainers.training import open_run, show
 
@@ -49,6 +50,7 @@ class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, _I
     """The run folder."""
 
 
+@dry_run
 def train(arguments: Act) -> dict[str, Any]:
     """Run the stage and return its summary."""
     opened, summary = open_run("trainers.act", arguments, [arguments.pairs])

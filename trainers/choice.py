@@ -17,6 +17,7 @@ from act_gym.arguments import parse
 from act_gym.cli import run
 from agents.prompts import format_reply
 from trainers.questions import Order, judging_questions, read_pairs
+from trainers.rehearsal import dry_run
 from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
@@ -50,6 +51,7 @@ class Choice(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
     """The run folder."""
 
 
+@dry_run
 def train(arguments: Choice) -> dict[str, Any]:
     """Run the stage and return its summary."""
     opened, summary = open_run("trainers.choice", arguments, [arguments.pairs])

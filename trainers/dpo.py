@@ -24,6 +24,7 @@ from agents.prompts import format_reply, normalise
 from trainers import checkpoints
 from trainers.questions import acting_questions, read_pairs
 from trainers.quiet import quiet
+from trainers.rehearsal import dry_run
 from trainers.replies import check_format, drop_long
 from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
 from trainers.supervised import spoken_ids
@@ -71,6 +72,7 @@ class DPO(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
     """The run folder."""
 
 
+@dry_run
 def train(arguments: DPO) -> dict[str, Any]:
     """Run the stage and return its summary.
 

@@ -15,6 +15,7 @@ from act_gym.arguments import parse
 from act_gym.cli import run
 from agents.prompts import format_reply
 from trainers.questions import acting_questions, read_decisions
+from trainers.rehearsal import dry_run
 from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
@@ -49,6 +50,7 @@ class Imitation(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
         return False
 
 
+@dry_run
 def train(arguments: Imitation) -> dict[str, Any]:
     """Run the stage and return its summary."""
     opened, summary = open_run("trainers.imitation", arguments, [arguments.decisions])

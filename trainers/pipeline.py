@@ -25,13 +25,26 @@ from act_gym.records import write_json
 from act_gym.run import Run
 from trainers import act, choice, collect, dpo, experience, imitation, pairs, processes, reflection, rl, warmup, world
 from trainers.callbacks import note
+from trainers.outlook import COLUMNS, outlook, total
 from trainers.training import table
 
-__all__ = ["Pipeline", "Stage", "main", "plan", "train"]
+__all__ = ["PROGRAMS", "Pipeline", "Stage", "main", "plan", "train"]
 
 Stage = Literal[
     "collect", "pairs", "experience", "warmup", "choice", "dpo", "act", "imitation", "reflection", "world", "rl"
 ]
+
+PROGRAMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
+    "warmup": warmup.train,
+    "choice": choice.train,
+    "dpo": dpo.train,
+    "act": act.train,
+    "imitation": imitation.train,
+    "reflection": reflection.train,
+    "world": world.train,
+    "rl": rl.train,
+}
+"""What runs each stage that trains."""
 
 _MAKING: tuple[Stage, ...] = ("collect", "pairs", "experience")  # they make data and train nothing
 
@@ -93,6 +106,9 @@ class Pipeline:
 
     resume: bool = False
     """Continue the run in the folder."""
+
+    dry_run: bool = False
+    """Say what every stage would do and what it would cost; leave nothing behind."""
 
 
 def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
@@ -163,25 +179,16 @@ def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
 def train(arguments: Pipeline) -> list[Mapping[str, Any]]:
     """Run the stages that are not finished; return the summaries of all training stages."""
     stages = list(plan(arguments))
+    if arguments.dry_run:
+        return outlook(stages, PROGRAMS, arguments.model, arguments.pairs.count)
     processes.by_first(lambda: Run(arguments.out, "trainers.pipeline", arguments, resume=arguments.resume))
-    programs: Mapping[str, Callable[[Any], dict[str, Any]]]
-    programs = {
-        "warmup": warmup.train,
-        "choice": choice.train,
-        "dpo": dpo.train,
-        "act": act.train,
-        "imitation": imitation.train,
-        "reflection": reflection.train,
-        "world": world.train,
-        "rl": rl.train,
-    }
     summaries: list[Mapping[str, Any]] = []
     for number, (name, stage, settings) in enumerate(stages, start=1):
         note(f"[{number}/{len(stages)}] {name}: {settings.out}")
         if stage in _MAKING:
             processes.by_first(partial(_make, stage, settings))
         else:
-            summary = programs[stage](settings)
+            summary = PROGRAMS[stage](settings)
             summaries.append({**summary, "stage": name, "checkpoint": str(settings.out / "checkpoint")})
             if processes.is_first():
                 write_json(arguments.out / "summary.json", summaries)
@@ -203,7 +210,8 @@ def main(argv: Sequence[str]) -> int:
     columns = ("stage", "steps", "seconds", "loss", "reward", "right", "malformed", "equal_groups", "checkpoint")
     summaries = train(arguments)
     if processes.is_first():
-        sys.stdout.write(table(summaries, columns))
+        sys.stdout.write(table(summaries, COLUMNS if arguments.dry_run else columns))
+        sys.stdout.write(total(summaries) if arguments.dry_run else "")
     return 0
 
 

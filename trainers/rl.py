@@ -16,6 +16,7 @@ from act_gym.arguments import parse
 from act_gym.cli import run
 from trainers.grpo import train_on_groups
 from trainers.questions import acting_questions, read_decisions
+from trainers.rehearsal import dry_run
 from trainers.settings import GroupSettings, ModelSettings, OptimisationSettings, OutputSettings, Schedule
 from trainers.training import open_run, show
 
@@ -44,6 +45,7 @@ class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, _In
     """The run folder."""
 
 
+@dry_run
 def train(arguments: RL) -> dict[str, Any]:
     """Run the stage and return its summary."""
     opened, summary = open_run("trainers.rl", arguments, [arguments.decisions])

@@ -212,3 +212,6 @@ class OutputSettings:
 
     resume: bool = False
     """Continue the run in the folder."""
+
+    dry_run: bool = False
+    """Say what would be done, and what it would cost by a few real steps that are thrown away; leave nothing behind."""

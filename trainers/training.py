@@ -15,7 +15,7 @@ from typing import Any
 from act_gym.errors import UsageError
 from act_gym.run import Run
 from agents.policy import cpu_has_bf16
-from trainers import checkpoints, processes
+from trainers import checkpoints, processes, rehearsal
 from trainers.callbacks import MetricsCallback, ProgressCallback, note
 from trainers.settings import Precision
 
@@ -54,7 +54,8 @@ def open_run(program: str, arguments: Any, inputs: Sequence[Path]) -> tuple[Run,
     """
 
     def opened() -> tuple[Run, dict[str, Any] | None]:
-        weights = sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
+        # A dry run is never continued, and weights take long to hash.
+        weights = [] if rehearsal.current() else sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
         summary = checkpoints.finished(arguments.out)
         facts = {"launched": processes.described()} if summary is None else {}
         run = Run(arguments.out, program, arguments, inputs=[*inputs, *weights], facts=facts, resume=arguments.resume)
@@ -180,6 +181,8 @@ def finish(
     trainer: Any, tokenizer: Any, run: Run, arguments: Any, stage: str, extra: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Train, or go on training; save the checkpoint; mark the stage done; return its summary."""
+    if rehearsal.current():
+        return rehearsal.rehearsed(trainer, arguments, stage, extra)
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
@@ -221,7 +224,9 @@ def show(summary: Mapping[str, Any], out: Path) -> None:
         return
     width = max(len(name) for name in (*summary, "checkpoint"))
     lines = [f"{name:<{width}}  {value}" for name, value in summary.items()]
-    sys.stdout.write("\n".join([*lines, f"{'checkpoint':<{width}}  {out / 'checkpoint'}"]) + "\n")
+    if "dry_run" not in summary:
+        lines.append(f"{'checkpoint':<{width}}  {out / 'checkpoint'}")
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 def table(summaries: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from agents.prompts import format_reply
 from trainers.questions import Question, acting_questions, judging_questions, read_pairs
+from trainers.rehearsal import dry_run
 from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
@@ -107,6 +108,7 @@ def lessons(
     return questions, answers
 
 
+@dry_run
 def train(arguments: Warmup) -> dict[str, Any]:
     """Run the stage and return its summary."""
     opened, summary = open_run("trainers.warmup", arguments, [arguments.pairs])

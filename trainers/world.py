@@ -19,6 +19,7 @@ from act_gym.core import Experience
 from act_gym.errors import UsageError
 from trainers.alternatives import RANDOM
 from trainers.questions import Question, read_experience
+from trainers.rehearsal import dry_run
 from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
@@ -85,6 +86,7 @@ def lessons(
     return questions, answers
 
 
+@dry_run
 def train(arguments: World) -> dict[str, Any]:
     """Run the stage and return its summary.
 

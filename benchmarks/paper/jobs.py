@@ -14,12 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from act_gym.run import sha256_of
+from act_gym.run import FREE_ARGUMENTS, sha256_of
 
 __all__ = ["Job", "Workshop", "digest_of", "plain"]
-
-# Settings that say how a job is carried out and not what it computes.
-_FREE = frozenset({"out", "resume", "workers", "num_envs", "json", "dry_run"})
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ class Workshop:
         """
         values = settings if isinstance(settings, Mapping) else asdict(settings)
         values = {key: value for key, value in values.items() if key not in ("out", "resume")}
-        content = self._content({key: value for key, value in values.items() if key not in _FREE})
+        content = self._content({key: value for key, value in values.items() if key not in FREE_ARGUMENTS})
         text = json.dumps([module, content], sort_keys=True, ensure_ascii=False)
         key = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         needs = tuple(job for other, job in self.jobs.items() if f"@{other}" in text)

@@ -1,0 +1,321 @@
+"""`--dry-run`: says what a training would do and what it would cost, and leaves nothing behind.
+
+The stage is set up as always, in a temporary folder, on its real data. Then three real steps are run and thrown
+away: one on the longest questions, whose memory is the peak, and two on questions of all lengths, whose time is a
+step's. Where the model is not here, or does not fit, the cost is counted (`counting.py`), and the report says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from act_gym.errors import MissingDataError, UsageError
+from trainers import checkpoints, processes
+from trainers.counting import H100, KNOWN, Load, Shape, assumed, memory, operations
+
+__all__ = ["MEASURED_STEPS", "current", "dry_run", "rehearsed", "subset"]
+
+T = TypeVar("T")
+MEASURED_STEPS = 2
+_GIB = 2**30
+_STAND_IN = "smollm2"
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A dry run that is under way.
+
+    Attributes:
+        shape: The model's, as far as it is known.
+        counted: Why steps are counted and not run; empty if they are run.
+    """
+
+    shape: Shape | None
+    counted: str = ""
+
+
+_CURRENT: ContextVar[Rehearsal | None] = ContextVar("rehearsal", default=None)
+
+
+def current() -> Rehearsal | None:
+    """Return the dry run that is under way; None if training is meant."""
+    return _CURRENT.get()
+
+
+def dry_run(train: Callable[[T], dict[str, Any]]) -> Callable[[T], dict[str, Any]]:
+    """Let a stage's `train` be a rehearsal where its arguments say `dry_run`."""
+
+    @wraps(train)
+    def maybe(arguments: Any) -> dict[str, Any]:
+        return _rehearse(train, arguments) if arguments.dry_run else train(arguments)
+
+    return maybe
+
+
+def _rehearse(train: Callable[[Any], dict[str, Any]], arguments: Any) -> dict[str, Any]:
+    with TemporaryDirectory(prefix="act-gym-dry-run-") as folder:
+        shape, model, counted = _model(arguments, Path(folder))
+        # What is there to stop or forecast a real run would take longer than the steps that are measured.
+        off = {"probe": 0, "forecast": 0, "save_every": 0, "report_to": "none", "resume": False, "force": True}
+        known = {name: value for name, value in off.items() if hasattr(arguments, name)}
+        prepared = replace(arguments, model=model, out=Path(folder) / "run", **known)
+        _write_monologues(prepared)
+        token = _CURRENT.set(Rehearsal(shape, counted))
+        try:
+            with _no_reference():
+                return train(prepared)
+        finally:
+            _CURRENT.reset(token)
+            gc.collect()
+
+
+def _model(arguments: Any, folder: Path) -> tuple[Shape | None, str, str]:
+    """Return the model's shape, the model that is set up, and why steps are only counted."""
+    wanted = Path(arguments.model).expanduser()
+    try:
+        place = checkpoints.find_model(arguments.model)
+    except MissingDataError:
+        shape = Shape.read(wanted) or next((KNOWN[name] for name in KNOWN if name in wanted.name.lower()), None)
+        if shape is None:
+            raise
+        return shape, _stand_in(wanted, folder), f"there is no model in {wanted}"
+    shape = Shape.read(place)
+    if shape is None:
+        return None, arguments.model, ""
+    held = shape.weights * (
+        2 if arguments.lora_rank and arguments.precision == "bf16" else 4 if arguments.lora_rank else 16
+    )
+    needed, there = held / (processes.count() if processes.uses_deepspeed() else 1), _available()
+    if needed > there:
+        reason = f"weights and optimizer need {needed / _GIB:,.0f} GiB of the {there / _GIB:,.0f} there are"
+        return shape, _stand_in(place, folder), reason
+    return shape, arguments.model, ""
+
+
+def _stand_in(wanted: Path, folder: Path) -> str:
+    """Return a small model with the wanted model's tokenizer, if that is here: it is only set up, and never run."""
+    files = [file for file in wanted.glob("*") if file.suffix in (".json", ".txt", ".model", ".jinja")]
+    if not any(file.name.startswith("tokenizer") for file in files):
+        return _STAND_IN
+    small, place = checkpoints.find_model(_STAND_IN), folder / wanted.name
+    place.mkdir()
+    for file in [*small.glob("*.safetensors"), small / "config.json"]:
+        (place / file.name).symlink_to(file)
+    for file in files:
+        if file.name not in ("config.json", "generation_config.json") and "safetensors" not in file.name:
+            shutil.copy(file, place / file.name)
+    return str(place)
+
+
+def _available() -> float:
+    """Return the bytes of memory that are free for a model: the GPU's, or the machine's."""
+    import psutil
+    import torch
+
+    return float(torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available)
+
+
+def _write_monologues(arguments: Any) -> None:
+    """Put words in the place of the monologues that the stage reflection would have a model write first."""
+    if not hasattr(arguments, "writer"):
+        return
+    from act_gym.records import RecordWriter
+    from trainers.questions import read_experience
+
+    text = " ".join(["because"] * (arguments.max_new_tokens // 2))
+    with RecordWriter(arguments.out / "reflections.jsonl") as writer:
+        for name in dict.fromkeys(one.decision.id for one in read_experience(arguments.experience, arguments.limit)):
+            writer.write({"id": name, "kind": "kept", "monologue": text})
+
+
+@contextlib.contextmanager
+def _no_reference() -> Iterator[None]:
+    """Keep DPO from asking the reference about all of the data; a step takes as long whatever it said."""
+    from trl import DPOTrainer
+
+    original = DPOTrainer._precompute_ref_logps
+
+    def zeros(_: Any, dataset: Any, *__: Any) -> Any:
+        for name in ("ref_chosen_logps", "ref_rejected_logps"):
+            dataset = dataset.add_column(name, [0.0] * len(dataset))
+        return dataset
+
+    DPOTrainer._precompute_ref_logps = zeros
+    try:
+        yield
+    finally:
+        DPOTrainer._precompute_ref_logps = original
+
+
+def rehearsed(trainer: Any, arguments: Any, stage: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a stage would do and cost; its trainer is used up.
+
+    Args:
+        trainer: Set up with the whole data.
+        arguments: The program's.
+        stage: Its name.
+        extra: What the stage found out before.
+    """
+    rehearsal = current()
+    assert rehearsal is not None
+    lengths = _lengths(trainer)
+    group = getattr(arguments, "num_generations", 1)
+    sequences = trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps * processes.count()
+    questions = max(1, sequences // group)
+    steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
+    written = getattr(arguments, "max_completion_tokens", 0) if group > 1 else 0
+    load = Load(
+        sequences=sequences,
+        tokens=sequences * (sum(lengths) / len(lengths) + written),
+        written=written,
+        longest=max(lengths) + written,
+        micro_batch=trainer.args.per_device_train_batch_size,
+    )
+    unit = "pairs" if stage == "dpo" else "sequences"
+    found: dict[str, Any] = {
+        "stage": stage,
+        "dry_run": True,
+        **extra,
+        "tokens": sum(lengths),
+        "longest": max(lengths),
+        "epochs": round(steps * questions / len(lengths), 2),
+        "steps": steps,
+        "a_step": f"{questions} questions x {group} replies" if group > 1 else f"{sequences} {unit}",
+        "processes": processes.count(),
+    }
+    cost = (
+        _counted(rehearsal, arguments, load, steps)
+        if rehearsal.counted
+        else _measured(trainer, lengths, questions, steps)
+    )
+    return {**found, **cost, **_disk(rehearsal, arguments)}
+
+
+def _lengths(trainer: Any) -> list[int]:
+    """Return how many tokens each row of the data has; of a GRPO question its prompt's."""
+    rows, tokenizer = trainer.train_dataset, trainer.processing_class
+    names = rows.column_names
+    if "input_ids" in names:
+        return [len(row) for row in rows["input_ids"]]
+    if "prompt_ids" in names:
+        parts = [rows[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids")]
+        return [sum(map(len, row)) + len(row[0]) for row in zip(*parts, strict=True)]
+    texts = [
+        tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) for prompt in rows["prompt"]
+    ]
+    return [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
+
+
+def subset(lengths: Sequence[int], questions: int, block: int = 1) -> list[int]:
+    """Return which rows the measured steps take: first the longest, then rows of all lengths, evenly spread.
+
+    Args:
+        lengths: Of each row.
+        questions: Rows of one step.
+        block: So many neighbouring rows stay together.
+
+    Returns:
+        `1 + MEASURED_STEPS` times `questions` places; some come twice where there are too few rows.
+    """
+    blocks = [list(range(start, start + block)) for start in range(0, len(lengths) - block + 1, block)]
+    blocks.sort(key=lambda rows: sum(lengths[row] for row in rows))
+    wanted = max(1, questions // block)
+    longest = [blocks[-1 - number % len(blocks)] for number in range(wanted)]
+    count = wanted * MEASURED_STEPS
+    spread = [blocks[int((number + 0.5) / count * len(blocks))] for number in range(count)]
+    # Dealt out in turn, so that every step has short and long ones.
+    dealt = [rows for step in range(MEASURED_STEPS) for rows in spread[step::MEASURED_STEPS]]
+    return [row for rows in (*longest, *dealt) for row in rows]
+
+
+def _measured(trainer: Any, lengths: Sequence[int], questions: int, steps: int) -> dict[str, Any]:
+    import torch
+    from transformers import PrinterCallback, TrainerCallback
+
+    marks: list[float] = []
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            marks.append(time.perf_counter())
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            marks.append(time.perf_counter())
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Clock())
+    trainer.train_dataset = trainer.train_dataset.select(subset(lengths, questions, getattr(trainer, "block", 1)))
+    trainer.shuffle_dataset = False
+    trainer.args.train_sampling_strategy = "sequential"
+    trainer.args.max_steps, trainer.args.num_train_epochs = 1 + MEASURED_STEPS, 1.0
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        _reset_peak()
+    trainer.train()
+    taken = [end - begin for begin, end in zip(marks[::2], marks[1::2], strict=True)]
+    seconds = sum(taken[1:]) / max(1, len(taken) - 1)
+    peak = torch.cuda.max_memory_allocated() if on_gpu else _peak()
+    return {
+        "seconds_a_step": round(seconds, 3),
+        "longest_step": round(taken[0], 3),
+        "estimated_seconds": round(seconds * steps, 1),
+        "peak_memory_gib": round(peak / _GIB, 2),
+        "how": f"measured: {len(taken)} steps on {torch.cuda.get_device_name() if on_gpu else 'this CPU'}, thrown away",
+    }
+
+
+def _counted(rehearsal: Rehearsal, arguments: Any, load: Load, steps: int) -> dict[str, Any]:
+    if rehearsal.shape is None:
+        raise UsageError(f"Nothing is known of the shape of {arguments.model}.")
+    precision = "mixed" if arguments.precision == "auto" else arguments.precision
+    count = processes.count()
+    seconds = assumed(rehearsal.shape, arguments, load, processes=count)
+    shared, own = memory(rehearsal.shape, arguments, load, precision=precision)
+    return {
+        "petaflop_a_step": round(operations(rehearsal.shape, arguments, load) / 1e15, 2),
+        "seconds_a_step": round(seconds, 2),
+        "estimated_seconds": round(seconds * steps, 1),
+        "peak_memory_gib": round((shared / (count if processes.uses_deepspeed() else 1) + own) / _GIB, 1),
+        "shareable_memory_gib": round(shared / _GIB, 1),
+        "how": f"counted, as {rehearsal.counted}; on {count} x {H100.name}, every reply of full length; tokens are "
+        f"{Path(arguments.model).name}'s",
+    }
+
+
+def _disk(rehearsal: Rehearsal, arguments: Any) -> dict[str, float]:
+    """Return the gigabytes of the checkpoint, and of the states that a run keeps to resume from while it trains."""
+    if rehearsal.shape is None:
+        return {}
+    weights = rehearsal.shape.weights
+    checkpoint = weights * (2 if arguments.precision == "bf16" else 4)
+    trained = rehearsal.shape.adapter_weights(arguments.lora_rank) if arguments.lora_rank else weights
+    state = trained * 12 * 2  # weights and two moments; the old state goes when the new one is there
+    return {"checkpoint_gb": round(checkpoint / 1e9, 2), "state_gb": round(state / 1e9, 2)}
+
+
+def _reset_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak() -> float:
+    """Return the most memory this process has held since `_reset_peak`; elsewhere than on Linux, since it began."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024.0
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
