@@ -35,7 +35,19 @@ __all__ = ["FREE_ARGUMENTS", "Run", "sha256_of"]
 _PACKAGES = ("gymnasium", "alfworld", "textworld", "scienceworld", "torch", "transformers", "trl", "accelerate")
 # Arguments that say how a run is carried out and not what it computes: they may change on resume.
 FREE_ARGUMENTS = frozenset(
-    {"resume", "out", "limit_seconds", "json", "workers", "batch_size", "backend", "ray_address", "plots", "report_to", "dry_run"}
+    {
+        "resume",
+        "out",
+        "limit_seconds",
+        "json",
+        "workers",
+        "batch_size",
+        "backend",
+        "ray_address",
+        "plots",
+        "report_to",
+        "dry_run",
+    }
 )
 # What a setting is called that must never be written down. `max_new_tokens` is none.
 _SECRET = re.compile(r"(^|[_-])(key|token|secret|password|passwd|credentials?|authorization)$", re.IGNORECASE)

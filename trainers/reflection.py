@@ -27,6 +27,7 @@ from trainers import checkpoints, processes
 from trainers.callbacks import note
 from trainers.monologues import KINDS, Scene, scenes, write_monologues
 from trainers.questions import Question, acting_questions, read_experience
+from trainers.rehearsal import dry_run
 from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
@@ -47,7 +48,7 @@ class _Inputs:
     writer: str = ""
     """The model that writes the monologues, if it is not the one that is trained."""
 
-    temperature: float = 1.0
+    temperature: float = 0.7
     """Of sampling them."""
 
     max_new_tokens: int = 512
@@ -80,6 +81,7 @@ class Reflection(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
     """The run folder; `reflections.jsonl` holds the monologues and what became of every reply."""
 
 
+@dry_run
 def train(arguments: Reflection) -> dict[str, Any]:
     """Run the stage and return its summary.
 
