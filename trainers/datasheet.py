@@ -1,85 +1,153 @@
-"""A short data sheet of a file of pairs: what is in it, and what was left out and why."""
+"""A data sheet of a file of pairs: what is in it, what was left out and why, and what is wrong with it.
+
+    python -m trainers.datasheet --pairs runs/x/pairs/pairs.jsonl
+
+`trainers.pairs` writes the short one, of what stands in its files (`sheets.py`). This adds the tokens of a model, and
+carries both actions of pairs out to see which alternatives are as good as the expert's (`comparison.py`).
+It writes `datasheet.json`, `datasheet.md`, and the compared pairs as `comparisons.jsonl`.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from act_gym.arguments import parse, read_settings
 from act_gym.core import ActionPair
-from act_gym.records import read_records
-from agents.prompts import normalise
+from act_gym.errors import UsageError
+from act_gym.progress import track
+from act_gym.records import RecordWriter, replacing, write_json
+from act_gym.run import sha256_of
+from agents.prompts import judging_messages
+from trainers.comparison import Comparison, compare_all
+from trainers.experience import episodes_behind, expert_ways
+from trainers.questions import read_pairs
+from trainers.sheets import as_markdown, datasheet
 
-__all__ = ["datasheet", "in_words"]
+__all__ = ["Arguments", "compared", "lengths", "main"]
+
+Tokens = Callable[[str], int]
 
 
-def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
-    """Count what stands in the files of a run of `trainers.pairs`.
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Write the data sheet of a file of pairs."""
 
-    Returns:
-        JSON values. Shares are 0–1; lengths are in characters.
+    pairs: Path = Path("runs/pairs/pairs.jsonl")
+    """The pairs, from trainers.pairs."""
+    execute: int = 200
+    """Pairs whose two actions are carried out, an even spread of all; 0 carries out none, -1 all."""
+    episodes: tuple[Path, ...] = ()
+    """The expert's episodes, for the way to each state. If none is given: those that the pairs' run folder names."""
+    env_options: tuple[str, ...] = ()
+    """The engine's own settings as name=value, those that the episodes were collected with."""
+    model: str = "smollm2"
+    """Whose tokens are counted: a folder or a name of a model, of which only the tokenizer is read; empty for none."""
+    out: Path | None = None
+    """Where the data sheet goes; the pairs' folder if left out."""
 
-    Raises:
-        RunError: A file cannot be read.
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(Arguments, argv, program="act-gym train datasheet")
+    folder = arguments.out or arguments.pairs.parent
+    pairs = read_pairs(arguments.pairs)
+    beside = [arguments.pairs.with_name(name) for name in ("decisions.jsonl", "proposals.jsonl")]
+    sheet = {"pairs_sha256": sha256_of(arguments.pairs), **datasheet(arguments.pairs, *beside)}
+    sheet |= {"lengths": lengths(pairs, _tokens(arguments.model) if arguments.model else None)}
+    sheet["tokenizer"] = arguments.model
+    if arguments.execute:
+        found = _carried_out(arguments, pairs)
+        sheet |= compared(found)
+        (folder / "comparisons.jsonl").unlink(missing_ok=True)
+        with RecordWriter(folder / "comparisons.jsonl") as file:
+            for one in found:
+                file.write({**asdict(one), "as_good": one.as_good})
+    write_json(folder / "datasheet.json", sheet)
+    text = as_markdown(sheet, str(arguments.pairs))
+    with replacing(folder / "datasheet.md") as file:
+        file.write(text)
+    sys.stdout.write(text)
+    return 0
+
+
+def lengths(pairs: Sequence[ActionPair], tokens: Tokens | None = None) -> dict[str, dict[str, float]]:
+    """Return mean, median, 95th percentile and largest length of what stands in pairs.
+
+    Args:
+        pairs: At least one.
+        tokens: Counts a text's tokens; if it is given, tokens are measured besides characters.
     """
-    types: Counter[str] = Counter()
-    proposers: Counter[str] = Counter()
-    questions: Counter[tuple[str, str, str]] = Counter()
-    rows: list[tuple[bool, bool, bool, int, int, int]] = []
-    for record in read_records(pairs):
-        pair = ActionPair.from_json(record)
-        decision = pair.decision
-        known = {normalise(command) for command in decision.admissible_commands}
-        types[decision.task.task_type] += 1
-        proposers[pair.proposer] += 1
-        questions[decision.state, normalise(decision.expert_action), normalise(pair.alternative)] += 1
-        rows.append(
-            (
-                pair.expert_first,
-                normalise(pair.alternative) in known,
-                normalise(decision.expert_action) in known,
-                len(pair.alternative),
-                len(decision.expert_action),
-                len(decision.state),
-            )
-        )
-    means = np.mean(rows, axis=0).tolist() if rows else [0.0] * 6
-    outcomes = list(read_records(proposals)) if proposals.exists() else []
+    texts = {
+        "expert": [pair.decision.expert_action for pair in pairs],
+        "alternative": [pair.alternative for pair in pairs],
+        "state": [pair.decision.state for pair in pairs],
+        "question": [judging_messages(pair.decision.state, *pair.actions)[0]["content"] for pair in pairs],
+    }
+    units: dict[str, Callable[[str], int]] = {"characters": len} | ({} if tokens is None else {"tokens": tokens})
     return {
-        "kind": "pairs",
-        "states": sum(1 for _ in read_records(decisions)),
-        "pairs": len(rows),
-        "states_without_pair": sum(not outcome["alternatives"] for outcome in outcomes),
-        "matched_expert": sum(outcome["matched"] for outcome in outcomes),
-        "repeated": sum(outcome["repeated"] for outcome in outcomes),
-        "unreadable_replies": sum(outcome["unreadable"] for outcome in outcomes),
-        "duplicates": sum(count - 1 for count in questions.values()),
-        "expert_first": means[0],
-        "alternative_admissible": means[1],
-        "expert_admissible": means[2],
-        "alternative_characters": means[3],
-        "expert_characters": means[4],
-        "state_characters": means[5],
-        "proposers": dict(proposers.most_common()),
-        "task_types": dict(sorted(types.items())),
+        f"{name}_{unit}": _spread([count(text) for text in of])
+        for name, of in texts.items()
+        for unit, count in units.items()
     }
 
 
-def in_words(sheet: dict[str, Any]) -> str:
-    """Return the sheet as a few lines for a terminal."""
-    lines = [
-        f"{sheet['pairs']} pairs from {sheet['states']} expert states"
-        f" ({sheet['states_without_pair']} states gave none)",
-        f"  discarded: {sheet['matched_expert']} were the expert's action, {sheet['repeated']} repeated,"
-        f" {sheet['unreadable_replies']} unreadable replies",
-        f"  admissible: {sheet['alternative_admissible']:.0%} of the alternatives,"
-        f" {sheet['expert_admissible']:.0%} of the expert's actions",
-        f"  mean characters: alternative {sheet['alternative_characters']:.0f},"
-        f" expert {sheet['expert_characters']:.0f}, state {sheet['state_characters']:.0f}",
-        f"  expert shown first: {sheet['expert_first']:.0%}; questions that stand there twice: {sheet['duplicates']}",
-        "  proposed by " + (", ".join(f"{name} ({count})" for name, count in sheet["proposers"].items()) or "nobody"),
-    ]
-    lines += [f"    {name:<46} {count:>6}" for name, count in sheet["task_types"].items()]
-    return "\n".join(lines) + "\n"
+def compared(found: Sequence[Comparison]) -> dict[str, Any]:
+    """Sum comparisons up.
+
+    Returns:
+        `compared`: how many there are; shares of them, 0-1, of what `Comparison` says; `as_good_by_type`. What
+        needs plans is a share of the pairs whose engine has them, and left out if none has.
+    """
+    if not found:
+        return {"compared": 0}
+    planned = [one for one in found if one.plans]
+    sheet: dict[str, Any] = {"compared": len(found), "planned": len(planned)}
+    for name in ("carried_out", "same_observation", "same_state", "nothing_changed", "as_good"):
+        sheet[name] = sum(getattr(one, name) for one in found) / len(found)
+    for name in ("no_longer", "shorter", "lost") if planned else ():
+        sheet[name] = sum(getattr(one, name) for one in planned) / len(planned)
+    types = sorted({one.task_type for one in found})
+    by_type = {name: [one.as_good for one in found if one.task_type == name] for name in types}
+    sheet["as_good_by_type"] = {name: [sum(values), len(values)] for name, values in by_type.items()}
+    return sheet
+
+
+def _spread(values: Sequence[int]) -> dict[str, float]:
+    middle, high = np.percentile(values, [50, 95]).tolist()
+    return {"mean": float(np.mean(values)), "median": middle, "p95": high, "max": float(max(values))}
+
+
+def _carried_out(arguments: Arguments, pairs: Sequence[ActionPair]) -> list[Comparison]:
+    if arguments.execute < -1:
+        raise UsageError(f"--execute is a number of pairs, 0 for none or -1 for all; got {arguments.execute}.")
+    count = len(pairs) if arguments.execute == -1 else min(arguments.execute, len(pairs))
+    chosen = [pairs[place * len(pairs) // count] for place in range(count)]
+    decisions = arguments.pairs.with_name("decisions.jsonl")
+    source = decisions if decisions.exists() else arguments.pairs
+    episodes = arguments.episodes or episodes_behind(source)
+    ways = expert_ways([pair.decision for pair in chosen], episodes, source)
+    options: Mapping[str, Any] = read_settings(arguments.env_options, "--env-options")
+    return list(track(compare_all(chosen, ways, options), "pairs", total=len(chosen)))
+
+
+def _tokens(model: str) -> Tokens:
+    from transformers import AutoTokenizer
+
+    from trainers.checkpoints import find_model
+    from trainers.quiet import quiet
+
+    quiet()
+    tokenizer = AutoTokenizer.from_pretrained(find_model(model))
+    return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+if __name__ == "__main__":
+    from act_gym.cli import run
+
+    raise SystemExit(run(main, sys.argv[1:]))

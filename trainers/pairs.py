@@ -28,9 +28,9 @@ from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, replacing, write_json
 from act_gym.run import Run
-from trainers.datasheet import datasheet, in_words
 from trainers.decisions import StateSettings, expert_decisions
 from trainers.proposals import Free, Proposal, Proposer, Random, Ranked, generator_of
+from trainers.sheets import datasheet, in_words
 
 __all__ = ["Arguments", "main", "propose"]
 

@@ -74,7 +74,41 @@ def test_the_rewarded_answer_becomes_likelier(tmp_path: Path, speaking_model: Pa
     )
     rewards = [line["reward"] for line in lines(out) if "step" in line]
     assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.2
-    assert all("right_expert_first" in line or "right_expert_second" in line for line in lines(out) if "step" in line)
+    assert all(line.keys() >= {"right_expert_first", "right_expert_second"} for line in lines(out) if "step" in line)
+
+
+def test_every_step_logs_all_that_is_promised(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
+    out = tmp_path / "run"
+    train(
+        Act(
+            pairs=pairs_file,
+            order="both",
+            model=str(speaking_model),
+            out=out,
+            steps=3,
+            groups=2,
+            num_generations=4,
+            max_completion_tokens=10,
+            learning_rate=1e-2,
+            lr_warmup=0.0,
+            beta=0.05,
+            save_every=0,
+            probe=2,
+            forecast=2,
+        )
+    )
+    steps = [line for line in lines(out) if "step" in line]
+    promised = STEP_METRICS | {"kl", "cut_off", "clipped", "grad_norm", "learning_rate", "seconds", "mastered_groups"}
+    assert [sorted(promised - line.keys()) for line in steps] == [[], [], []]
+    for line in steps:
+        shares = [line[kind] for kind in ("right", "valid", "other", "malformed")]
+        assert sum(shares) == pytest.approx(1)
+        assert line["reward"] == pytest.approx(sum(map(float.__mul__, shares, [1.0, 0.1, 0.0, -0.5])))
+        assert line["mastered_groups"] <= line["equal_groups"]
+        assert 0 < line["entropy"] < 7  # at most the logarithm of 512 tokens, 6.2
+        assert 1 <= line["length"] <= 10
+    assert steps[0]["kl"] == pytest.approx(0, abs=1e-6)  # nothing has been learnt yet
+    assert steps[2]["kl"] > 1e-4
 
 
 def test_settings_that_cannot_be_are_refused_before_a_model_is_loaded(

@@ -194,7 +194,7 @@ def test_a_run_killed_half_way_continues_to_the_same_bytes(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     log = tmp_path / "cut" / "proposals.jsonl"
-    for _ in range(2000):
+    for _ in range(20_000):
         if (log.exists() and log.stat().st_size > 2000) or process.poll() is not None:
             break
         time.sleep(0.005)
