@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,8 +39,10 @@ from benchmarks.manifest import evaluation_facts
 from benchmarks.measurement import Summary
 from benchmarks.plan import Plan, make_plan
 from benchmarks.playing import play_plan
+from benchmarks.plots import check_plots, write_plots
 from benchmarks.scores import Record, failures, measure
 from benchmarks.tables import show_summary
+from benchmarks.trackers import check_trackers, tracking
 
 __all__ = ["Arguments", "main", "make_summary", "plan_of"]
 
@@ -93,6 +96,10 @@ class Arguments:
     """The cluster of `--backend ray`, e.g. `auto` or `ray://host:10001`; empty starts Ray on this machine alone."""
     keep_commands: bool = False
     """Whether episodes.jsonl keeps every turn's admissible commands, which are most of its size."""
+    plots: bool = False
+    """Draw success as PNG and SVG into the run folder's `plots/`: per split, per task type, seen against unseen."""
+    report_to: tuple[str, ...] = ()
+    """Send numbers to `tensorboard`, `wandb` or `trackio`."""
     json: bool = False
     """Print the summary as JSON instead of a table."""
     resume: bool = False
@@ -103,6 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym eval")
     _check(arguments)
+    check_trackers(arguments.report_to)
+    if arguments.plots:
+        check_plots()
     backend = _backend(arguments)
     plan = plan_of(arguments)
     options = dict(_option(word) for word in arguments.agent_options)
@@ -121,12 +131,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             keep_commands=arguments.keep_commands,
         )
         progress = Progress(Counter(env_id for env_id, _, _ in keys), journal.records)
-        with watch(progress) as show:
-            for episode in episodes:
-                show(journal.add(episode))
-        records = journal.finish()
-    summary = make_summary(records, arguments.label, arguments.agent)
+        with tracking(
+            arguments.report_to, run.folder, arguments.label or arguments.agent, _told(arguments)
+        ) as trackers:
+            with watch(progress) as show:
+                for episode in episodes:
+                    show(journal.add(episode))
+                    trackers.progress(progress)
+            records = journal.finish()
+            summary = make_summary(records, arguments.label, arguments.agent)
+            trackers.finish(progress, summary)
     summary.write(run.folder)
+    if arguments.plots:
+        write_plots(summary, run.path("plots"))
     show_summary(summary, as_json=arguments.json)
     return 0
 
@@ -158,6 +175,12 @@ def _check(arguments: Arguments) -> None:
         values = getattr(arguments, name)
         if len(set(values)) != len(values) or (name == "seeds" and not values):
             raise UsageError(f"--{name} needs each value only once, and --seeds at least one; got {values}.")
+
+
+def _told(arguments: Arguments) -> dict[str, Any]:
+    """Return what trackers are told: what is played and how, and no setting that could be anybody's secret."""
+    names = ("agent", "suite", "env", "limit", "per_type", "max_turns", "step_limit", "seeds", "batch_size", "workers")
+    return {name: getattr(arguments, name) for name in names}
 
 
 def _backend(arguments: Arguments) -> Backend:

@@ -113,6 +113,19 @@ class Progress:
                 parts.append(f"about {_clock_time(left * seconds / self.played)} left")
         return " · ".join(parts)
 
+    def numbers(self) -> dict[str, float]:
+        """Return success and speed so far by name, e.g. `progress/act/ALFWorld-unseen/success`."""
+        found = {
+            "progress/episodes_per_minute": 60 * self.played / self.seconds,
+            "progress/tokens_read_per_second": self.tokens_read / self.seconds,
+            "progress/tokens_written_per_second": self.tokens_written / self.seconds,
+        }
+        for env_id, split in self.splits.items():
+            found[f"progress/{env_id}/done"] = split.done
+            if split.success is not None:
+                found[f"progress/{env_id}/success"] = split.success.value
+        return found
+
     def line(self) -> str:
         """Return everything in one plain line, for a pipe."""
         splits = [
@@ -175,7 +188,7 @@ def watch(progress: Progress, file: TextIO | None = None) -> Iterator[Callable[[
         with Live(progress, console=console, refresh_per_second=4, redirect_stdout=False, redirect_stderr=False):
             yield progress.add
         return
-    written = progress.seconds
+    written = 0.0
 
     def count(record: Mapping[str, Any]) -> None:
         nonlocal written

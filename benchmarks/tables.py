@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks.headline import Headline
 from benchmarks.measurement import Measurement, Summary
+from benchmarks.pages.markup import plain
 
 __all__ = ["COLUMNS", "COUNTS", "columns_of", "in_words", "print_headline", "print_summary", "show_summary"]
 
@@ -87,25 +88,25 @@ def print_summary(summary: Summary, file: TextIO | None = None) -> None:
     if summary.failures:
         console.print("without success:")
         for cause, count in list(summary.failures.items())[:8]:
-            console.print(f"  {count:>5}  {escape(cause)}", soft_wrap=True)
+            console.print(f"  {count:>5}  {_inert(cause)}", soft_wrap=True)
 
 
 def print_headline(headline: Headline, file: TextIO | None = None) -> None:
     """Print runs side by side, one row a label."""
     file = file or sys.stdout
-    table = Table(title=escape(headline.benchmark), title_justify="left", caption="per cent with 95 % intervals")
+    table = Table(title=_inert(headline.benchmark), title_justify="left", caption="per cent with 95 % intervals")
     table.add_column("")
     for column in headline.columns:
-        table.add_column(f"{escape(column.heading)}\n{escape(column.split or 'all')}", justify="right")
+        table.add_column(f"{_inert(column.heading)}\n{_inert(column.split or 'all')}", justify="right")
     for label in headline.labels:
         cells = [in_words(headline.cells.get((label, column))).replace(" ", "\n", 1) for column in headline.columns]
-        table.add_row(escape(label), *cells, end_section=True)
+        table.add_row(_inert(label), *cells, end_section=True)
     Console(file=file, highlight=False, width=None if file.isatty() else 140).print(table)
 
 
 def _table(summary: Summary) -> Table:
     table = Table(
-        title=escape(" · ".join(dict.fromkeys((summary.label, summary.subject)))),
+        title=_inert(" · ".join(dict.fromkeys((summary.label, summary.subject)))),
         title_justify="left",
         caption=_caption(summary),
         caption_justify="left",
@@ -153,9 +154,14 @@ def _tests(summary: Summary) -> list[str]:
 
 def _title(group: tuple[str, str, str]) -> str:
     benchmark, split, task_type = group
-    return f"  {escape(task_type)}" if task_type else escape(" ".join(filter(None, (benchmark, split))) or "all")
+    return f"  {_inert(task_type)}" if task_type else _inert(" ".join(filter(None, (benchmark, split))) or "all")
 
 
 def _place(group: tuple[str, str, str]) -> tuple[str, bool, str, str]:
     benchmark, split, task_type = group
     return benchmark, " - " in split, split, task_type
+
+
+def _inert(text: str) -> str:
+    """Return text that acts neither on a terminal nor as markup; names and errors come from anybody."""
+    return escape(plain(" ".join(text.split())))
