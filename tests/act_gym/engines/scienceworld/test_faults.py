@@ -287,11 +287,11 @@ def test_kills_at_random_moments_change_nothing():
     """As `python -m benchmarks.faults` does a hundred times."""
     walks = [Walk(SENSITIVE, "walk", WALK), Walk(TASKS["boil/0"], "walk", WALK)]
     expected, before, wrong = faults.undisturbed(walks), faults.open_files(), []
-    arguments = faults.Arguments(kills=8, environments=2, commands=4, stopped=0.05, call_timeout=10)
+    arguments = faults.Arguments(kills=4, environments=2, commands=4, stopped=0.05, call_timeout=10)
     report = faults.under_fire(walks, expected, arguments, wrong.append)
     assert wrong == []
     assert report.hanging == 0
-    assert report.kills >= 7  # one that was about to end anyway is not counted
+    assert report.kills >= 3  # one that was about to end anyway is not counted
     assert report.busy
     assert report.hit
     assert set(report.ended) <= {"equal", "env_error"}
