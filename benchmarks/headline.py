@@ -12,7 +12,12 @@ __all__ = ["Column", "Headline", "headlines"]
 # What is compared: kind of run, measurement, heading.
 _COMPARED = (
     ("judgement", "accuracy", "judgement, both orders"),
+    ("judgement", "accuracy_suppressed", "judgement, reasoning suppressed"),
+    ("judgement", "accuracy_injected", "judgement, wrong rationale"),
     ("next_action", "accuracy", "next action"),
+    ("next_action", "accuracy_suppressed", "next action, reasoning suppressed"),
+    ("next_action", "accuracy_injected", "next action, wrong rationale"),
+    ("reasoning", "accuracy", "right"),
     ("episodes", "success", "episode success"),
     ("episodes", "score", "episode score"),
 )

@@ -11,9 +11,10 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from act_gym.core import Episode, Turn
+from benchmarks.interventions import Intervention
 from benchmarks.pages.markup import plain
 
 __all__ = ["Archive"]
@@ -76,11 +77,10 @@ class Archive:
 
     def add_pair(self, run: int, record: Mapping[str, Any]) -> None:
         """Add a judgement's record: a pair with its two answers, the first with the expert's action first."""
-        body = {name: plain(str(record[name]), _TEXT) for name in ("state", "expert_action", "alternative", "proposer")}
-        answers = [
-            {key: plain(value, _TEXT) if isinstance(value, str) else value for key, value in answer.items()}
-            for answer in record["answers"]
-        ]
+        names = ("state", "expert_action", "alternative", "proposer", "rationale")
+        body: dict[str, Any] = {name: plain(str(record.get(name, "")), _TEXT) for name in names}
+        asked = [name for name in ("answers", *get_args(Intervention)) if name in record]
+        body["asked"] = {name: [_answer(answer) for answer in record[name]] for name in asked}
         self._pairs.append(
             [
                 run,
@@ -89,7 +89,7 @@ class Archive:
                 plain(record["expert_action"], _LINE),
                 plain(record["alternative"], _LINE),
                 [self._word(answer["outcome"]) for answer in record["answers"]],
-                *self._keep({**body, "answers": answers}),
+                *self._keep(body),
             ]
         )
 
@@ -135,6 +135,10 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "seconds": round(turn.seconds, 3),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _answer(answer: Mapping[str, Any]) -> dict[str, Any]:
+    return {plain(key): plain(value, _TEXT) if isinstance(value, str) else value for key, value in answer.items()}
 
 
 def _commands(commands: Iterable[str], action: str) -> list[str]:

@@ -32,23 +32,32 @@ def key(splits: Sequence[str]) -> Markup:
     return element("span", *entries, class_="key")
 
 
-def strip(numbers: Sequence[Measurement]) -> Markup:
-    """Return one row of a chart from 0 to 100 per cent: a mark and a line from bound to bound for each number."""
+def strip(numbers: Sequence[Measurement], *, signed: bool = False) -> Markup:
+    """Return one row of a chart: a mark and a line from bound to bound for each number.
+
+    Args:
+        numbers: Shares, drawn one below the other.
+        signed: Whether the chart reaches from -100 to 100 per cent, for differences, and not from 0.
+    """
     height = _ROW * max(len(numbers), 1) + 4
-    parts = [element("line", x1=x, x2=x, y1=0, y2=height, class_="grid") for x in map(_across, (0, 0.25, 0.5, 0.75, 1))]
+    begin = -1.0 if signed else 0.0
+    parts = []
+    for step in range(5):
+        x = _across(step / 4)
+        middle = "grid zero" if signed and step == 2 else "grid"
+        parts.append(element("line", x1=x, x2=x, y1=0, y2=height, class_=middle))
     for row, one in enumerate(numbers):
-        parts.append(_interval(one, 2 + _ROW * row + _ROW / 2))
+        parts.append(_interval(one, 2 + _ROW * row + _ROW / 2, begin))
     said = "; ".join(f"{one.split or 'all'} {in_words(one)} per cent" for one in numbers)
     return element(
         "svg", *parts, class_="strip", viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=said or "not measured"
     )
 
 
-def scale() -> Markup:
+def scale(*, signed: bool = False) -> Markup:
     """Return the numbers above a column of strips."""
-    return element(
-        "span", *(element("span", number) for number in (0, 25, 50, 75, 100)), class_="scale", aria_hidden="true"
-    )
+    numbers = ("−100", "−50", "0", "+50", "+100") if signed else ("0", "25", "50", "75", "100")
+    return element("span", *(element("span", number) for number in numbers), class_="scale", aria_hidden="true")
 
 
 def tail(one: Measurement) -> Markup:
@@ -115,13 +124,18 @@ def learning(title: str, labels: Sequence[str], lines: Mapping[str, Sequence[Mea
     return element("figure", element("figcaption", element("b", title), key(tuple(lines))), picture, class_="card")
 
 
-def _interval(one: Measurement, y: float) -> Markup:
+def _interval(one: Measurement, y: float, begin: float) -> Markup:
+    """Return a number on an axis that ends at 1."""
+
+    def at(value: float) -> str:
+        return _across((value - begin) / (1 - begin))
+
     parts = []
     if one.low is not None and one.high is not None:
-        low, high = _across(one.low), _across(one.high)
+        low, high = at(one.low), at(one.high)
         parts.append(element("line", x1=low, x2=high, y1=y, y2=y, class_="whisker"))
         parts += [element("line", x1=x, x2=x, y1=y - 3, y2=y + 3, class_="whisker") for x in (low, high)]
-    return element("g", *parts, _mark(float(_across(one.value)), y, series_of(one.split)), class_=series_of(one.split))
+    return element("g", *parts, _mark(float(at(one.value)), y, series_of(one.split)), class_=series_of(one.split))
 
 
 def _mark(x: float, y: float, side: str, size: float = 5) -> Markup:

@@ -9,6 +9,7 @@ from benchmarks.headline import Column, Headline, headlines
 from benchmarks.measurement import Measurement, Summary
 from benchmarks.pages import charts
 from benchmarks.pages.markup import Markup, element, plain
+from benchmarks.pages.pairings import in_brief, pairings
 from benchmarks.pages.runs import KINDS, LoadedRun
 from benchmarks.tables import columns_of, in_words
 
@@ -39,6 +40,9 @@ def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: boo
         if joined and len(headline.labels) > 1:
             yield element("h3", "Stage by stage")
             yield element("div", *(_stages(headline, *measure) for measure in measures), class_="figures")
+        against = pairings(headline.benchmark, runs)
+        if against is not None:
+            yield _scrolled(against, f"agent against agent, {headline.benchmark}")
         yield from _types(headline.benchmark, runs, shown)
     yield element("h2", "How it was run")
     yield from (_run(run) for run in runs)
@@ -55,7 +59,8 @@ def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
             continue
         cells = [_number(headline.cells.get((label, column)), column.split or "all") for column in columns]
         if with_gap:
-            cells.append(_number(headline.gaps.get((label, name)), "seen − unseen"))
+            chance = headline.gaps.get((label, f"{name}_p_value"))
+            cells.append(_number(headline.gaps.get((label, name)), "seen − unseen", chance))
         chart = element("td", charts.strip(numbers), class_="chart", role="cell")
         rows.append(element("tr", element("th", label, scope="row", role="rowheader"), chart, *cells, role="row"))
     heads = [
@@ -83,11 +88,12 @@ def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
     return _scrolled(table, f"{heading}, {headline.benchmark}")
 
 
-def _number(one: Measurement | None, name: str) -> Markup:
+def _number(one: Measurement | None, name: str, chance: Measurement | None = None) -> Markup:
     if one is None:
         return element("td", "–", class_="number soft", role="cell", data_name=name)
     value, _, bounds = in_words(one).partition(" ")
-    of = f"{bounds} · n {one.n}" if bounds else f"n {one.n}"
+    rest = f"n {one.n}" if chance is None else f"p {in_brief(chance.value)}"
+    of = f"{bounds} · {rest}" if bounds else rest
     parts = (element("span", value, class_="value"), " ", element("span", of, class_="range"))
     return element("td", *parts, class_="number", role="cell", data_name=name)
 

@@ -54,7 +54,7 @@ def report(
                 "noscript", element("p", "Episodes are shown by a script, and scripts are off here.", class_="note")
             ),
             *overview(runs, shown, stages=stages),
-            id="overview",
+            id="view-overview",
         ),
         _explorer("episodes", "Episodes", ("run", "of", "split", "type", "outcome")) if index["episodes"] else None,
         _explorer("pairs", "Judged pairs", ("run", "of", "split", "type", "outcome")) if index["pairs"] else None,
@@ -97,7 +97,9 @@ def _explorer(name: str, heading: str, filters: Sequence[str]) -> Markup:
         element("div", class_="list", role="listbox", tabindex="0", aria_label=heading),
         class_="side",
     )
-    return element("section", listed, element("div", class_="detail"), id=name, class_="explorer", hidden=True)
+    return element(
+        "section", listed, element("div", class_="detail"), id=f"view-{name}", class_="explorer", hidden=True
+    )
 
 
 def _help() -> Markup:

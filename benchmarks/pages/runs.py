@@ -19,7 +19,7 @@ from benchmarks.scores import failures, flat_record, measure
 
 __all__ = ["KINDS", "LoadedRun", "load", "run_folders"]
 
-KINDS = {"episodes": "episodes", "judgement": "judgement", "next_action": "next action"}
+KINDS = {"episodes": "episodes", "judgement": "judgement", "next_action": "next action", "reasoning": "reasoning"}
 """Kinds of runs that a page shows, with what it calls them."""
 
 
@@ -51,6 +51,16 @@ class LoadedRun:
         order = [(record["env_id"], record["task"]["id"], record["seed"]) for record in read_records(path)]
         chosen = sorted(range(len(order)), key=order.__getitem__)[:shown]
         return _at(path, set(chosen)), len(order) - len(chosen)
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Yield a flat record of each episode; nothing for a run of another kind."""
+        if self.summary.kind != "episodes":
+            return
+        flat, full = self.folder / "records.jsonl", self.folder / "episodes.jsonl"
+        if flat.exists():
+            yield from read_records(flat)
+        elif full.exists():
+            yield from (flat_record(Episode.from_json(record)) for record in read_records(full))
 
     def answers(self, shown: int) -> tuple[list[dict[str, Any]], int]:
         """Return the first answers of a judgement run, and how many more there are.

@@ -13,8 +13,10 @@ function pairRow(one) {
 
 const pairText = one => `${one.id} ${one.type} ${one.expert} ${one.other} ${ARCHIVE.runs[one.run].label}`.toLowerCase();
 
-function order(told, place) {
-  const answer = told.answers[place], actions = place ? [told.alternative, told.expert_action] : [told.expert_action, told.alternative];
+const ASKED = { answers: "as it is", suppressed: "with reasoning suppressed", injected: "with a rationale for the wrong action" };
+
+function order(told, name, place) {
+  const answer = told.asked[name][place], actions = place ? [told.alternative, told.expert_action] : [told.expert_action, told.alternative];
   const expertAt = place, taken = { right: expertAt, wrong: 1 - expertAt }[answer.outcome];
   const chances = answer.log_probabilities;
   const rest = Object.entries(answer).filter(([name]) => !["outcome", "action", "reply", "thought", "log_probabilities"].includes(name));
@@ -42,7 +44,10 @@ async function showPair(detail, state) {
       el("h2", {}, one.id),
       el("p", { class: "small soft" }, `${one.of} ${one.split} · ${one.type} · ${ARCHIVE.runs[one.run].label} · alternative by ${told.proposer}`),
       el("p", {}, outcomeMark(one.outcome), ` ${one.outcome}`)),
-    el("div", { class: "columns two" }, order(told, 0), told.answers.length > 1 && order(told, 1)),
+    Object.entries(told.asked).map(([name, answers], _, all) => el("section", { class: "asking" },
+      all.length > 1 && el("h3", {}, `Asked ${ASKED[name] ?? name}`),
+      name === "injected" && told.rationale && part("rationale put into its mouth", said(told.rationale, "said thought")),
+      el("div", { class: "columns two" }, answers.map((_, place) => order(told, name, place))))),
     others.length > 1 && el("div", { class: "part" }, el("h4", {}, "all who were asked this"),
       el("table", { class: "asked" },
         el("thead", {}, el("tr", {}, ["model", "expert first", "expert second"].map(name => el("th", { scope: "col" }, name)))),

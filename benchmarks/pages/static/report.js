@@ -8,7 +8,7 @@ const FILTERS = ["run", "of", "split", "type", "outcome"];
 
 function readState() {
   const [view, query = ""] = location.hash.slice(1).split("?");
-  return { ...Object.fromEntries(new URLSearchParams(query)), view: find(`#${CSS.escape(view || "overview")}.explorer`) ? view : "overview" };
+  return { ...Object.fromEntries(new URLSearchParams(query)), view: find(`#view-${CSS.escape(view)}.explorer`) ? view : "overview" };
 }
 
 /** Changes what is shown; `step` tells whether the browser's back button comes back to what was. */
@@ -23,7 +23,7 @@ function go(changes, step = true) {
 
 class Explorer {
   constructor(name) {
-    Object.assign(this, VIEWS[name], { name, section: find(`#${name}`), key: undefined, found: new Set() });
+    Object.assign(this, VIEWS[name], { name, section: find(`#view-${name}`), key: undefined, found: new Set() });
     this.texts = undefined;
     const box = find(".list", this.section);
     box.id = `${name}-list`;
@@ -100,7 +100,7 @@ const explorers = new Map();
 
 function render() {
   const state = readState();
-  for (const section of findAll("main > section")) section.hidden = section.id !== state.view;
+  for (const section of findAll("main > section")) section.hidden = section.id !== `view-${state.view}`;
   for (const link of findAll("nav a")) {
     if (link.dataset.view === state.view) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");

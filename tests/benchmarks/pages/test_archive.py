@@ -54,3 +54,15 @@ def test_a_data_block_cannot_be_ended_by_what_stands_in_it():
     block = data_block("x", {"a": "</script><!--<script>&"})
     assert block.count("<") == 2
     assert json.loads(block[block.index(">") + 1 : block.rindex("<")]) == {"a": "</script><!--<script>&"}
+
+
+def test_what_was_asked_again_is_carried_too():
+    record = {"benchmark": "Cellar", "split": "seen", "task_type": "lamp", "id": "x#1", "proposer": "random"}
+    record |= {"expert_action": "a", "alternative": "b", "rationale": "Because of b.", "state": "You are in a cellar."}
+    record |= {name: [{"outcome": "right", "action": "a"}] * 2 for name in ("answers", "injected")}
+    archive = Archive()
+    archive.add_pair(archive.add_run("base", "x", "runs/x", 0), record)
+    archive.index()
+    ((pair,),) = unpacked(archive)
+    assert set(pair["asked"]) == {"answers", "injected"}
+    assert pair["rationale"] == "Because of b."

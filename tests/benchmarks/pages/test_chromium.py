@@ -88,11 +88,11 @@ def test_an_episode_is_found_opened_and_stepped_through_with_the_keyboard(window
     window.goto(address)
     window.keyboard.press("/")
     window.keyboard.type("light lamp 149")
-    window.wait_for_function(f"document.querySelector('#episodes .count').textContent === '2 of {ALL}'")
+    window.wait_for_function(f"document.querySelector('#view-episodes .count').textContent === '2 of {ALL}'")
     window.keyboard.press("Escape")
     window.keyboard.press("j")
     window.locator(".turn").wait_for()
-    assert text(window, "#episodes .goal") == "light lamp 149"
+    assert text(window, "#view-episodes .goal") == "light lamp 149"
     assert "You are in room 0." in text(window, ".turn")
     window.keyboard.press("ArrowRight")
     assert current(window) == "dance"
@@ -124,30 +124,30 @@ def test_two_agents_stand_side_by_side_and_the_turn_at_which_they_part_is_marked
 def test_filters_and_a_link_from_a_number_choose_episodes(window, address):
     window.goto(address)
     window.locator(".types a").last.click()
-    window.locator("#episodes .count").wait_for()
-    assert text(window, "#episodes .count") == f"{TASKS} of {ALL}"
-    window.select_option("#episodes select[name=outcome]", "success")
-    assert text(window, "#episodes .count") == f"{TASKS} of {ALL}"
-    window.select_option("#episodes select[name=run]", label=f"base ({TASKS + 1})")
-    assert text(window, "#episodes .count") == f"0 of {ALL}"
-    assert not window.locator("#episodes .list").is_visible()
+    window.locator("#view-episodes .count").wait_for()
+    assert text(window, "#view-episodes .count") == f"{TASKS} of {ALL}"
+    window.select_option("#view-episodes select[name=outcome]", "success")
+    assert text(window, "#view-episodes .count") == f"{TASKS} of {ALL}"
+    window.select_option("#view-episodes select[name=run]", label=f"base ({TASKS + 1})")
+    assert text(window, "#view-episodes .count") == f"0 of {ALL}"
+    assert not window.locator("#view-episodes .list").is_visible()
     window.go_back()
-    assert text(window, "#episodes .count") == f"{TASKS} of {ALL}"
+    assert text(window, "#view-episodes .count") == f"{TASKS} of {ALL}"
 
 
 def test_what_was_said_is_searched_in_every_block(window, address):
     window.goto(f"{address}#episodes?q=room+41+of+base")
-    assert text(window, "#episodes .count") == f"0 of {ALL}"
-    window.check("#episodes [name=deep]")
-    window.wait_for_function(f"document.querySelector('#episodes .count').textContent === '1 of {ALL}'")
+    assert text(window, "#view-episodes .count") == f"0 of {ALL}"
+    window.check("#view-episodes [name=deep]")
+    window.wait_for_function(f"document.querySelector('#view-episodes .count').textContent === '1 of {ALL}'")
 
 
 def test_only_the_rows_in_sight_are_elements_and_the_last_can_be_reached(window, address):
     window.goto(f"{address}#episodes")
-    assert 5 < window.locator("#episodes [role=option]").count() < 40
-    window.focus("#episodes .list")
+    assert 5 < window.locator("#view-episodes [role=option]").count() < 40
+    window.focus("#view-episodes .list")
     window.keyboard.press("End")
-    window.locator(f"#episodes [role=option][aria-posinset='{ALL}'][aria-selected=true]").wait_for()
+    window.locator(f"#view-episodes [role=option][aria-posinset='{ALL}'][aria-selected=true]").wait_for()
 
 
 def test_a_text_of_a_megabyte_is_shown_in_pieces(window, address):
@@ -167,7 +167,7 @@ def test_a_pair_is_shown_in_both_orders_with_its_state_and_the_other_models(wind
     assert "Action 1, the expert's · chosen" in orders[0]
     assert "Action 1 · chosen" in orders[1]
     assert "log-probability -2.250" in orders[0]
-    assert "You stand at door 0." in text(window, "#pairs .detail")
+    assert "You stand at door 0." in text(window, "#view-pairs .detail")
     rows = window.locator(".asked tbody tr").all()
     assert [row.inner_text().split() for row in rows][1] == ["after", "ACT", "✓", "right", "✓", "right"]
 
@@ -198,9 +198,9 @@ def test_nothing_runs_over_the_edge_of_a_phone(window, address):
         window.wait_for_timeout(100)
         assert window.evaluate("document.documentElement.scrollWidth") == 390
     window.goto(f"{address}#episodes")
-    window.locator("#episodes [role=option]").first.click()
-    window.locator("#episodes .back").click()
-    assert window.locator("#episodes .list").is_visible()
+    window.locator("#view-episodes [role=option]").first.click()
+    window.locator("#view-episodes .back").click()
+    assert window.locator("#view-episodes .list").is_visible()
 
 
 def test_the_theme_follows_the_system_and_then_the_switch(window, address):

@@ -1,0 +1,97 @@
+"""Agent against agent on the tasks that both played: how much better one is, and whether chance would do as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from benchmarks.measurement import Measurement
+from benchmarks.pages import charts
+from benchmarks.pages.markup import Markup, element
+from benchmarks.pages.runs import LoadedRun
+from benchmarks.paired import Contrast, contrast
+from benchmarks.scores import Record
+
+__all__ = ["in_brief", "pairings"]
+
+_ALL = 4  # runs of which every two are compared; of more, each is compared with the first
+
+
+def pairings(benchmark: str, runs: Sequence[LoadedRun]) -> Markup | None:
+    """Return a table of every two runs that share tasks of a benchmark; None if no two do.
+
+    Args:
+        benchmark: Whose tasks.
+        runs: In the order in which the first is named before the second.
+    """
+    played = {place: _by_split(run.records(), benchmark) for place, run in enumerate(runs)}
+    places = [place for place, splits in played.items() if splits]
+    few = len(places) <= _ALL
+    compared = combinations(places, 2) if few else ((place, places[0]) for place in places[1:])
+    rows = []
+    for first, second in compared:
+        labels = runs[first].summary.label, runs[second].summary.label
+        for split in played[first]:
+            found = _contrast(split, played[first][split], played[second].get(split, ()))
+            if found is not None:
+                rows.append(_row(labels, split, found))
+    if not rows:
+        return None
+    heads = (
+        element("th", "first − second", scope="col"),
+        element("th", "split", scope="col"),
+        element("th", charts.scale(signed=True), element("span", "difference", class_="unseen-text"), scope="col"),
+        *(element("th", name, scope="col", class_="number") for name in ("success", "only first", "only second", "p")),
+    )
+    caption = element("caption", element("b", "Agent against agent"), element("span", _ABOUT, class_="soft small"))
+    return element(
+        "table", caption, element("thead", element("tr", *heads)), element("tbody", *rows), class_="pairings"
+    )
+
+
+_ABOUT = (
+    "Success on the same tasks, in points with 95 % intervals for pairs; p of McNemar's exact test, or of a "
+    "permutation of tasks where there are several seeds."
+)
+
+
+def _by_split(records: Iterable[Record], benchmark: str) -> Mapping[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        if record["benchmark"] == benchmark:
+            found.setdefault(record["split"], []).append(record)
+    return found
+
+
+def _contrast(split: str, first: Sequence[Record], second: Sequence[Record]) -> Contrast | None:
+    common = {record["task_id"] for record in first} & {record["task_id"] for record in second}
+    sides = [[record for record in side if record["task_id"] in common] for side in (first, second)]
+    return contrast(split, "success", *sides, np.random.default_rng(0), tested=True) if common else None
+
+
+def _row(labels: tuple[str, str], split: str, found: Contrast) -> Markup:
+    difference = found.difference
+    one = Measurement.of("success", difference, ("", split))
+    value = f"{100 * difference.value:+.1f}"
+    bounds = f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}] · n {found.tasks}"
+    return element(
+        "tr",
+        element("th", f"{labels[0]} − {labels[1]}", scope="row"),
+        element("td", charts.key([split])),
+        element("td", charts.strip([one], signed=True), class_="chart"),
+        element(
+            "td", element("span", value, class_="value"), " ", element("span", bounds, class_="range"), class_="number"
+        ),
+        element("td", found.only_first, class_="number"),
+        element("td", found.only_second, class_="number"),
+        element("td", in_brief(found.p_value), class_="number"),
+    )
+
+
+def in_brief(p_value: float | None) -> str:
+    """Return a p-value as tables show it."""
+    if p_value is None:
+        return "–"
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
