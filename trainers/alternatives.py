@@ -71,7 +71,7 @@ def choose(
 
 
 def is_admissible(action: str, commands: Sequence[str]) -> bool:
-    """Return whether an action is one of the commands, where a blank in a command fits any words."""
+    """Return whether an action is one of the commands, where a blank in a command fits any words without brackets."""
     spoken = normalise(action)
     if any(spoken == normalise(command) for command in commands):
         return True
@@ -79,4 +79,4 @@ def is_admissible(action: str, commands: Sequence[str]) -> bool:
 
 
 def _pattern(command: str) -> re.Pattern[str]:
-    return re.compile(".+".join(re.escape(normalise(part)) for part in BLANK.split(command)))
+    return re.compile(r"[^\[\]]+".join(re.escape(normalise(part)) for part in BLANK.split(command)))

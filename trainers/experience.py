@@ -233,11 +233,13 @@ def _walk_all(arguments: Arguments, walks: Sequence[Walk], run: Run) -> None:
     options = read_settings(arguments.env_options, "--env-options")
     played = execute(waiting, env_options=options, workers=arguments.workers)
     played = track(played, "episodes", total=len(walks), done=len(walks) - len(waiting))
-    with RecordWriter(kept) as records, RecordWriter(log) as outcomes:
+    # A kill loses nothing of what was written, and what the machine itself might lose is found again.
+    with RecordWriter(kept, sync_every=1.0) as records, RecordWriter(log) as outcomes:
         for way, found, error in played:
             # The same is found again, so what a kill has left of an episode is its beginning.
             for record in found[written[way.task.id] :]:
                 records.write(record.to_json())
+            records.sync()  # before the line that says it is complete
             outcomes.write({"task_id": way.task.id, "states": len(way.stops), "actions": len(found), "error": error})
             if error:
                 note(f"{way.task.id}: {error}")

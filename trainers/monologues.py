@@ -2,7 +2,8 @@
 
 Source: self-reflection in Early Experience (arXiv 2510.08558). The prompt shows the state, the alternatives
 that were carried out and what each led to, and the action to take; the wording is ours. A monologue is kept if
-it ends in that action and reads as if thought in the state: it may not mention an expert or number an action.
+it does not end in another action, and reads as if thought in the state: it may not mention an expert or number
+an action.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Kind", "Monologue", "Scene", "ask", "read_monologue", "scenes", "write_monologues"]
 
-Kind = Literal["kept", "unfinished", "another action", "empty", "forbidden words"]
-"""What became of a reply: usable; without one action at its end; with another one; without a word before it; or
-speaking of an expert or of numbered actions."""
+Kind = Literal["kept", "cut off", "another action", "empty", "forbidden words"]
+"""What became of a reply: usable; longer than allowed; with another action than the expert's or several; without a
+word of reasoning; or speaking of an expert or of numbered actions."""
 
-KINDS: tuple[Kind, ...] = ("kept", "unfinished", "another action", "empty", "forbidden words")
+KINDS: tuple[Kind, ...] = ("kept", "cut off", "another action", "empty", "forbidden words")
 
 _FORBIDDEN = re.compile(r"\bexpert|\bactions?\s*(?:#|no\.?\s*|number\s*)?\d", re.IGNORECASE)
 
@@ -128,13 +129,20 @@ def ask(scene: Scene, *, seed: int = 0, max_characters: int = 400) -> list[Messa
     return [{"role": "user", "content": content}]
 
 
-def read_monologue(reply: str, expert_action: str) -> tuple[Kind, str]:
-    """Return what a reply is, and the reasoning in it if it is to be kept."""
-    action = read_reply(reply).action
-    if action is None:
-        return "unfinished", ""
-    if normalise(action) != normalise(expert_action):
-        return "another action", ""
+def read_monologue(reply: str, expert_action: str, *, cut_off: bool = False) -> tuple[Kind, str]:
+    """Return what a reply is, and the reasoning in it if it is to be kept.
+
+    Args:
+        reply: What the model wrote. Without any action in it, all of it is reasoning.
+        expert_action: The action it should end in.
+        cut_off: Whether the reply came to its longest length.
+    """
+    if "<action>" in reply:
+        action = read_reply(reply).action
+        if action is None or normalise(action) != normalise(expert_action):
+            return ("cut off" if cut_off and action is None else "another action"), ""
+    elif cut_off:
+        return "cut off", ""
     thought, spoken = split_thought(reply)
     words = " ".join(f"{thought} {spoken.partition('<action>')[0]}".split())
     if not words:
@@ -177,7 +185,8 @@ def write_monologues(
             seeds=[_seed(asked[row], seed, attempt) for row in open_rows],
         )
         for row, reply in zip(open_rows, replies, strict=True):
-            kind, words = read_monologue(reply.text, asked[row].decision.expert_action)
+            cut_off = reply.completion_tokens >= max_new_tokens
+            kind, words = read_monologue(reply.text, asked[row].decision.expert_action, cut_off=cut_off)
             written[row] = Monologue(asked[row].decision.id, kind, words, attempt + 1, reply.text)
     return [written[row] for row in range(len(asked))]
 

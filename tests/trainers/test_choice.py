@@ -1,0 +1,58 @@
+"""Supervised training on the choice: a handful of pairs is learned, in both orders where both are shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from act_gym.core import ActionPair
+from agents.prompts import format_reply, judging_messages
+from trainers import checkpoints
+from trainers.choice import Choice, train
+from trainers.questions import Order
+
+
+def right(model: Path, pairs: list[ActionPair], *, expert_first: bool) -> float:
+    """Share of pairs in which the expert's action is the likelier answer, at one place."""
+    policy = checkpoints.load(str(model), "fp32")
+    prompts, replies = [], []
+    for pair in pairs:
+        both = [pair.decision.expert_action, pair.alternative]
+        shown = both if expert_first else both[::-1]
+        prompts.append(judging_messages(pair.decision.state, *shown))
+        replies.append([format_reply(action) for action in both])
+    scores = policy.log_probabilities(prompts, replies)
+    return sum(expert > other for expert, other in scores) / len(scores)
+
+
+@pytest.fixture
+def choosing(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> Choice:
+    return Choice(
+        pairs=pairs_file,
+        model=str(speaking_model),
+        out=tmp_path / "run",
+        limit=6,
+        batch=12,
+        micro_batch=12,
+        steps=80,
+        learning_rate=1e-2,
+        precision="fp32",
+        probe=0,
+        save_every=0,
+    )
+
+
+def test_a_handful_of_pairs_is_learned_in_both_orders(choosing: Choice, pairs: list[ActionPair]) -> None:
+    summary = train(replace(choosing, order="both"))
+    checkpoint = choosing.out / "checkpoint"
+    assert summary["questions"] == 12
+    assert summary["loss"] < 0.1
+    assert [right(checkpoint, pairs[:6], expert_first=first) for first in (True, False)] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("order", "questions"), [("recorded", 6), ("random", 6), ("both", 12)])
+def test_every_order_asks_as_often_as_it_says(choosing: Choice, order: Order, questions: int) -> None:
+    summary = train(replace(choosing, order=order, steps=1))
+    assert summary["questions"] == questions
