@@ -44,6 +44,7 @@ FREE_ARGUMENTS = frozenset(
         "batch_size",
         "backend",
         "ray_address",
+        "ray_gpus",
         "plots",
         "report_to",
         "dry_run",

@@ -5,6 +5,7 @@ One rule decides, and `workers` and `batch_size` change it:
 - An agent that answers many episodes at once (it has a `batch_size`, as a local model has) plays here, so many
   episodes at a time. Its environments step here too: a simulator's step is a hundredth of a model's.
 - Any other agent plays in one process a core, each with its own agent and its own simulator.
+- On Ray every actor is such a process; one whose agent has a `batch_size` plays so many episodes at a time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Backend:
         name: `local` for this machine, `ray` for a Ray cluster.
         workers: Processes (on Ray: actors); 0 for one a core.
         batch_size: Episodes that an agent answers at once; 0 for what the agent prefers.
+        ray_gpus: GPUs of an actor on Ray; a fraction shares one.
         ray_address: Of the cluster, e.g. `auto` or `ray://host:10001`; empty starts Ray on this machine.
     """
 
@@ -40,6 +42,7 @@ class Backend:
     workers: int = 0
     batch_size: int = 0
     ray_address: str = ""
+    ray_gpus: float = 0.0
 
     def check(self) -> None:
         """Refuse settings that cannot be.
@@ -52,8 +55,10 @@ class Backend:
             raise UnknownNameError("backend", self.name, BACKENDS)
         if min(self.workers, self.batch_size) < 0:
             raise UsageError("--workers and --batch-size are 0 (automatic) or more.")
-        if self.ray_address and self.name != "ray":
-            raise UsageError("--ray-address is the address of a Ray cluster and goes with --backend ray.")
+        if self.ray_gpus < 0:
+            raise UsageError(f"--ray-gpus is 0 or more; got {self.ray_gpus}.")
+        if (self.ray_address or self.ray_gpus) and self.name != "ray":
+            raise UsageError("--ray-address and --ray-gpus are about a Ray cluster and go with --backend ray.")
         if self.name == "ray" and find_spec("ray") is None:
             raise MissingDependencyError("Ray", "ray")
 
@@ -82,9 +87,8 @@ def play_on(
         from agents.ray_backend import play_on_ray
 
         size = backend.batch_size or preferred(agent) or 1
-        return play_on_ray(
-            jobs, make_agent, workers=backend.workers, batch_size=size, address=backend.ray_address, **settings
-        )
+        cluster: dict[str, Any] = {"address": backend.ray_address, "gpus": backend.ray_gpus}
+        return play_on_ray(jobs, make_agent, workers=backend.workers, batch_size=size, **cluster, **settings)
     if agent is not None and preferred(agent):
         return play_jobs(jobs, agent, num_envs=backend.batch_size or preferred(agent), **settings)
     return play_jobs_parallel(jobs, make_agent, workers=backend.workers or cores(), **settings)

@@ -9,6 +9,7 @@ again elsewhere, so no episode is lost, and an episode that arrives after its jo
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from agents.parallel import Guarded
 __all__ = ["play_on_ray"]
 
 _ATTEMPTS = 3  # a node that is shut down takes innocent jobs along, so one more than in processes
+_PATIENCE = 10.0  # seconds until a cluster's address answers
 _DEATHS = 10  # actors in a row that die before any episode ends: then the cluster cannot play this at all
 
 
@@ -61,6 +63,10 @@ def play_on_ray(
         ActGymError: The agent or the environment cannot be had on the cluster.
         MissingDependencyError: Ray is not installed.
     """
+    if not address:
+        # The only way to keep all of Ray's servers on the loopback interface: it is what Ray does where it supports
+        # no clusters, and has to be said before it is imported.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
     except ImportError as cause:
@@ -85,10 +91,9 @@ def _connect(ray: Any, address: str) -> bool:
     """Connect to a cluster unless this process is connected already; returns whether it did."""
     if ray.is_initialized():
         return False
-    options: dict[str, Any] = (
-        {"address": address} if address else {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    )
+    options: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
     try:
+        _knock(address)
         ray.init(**options, log_to_driver=False, logging_level="error", runtime_env={"env_vars": _variables()})
     except Exception as cause:  # of many kinds
         where = address or "on this machine"
@@ -97,6 +102,13 @@ def _connect(ray: Any, address: str) -> bool:
             "Start one with `ray start --head` and give its address, e.g. --ray-address auto."
         ) from cause
     return True
+
+
+def _knock(address: str) -> None:
+    """Raise an OSError if nobody listens at the address; Ray itself would try for minutes."""
+    host, colon, port = address.rpartition("://")[2].partition("?")[0].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 def _variables() -> dict[str, str]:
@@ -151,7 +163,7 @@ class _Driver:
     ) -> None:
         self.ray = ray
         self.waiting = deque(jobs)
-        self.attempts: Counter[Job] = Counter()
+        self.attempts: Counter[tuple[str, str, int]] = Counter()
         self.size, self.batch_size = size, batch_size
         self.deaths = 0
         self.agent_name = ""
@@ -217,8 +229,9 @@ class _Driver:
         if self.deaths > _DEATHS + self.size:
             raise ActGymError(f"No actor of the Ray cluster lives long enough to play: {error}")
         for job in reversed(jobs[: self.batch_size]):  # those it was playing; the others it never began
-            self.attempts[job] += 1
-            if self.attempts[job] >= _ATTEMPTS:
+            key = (job.env_id, job.task.id, job.seed)
+            self.attempts[key] += 1
+            if self.attempts[key] >= _ATTEMPTS:
                 jobs.remove(job)
                 yield unplayed(
                     job, self.agent_name, "env_error", f"The actor that played it died: {_first_line(error)}"

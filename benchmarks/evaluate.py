@@ -94,6 +94,8 @@ class Arguments:
     """`local` plays on this machine, `ray` on a Ray cluster."""
     ray_address: str = ""
     """The cluster of `--backend ray`, e.g. `auto` or `ray://host:10001`; empty starts Ray on this machine alone."""
+    ray_gpus: float = 0.0
+    """GPUs of each actor on Ray; a fraction shares one."""
     keep_commands: bool = False
     """Whether episodes.jsonl keeps every turn's admissible commands, which are most of its size."""
     plots: bool = False
@@ -189,6 +191,7 @@ def _backend(arguments: Arguments) -> Backend:
         workers=arguments.workers,
         batch_size=arguments.batch_size,
         ray_address=arguments.ray_address,
+        ray_gpus=arguments.ray_gpus,
     )
     backend.check()
     return backend

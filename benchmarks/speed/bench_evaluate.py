@@ -1,0 +1,188 @@
+"""How fast the evaluator plays: the whole command with a cheap agent, and a local model beside bare `generate`.
+
+    python -m pytest benchmarks/speed/bench_evaluate.py --benchmark-group-by=group --benchmark-columns=median,rounds \\
+        --benchmark-timer=benchmarks.speed.clock.processor_time
+
+The command's time is that of all its processes. The model's shape is that of a run: eight episodes at once, their
+real prompts turn by turn, greedy replies of at most 16 tokens that end at `</action>`. Bare `generate` gets the same
+prompts in batches of eight, tokenised and padded already, and the same stop text; it waits for the longest reply of
+a batch, has no environments, and keeps nothing from turn to turn. Tokens a second, read and written, and the ratios
+are written between the lines of the run. Machines differ and are shared: read the ratios. Nothing here asserts a time.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from act_gym.agent import View
+from act_gym.benchmark import tasks
+from act_gym.core import Episode
+from act_gym.rollout import BatchStream, Job, play_jobs
+from benchmarks.speed.clock import processor_time
+
+pytestmark = pytest.mark.timeout(3600)
+
+ROOT = Path(__file__).parents[2]
+SIZE, TURNS, REPLY = 8, 3, 16
+OPTIONS = {"max_episode_steps": TURNS, "admissible_commands": False}
+Say = Callable[[str], None]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    def write(line: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{line}\n")
+
+    return write
+
+
+def bench_random_agent_on_all_games_of_alfworld(benchmark: Any, tmp_path: Path, say: Say) -> None:
+    benchmark.group = "act-gym eval, random agent, 274 games of ALFWorld"
+    script = "import sys; from act_gym.cli import main; sys.exit(main())"
+    words = ["eval", "--agent", "random", "--env", "act/ALFWorld-seen", "act/ALFWorld-unseen", "--out"]
+    folders = iter(tmp_path / str(number) for number in range(10))
+
+    def command() -> None:
+        started, before = time.perf_counter(), processor_time_of_children()
+        subprocess.run([sys.executable, "-c", script, *words, str(next(folders))], cwd=ROOT, check=True, stdout=-3)
+        spent = processor_time_of_children() - before
+        say(f"whole command: {time.perf_counter() - started:.1f} s on the wall, {spent:.1f} s of processor time")
+
+    benchmark.pedantic(command, rounds=3)
+
+
+def processor_time_of_children() -> float:
+    """Return the seconds that processes which have ended and were waited for have been running."""
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.fixture(scope="module")
+def agent() -> Any:
+    torch = pytest.importorskip("torch")
+    from agents.local import LocalAgent, LocalSettings
+
+    torch.set_num_threads(1)
+    made = LocalAgent(LocalSettings(max_new_tokens=REPLY))
+    made.stream(1).close()  # the first one tries out once whether the model takes masks of four dimensions
+    return made
+
+
+@pytest.fixture(scope="module")
+def rates() -> dict[str, float]:
+    """Tokens a second of each way."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def played() -> list[Episode]:
+    """The episodes that the evaluator played, once it has."""
+    return []
+
+
+def play(agent: Any) -> list[Episode]:
+    jobs = [Job("act/ALFWorld-generated-seen", task) for task in tasks("act/ALFWorld-generated-seen")[:SIZE]]
+    return list(play_jobs(jobs, agent, num_envs=SIZE, env_options=OPTIONS, keep_commands=False))
+
+
+def view_of(episode: Episode, turn: int) -> View:
+    history = episode.turns[:turn]
+    return View(
+        task=episode.task, goal=episode.goal, observation=episode.turns[turn].observation, history=history, seed=0
+    )
+
+
+def measure(benchmark: Any, name: str, rates: dict[str, float], say: Say, run: Callable[[], int]) -> None:
+    benchmark.group = f"SmolLM2-135M, {SIZE} episodes of {TURNS} turns"
+    spent, tokens = 0.0, 0
+
+    def timed() -> None:
+        nonlocal spent, tokens
+        before = processor_time()
+        tokens += run()
+        spent += processor_time() - before
+
+    benchmark.pedantic(timed, rounds=1)
+    rates[name] = tokens / spent
+    ratios = [f"{rates[name] / rate:.2f} times {other}" for other, rate in rates.items() if other != name]
+    say(", ".join([f"{name}: {rates[name]:.0f} tokens/s of processor time", *ratios]))
+
+
+@pytest.mark.parametrize("way", ["stream", "stream, nothing kept", "lockstep"])
+def bench_evaluator(
+    benchmark: Any, agent: Any, played: list[Episode], rates: dict[str, float], say: Say, way: str
+) -> None:
+    player = {"lockstep": Lockstep, "stream, nothing kept": Forgetful}.get(way, lambda one: one)(agent)
+
+    def run() -> int:
+        played[:] = play(player)
+        return tokens_of(played)
+
+    measure(benchmark, way, rates, say, run)
+
+
+def bench_bare_generate(benchmark: Any, agent: Any, played: list[Episode], rates: dict[str, float], say: Say) -> None:
+    import torch
+
+    from agents.sampling import left_padded
+
+    episodes = played or play(agent)
+    model, tokenizer = agent.policy.model, agent.policy.tokenizer
+    padded = []
+    for turn in range(TURNS):
+        views = [view_of(episode, turn) for episode in episodes if turn < len(episode.turns)]
+        rows = [agent.policy.prompt_ids(agent._prompt(view)) for view in views]
+        padded.append(left_padded(rows, tokenizer.pad_token_id, model.device))
+
+    def run() -> int:
+        count = 0
+        for tokens, mask in padded:
+            out = model.generate(
+                tokens,
+                attention_mask=mask,
+                max_new_tokens=REPLY,
+                do_sample=False,
+                stop_strings=["</action>"],
+                tokenizer=tokenizer,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+            written = out[:, tokens.shape[1] :]
+            count += int(mask.sum()) + int((written != tokenizer.pad_token_id).sum())
+        return count
+
+    with torch.inference_mode():
+        measure(benchmark, "generate", rates, say, run)
+
+
+def tokens_of(episodes: list[Episode]) -> int:
+    return sum(turn.prompt_tokens + turn.completion_tokens for episode in episodes for turn in episode.turns)
+
+
+class Lockstep:
+    """The agent without its stream: all views in one call, every time."""
+
+    def __init__(self, agent: Any) -> None:
+        self.name, self.act = agent.name, agent.act
+
+
+class Forgetful:
+    """The agent with a stream that reads every prompt from its beginning."""
+
+    def __init__(self, agent: Any) -> None:
+        self.name, self.act, self._agent = agent.name, agent.act, agent
+
+    def stream(self, size: int) -> Any:
+        stream = self._agent.stream(size)
+        assert not isinstance(stream, BatchStream)
+        stream.decoder.reuse = False
+        return stream
