@@ -51,20 +51,12 @@ def bench_random_agent_on_all_games_of_alfworld(benchmark: Any, tmp_path: Path, 
     folders = iter(tmp_path / str(number) for number in range(10))
 
     def command() -> None:
-        started, before = time.perf_counter(), processor_time_of_children()
+        started, before = time.perf_counter(), processor_time()
         subprocess.run([sys.executable, "-c", script, *words, str(next(folders))], cwd=ROOT, check=True, stdout=-3)
-        spent = processor_time_of_children() - before
+        spent = processor_time() - before
         say(f"whole command: {time.perf_counter() - started:.1f} s on the wall, {spent:.1f} s of processor time")
 
     benchmark.pedantic(command, rounds=3)
-
-
-def processor_time_of_children() -> float:
-    """Return the seconds that processes which have ended and were waited for have been running."""
-    import resource
-
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 @pytest.fixture(scope="module")

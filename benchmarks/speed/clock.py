@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import time
 from pathlib import Path
 
@@ -19,8 +20,12 @@ _SCHEDULER_CLOCK = 2  # of the clocks of a process the exact one (CPUCLOCK_SCHED
 
 
 def processor_time() -> float:
-    """Return the seconds that all threads of this process and of its children have been running."""
-    total = time.process_time()
+    """Return the seconds that all threads of this process and of its children have been running.
+
+    Children that have ended count with all that they had started themselves.
+    """
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = time.process_time() + ended.ru_utime + ended.ru_stime
     for process in children():
         with contextlib.suppress(OSError):  # it has just ended
             total += of_process(process)
