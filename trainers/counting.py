@@ -44,7 +44,7 @@ class Shape:
                 vocab_size=config["vocab_size"],
                 tie_word_embeddings=bool(config.get("tie_word_embeddings")),
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     @property

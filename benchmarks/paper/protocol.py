@@ -143,7 +143,8 @@ class Protocol:
                 job = workshop.job(stage, type(settings).__module__, _moved(settings, moved))
                 moved[pipeline.out / name] = job.folder
                 model = str(job.folder / "checkpoint")
-                thinking = thinking if row.prompted else getattr(settings, "thinking", False)
+                # Reflections are reasoning that the model learns to write; other supervised stages have none.
+                thinking = thinking if row.prompted else getattr(settings, "thinking", stage == "reflection")
         return Trained(model, thinking, pipeline)
 
     def _pipeline(self, row: Row, benchmark: str, seed: int) -> Pipeline:
