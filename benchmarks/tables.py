@@ -37,6 +37,10 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("accuracy_injected", "wrong rationale"),
         ("alternative_chosen_injected", "followed it"),
     ),
+    "reasoning": (
+        ("accuracy", "right"),
+        ("no_answer", "no answer"),
+    ),
     "next_action": (
         ("accuracy", "next action"),
         ("admissible", "admissible"),
