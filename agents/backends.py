@@ -3,7 +3,7 @@
 One rule decides, and `workers` and `batch_size` change it:
 
 - An agent that answers many episodes at once (it has a `batch_size`, as a local model has) plays here, so many
-  episodes at a time. Its environments step here too: a simulator's step is a hundredth of a model's.
+  episodes at a time. Its environments step here too: beside a model's decision a simulator's step is short.
 - Any other agent plays in one process a core, each with its own agent and its own simulator.
 - On Ray every actor is such a process; one whose agent has a `batch_size` plays so many episodes at a time.
 """
