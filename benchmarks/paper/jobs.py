@@ -52,6 +52,16 @@ class Job:
         """Whether it is done."""
         return self.marker.exists()
 
+    @property
+    def trains(self) -> bool:
+        """Whether it leaves a checkpoint."""
+        return "learning_rate" in self.settings
+
+    @property
+    def discarded(self) -> bool:
+        """Whether it is done and its checkpoint was removed since."""
+        return self.done and self.trains and not (self.folder / "checkpoint").is_dir()
+
     def everything(self) -> Iterable[Job]:
         """Yield all jobs it stands on, each before those that need it, and itself last."""
         for need in self.needs:

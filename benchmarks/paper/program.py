@@ -67,6 +67,9 @@ class Arguments:
     """Of free: Early Experience's; the paper gives none."""
     launch: str = ""
     """What stands before training programs, e.g. 'accelerate launch --config_file trainers/configs/zero3.yaml'."""
+    keep_checkpoints: bool = True
+    """Keep every model. Without, one is removed when nothing that is asked for needs it any more; rows that are asked
+    for later and need it train it again."""
     out: Path = Path("runs/paper")
     """Holds everything; a run that was stopped goes on when it is started again."""
     dry_run: bool = False
@@ -96,6 +99,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         worker = Worker(lock, arguments.launch)
         for cell in cells:
             worker.do(cell.job)
+            if not arguments.keep_checkpoints:
+                worker.discard(workshop.jobs.values())
             _write(arguments.out, _table(arguments, protocol, rows, columns, cells, worker.failed))
     table = _table(arguments, protocol, rows, columns, cells, worker.failed)
     _write(arguments.out, table)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import fcntl
 import gc
 import shlex
+import shutil
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -61,16 +62,32 @@ class Worker:
     launch: str = ""
     failed: dict[Path, str] = field(default_factory=dict)
 
-    def do(self, job: Job) -> bool:
-        """Do a job and all it stands on; return whether it is done now."""
+    def do(self, job: Job, *, needed: bool = False) -> bool:
+        """Do a job and all it stands on; return whether it is done now.
+
+        Args:
+            job: What is done, if it is not done yet.
+            needed: Whether its files are needed, so that it is done again if they were discarded.
+        """
+        if needed and job.discarded:
+            shutil.rmtree(job.folder, ignore_errors=True)
+            job.marker.unlink()
         if job.done:
             return True
         for need in job.needs:
-            if not self.do(need):
+            if not self.do(need, needed=True):
                 self.failed.setdefault(job.folder, self.failed[need.folder])
         if job.folder not in self.failed:
             self._try(job)
         return job.folder not in self.failed
+
+    def discard(self, jobs: Iterable[Job]) -> None:
+        """Remove the checkpoints of jobs on which none of them stands that is still to be done."""
+        all_ = list(jobs)
+        wanted = {need.folder for job in all_ if not job.done for need in job.needs}
+        for job in all_:
+            if job.done and job.folder not in wanted:
+                shutil.rmtree(job.folder / "checkpoint", ignore_errors=True)
 
     def _try(self, job: Job) -> None:
         words = command(job, self.launch)
@@ -104,8 +121,8 @@ def command(job: Job, launch: str = "") -> list[str]:
 
 
 def _launched(job: Job, launch: str) -> bool:
-    """Return whether a job is one that several processes share: one that has an optimizer."""
-    return bool(launch) and "learning_rate" in job.settings
+    """Return whether a job is one that several processes share."""
+    return bool(launch) and job.trains
 
 
 def _argv(job: Job) -> list[str]:

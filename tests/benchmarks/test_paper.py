@@ -211,6 +211,24 @@ def test_a_job_that_fails_stops_what_stands_on_it_and_nothing_else(tmp_path, cap
     assert capsys.readouterr().out == "", "stdout is for the table"
 
 
+def test_checkpoints_are_discarded_when_nothing_needs_them_and_made_again_when_something_does(tmp_path):
+    model = job(tmp_path, "model", {"learning_rate": 1e-5, "stages": []}, module="trainers.imitation")
+    first, second = job(tmp_path, "first", {}, model), job(tmp_path, "second", {"env": ["act/Nowhere"]}, model)
+    for done in (model, first):
+        (done.folder / "checkpoint").mkdir(parents=True)
+        done.marker.write_text("{}")
+    with working_in(tmp_path) as lock:
+        worker = Worker(lock)
+        worker.discard([model, first, second])
+        assert not model.discarded, "the second still needs it"
+        worker.discard([model, first])
+        assert model.discarded
+        assert worker.do(first), "what is done stays done"
+        assert not worker.do(second)
+    # It was tried again, and its settings are no imitation's.
+    assert "stages" in worker.failed[model.folder]
+
+
 def test_a_job_can_be_run_by_hand_and_training_behind_a_launch_command(tmp_path):
     made = job(tmp_path, "imitation", {"learning_rate": 1e-5}, module="trainers.imitation")
     words = command(made, "accelerate launch --config_file 'my zero3.yaml'")

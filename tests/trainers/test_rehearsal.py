@@ -19,8 +19,9 @@ from trainers.act import Act
 from trainers.dpo import DPO
 from trainers.imitation import Imitation
 from trainers.pipeline import PROGRAMS, Pipeline, main, train
-from trainers.rehearsal import MEASURED_STEPS, current, subset
+from trainers.rehearsal import current
 from trainers.rl import RL
+from trainers.sampled_steps import MEASURED_STEPS, subset
 
 RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
 
