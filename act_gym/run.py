@@ -52,6 +52,7 @@ FREE_ARGUMENTS = frozenset(
 )
 # What a setting is called that must never be written down. `max_new_tokens` is none.
 _SECRET = re.compile(r"(^|[_-])(key|token|secret|password|passwd|credentials?|authorization)$", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
 class Run:
@@ -156,6 +157,8 @@ def _refuse_secrets(arguments: Mapping[str, Any]) -> None:
         for key in named:
             if _SECRET.search(key):
                 raise UsageError(f"{key} would be written into the run folder. Pass secrets by the environment.")
+        if any(_CREDENTIALS.search(str(each)) for each in (value if isinstance(value, list) else [value])):
+            raise UsageError(f"The address in {name} has a password, which would be written into the run folder.")
 
 
 def sha256_of(path: Path) -> str:

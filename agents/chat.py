@@ -145,6 +145,20 @@ class ChatAgent:
         return f"{model}:{self.settings.label()}"
 
     @property
+    def facts(self) -> Mapping[str, Any]:
+        """What a manifest says of it: the model's name, words and sampling. What the server runs, only it knows."""
+        from agents.facts import prompts_hash
+
+        carried = {"model", "base_url", "key_env", "timeout", "deadline", "retries", "patience"}
+        carried |= {"input_price", "cached_price", "output_price"}
+        sampling = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
+        return {
+            "model": self.settings.model,
+            "prompts_sha256": prompts_hash(self._question),
+            "sampling": {name: value for name, value in sampling.items() if name not in carried},
+        }
+
+    @property
     def batch_size(self) -> int:
         """How many episodes it is best asked about at once; their requests are under way together."""
         return 16

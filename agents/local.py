@@ -6,9 +6,10 @@ answers is data: a reply without an action is a turn with an empty action.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from act_gym.agent import Choice, View
 from act_gym.errors import AgentError, UnknownNameError, UsageError
@@ -119,6 +120,20 @@ class LocalAgent:
     def name(self) -> str:
         """The model's name and the settings that change its behaviour."""
         return f"{self.policy.name}:{self.settings.label()}"
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What a manifest says of it: weights, words and sampling."""
+        from agents.facts import model_facts
+        from agents.smollm2 import model_path
+
+        names = [model_path(self.settings.model), *filter(None, [self.settings.adapter])]
+        carried = ("model", "adapter", "device", "dtype")
+        sampling = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
+        return {
+            **model_facts(self.policy, self._question, [Path(name) for name in names]),
+            "sampling": {name: value for name, value in sampling.items() if name not in carried},
+        }
 
     @property
     def batch_size(self) -> int:

@@ -96,6 +96,14 @@ def test_a_secret_among_the_arguments_is_refused_before_anything_is_written(tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_an_address_with_a_password_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="password") as caught:
+        Run(tmp_path / "run", "benchmarks.evaluate", Arguments(names=("base_url=http://me:sk-1@host:80/v1",)))
+    assert "sk-1" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+    Run(tmp_path / "run", "benchmarks.evaluate", Arguments(names=("base_url=http://host:80/v1", "a@b:c")))
+
+
 def test_a_damaged_run_folder_is_named(tmp_path):
     Run(tmp_path / "run", "trainers.act", Arguments())
     (tmp_path / "run" / "config.json").write_text("{")
