@@ -26,10 +26,11 @@ from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, write_json
 from act_gym.run import Run
+from trainers import provenance
 from trainers.alternatives import choose
 from trainers.callbacks import note
 from trainers.execution import Stop, Walk, execute, grouped, turn_of
-from trainers.proposals import Free, Proposal, Proposer, Ranked
+from trainers.proposals import Free, Proposal, Ranked
 from trainers.questions import read_decisions, read_pairs
 
 __all__ = ["Arguments", "carry_out", "episodes_behind", "expert_ways", "main"]
@@ -170,13 +171,15 @@ def expert_ways(decisions: Sequence[Decision], episodes: Sequence[Path], source:
 def _proposals(arguments: Arguments, decisions: Sequence[Decision], run: Run) -> dict[str, tuple[Proposal, str]]:
     """Return what is proposed at each decision, and by whom."""
     if arguments.propose == "pairs":
+        provenance.take_over(arguments.pairs, run.folder)
         return _from_pairs(arguments.pairs, decisions)
     if arguments.propose == "random" or not arguments.alternatives:
+        provenance.note_proposer(run.folder, "random")
         return {decision.id: (Proposal(()), "") for decision in decisions}
     log = run.path("proposals.jsonl")
     done = {record["id"]: record for record in read_records(log)} if log.exists() else {}
     waiting = [decision for decision in decisions if decision.id not in done]
-    asked = track(_asked(arguments, waiting), "states", total=len(decisions), done=len(done))
+    asked = track(_asked(arguments, waiting, run), "states", total=len(decisions), done=len(done))
     with RecordWriter(log) as writer:
         for decision, proposal, name in asked:
             record = {"id": decision.id, "proposer": name, **asdict(proposal)}
@@ -199,17 +202,18 @@ def _from_pairs(path: Path, decisions: Sequence[Decision]) -> dict[str, tuple[Pr
     return found
 
 
-def _asked(arguments: Arguments, decisions: Sequence[Decision]) -> Iterator[tuple[Decision, Proposal, str]]:
+def _asked(arguments: Arguments, decisions: Sequence[Decision], run: Run) -> Iterator[tuple[Decision, Proposal, str]]:
     if not decisions:
         return
     proposer = _proposer(arguments)
+    provenance.note_proposer(run.folder, proposer.name, arguments.model, proposer.policy)
     for start in range(0, len(decisions), arguments.batch_size):
         batch = decisions[start : start + arguments.batch_size]
         for decision, proposal in zip(batch, proposer.propose(batch, arguments.alternatives), strict=True):
             yield decision, proposal, proposer.name
 
 
-def _proposer(arguments: Arguments) -> Proposer:
+def _proposer(arguments: Arguments) -> Ranked | Free:
     from agents.policy import Policy
 
     policy = Policy.load(arguments.model, device=arguments.device, dtype=arguments.dtype)

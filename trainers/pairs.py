@@ -28,6 +28,7 @@ from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, replacing, write_json
 from act_gym.run import Run
+from trainers import provenance
 from trainers.decisions import StateSettings, expert_decisions
 from trainers.proposals import Free, Proposal, Proposer, Random, Ranked, generator_of
 from trainers.sheets import datasheet, in_words
@@ -42,7 +43,7 @@ class Arguments:
     episodes: tuple[Path, ...] = ()
     """Files of expert episodes from `trainers.collect`."""
     reuse: Path | None = None
-    """Take the pairs of this file as they are, whoever made them; no model is asked."""
+    """Take the pairs of this file as they are, whoever made them; no model is asked. The run says whose they are."""
     propose: Literal["free", "ranked", "random"] = "ranked"
     """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them."""
     per_state: int = 1
@@ -145,6 +146,7 @@ def _reuse(arguments: Arguments, source: Path, run: Run) -> None:
     decisions = {pair.decision.id: pair.decision for pair in pairs}
     _write_all(run.path("decisions.jsonl"), list(decisions.values()))
     written = _written(run.path("pairs.jsonl"))
+    provenance.take_over(source, run.folder)
     with RecordWriter(run.path("pairs.jsonl")) as file:
         for pair in pairs:
             if (pair.decision.id, pair.alternative) not in written:
@@ -159,7 +161,8 @@ def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> list[
     begun = {place for place, _ in written} - finished  # a pair may be there although its state was not finished
     enough = arguments.count or math.inf
     waiting = [d for d in decisions if d.id not in finished and (len(written) < enough or d.id in begun)]
-    proposals = track(_asked(arguments, waiting), "states", total=len(decisions), done=len(decisions) - len(waiting))
+    asked = _asked(arguments, waiting, run)
+    proposals = track(asked, "states", total=len(decisions), done=len(decisions) - len(waiting))
     with RecordWriter(run.path("pairs.jsonl")) as pairs, RecordWriter(log) as outcomes:
         for decision, proposer, proposal in proposals:
             if len(written) >= enough and decision.id not in begun:
@@ -180,17 +183,19 @@ def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> list[
     return [decision for decision in decisions if decision.id in finished]
 
 
-def _asked(arguments: Arguments, decisions: list[Decision]) -> Iterator[tuple[Decision, Proposer, Proposal]]:
+def _asked(arguments: Arguments, decisions: list[Decision], run: Run) -> Iterator[tuple[Decision, Proposer, Proposal]]:
     if not decisions:
         return
     proposer = _proposer(arguments)
+    policy = None if isinstance(proposer, Random) else proposer.policy
+    provenance.note_proposer(run.folder, proposer.name, arguments.model, policy)
     for start in range(0, len(decisions), arguments.batch_size):
         batch = decisions[start : start + arguments.batch_size]
         for decision, proposal in zip(batch, proposer.propose(batch, arguments.per_state), strict=True):
             yield decision, proposer, proposal
 
 
-def _proposer(arguments: Arguments) -> Proposer:
+def _proposer(arguments: Arguments) -> Random | Ranked | Free:
     if arguments.propose == "random":
         return Random(arguments.seed)
     from agents.policy import Policy

@@ -17,6 +17,7 @@ from act_gym.run import Run
 from agents.policy import cpu_has_bf16
 from trainers import checkpoints, processes, rehearsal
 from trainers.callbacks import MetricsCallback, ProgressCallback, note
+from trainers.provenance import in_words, origin
 from trainers.settings import Precision
 
 __all__ = [
@@ -50,14 +51,18 @@ def open_run(program: str, arguments: Any, inputs: Sequence[Path]) -> tuple[Run,
 
     The weights the stage starts from are among the hashed inputs, so a run is never continued from
     another model than the one it began with. Nor is it by another number of processes, or under another
-    sharding: they could not read its states.
+    sharding: they could not read its states. The manifest says whose alternatives the inputs hold.
     """
 
     def opened() -> tuple[Run, dict[str, Any] | None]:
         # A dry run is never continued, and weights take long to hash.
         weights = [] if rehearsal.current() else sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
         summary = checkpoints.finished(arguments.out)
-        facts = {"launched": processes.described()} if summary is None else {}
+        facts: dict[str, Any] = {"launched": processes.described()} if summary is None else {}
+        origins = {str(path): found for path in inputs if path.suffix == ".jsonl" and (found := origin(path))}
+        if origins and summary is None:
+            facts["alternatives"] = origins
+            _tell(origins, arguments.model)
         run = Run(arguments.out, program, arguments, inputs=[*inputs, *weights], facts=facts, resume=arguments.resume)
         return run, summary
 
@@ -65,6 +70,12 @@ def open_run(program: str, arguments: Any, inputs: Sequence[Path]) -> tuple[Run,
     if summary is not None:
         note(f"{arguments.out} is finished already.")
     return run if processes.is_first() else _Watched(arguments.out), summary
+
+
+def _tell(origins: Mapping[str, Mapping[str, Any]], model: str) -> None:
+    """Say whose alternatives a model is trained on; they need not be its own."""
+    for path, found in origins.items():
+        note(f"{path}: alternatives by {in_words(found)}; {model} is trained.")
 
 
 class _Watched(Run):

@@ -1,0 +1,127 @@
+"""Where reasoning is off, the chat template's switch is off too: in training, in sampling and in evaluation alike."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from act_gym.agent import View
+from act_gym.core import ActionPair
+from act_gym.run import Run
+from agents.local import LocalAgent, LocalSettings
+from agents.policy import Policy
+from agents.prompts import format_reply
+from tests.trainers.tiny_models import build
+from trainers import checkpoints, dpo, grpo, supervised
+from trainers.act import Act
+from trainers.dpo import DPO
+from trainers.questions import Question, acting_questions, judging_questions
+from trainers.replies import check_format
+from trainers.rewards import Reward
+from trainers.rl import RL
+
+OFF = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+ON = "<|im_start|>assistant\n"
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A random model of Qwen3's architecture with Qwen3's own chat template, which has a switch for reasoning."""
+    folder = tmp_path_factory.mktemp("qwen")
+    build("qwen3").save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(tiny_model / name, folder / name)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = (files("trl") / "chat_templates" / "qwen3.jinja").read_text(encoding="utf-8")
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def opening(policy: Policy, prompt: list[int]) -> str:
+    """What the template puts into the model's mouth."""
+    return "<|im_start|>assistant" + policy.tokenizer.decode(prompt).rpartition("<|im_start|>assistant")[2]
+
+
+@pytest.mark.parametrize(("thinking", "expected"), [(False, OFF), (True, ON)])
+def test_grpo_asks_in_the_mode_of_its_questions(
+    thinking: bool, expected: str, qwen: Path, pairs: list[ActionPair], tmp_path: Path
+) -> None:
+    policy = checkpoints.load(str(qwen), "fp32")
+    asked = [
+        (Act, judging_questions(pairs, thinking=thinking)),
+        (RL, acting_questions([pair.decision for pair in pairs], thinking=thinking)),
+    ]
+    for make, questions in asked:
+        arguments = make(out=tmp_path / make.__name__, thinking=thinking, groups=2, num_generations=2)
+        trainer: Any = grpo._trainer(arguments, policy, questions, Reward(), 4)
+        rows = trainer._tokenize_prompts([question.prompt for question in questions])[0]
+        assert rows == [policy.prompt_ids(question.prompt, thinking=thinking) for question in questions]
+        assert {opening(policy, row) for row in rows} == {expected}
+
+
+def test_supervised_answers_follow_the_opening_that_is_asked_with(qwen: Path, pairs: list[ActionPair]) -> None:
+    policy = checkpoints.load(str(qwen), "fp32")
+    for thinking, thought, expected in ((False, "", OFF), (True, "It is dark.", ON)):
+        question = acting_questions([pairs[0].decision], thinking=thinking)[0]
+        answer = format_reply(question.expert_action, thought)
+        row = supervised.encode(policy, question, answer)
+        start = row["labels"].count(-100)
+        assert opening(policy, row["input_ids"][:start]) == expected
+        assert policy.tokenizer.decode(row["input_ids"][start:]) == answer + "<|im_end|>"
+
+
+def test_a_template_that_opens_the_reasoning_is_gone_on_in_or_closed_at_once(qwen: Path) -> None:
+    policy = checkpoints.load(str(qwen), "fp32")
+    policy.tokenizer.chat_template = policy.tokenizer.chat_template.replace(
+        "{{- '<|im_start|>assistant\\n' }}", "{{- '<|im_start|>assistant\\n<think>\\n' }}"
+    )
+    question = Question("x", [{"role": "user", "content": "Go."}], "go to hallway", (), thinking=True)
+    assert opening(policy, policy.prompt_ids(question.prompt, thinking=True)) == "<|im_start|>assistant\n<think>\n"
+    for thought, spoken in (("Dark.", "Dark.</think>"), ("", "</think>")):
+        row = supervised.encode(policy, question, format_reply("go to hallway", thought))
+        answer = policy.tokenizer.decode([label for label in row["labels"] if label != -100])
+        assert answer == f"{spoken}<action>go to hallway</action><|im_end|>"
+
+
+def test_preferences_are_learned_with_reasoning_off(qwen: Path, pairs_file: Path, tmp_path: Path) -> None:
+    shown: list[list[int]] = []
+
+    def watched(arguments: DPO, policy: Policy, rows: list[dict[str, list[int]]]) -> Any:
+        shown.extend(row["prompt_ids"] for row in rows)
+        return made(arguments, policy, rows)
+
+    made = dpo.trainer_of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dpo, "trainer_of", watched)
+        dpo.train(DPO(pairs=pairs_file, model=str(qwen), out=tmp_path / "run", steps=1, probe=0, save_every=0))
+    policy = checkpoints.load(str(qwen), "fp32")
+    assert {opening(policy, prompt) for prompt in shown} == {OFF}
+
+
+class Listening(Policy):
+    """A policy that remembers how it was asked."""
+
+    def prompt_ids(self, *args: Any, **options: Any) -> list[int]:
+        ids = super().prompt_ids(*args, **options)
+        self.asked.append(opening(self, ids))
+        return ids
+
+
+@pytest.mark.parametrize(("thinking", "expected"), [(False, OFF), (True, ON)])
+def test_sampling_and_playing_ask_in_the_same_mode(
+    thinking: bool, expected: str, qwen: Path, pairs: list[ActionPair], tmp_path: Path
+) -> None:
+    policy = Listening.load(str(qwen), dtype="float32")
+    policy.asked = []
+    arguments = RL(out=tmp_path / "run", thinking=thinking, probe=2, max_completion_tokens=4, max_malformed=1.0)
+    questions = acting_questions([pair.decision for pair in pairs], thinking=thinking)
+    check_format(Run(arguments.out, "probe", arguments), policy, questions, settings=arguments, stage="rl")
+    agent = LocalAgent(LocalSettings(thinking=thinking, max_new_tokens=4), policy=policy)
+    agent.act([View(task=pairs[0].decision.task, goal="Go to the kitchen.", observation="A hallway.")])
+    assert len(policy.asked) >= 3
+    assert set(policy.asked) == {expected}
