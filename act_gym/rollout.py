@@ -8,7 +8,7 @@ own episode with a recorded reason; its siblings play on. Nothing here knows wha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +78,7 @@ def play_jobs(
     num_envs: int = 1,
     env_options: Mapping[str, Any] | None = None,
     keep_commands: bool = True,
+    on_turn: Callable[[Turn], None] | None = None,
 ) -> Iterator[Episode]:
     """Play episodes of any environments and seeds, all in one queue; see `play`.
 
@@ -87,6 +88,7 @@ def play_jobs(
         num_envs: Episodes that run at once.
         env_options: Passed to `gym.make` for every environment.
         keep_commands: Whether every turn keeps what was admissible.
+        on_turn: Called with every turn as soon as it was played.
 
     Yields:
         Episodes in the order in which they end, one for each job.
@@ -97,7 +99,8 @@ def play_jobs(
     """
     if num_envs < 1:
         raise UsageError(f"num_envs is at least 1; got {num_envs}.")
-    return _play(iter(jobs), agent, num_envs, _Settings(agent.name, dict(env_options or {}), keep_commands))
+    settings = _Settings(agent.name, dict(env_options or {}), keep_commands, on_turn)
+    return _play(iter(jobs), agent, num_envs, settings)
 
 
 def _play(waiting: Iterator[Job], agent: Agent, num_envs: int, settings: _Settings) -> Iterator[Episode]:
@@ -193,6 +196,7 @@ class _Settings:
     agent_name: str
     env_options: dict[str, Any]
     keep_commands: bool
+    on_turn: Callable[[Turn], None] | None = None
 
 
 @dataclass
@@ -269,6 +273,8 @@ class _Seat:
                 seconds=seconds,
             )
         )
+        if self.settings.on_turn is not None:
+            self.settings.on_turn(self.turns[-1])
         if terminated or truncated:
             return self._end("terminated" if terminated else "truncated")
         return None

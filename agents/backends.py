@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from act_gym.agent import Agent
-from act_gym.core import Episode
+from act_gym.core import Episode, Turn
 from act_gym.errors import MissingDependencyError, UnknownNameError, UsageError
 from act_gym.rollout import Job, play_jobs
 from agents.parallel import cores, play_jobs_parallel
@@ -71,6 +71,7 @@ def play_on(
     *,
     env_options: Mapping[str, Any] | None = None,
     keep_commands: bool = True,
+    on_turn: Callable[[Turn], None] | None = None,
 ) -> Iterator[Episode]:
     """Play every job once and yield its episode as soon as it ends.
 
@@ -81,6 +82,7 @@ def play_on(
         agent: The agent itself where it has been made already; see `act_gym.rollout.play_jobs`.
         env_options: Passed to `gym.make`.
         keep_commands: Whether every turn keeps what was admissible.
+        on_turn: Called with every turn that is played in this process.
     """
     settings: dict[str, Any] = {"env_options": env_options, "keep_commands": keep_commands}
     if backend.name == "ray":
@@ -90,7 +92,7 @@ def play_on(
         cluster: dict[str, Any] = {"address": backend.ray_address, "gpus": backend.ray_gpus}
         return play_on_ray(jobs, make_agent, workers=backend.workers, batch_size=size, **cluster, **settings)
     if agent is not None and preferred(agent):
-        return play_jobs(jobs, agent, num_envs=backend.batch_size or preferred(agent), **settings)
+        return play_jobs(jobs, agent, num_envs=backend.batch_size or preferred(agent), on_turn=on_turn, **settings)
     return play_jobs_parallel(jobs, make_agent, workers=backend.workers or cores(), **settings)
 
 

@@ -124,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = Run(arguments.out, "benchmarks.evaluate", arguments, facts=facts, resume=arguments.resume)
     keys = plan.keys()
     with Journal(run.folder, keys) as journal:
+        progress = Progress(Counter(env_id for env_id, _, _ in keys), journal.records)
         episodes = play_plan(
             plan,
             make,
@@ -131,8 +132,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             journal.finished,
             backend=backend,
             keep_commands=arguments.keep_commands,
+            on_turn=progress.turn,
         )
-        progress = Progress(Counter(env_id for env_id, _, _ in keys), journal.records)
         with tracking(
             arguments.report_to, run.folder, arguments.label or arguments.agent, _told(arguments)
         ) as trackers:

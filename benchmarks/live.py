@@ -22,6 +22,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from act_gym.core import Turn
 from benchmarks.intervals import Interval, wilson
 from benchmarks.pages.markup import plain
 
@@ -81,6 +82,7 @@ class Progress:
         self.failures: Counter[str] = Counter()
         self.last: deque[Mapping[str, Any]] = deque(maxlen=_LAST)
         self.played = self.tokens_read = self.tokens_written = 0
+        self._by_turns = False
         self._clock = clock
         self._started = clock()
         for record in before:
@@ -90,9 +92,16 @@ class Progress:
         """Count the flat record of an episode that has just been played."""
         self._count(record)
         self.played += 1
-        self.tokens_read += record["prompt_tokens"]
-        self.tokens_written += record["completion_tokens"]
+        if not self._by_turns:
+            self.tokens_read += record["prompt_tokens"]
+            self.tokens_written += record["completion_tokens"]
         self.last.append(record)
+
+    def turn(self, turn: Turn) -> None:
+        """Count a turn as soon as it was played, so that the speed of long episodes is known before they end."""
+        self._by_turns = True
+        self.tokens_read += turn.prompt_tokens
+        self.tokens_written += turn.completion_tokens
 
     @property
     def seconds(self) -> float:
@@ -105,12 +114,11 @@ class Progress:
         parts = [_clock_time(seconds)]
         if self.played:
             parts.append(f"{60 * self.played / seconds:,.1f} episodes/min")
-            if self.tokens_read:
-                parts.append(
-                    f"tokens/s: {self.tokens_read / seconds:,.0f} read, {self.tokens_written / seconds:,.1f} written"
-                )
-            if left > 0:
-                parts.append(f"about {_clock_time(left * seconds / self.played)} left")
+        if self.tokens_read:
+            read, written = self.tokens_read / seconds, self.tokens_written / seconds
+            parts.append(f"tokens/s: {read:,.0f} read, {written:,.1f} written")
+        if self.played and left > 0:
+            parts.append(f"about {_clock_time(left * seconds / self.played)} left")
         return " · ".join(parts)
 
     def numbers(self) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from act_gym.agent import Agent
-from act_gym.core import Episode
+from act_gym.core import Episode, Turn
 from act_gym.rollout import Job
 from agents.backends import Backend, play_on
 from benchmarks.plan import Key, Plan
@@ -21,6 +21,7 @@ def play_plan(
     *,
     backend: Backend,
     keep_commands: bool,
+    on_turn: Callable[[Turn], None] | None = None,
 ) -> Iterator[Episode]:
     """Play every episode of a plan that is not finished and yield it as soon as it ends.
 
@@ -31,10 +32,12 @@ def play_plan(
         finished: Episodes that were played before.
         backend: Where, and how many at once.
         keep_commands: Whether every turn keeps what was admissible.
+        on_turn: Called with every turn that is played in this process.
     """
     jobs = [
         Job(part.env_id, task, seed)
         for part, task, seed in plan.episodes()
         if (part.env_id, task.id, seed) not in finished
     ]
-    yield from play_on(backend, jobs, make, agent, env_options=dict(plan.env_options), keep_commands=keep_commands)
+    settings = {"env_options": dict(plan.env_options), "keep_commands": keep_commands, "on_turn": on_turn}
+    yield from play_on(backend, jobs, make, agent, **settings)

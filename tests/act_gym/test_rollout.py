@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from act_gym import AgentError, Choice, UsageError, View, each, play, tasks
+from act_gym.rollout import Job, play_jobs
 
 
 def expert(view: View) -> str:
@@ -51,6 +52,66 @@ def test_an_episode_tells_what_was_seen_and_done(counting):
     assert episode.final_observation == "Said."
     assert episode.versions == {"counting": "1"}
     assert all(turn.seconds > 0 for turn in episode.turns)
+
+
+def test_every_turn_is_told_as_soon_as_it_was_played(counting):
+    told = []
+    jobs = [Job("act/Counting", task) for task in tasks("act/Counting")[:3]]
+    for episode in play_jobs(jobs, each("expert", expert), on_turn=told.append):
+        assert told[-1] == episode.turns[-1]
+    assert len(told) > len(jobs)
+
+
+def test_episodes_of_several_seeds_stand_in_one_queue(counting):
+    jobs = [Job("act/Counting", task, seed) for seed in (3, 4) for task in tasks("act/Counting")]
+    episodes = list(play_jobs(iter(jobs), each("drawn", drawn), num_envs=3))
+    assert sorted((e.task.id, e.seed) for e in episodes) == sorted((job.task.id, job.seed) for job in jobs)
+    for episode in episodes:
+        (alone,) = play("act/Counting", each("drawn", drawn), [episode.task], seed=episode.seed)
+        assert timeless(alone) == timeless(episode)
+    assert counting.running == 0
+
+
+class Unhurried:
+    """Answers one of those that asked, the one that asked last."""
+
+    name = "unhurried"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, View]] = []
+        self.most = 0
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        return [Choice(action=drawn(view)) for view in views]
+
+    def stream(self, size: int):
+        return self
+
+    def ask(self, number: int, view: View) -> None:
+        self.asked.append((number, view))
+        self.most = max(self.most, len(self.asked))
+
+    def answers(self):
+        number, view = self.asked.pop()
+        if view.task.payload["target"] == 2:
+            return [(number, AgentError("not this one"))]
+        return [(number, Choice(action=drawn(view)))]
+
+    def close(self) -> None:
+        self.asked = []
+
+
+def test_a_streaming_agent_is_asked_again_while_others_wait(counting):
+    agent = Unhurried()
+    episodes = list(play("act/Counting", agent, num_envs=3, seed=1))
+    assert agent.most == 3
+    assert {episode.task.id for episode in episodes} == {task.id for task in tasks("act/Counting")}
+    for episode in episodes:
+        if episode.task.payload["target"] == 2:
+            assert (episode.stop, episode.error) == ("agent_error", "not this one")
+        else:
+            (alone,) = play("act/Counting", each("unhurried", drawn), [episode.task], seed=1)
+            assert [turn.action for turn in alone.turns] == [turn.action for turn in episode.turns]
 
 
 def test_the_place_of_a_finished_episode_is_taken_at_once(counting):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from act_gym.core import Turn
 from benchmarks.live import LINE_EVERY, Progress, one_line, watch
 
 ROOT = Path(__file__).parents[2]
@@ -69,6 +70,17 @@ def test_speed_counts_what_this_run_played_and_success_all_of_it():
         "0:30 · 4.0 episodes/min · tokens/s: 7 read, 0.7 written · about 0:30 left"
     )
     assert progress.failures == {"step limit": 1, "agent_error: no memory": 1}
+
+
+def test_tokens_that_were_counted_by_turns_are_not_counted_again():
+    clock = Clock()
+    progress = Progress({"act/Test-seen": 2}, clock=clock)
+    progress.turn(Turn(observation="", prompt_tokens=60, completion_tokens=6))
+    clock.now = 10.0
+    assert progress.figures() == "0:10 · tokens/s: 6 read, 0.6 written"
+    progress.turn(Turn(observation="", prompt_tokens=40, completion_tokens=4))
+    progress.add(record())
+    assert progress.figures() == "0:10 · 6.0 episodes/min · tokens/s: 10 read, 1.0 written · about 0:10 left"
 
 
 def test_seeds_of_one_task_make_no_interval_narrower():
