@@ -124,7 +124,10 @@ def _resolve(words: list[str]) -> tuple[str | None, list[str]]:
         return COMMANDS[word][0], rest
     if not rest or rest[0] in ("-h", "--help"):
         sys.stdout.write(_usage("act-gym train", TRAINERS))
+        sys.stdout.write("\nIn several processes: act-gym train --launch ddp|zero2|zero3 COMMAND … (docs/scale.md)\n")
         return None, []
+    if rest[0] in ("--launch", "--processes"):
+        return "trainers.launch", rest
     if rest[0] not in TRAINERS:
         raise UnknownNameError("command act-gym train", rest[0], TRAINERS)
     return TRAINERS[rest[0]][0], rest[1:]

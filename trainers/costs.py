@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from act_gym.errors import UsageError
 
-__all__ = ["SHAPES", "Shape", "Stage", "Traffic", "states_per_gpu", "traffic"]
+__all__ = ["SHAPES", "Shape", "Stage", "Traffic", "gathered_parameters", "states_per_gpu", "traffic"]
 
 Stage = Literal[0, 2, 3]
 """How far training states are shared by the GPUs: 0 not at all (DDP), or DeepSpeed's ZeRO-2 or ZeRO-3."""
@@ -139,6 +139,14 @@ SHAPES: Mapping[str, Shape] = {
     "llama3-70b": Shape(8192, 80, 64, 8, 128, 28672, 128256, tied=False),
 }
 """Shapes by name, from the models' published config.json."""
+
+
+_LIVE = 1e9  # DeepSpeed's stage3_max_live_parameters
+
+
+def gathered_parameters(shape: Shape) -> float:
+    """Return how many weights ZeRO-3 holds whole at once at most: DeepSpeed's limit, or one larger matrix or block."""
+    return min(shape.parameters, max(_LIVE, shape.hidden * shape.vocabulary, shape.layer_parameters))
 
 
 def states_per_gpu(parameters: float, gpus: int, stage: Stage, *, mixed: bool = True) -> dict[str, float]:

@@ -1,0 +1,74 @@
+"""Starts a stage in several processes: `act-gym train --launch zero3 imitation …`.
+
+The same as `accelerate launch --config_file trainers/configs/zero3.yaml -m trainers.imitation …`, which a
+checkout has and an installed package has not: there the programs are off the import path. For several
+machines see docs/scale.md.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from act_gym.cli import TRAINERS
+from act_gym.errors import MissingDependencyError, UnknownNameError, UsageError
+from trainers.configs import config_file, names
+
+__all__ = ["command", "main"]
+
+_USAGE = "usage: act-gym train --launch CONFIGURATION [--processes N] COMMAND [ARGUMENTS]"
+
+
+def command(argv: Sequence[str], gpus: int) -> list[str]:
+    """Return the arguments of `accelerate launch`.
+
+    Args:
+        argv: `--launch CONFIGURATION [--processes N] COMMAND [ARGUMENTS]`.
+        gpus: How many this machine has: the processes, where none are asked for.
+
+    Raises:
+        UsageError: The words do not fit this form.
+    """
+    words = list(argv)
+    options: dict[str, str] = {}
+    while words and words[0] in ("--launch", "--processes"):
+        if len(words) < 2:
+            raise UsageError(f"{words[0]} needs a value. {_USAGE}")
+        options[words[0]] = words[1]
+        del words[:2]
+    if not words or "--launch" not in options:
+        raise UsageError(f"{_USAGE}. Configurations: {', '.join(names())}.")
+    if words[0] not in TRAINERS:
+        raise UnknownNameError("command act-gym train", words[0], TRAINERS)
+    processes = options.get("--processes", str(gpus))
+    if not processes.isdecimal() or int(processes) < 1:
+        raise UsageError("This machine has no GPU." if processes == "0" else f"--processes is {processes!r}.")
+    return [
+        *("--config_file", str(config_file(options["--launch"]))),
+        *("--num_processes", processes, "--main_process_port", "0"),
+        *("-m", TRAINERS[words[0]][0], *words[1:]),
+    ]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Start the processes and wait for them; return 0, or the status of the first that failed."""
+    words = command(argv, 1)  # what is asked wrongly is said before torch is imported, which takes seconds
+    try:
+        import torch
+        from accelerate.commands.launch import launch_command, launch_command_parser
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    except ImportError as cause:
+        raise MissingDependencyError("A package that training needs", "train") from cause
+    words = command(argv, torch.cuda.device_count())
+    programs = str(Path(__file__).resolve().parents[1])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (programs, os.environ.get("PYTHONPATH"))))
+    try:
+        launch_command(launch_command_parser().parse_args(words))
+    except ChildFailedError as error:
+        # What went wrong the process has said itself; the launcher's own traceback says nothing of it.
+        _, failure = error.get_first_failure()
+        sys.stderr.write(f"act-gym: a training process ended with status {failure.exitcode}.\n")
+        return failure.exitcode if failure.exitcode > 0 else 1
+    return 0
