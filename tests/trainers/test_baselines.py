@@ -1,0 +1,105 @@
+"""Every baseline as a row of stages: what is passed on, and the rows run in ALFWorld's real games."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from act_gym.errors import UsageError
+from act_gym.records import read_records
+from trainers import checkpoints
+from trainers.choice import Choice
+from trainers.collect import Arguments as Collect
+from trainers.dpo import DPO
+from trainers.experience import Arguments as Making
+from trainers.imitation import Imitation
+from trainers.pairs import Arguments as Pairs
+from trainers.pipeline import Pipeline, plan, train
+from trainers.reflection import Reflection
+from trainers.world import World
+
+SHORT: dict[str, Any] = {"steps": 1, "probe": 0, "save_every": 0, "batch": 4, "micro_batch": 4}
+
+
+@pytest.mark.parametrize(
+    "stages",
+    [
+        ("imitation", "imitation"),
+        ("imitation", "rl", "rl"),
+        ("choice", "imitation", "rl"),
+        ("dpo", "imitation", "rl"),
+        ("experience", "reflection"),
+        ("experience", "world", "imitation"),
+    ],
+)
+def test_every_stage_of_a_row_begins_with_the_model_before_it(stages: Any) -> None:
+    steps = {
+        name: settings for name, _, settings in plan(Pipeline(stages=stages, model="start", out=Path("x"), limit=4))
+    }
+    assert list(steps)[-1] == {"imitation": "imitation", "rl": "rl"}.get(stages[-1], stages[-1]) + (
+        "-2" if stages.count(stages[-1]) == 2 else ""
+    )
+    trained = [name for name in steps if name != "experience"]
+    expected = ["start", *(str(Path("x") / name / "checkpoint") for name in trained)]
+    assert [steps[name].model for name in trained] == expected[:-1]
+    assert {settings.limit for settings in steps.values()} == {4}
+    if "experience" in steps:
+        # It makes data and trains nothing: it asks the model as it is, and passes it on.
+        assert steps["experience"].model == "start"
+        assert steps[trained[0]].experience == Path("x/experience/experience.jsonl")
+
+
+def test_inputs_are_passed_on_and_a_file_of_one_s_own_is_kept() -> None:
+    stages = ("collect", "pairs", "experience", "dpo", "choice", "reflection")
+    made = Pipeline(stages=stages, out=Path("x"), collect=Collect(env_options=("catalogue=generated",)))  # type: ignore[arg-type]
+    steps = {name: settings for name, _, settings in plan(made)}
+    assert steps["experience"].decisions == Path("x/pairs/decisions.jsonl")
+    assert steps["experience"].episodes == (Path("x/collect/episodes.jsonl"),)
+    assert steps["experience"].env_options == ("catalogue=generated",)
+    assert steps["dpo"].pairs == steps["choice"].pairs == Path("x/pairs/pairs.jsonl")
+    files = {"reflection": Reflection(experience=Path("a")), "world": World(experience=Path("b"))}
+    own = Pipeline(stages=("reflection", "world"), **files)  # type: ignore[arg-type]
+    assert [settings.experience for _, _, settings in plan(own)] == [Path("a"), Path("b")]
+
+
+@pytest.mark.parametrize(
+    "stages", [("reflection", "experience"), ("experience", "world", "experience"), ("experience", "pairs")]
+)
+def test_experience_comes_once_and_before_what_learns_from_it(stages: Any) -> None:
+    with pytest.raises(UsageError, match="Cannot run the stages"):
+        list(plan(Pipeline(stages=stages)))
+
+
+@pytest.mark.slow
+def test_rows_run_on_alfworlds_games_and_go_on_where_they_were(
+    alfworld_data: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert alfworld_data.is_dir()
+    arguments = Pipeline(
+        stages=("collect", "pairs", "experience", "world", "choice", "dpo", "imitation", "imitation"),
+        model=str(tiny_model),
+        out=tmp_path / "run",
+        collect=Collect(env=("act/ALFWorld-train",), limit=2),
+        pairs=Pairs(propose="random"),
+        experience=Making(propose="pairs", explore=2),
+        world=World(**SHORT),
+        choice=Choice(**SHORT),
+        dpo=DPO(**SHORT),
+        imitation=Imitation(**SHORT),
+    )
+    summaries = train(arguments)
+    assert [one["stage"] for one in summaries] == ["world", "choice", "dpo", "imitation", "imitation-2"]
+    assert all(one["loss"] > 0 for one in summaries)
+    assert "alternatives by random" in capsys.readouterr().err
+    made = list(read_records(tmp_path / "run" / "experience" / "experience.jsonl"))
+    assert sum(record["is_expert"] for record in made) == len(made) / 4
+    manifest = json.loads((tmp_path / "run" / "imitation-2" / "manifest.json").read_text())
+    before = str(tmp_path / "run" / "imitation" / "checkpoint" / "model.safetensors")
+    assert before in manifest["inputs"]
+    assert train(replace(arguments, resume=True)) == summaries
+    assert "imitation-2 is finished already" in capsys.readouterr().err
+    assert checkpoints.finished(tmp_path / "run" / "world") is not None
