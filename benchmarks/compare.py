@@ -30,7 +30,7 @@ __all__ = ["Arguments", "compare", "main"]
 
 _TESTS = {"mcnemar": "McNemar, exact", "permutation": "permutation of tasks"}
 # What decides a suite's numbers, beside the agent. How many tasks there would have been does not.
-_OF_SUITE = ("sha256", "env_id", "step_limit", "tasks")
+_OF_SUITE = ("sha256", "env_id", "step_limit", "tasks", "catalogue", "generator", "games_sha256")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _conditions(run: FinishedRun, suites: Sequence[str]) -> dict[str, Any]:
     played = {record["benchmark"] for name in chosen for record in run.of(name)[:1]}
     simulators: Mapping[str, Any] = run.manifest["simulators"]
     return {
-        "suites": {name: {key: entry[key] for key in _OF_SUITE} for name, entry in chosen.items()},
+        "suites": {name: {key: entry[key] for key in _OF_SUITE if key in entry} for name, entry in chosen.items()},
         "shard": run.manifest["shard"],
         "env_options": run.manifest["env_options"],
         "simulators": {name: simulators[name] for name in simulators if name in played},

@@ -145,6 +145,7 @@ def make_entries(run: Path, leaderboard: Path, label: str = "") -> list[Entry]:
             "git": manifest["git"],
             "versions": {"python": manifest["machine"]["python"], **manifest["versions"]},
             "simulator": manifest["simulators"][frozen.benchmark],
+            "data": {key: played[key] for key in ("catalogue", "generator", "games_sha256") if key in played},
         }
         made.append(_write(leaderboard / name / _slug(facts["label"] or agent["name"]), facts, chosen))
     if not made:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Mapping
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from act_gym.agent import Agent
 from act_gym.benchmark import BENCHMARKS, Benchmark, parse_id
+from act_gym.core import Task
+from act_gym.errors import MissingDataError
 from act_gym.run import sha256_of
-from benchmarks.plan import Plan
+from benchmarks.plan import Part, Plan
 from benchmarks.suites import SUCCESS
 
 __all__ = ["FORMAT", "evaluation_facts"]
@@ -35,12 +38,12 @@ def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: A
     names = sorted({parse_id(part.env_id)[0].name for part in plan.parts})
     return {
         "format": FORMAT,
-        "suites": {part.name: part.facts() for part in plan.parts},
+        "suites": {part.name: {**part.facts(), **_data(part, plan.env_options)} for part in plan.parts},
         "seeds": list(plan.seeds),
         "shard": "/".join(map(str, plan.shard)),
         "env_options": {name: value for name, value in plan.env_options.items() if name != "engine"},
         "success": {name: SUCCESS[name] for name in names},
-        "simulators": {name: _simulator(BENCHMARKS[name], plan) for name in names},
+        "simulators": {name: _simulator(BENCHMARKS[name], plan.env_options) for name in names},
         "agent": _agent(spec, options, agent),
     }
 
@@ -54,23 +57,50 @@ def _agent(spec: str, options: Mapping[str, str], agent: Agent | None) -> dict[s
 
 
 def _source_hash(spec: str) -> str:
-    """Return the sha256 of the file of `module:Class`; empty if it has none."""
-    found = importlib.util.find_spec(spec.partition(":")[0])
-    return sha256_of(Path(found.origin)) if found is not None and found.has_location and found.origin else ""
+    """Return the sha256 of the file of `module:Class`, which is not imported here; empty if it is not found."""
+    place = Path(*spec.partition(":")[0].split("."))
+    for folder in (*map(Path, sys.path), Path.cwd()):
+        for path in (folder / place.with_suffix(".py"), folder / place / "__init__.py"):
+            if path.is_file():
+                return sha256_of(path)
+    return ""
 
 
-def _simulator(entry: Benchmark, plan: Plan) -> dict[str, Any]:
-    engine = str(plan.env_options.get("engine") or next(iter(entry.engines)))
-    own = {"engine": engine}
-    packages = set(_UPSTREAM if engine == "textworld" else entry.packages)
-    parts = [part for part in plan.parts if parse_id(part.env_id)[0] is entry]
-    if any(parse_id(part.env_id)[1] in entry.generated_splits for part in parts):
-        packages.add(entry.generator_package)
-    found = {package: _version(package) for package in sorted(packages) if package}
+def _simulator(entry: Benchmark, env_options: Mapping[str, Any]) -> dict[str, Any]:
+    engine = str(env_options.get("engine") or next(iter(entry.engines)))
+    packages = _UPSTREAM if engine == "textworld" else entry.packages
+    return {"engine": engine, **{package: _version(package) for package in packages}}
+
+
+def _data(part: Part, env_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a suite's tasks are made from on this machine.
+
+    Raises:
+        MissingDataError: It is not here.
+    """
+    entry, split = parse_id(part.env_id)
+    generated = split in entry.generated_splits
     if entry.name == "WebShop":
-        catalogues = sorted({_catalogue_of(part.env_id, plan.env_options) for part in parts})
-        return {**own, **found, "catalogues": {name: _catalogue(name) for name in catalogues}}
-    return {**own, **found}
+        name = "generated" if generated else str(env_options.get("catalogue", "1000"))
+        return {"catalogue": {"name": name, **_catalogue(name)}}
+    if generated:
+        return {"generator": {entry.generator_package: _version(entry.generator_package)}}
+    return {"games_sha256": _games(part.tasks, env_options.get("data"))} if entry.name == "ALFWorld" else {}
+
+
+def _games(tasks: Sequence[Task], data: str | None) -> str:
+    """Return one sha256 over the game files of some tasks of ALFWorld, some 90 kB each."""
+    from act_gym.engines.alfworld.files import GAME_FILE, games_folder
+
+    folder = games_folder(data)
+    total = hashlib.sha256()
+    for task in tasks:
+        path = folder / str(task.payload["game"]) / GAME_FILE
+        try:
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+        except FileNotFoundError as cause:
+            raise MissingDataError(f"ALFWorld's game {path} is not here. Run: act-gym download alfworld") from cause
+    return total.hexdigest()
 
 
 def _version(package: str) -> str:
@@ -78,11 +108,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "absent"
-
-
-def _catalogue_of(env_id: str, env_options: Mapping[str, Any]) -> str:
-    entry, split = parse_id(env_id)
-    return "generated" if split in entry.generated_splits else str(env_options.get("catalogue", "1000"))
 
 
 def _catalogue(name: str) -> dict[str, Any]:

@@ -111,15 +111,16 @@ def changed(runs, tmp_path, change):
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        (lambda m: m["env_options"].update(prices="given"), "env_options.prices"),
-        (lambda m: m["simulators"]["WebShop"]["catalogues"]["generated"].update(sha256="0"), "generated.sha256"),
-        (lambda m: m["suites"].pop(SUITES[1]), f"suites.{SUITES[1]}"),
+        (lambda m: m["env_options"].update(prices="given"), r"env_options\.prices"),
+        (lambda m: m["suites"][SUITES[0]]["catalogue"].update(sha256="0"), rf"{SUITES[0]}\.catalogue\.sha256"),
+        (lambda m: m["simulators"]["WebShop"].update(engine="other"), r"simulators\.WebShop\.engine"),
+        (lambda m: m["suites"].pop(SUITES[1]), ""),
     ],
-    ids=["settings", "catalogue", "suites"],
+    ids=["settings", "catalogue", "engine", "suites"],
 )
 def test_runs_of_other_suites_or_conditions_are_refused_with_what_differs(runs, tmp_path, change, place):
     folder = changed(runs, tmp_path, change)
-    if "suites" in place:  # a manifest without a suite whose episodes are there is found out at once
+    if not place:  # a manifest without a suite whose episodes are there is found out at once
         with pytest.raises(RunError, match="50 episodes; expected 25"):
             main([folder, str(runs / "random")])
         return

@@ -82,14 +82,14 @@ def test_other_settings_are_refused_with_what_differs(whole):
         main([*COMMAND, "2", "--out", str(whole), "--resume"])
 
 
-def test_a_simulator_that_changed_is_refused(whole, tmp_path):
+def test_a_catalogue_that_changed_is_refused(whole, tmp_path):
     path = whole / "manifest.json"
     original = path.read_text()
     changed = json.loads(original)
-    changed["simulators"]["WebShop"]["catalogues"]["generated"]["sha256"] = "0" * 64
+    changed["suites"]["webshop-generated-seen-mini"]["catalogue"]["sha256"] = "0" * 64
     path.write_text(json.dumps(changed))
     try:
-        with pytest.raises(RunError, match=r"(?m)^  simulators\.WebShop\.catalogues\.generated\.sha256 "):
+        with pytest.raises(RunError, match=r"(?m)^  suites\.webshop-generated-seen-mini\.catalogue\.sha256 "):
             main([*COMMAND, "--out", str(whole), "--resume"])
     finally:
         path.write_text(original)
