@@ -44,7 +44,10 @@ def command(argv: Sequence[str], gpus: int) -> list[str]:
         raise UnknownNameError("command act-gym train", words[0], TRAINERS)
     processes = options.get("--processes", str(gpus))
     if not processes.isdecimal() or int(processes) < 1:
-        raise UsageError("This machine has no GPU." if processes == "0" else f"--processes is {processes!r}.")
+        cause = "This machine has no GPU" if processes == "0" else f"--processes is {processes!r}"
+        raise UsageError(f"{cause}. Give --processes a number of 2 or more to train without.")
+    if processes == "1" and options["--launch"] == "ddp":
+        raise UsageError("One process needs no --launch ddp. Leave it out.")
     return [
         *("--config_file", str(config_file(options["--launch"]))),
         *("--num_processes", processes, "--main_process_port", "0"),
@@ -54,7 +57,7 @@ def command(argv: Sequence[str], gpus: int) -> list[str]:
 
 def main(argv: Sequence[str]) -> int:
     """Start the processes and wait for them; return 0, or the status of the first that failed."""
-    words = command(argv, 1)  # what is asked wrongly is said before torch is imported, which takes seconds
+    words = command(argv, 2)  # what is asked wrongly is said before torch is imported, which takes seconds
     try:
         import torch
         from accelerate.commands.launch import launch_command, launch_command_parser
