@@ -83,7 +83,7 @@ def learning(title: str, labels: Sequence[str], lines: Mapping[str, Sequence[Mea
         lines: For each split a number of each stage, or None where it was not measured.
     """
     left, top, height = 34, 10, 150
-    step = max(64, min(120, 320 // max(len(labels), 1)))
+    step = max(72, min(130, 360 // max(len(labels), 1)))
     width = left + step * len(labels)
 
     def at(place: int, share: float) -> tuple[float, float]:
@@ -95,7 +95,8 @@ def learning(title: str, labels: Sequence[str], lines: Mapping[str, Sequence[Mea
         parts.append(element("line", x1=left, x2=width, y1=y, y2=y, class_="grid"))
         parts.append(element("text", str(round(100 * share)), x=left - 6, y=y + 4, text_anchor="end"))
     for place, label in enumerate(labels):
-        short = label if len(label) < 15 else label[:13] + "…"
+        room = step // 5  # letters
+        short = label if len(label) <= room else label[: room - 1] + "…"
         parts.append(element("text", short, x=at(place, 0)[0], y=top + height + 18, text_anchor="middle"))
     for number, (split, values) in enumerate(lines.items()):
         shift = 7 * (number - (len(lines) - 1) / 2)

@@ -100,10 +100,11 @@ def _number(one: Measurement | None, name: str, chance: Measurement | None = Non
 
 def _stages(headline: Headline, kind: str, name: str, heading: str) -> Markup | None:
     columns = [column for column in headline.columns if (column.kind, column.name) == (kind, name)]
-    lines = {column.split: [headline.cells.get((label, column)) for label in headline.labels] for column in columns}
-    if not any(sum(one is not None for one in values) > 1 for values in lines.values()):
+    measured = [label for label in headline.labels if any((label, column) in headline.cells for column in columns)]
+    if len(measured) < 2:
         return None
-    return charts.learning(heading.capitalize(), headline.labels, lines)
+    lines = {column.split: [headline.cells.get((label, column)) for label in measured] for column in columns}
+    return charts.learning(heading.capitalize(), measured, lines)
 
 
 def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) -> Iterable[Markup]:

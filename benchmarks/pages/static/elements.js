@@ -18,8 +18,12 @@ function el(tag, attributes = {}, ...children) {
 /** Returns children without those that are nothing, such as what `condition && element` leaves. */
 const present = children => children.flat(Infinity).filter(child => child || child === "");
 
-/** Puts other children into an element. */
-const fill = (element, ...children) => element.replaceChildren(...present(children));
+/** Puts other children into an element; the keyboard stays with what has the same `data-keep`. */
+function fill(element, ...children) {
+  const kept = element.contains(document.activeElement) ? document.activeElement.dataset.keep : undefined;
+  element.replaceChildren(...present(children));
+  if (kept) find(`[data-keep="${kept}"]`, element)?.focus({ preventScroll: true });
+}
 
 const find = (selector, inside = document) => inside.querySelector(selector);
 const findAll = (selector, inside = document) => [...inside.querySelectorAll(selector)];

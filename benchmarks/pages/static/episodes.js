@@ -38,7 +38,7 @@ async function showEpisode(detail, state) {
   const parting = beside && firstDifference(told, toldBeside);
   const longest = Math.max(told.turns.length, toldBeside?.turns.length ?? 0);
   const at = Math.min(Math.max(Number(state.t ?? 0) || 0, 0), longest);
-  const choice = el("select", { "aria-label": "compare with", change: event => go({ vs: event.target.value }) },
+  const choice = el("select", { "aria-label": "compare with", "data-keep": "beside", change: event => go({ vs: event.target.value }) },
     el("option", { value: "" }, others.length ? "nothing beside it" : "nobody else played it"),
     others.map(other => el("option", { value: other.number, selected: other === beside },
       `${ARCHIVE.runs[other.run].label}${other.seed !== one.seed ? `, seed ${other.seed}` : ""} (${other.outcome})`)));
@@ -50,16 +50,19 @@ async function showEpisode(detail, state) {
       el("p", { class: "small soft" }, `${one.of} ${one.split} · ${one.type} · ${one.outcome}`),
       el("p", { class: "goal" }, one.goal),
       el("div", { class: "steps" },
-        el("button", { type: "button", click: () => go({ t: Math.max(at - 1, 0) }, false), "aria-label": "previous turn" }, "←"),
+        el("button", { type: "button", click: () => go({ t: Math.max(at - 1, 0) }, false), "aria-label": "previous turn", "data-keep": "previous" }, "←"),
         el("span", { role: "status" }, at < longest ? `turn ${at + 1} / ${longest}` : "the end"),
-        el("button", { type: "button", click: () => go({ t: Math.min(at + 1, longest) }, false), "aria-label": "next turn" }, "→"),
+        el("button", { type: "button", click: () => go({ t: Math.min(at + 1, longest) }, false), "aria-label": "next turn", "data-keep": "next" }, "→"),
         el("label", { class: "beside" }, "beside it ", choice))),
     beside && el("p", { class: "small soft part-note" },
       parting === undefined ? "They did the same." : `They part at turn ${parting + 1}.`),
     el("div", { class: beside ? "columns two" : "columns" },
       column(one, told, Math.min(at, told.turns.length), parting),
       beside && column(beside, toldBeside, Math.min(at, toldBeside.turns.length), parting)));
-  for (const current of findAll("[aria-current=true]", detail)) current.scrollIntoView({ block: "nearest" });
+  for (const current of findAll("[aria-current=true]", detail)) {  // within its list; the page stays where it is
+    const list = current.closest("ol");
+    list.scrollTop += current.getBoundingClientRect().top - list.getBoundingClientRect().top - list.clientHeight / 2;
+  }
   return undefined;
 }
 

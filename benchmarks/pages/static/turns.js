@@ -49,7 +49,7 @@ function way(turns, at) {
 function turnList(turns, at, parting, choose) {
   const entry = (number, label, ...marks) => el("li", {},
     el("button", {
-      type: "button", "data-turn": number, "aria-current": number === at ? "true" : undefined,
+      type: "button", "data-keep": `turn ${number}`, "aria-current": number === at ? "true" : undefined,
       class: number === parting ? "parting" : undefined, click: () => choose(number),
     }, el("span", { class: "number" }, number < turns.length ? number + 1 : "end"), el("span", { class: "did" }, label), ...marks));
   const rows = turns.map((turn, number) => entry(number, turn.do ?? "(no action)",
@@ -57,6 +57,8 @@ function turnList(turns, at, parting, choose) {
     turn.reward && el("span", { class: `badge ${turn.reward > 0 ? "good" : "bad"}` }, signed(turn.reward))));
   return el("ol", { class: "turns", "aria-label": "turns" }, rows, entry(turns.length, "what came last"));
 }
+
+let commandsOpen = false;  // stays as it is from turn to turn
 
 /** Returns one turn in full, or the end. */
 function turnDetail({ turns, final, error }, at) {
@@ -71,7 +73,7 @@ function turnDetail({ turns, final, error }, at) {
   return el("div", { class: "turn" },
     el("h3", {}, `Turn ${at + 1} of ${turns.length}`),
     part("observation", said(turn.see ?? "")),
-    turn.of && el("details", { class: "part" }, el("summary", {}, `${counted(turn.of, "admissible command")}`),
+    turn.of && el("details", { class: "part", open: commandsOpen, toggle: event => { commandsOpen = event.target.open; } }, el("summary", { "data-keep": "commands" }, counted(turn.of, "admissible command")),
       el("ul", { class: "commands" }, can.map(command => el("li", { class: command === turn.do ? "taken" : undefined }, command))),
       turn.of > can.length && el("p", { class: "small soft" }, `${(turn.of - can.length).toLocaleString("en")} more are in episodes.jsonl`)),
     turn.think && part("thought", said(turn.think, "said thought")),

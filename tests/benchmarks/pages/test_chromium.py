@@ -121,6 +121,16 @@ def test_two_agents_stand_side_by_side_and_the_turn_at_which_they_part_is_marked
     assert "e=7" in window.url
 
 
+def test_the_keyboard_stays_where_it_is_and_opened_commands_stay_open(window, address):
+    window.goto(f"{address}#episodes?e=7")
+    window.locator(".turn summary").click()
+    window.focus("[aria-label='next turn']")
+    window.keyboard.press("Enter")
+    window.locator(".turn h3:text('Turn 2')").wait_for()
+    assert window.evaluate("document.activeElement.ariaLabel") == "next turn"
+    assert "dance" in text(window, ".commands .taken")
+
+
 def test_filters_and_a_link_from_a_number_choose_episodes(window, address):
     window.goto(address)
     window.locator(".types a").last.click()
