@@ -107,7 +107,8 @@ def run(program: Callable[[Sequence[str]], int | None], argv: Sequence[str], *, 
         extra = "train" if training and EXTRAS[package] == "local" else EXTRAS[package]
         return _complain(MissingDependencyError(f"The package {package}", extra))
     except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. What was finished is kept; continue with --resume.\n")
+        if _speaks():
+            sys.stderr.write("\nStopped. What was finished is kept; continue with --resume.\n")
         return 130
     except BrokenPipeError:
         # Whoever read us has gone. Python would complain once more when it closes stdout.
@@ -149,7 +150,12 @@ def _usage(command: str, entries: dict[str, tuple[str, str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _speaks() -> bool:
+    """Return whether this is the one of several training processes that says what happened."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _complain(error: ActGymError) -> int:
-    if os.environ.get("RANK", "0") == "0":  # of several training processes one speaks
+    if _speaks():
         sys.stderr.write(f"act-gym: {error}\n")
     return 2 if isinstance(error, UsageError) else 1
