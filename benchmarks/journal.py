@@ -8,12 +8,14 @@ that differ only in what ended first have the same file.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from act_gym.core import Episode
 from act_gym.errors import RunError
+from act_gym.locks import only_one
 from act_gym.records import RecordWriter, read_records, write_records
 from benchmarks.scores import Key, flat_record, key_of
 
@@ -25,6 +27,8 @@ _SYNC_EVERY = 0.5  # seconds; see docs/design/evaluation.md for what waiting for
 class Journal:
     """Keeps the episodes of one run. Close it, or use it in a `with` statement.
 
+    Two processes that play into one folder would play everything twice: the second waits until the first has ended.
+
     Args:
         folder: The run folder.
         keys: Every episode of the run, in the stated order.
@@ -35,6 +39,8 @@ class Journal:
 
     def __init__(self, folder: Path, keys: Sequence[Key]) -> None:
         self._folder = folder
+        self._lock = ExitStack()
+        self._lock.enter_context(only_one(folder / ".lock", f"playing into {folder}"))
         self._order = {key: place for place, key in enumerate(keys)}
         self._records: dict[Key, dict[str, Any]] = {}
         episodes = folder / "episodes.jsonl"
@@ -78,7 +84,8 @@ class Journal:
                 f"{len(missing)} of {len(self._order)} episodes were not played, e.g. {missing[0][1]} with seed "
                 f"{missing[0][2]}. Continue the run in {self._folder} with --resume."
             )
-        self.close()
+        self._episodes.close()
+        self._flat.close()
         self._write_records()
         return self.records
 
@@ -86,6 +93,7 @@ class Journal:
         """Close the files; everything is on the disk then."""
         self._episodes.close()
         self._flat.close()
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self

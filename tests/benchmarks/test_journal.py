@@ -1,3 +1,5 @@
+import fcntl
+
 import pytest
 
 from act_gym import Episode, RunError, Task
@@ -54,6 +56,13 @@ def test_a_run_with_gaps_is_not_finished(tmp_path):
         journal.add(episode(KEYS[1]))
         with pytest.raises(RunError, match=r"5 of 6 episodes were not played, e\.g\. cellar/0 with seed 0.*--resume"):
             journal.finish()
+
+
+def test_two_processes_never_play_into_one_folder_at_once(tmp_path):
+    with Journal(tmp_path, KEYS), (tmp_path / ".lock").open("r+") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with (tmp_path / ".lock").open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @pytest.mark.parametrize("left", ["", '{"torn', None])
