@@ -134,8 +134,9 @@ def test_who_is_not_admitted_to_gpqa_is_told_how(hub: str, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_real_model_sits_both_exams_and_nothing_of_gpqa_is_written(hub: str, tmp_path: Path, problems: Path) -> None:
-    words = ["--tasks", "math500", "gpqa", "--data", str(problems), "--max-new-tokens", "3", "--label", "base"]
+    words = ["--tasks", "math500", "gpqa", "--data", str(problems), "--max-new-tokens", "2", "--label", "base"]
     run = asked(hub, tmp_path, "good", *words, "--thinking")
     assert run.returncode == 0, run.stderr
     assert CANARY not in run.stdout + run.stderr
