@@ -135,6 +135,7 @@ SHAPES: Mapping[str, Shape] = {
     "smollm2-135m": Shape(576, 30, 9, 3, 64, 1536, 49152, tied=True),
     "qwen3-4b": Shape(2560, 36, 32, 8, 128, 9728, 151936, tied=True),
     "qwen3-8b": Shape(4096, 36, 32, 8, 128, 12288, 151936, tied=False),
+    "olmo-3-7b": Shape(4096, 32, 32, 32, 128, 11008, 100278, tied=False),
     "qwen3-32b": Shape(5120, 64, 64, 8, 128, 25600, 151936, tied=False),
     "llama3-70b": Shape(8192, 80, 64, 8, 128, 28672, 128256, tied=False),
 }

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 from act_gym.errors import MissingDataError, UsageError
 from trainers import checkpoints, processes
-from trainers.counting import H100, KNOWN, Load, Shape, assumed, memory, operations
+from trainers.costs import SHAPES, Shape
+from trainers.counting import ASSUMED, Load, adapters, held, operations, seconds
 from trainers.sampled_steps import measured
 
 __all__ = ["current", "dry_run", "rehearsed"]
@@ -84,21 +85,33 @@ def _model(arguments: Any, folder: Path) -> tuple[Shape | None, str, str]:
     try:
         place = checkpoints.find_model(arguments.model)
     except MissingDataError:
-        shape = Shape.read(wanted) or next((KNOWN[name] for name in KNOWN if name in wanted.name.lower()), None)
+        known = next((shape for name, shape in SHAPES.items() if name in wanted.name.lower()), None)
+        shape = _shape(wanted) or known
         if shape is None:
             raise
         return shape, _stand_in(wanted, folder), f"there is no model in {wanted}"
-    shape = Shape.read(place)
+    shape = _shape(place)
     if shape is None:
         return None, arguments.model, ""
-    held = shape.weights * (
-        2 if arguments.lora_rank and arguments.precision == "bf16" else 4 if arguments.lora_rank else 16
-    )
-    needed, there = held / (processes.count() if processes.uses_deepspeed() else 1), _available()
+    alone = Load(sequences=1, prompt=1, written=0, longest=1, micro_batch=1)
+    states, _ = held(shape, arguments, alone, precision=_precision(arguments))
+    needed, there = states / (processes.count() if processes.uses_deepspeed() else 1), _available()
     if needed > there:
         reason = f"weights and optimizer need {needed / _GIB:,.0f} GiB of the {there / _GIB:,.0f} there are"
         return shape, _stand_in(place, folder), reason
     return shape, arguments.model, ""
+
+
+def _shape(folder: Path) -> Shape | None:
+    """Return the shape that a folder's config.json tells; None if it is not there or not of a decoder that is known."""
+    try:
+        return Shape.read(folder)
+    except (UsageError, AttributeError):
+        return None
+
+
+def _precision(arguments: Any) -> str:
+    return "mixed" if arguments.precision == "auto" else str(arguments.precision)
 
 
 def _stand_in(wanted: Path, folder: Path) -> str:
@@ -175,10 +188,11 @@ def rehearsed(trainer: Any, arguments: Any, stage: str, extra: Mapping[str, Any]
     written = getattr(arguments, "max_completion_tokens", 0) if group > 1 else 0
     load = Load(
         sequences=sequences,
-        tokens=sequences * (sum(lengths) / len(lengths) + written),
+        prompt=sum(lengths) / len(lengths),
         written=written,
         longest=max(lengths) + written,
         micro_batch=trainer.args.per_device_train_batch_size,
+        group=group if getattr(arguments, "shared_prompt", False) else 1,
     )
     unit = "pairs" if stage == "dpo" else "sequences"
     found: dict[str, Any] = {
@@ -209,26 +223,24 @@ def _lengths(trainer: Any) -> list[int]:
     if "prompt_ids" in names:
         parts = [rows[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids")]
         return [sum(map(len, row)) + len(row[0]) for row in zip(*parts, strict=True)]
-    texts = [
-        tokenizer.apply_chat_template(prompt, tokenize=False, add_generation_prompt=True) for prompt in rows["prompt"]
-    ]
+    options = {"tokenize": False, "add_generation_prompt": True, **(trainer.args.chat_template_kwargs or {})}
+    texts = [tokenizer.apply_chat_template(prompt, **options) for prompt in rows["prompt"]]
     return [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
 
 
 def _counted(rehearsal: Rehearsal, arguments: Any, load: Load, steps: int) -> dict[str, Any]:
     if rehearsal.shape is None:
         raise UsageError(f"Nothing is known of the shape of {arguments.model}.")
-    precision = "mixed" if arguments.precision == "auto" else arguments.precision
     count = processes.count()
-    seconds = assumed(rehearsal.shape, arguments, load, processes=count)
-    shared, own = memory(rehearsal.shape, arguments, load, precision=precision)
+    taken = seconds(rehearsal.shape, arguments, load, processes=count)
+    shared, own = held(rehearsal.shape, arguments, load, precision=_precision(arguments))
     return {
         "petaflop_a_step": round(operations(rehearsal.shape, arguments, load) / 1e15, 2),
-        "seconds_a_step": round(seconds, 2),
-        "estimated_seconds": round(seconds * steps, 1),
+        "seconds_a_step": round(taken, 2),
+        "estimated_seconds": round(taken * steps, 1),
         "peak_memory_gib": round((shared / (count if processes.uses_deepspeed() else 1) + own) / _GIB, 1),
         "shareable_memory_gib": round(shared / _GIB, 1),
-        "how": f"counted, as {rehearsal.counted}; on {count} x {H100.name}, every reply of full length; tokens are "
+        "how": f"counted, as {rehearsal.counted}; on {count} x {ASSUMED}, every reply of full length; tokens are "
         f"{Path(arguments.model).name}'s",
     }
 
@@ -237,8 +249,8 @@ def _disk(rehearsal: Rehearsal, arguments: Any) -> dict[str, float]:
     """Return the gigabytes of the checkpoint, and of the states that a run keeps to resume from while it trains."""
     if rehearsal.shape is None:
         return {}
-    weights = rehearsal.shape.weights
+    weights = rehearsal.shape.parameters
     checkpoint = weights * (2 if arguments.precision == "bf16" else 4)
-    trained = rehearsal.shape.adapter_weights(arguments.lora_rank) if arguments.lora_rank else weights
+    trained = adapters(rehearsal.shape, arguments.lora_rank) if arguments.lora_rank else weights
     state = trained * 12 * 2  # weights and two moments; the old state goes when the new one is there
     return {"checkpoint_gb": round(checkpoint / 1e9, 2), "state_gb": round(state / 1e9, 2)}

@@ -1,16 +1,16 @@
-"""Costs that are counted from a model's shape."""
+"""Costs of a stage that is counted, not run."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pytest
 
-from trainers.counting import KNOWN, Accelerator, Load, Shape, assumed, memory, operations
+from trainers.costs import SHAPES, Shape
+from trainers.counting import Load, adapters, held, operations, seconds
 
-TINY = Shape(8, 16, 2, 2, 1, 4, 100)
+TINY = Shape(8, 2, 2, 1, 4, 16, 100, tied=False)
+LOAD = Load(sequences=8, prompt=10, written=5, longest=17, micro_batch=2)
 
 
 @dataclass(frozen=True)
@@ -19,72 +19,57 @@ class Settings:
     gradient_checkpointing: bool = False
 
 
-def test_weights_are_those_of_a_real_model(tmp_path: Path) -> None:
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-
-    for tied in (True, False):
-        config = Qwen3Config(
-            hidden_size=8,
-            intermediate_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=4,
-            vocab_size=100,
-            tie_word_embeddings=tied,
-        )
-        model = Qwen3ForCausalLM(config)
-        config.save_pretrained(tmp_path)
-        shape = Shape.read(tmp_path)
-        assert shape == replace(TINY, tie_word_embeddings=tied)
-        norms = sum(weight.numel() for name, weight in model.named_parameters() if "norm" in name)
-        assert shape.weights == model.num_parameters() - norms
-
-
-def test_adapters_are_counted_as_peft_makes_them(tmp_path: Path) -> None:
+def test_adapters_are_counted_as_peft_makes_them() -> None:
     from peft import LoraConfig, get_peft_model
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     from trainers.quiet import quiet
 
     quiet()
-    kept = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
-    config = Qwen3Config(**{name: getattr(TINY, name) for name in kept}, head_dim=4, vocab_size=100)
+    config = Qwen3Config(
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=4,
+        intermediate_size=16,
+        vocab_size=100,
+    )
     adapted = get_peft_model(Qwen3ForCausalLM(config), LoraConfig(r=3, target_modules="all-linear"))
-    trained = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
-    assert TINY.adapter_weights(3) == trained
+    assert adapters(TINY, 3) == sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
 
 
-@pytest.mark.parametrize(("name", "billions"), [("qwen3-8b", 8.2), ("qwen3-4b", 4.0), ("olmo-3-7b-instruct", 7.3)])
-def test_the_known_shapes_come_to_the_sizes_they_are_named_for(name: str, billions: float) -> None:
-    assert KNOWN[name].weights / 1e9 == pytest.approx(billions, abs=0.05)
+def test_olmos_shape_comes_to_the_weights_it_is_known_for() -> None:
+    assert SHAPES["olmo-3-7b"].parameters / 1e9 == pytest.approx(7.3, abs=0.05)
 
 
-def test_a_folder_without_a_readable_shape_has_none(tmp_path: Path) -> None:
-    assert Shape.read(tmp_path) is None
-    for text in ("{", "[]", json.dumps({"hidden_size": 3})):
-        (tmp_path / "config.json").write_text(text)
-        assert Shape.read(tmp_path) is None
+def test_states_are_sixteen_bytes_a_weight_eight_in_bf16_and_few_with_adapters() -> None:
+    states = {name: held(TINY, Settings(), LOAD, precision=name)[0] for name in ("mixed", "fp32", "bf16")}
+    assert states == {"mixed": 16 * TINY.parameters, "fp32": 16 * TINY.parameters, "bf16": 8 * TINY.parameters}
+    # Adapters: fp32 weights, gradients and two moments.
+    assert held(TINY, Settings(lora_rank=3), LOAD, precision="bf16")[0] == 2 * TINY.parameters + 16 * adapters(TINY, 3)
 
 
-def test_memory_by_hand() -> None:
-    load = Load(sequences=4, tokens=40, written=0, longest=12, micro_batch=2)
-    full, own = memory(TINY, Settings(), load, precision="mixed")
-    assert full == TINY.weights * 16
-    assert own == 24 * 8 * 34 * 2 + 24 * 100 * 12
-    fixed, _ = memory(TINY, Settings(lora_rank=3), load, precision="bf16")
-    assert fixed == TINY.weights * 2 + TINY.adapter_weights(3) * 16
-    assert memory(TINY, Settings(gradient_checkpointing=True), load, precision="mixed")[1] < own
+def test_what_a_pass_keeps_grows_with_its_longest_sequences_and_shrinks_by_recomputing() -> None:
+    own = held(TINY, Settings(), LOAD, precision="mixed")[1]
+    assert own == TINY.activation_bytes(34, 2, checkpointing=False) + 2 * 4 * 2 * 5 * 100
+    deep = replace(TINY, layers=40)
+    full, less = (held(deep, Settings(gradient_checkpointing=on), LOAD, precision="mixed")[1] for on in (False, True))
+    assert less < full / 3
+    assert held(TINY, Settings(), replace(LOAD, longest=34), precision="mixed")[1] > own
+
+
+def test_a_shared_prompt_is_counted_once() -> None:
+    assert LOAD.tokens == 8 * 15
+    assert replace(LOAD, group=4).tokens == 8 * 5 + 2 * 10
 
 
 def test_operations_and_seconds_by_hand() -> None:
-    load = Load(sequences=4, tokens=40, written=5, longest=12, micro_batch=2)
-    attention = 2 * 2 * 2 * 4 * 10 / 2
-    passes = 40 * 6 * (TINY.weights + attention)
-    assert operations(TINY, Settings(), load) == passes + 2 * TINY.weights * 4 * 5
-    device = Accelerator("a device", 1e6, 1e6)
-    once = assumed(TINY, Settings(), load, device=device)
-    assert once == pytest.approx(operations(TINY, Settings(), load) / 1e6 + 5 * TINY.weights * 2 / 1e6)
-    assert assumed(TINY, Settings(), replace(load, written=0), processes=4, device=device) == pytest.approx(
-        passes / 4e6
-    )
+    forward = TINY.forward_flops(120, 15)
+    assert operations(TINY, Settings(), LOAD) == 4 * forward, "a pass forward, two backward, and sampling"
+    assert operations(TINY, Settings(gradient_checkpointing=True), LOAD) == 5 * forward
+    supervised = replace(LOAD, written=0)
+    assert operations(TINY, Settings(), supervised) == 3 * TINY.forward_flops(80, 10)
+    alone, shared = (seconds(TINY, Settings(), supervised, processes=count) for count in (1, 4))
+    assert shared == pytest.approx(alone / 4)
+    assert seconds(TINY, Settings(), LOAD) > 4 * forward / 989e12 / 0.4
