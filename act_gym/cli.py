@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "judgement": ("benchmarks.judgement", "ask a model which of two actions is better, in both orders"),
     "next-action": ("benchmarks.next_action", "ask a model for the expert's action in the expert's states"),
     "reasoning": ("benchmarks.reasoning", "ask a model the questions of MATH-500 and GPQA-Diamond"),
+    "paper": ("benchmarks.paper.program", "run rows of the paper's tables and show them beside its numbers"),
     "report": ("benchmarks.report", "make a page of evaluation runs"),
     "leaderboard": ("benchmarks.leaderboard", "make the leaderboard's pages, check its entries, take runs in"),
 }

@@ -172,7 +172,7 @@ def _table(
             )
     whose, theirs = published(arguments.table, protocol.model)
     notes = [
-        f"{arguments.seeds} seeds; mean ± population standard deviation. Model: {protocol.model}.",
+        f"{_seeds(arguments.seeds)} Model: {protocol.model}.",
         f"Models act with decode={arguments.decode}"
         + (f", temperature {arguments.temperature:g}." if arguments.decode == "free" else "."),
     ]
@@ -197,6 +197,10 @@ def _table(
         source=f"published for {whose} (arXiv 2603.08706 {arguments.table})",
         notes=notes,
     )
+
+
+def _seeds(count: int) -> str:
+    return "One seed." if count == 1 else f"{count} seeds; mean ± population standard deviation."
 
 
 def _value(cell: Cell, setting: Setting) -> float:

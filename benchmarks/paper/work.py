@@ -132,7 +132,10 @@ def _argv(job: Job) -> list[str]:
 
 def _here(job: Job) -> int:
     with redirect_stdout(sys.stderr):  # stdout is for the table
-        status = import_module(job.module).main(_argv(job))
+        try:
+            status = import_module(job.module).main(_argv(job))
+        except SystemExit as stop:  # how a command line is refused
+            status = stop.code if isinstance(stop.code, int) else 1
     gc.collect()  # a trainer and its model hold each other
     return int(status or 0)
 

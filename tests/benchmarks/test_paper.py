@@ -201,11 +201,13 @@ def job(folder: Path, name: str, settings: dict, *needs: Job, module: str = "tra
 def test_a_job_that_fails_stops_what_stands_on_it_and_nothing_else(tmp_path, capsys):
     bad = job(tmp_path, "bad", {"env": ["act/Nowhere"]})
     above = job(tmp_path, "above", {"env": ["act/Nowhere"]}, bad)
+    refused = job(tmp_path, "refused", {}, module="benchmarks.judgement")
     good = job(tmp_path, "good", {"env": ["act/ALFWorld-generated-train"], "limit": 1})
     with working_in(tmp_path) as lock:
         worker = Worker(lock)
-        assert [worker.do(each) for each in (above, good)] == [False, True]
+        assert [worker.do(each) for each in (above, refused, good)] == [False, False, True]
     assert "No environment act/Nowhere" in worker.failed[above.folder]
+    assert "exit status 2" in worker.failed[refused.folder]
     assert good.done
     assert not above.folder.exists()
     assert capsys.readouterr().out == "", "stdout is for the table"
