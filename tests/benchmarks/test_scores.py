@@ -1,4 +1,5 @@
 import json
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from act_gym import Episode, RunError, Task, Turn
 from benchmarks.measurement import Summary
 from benchmarks.scores import failures, flat_record, measure
-from benchmarks.tables import in_words
+from benchmarks.significance import fisher
+from benchmarks.tables import in_words, print_summary
 
 
 def record(number: int, *, split: str = "seen", seed: int = 0, success: bool = False, score: float = 0.0, **more):
@@ -121,3 +123,41 @@ def test_numbers_read_as_per_cent_counts_and_signed_gaps():
     # Newcombe's of Wilson's [20.7, 100] and [0, 79.3]: 1 - sqrt(0.793² + 0.793²), and not more than 1.
     assert in_words(found["Cellar", "seen - unseen", "", "score"]) == "+100.0 [-12.2, +100.0]"
     assert in_words(None) == "–"
+
+
+def test_a_gap_has_the_p_value_of_fishers_test_and_over_seeds_that_of_permutations():
+    rows = [
+        record(n, split=split, success=n < solved) for split, solved in (("seen", 9), ("unseen", 3)) for n in range(12)
+    ]
+    found = measured(rows)
+    assert found["Cellar", "seen - unseen", "", "success_p_value"].value == fisher((9, 12), (3, 12))
+    again = [record(n, split=split, seed=1, success=n < 6) for split in ("seen", "unseen") for n in range(12)]
+    over_seeds = measured([*rows, *again])["Cellar", "seen - unseen", "", "success_p_value"].value
+    assert 0.01 < over_seeds < 1
+    assert over_seeds != found["Cellar", "seen - unseen", "", "success_p_value"].value
+
+
+def test_the_bootstrap_stands_beside_with_the_same_number():
+    found = measured([record(number, score=number / 10) for number in range(9)])
+    ours, bootstrap = found["Cellar", "seen", "", "score"], found["Cellar", "seen", "", "score_bootstrap"]
+    assert (ours.value, ours.n) == (bootstrap.value, bootstrap.n)
+    assert (ours.low, ours.high) != (bootstrap.low, bootstrap.high)
+
+
+def test_a_table_shows_tasks_the_spread_over_seeds_and_the_test_of_the_gap():
+    rows = [
+        record(n, split=split, seed=seed, success=(n + seed) % 3 == 0)
+        for split in ("seen", "unseen")
+        for n in range(5)
+        for seed in (0, 1)
+    ]
+    summary = Summary(
+        kind="episodes", label="base", subject="x", measurements=measure(rows, np.random.default_rng(0)), failures={}
+    )
+    shown = StringIO()
+    print_summary(summary, file=shown)
+    (seen,) = [line for line in shown.getvalue().splitlines() if line.startswith("│ Cellar seen ") and "-" not in line]
+    assert seen.split("│")[2].strip() == "5"  # tasks, not episodes
+    assert "±0.0" in seen  # two of five are solved with either seed
+    assert "p = 1 for success" in shown.getvalue()
+    assert "population standard deviation over seeds" in shown.getvalue()
