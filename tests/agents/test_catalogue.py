@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from act_gym.errors import UnknownNameError, UsageError
-from agents.catalogue import make_agent, parse_agent
+from agents.catalogue import is_foreign, make_agent, parse_agent
 
 MODULE = """
 from act_gym import Choice, each
@@ -39,6 +39,9 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("local:decode=ranked,model=runs/x/final", "local", {"decode": "ranked", "model": "runs/x/final"}),
         ("local:device=cuda:1", "local", {"device": "cuda:1"}),
         ("my.agents:Careful", "my.agents:Careful", {}),
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1", {}),
+        ("https://[::1]:8000/v1:model=a:b", "https://[::1]:8000/v1", {"model": "a:b"}),
+        ("replay:episodes=runs/x/episodes.jsonl", "replay", {"episodes": "runs/x/episodes.jsonl"}),
         ("my.agents:Careful:patience=3", "my.agents:Careful", {"patience": "3"}),
     ],
 )
@@ -83,8 +86,24 @@ def test_a_misspelt_name_is_answered_with_the_nearest_one() -> None:
         ("local:decode=ranked,thinking=true", "no reasoning"),
         ("local:window=-1", "0 or more"),
         ("local:decode=ranked,fast", "no setting"),
+        ("local:format=xml", "No format xml"),
+        ("chat:model=m,retries=often", "type int"),
+        ("chat", "needs a model"),
+        ("http://127.0.0.1:8000/v1", "needs a model"),
+        ("replay", "needs a file"),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_is_loaded(spec: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_agent(spec)
+
+
+def test_only_module_and_class_are_somebody_elses() -> None:
+    specs = ("random", "chat:model=m", "http://127.0.0.1:8000/v1:model=m", "my.agents:Careful", "my.agents:Careful:x=1")
+    assert [is_foreign(spec) for spec in specs] == [False, False, False, True, True]
+
+
+def test_a_key_is_no_setting_and_is_not_repeated() -> None:
+    with pytest.raises(UnknownNameError, match="api_key") as caught:
+        make_agent("chat:model=m,api_key=sk-secret")
+    assert "sk-secret" not in str(caught.value)

@@ -6,6 +6,7 @@ import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ pytestmark = [
 from act_gym import play, tasks  # noqa: E402
 from act_gym.adapters.served import Command, GameClient  # noqa: E402
 
+ROOT = Path(__file__).resolve().parents[3]
 ENV = "act/ALFWorld-generated-train"
 
 
@@ -115,6 +117,14 @@ def test_an_action_that_is_none_is_refused_and_the_session_plays_on(address, rec
         with pytest.raises(RuntimeError, match="VALIDATION_ERROR"):
             client.step(action)
         assert client.step({"command": "look"}).observation["text"]
+
+
+def test_the_pages_snippet_plays_an_episode_to_its_end(address):
+    page = (ROOT / "docs" / "adapters.md").read_text()
+    snippet = re.search(r"```python\n(from act_gym.adapters.served.*?)```", page, re.DOTALL).group(1)
+    done = subprocess.run([sys.executable, "-c", snippet], input=address, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"address: [\d.]+ (True|False)\n", done.stdout)
 
 
 def test_a_task_that_is_not_there_is_told(address):
