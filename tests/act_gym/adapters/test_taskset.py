@@ -40,7 +40,7 @@ def server(episodes):
             spoken = sum(message["role"] == "assistant" for message in body["messages"])
             content = "I would rather not."
             first = episodes[0]
-            if first.turns[0].observation in str(body["messages"]):
+            if first.turns[0].observation in body["messages"][0]["content"]:
                 content = f"<think>hm</think><action>{first.turns[spoken].action}</action>"
             message = {"role": "assistant", "content": content}
             reply = {
@@ -67,6 +67,7 @@ def server(episodes):
         running.shutdown()
 
 
+@pytest.mark.slow
 def test_verifiers_own_program_evaluates_our_tasks(server, episodes, tmp_path):
     url, asked = server
     done = subprocess.run(
