@@ -35,7 +35,7 @@ class Backend:
         workers: Processes (on Ray: actors); 0 for one a core.
         batch_size: Episodes that an agent answers at once; 0 for what the agent prefers.
         ray_gpus: GPUs of an actor on Ray; a fraction shares one.
-        ray_address: Of the cluster, e.g. `auto` or `ray://host:10001`; empty starts Ray on this machine.
+        ray_address: Of the cluster, `auto` on one of its nodes, or host:port; empty starts Ray on this machine.
     """
 
     name: str = "local"

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalAgent", "LocalSettings"]
 
-# Episodes at once. More are no faster on a CPU, and with fewer a GPU waits (docs/design/agents.md).
-CPU_BATCH, GPU_BATCH = 16, 64
+# Episodes at once; docs/design/agents.md has the measurement for a CPU. A GPU's is a guess.
+CPU_BATCH, GPU_BATCH = 32, 64
 
 _DECODES = ("free", "ranked")
 

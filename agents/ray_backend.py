@@ -26,6 +26,7 @@ from agents.parallel import Guarded
 __all__ = ["play_on_ray"]
 
 _ATTEMPTS = 3  # a node that is shut down takes innocent jobs along, so one more than in processes
+_STARTS = 3  # of Ray on this machine
 _PATIENCE = 10.0  # seconds until a cluster's address answers
 _DEATHS = 10  # actors in a row that die before any episode ends: then the cluster cannot play this at all
 
@@ -48,7 +49,7 @@ def play_on_ray(
         make_agent: Called once in each actor; it must survive pickling.
         workers: Actors; 0 for one a core of the cluster (with `gpus`, as many as its GPUs carry).
         batch_size: Episodes that an actor plays at once.
-        address: Of a cluster, e.g. `auto` or `ray://host:10001`; empty starts Ray on this machine, on the
+        address: Of a cluster, `auto` on one of its nodes, or host:port; empty starts Ray on this machine, on the
             loopback interface and without a dashboard, and shuts it down in the end.
         gpus: GPUs of an actor.
         env_options: Passed to `gym.make`.
@@ -91,16 +92,26 @@ def _connect(ray: Any, address: str) -> bool:
     """Connect to a cluster unless this process is connected already; returns whether it did."""
     if ray.is_initialized():
         return False
-    options: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
-    try:
-        _knock(address)
-        ray.init(**options, log_to_driver=False, logging_level="error", runtime_env={"env_vars": _variables()})
-    except Exception as cause:  # of many kinds
-        where = address or "on this machine"
+    if address.startswith("ray://"):
         raise UsageError(
-            f"There is no Ray cluster {where}: {cause}\n"
-            "Start one with `ray start --head` and give its address, e.g. --ray-address auto."
-        ) from cause
+            "Ray's client cannot pass on episodes as they end. Run this on a node with --ray-address auto."
+        )
+    options: dict[str, Any] = {"address": address} if address else {"address": "local", "include_dashboard": False}
+    options |= {"log_to_driver": False, "logging_level": "error", "runtime_env": {"env_vars": _variables()}}
+    left = 1 if address else _STARTS
+    while not ray.is_initialized():
+        left -= 1
+        try:
+            _knock(address)
+            ray.init(**options)
+        except Exception as cause:  # of many kinds
+            ray.shutdown()
+            if left:
+                continue  # Ray gives its own processes 30 s to start, which a busy machine may not keep
+            raise UsageError(
+                f"There is no Ray cluster {address or 'on this machine'}: {cause}\n"
+                "Start one with `ray start --head` and give its address, e.g. --ray-address auto."
+            ) from cause
     return True
 
 

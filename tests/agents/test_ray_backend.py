@@ -92,6 +92,8 @@ def test_mistakes_come_back_with_their_reason(cluster):
         list(play_on_ray(jobs(1), partial(make_agent, "random", {"a": "b"}), address=cluster.address))
     with pytest.raises(UsageError, match="no Ray cluster 127"):
         list(play_on_ray(jobs(1), partial(make_agent, "random"), address="127.0.0.1:1"))
+    with pytest.raises(UsageError, match="--ray-address auto"):
+        list(play_on_ray(jobs(1), partial(make_agent, "random"), address="ray://127.0.0.1:1"))
 
 
 def test_ray_on_this_machine_alone_is_closed_to_others(tmp_path):
