@@ -65,6 +65,8 @@ def main(argv: Sequence[str]) -> int:
     except ImportError as cause:
         raise MissingDependencyError("A package that training needs", "train") from cause
     words = command(argv, torch.cuda.device_count())
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # it is found without, after a warning from each process
     programs = str(Path(__file__).resolve().parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (programs, os.environ.get("PYTHONPATH"))))
     try:

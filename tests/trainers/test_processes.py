@@ -1,182 +1,90 @@
-"""Two processes train one model as one does: DDP and ZeRO-3, a kill in the middle, and a checkpoint anyone can load.
-
-Every launch costs many seconds of imports, so there are three, and each shows several things.
-"""
+"""What each of several processes may do, as one process can be told that it is one of them."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-import yaml
 
-from tests.trainers.launched import scripted
-from trainers import checkpoints, pipeline
-from trainers.configs import config_file
-
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-
-COMMON = {"micro_batch": 4, "learning_rate": 1e-3, "precision": "fp32", "save_every": 2, "probe": 0}
-SUPERVISED = {**COMMON, "batch": 8, "steps": 3}
-STAGES = {
-    "stages": ["imitation", "dpo", "warmup", "act"],
-    "imitation": {**SUPERVISED, "probe": 4},
-    "dpo": SUPERVISED,
-    "warmup": {**SUPERVISED, "lora_rank": 4, "learning_rate": 1e-2},
-    "act": {**COMMON, "groups": 2, "num_generations": 4, "max_completion_tokens": 12, "steps": 5, "forecast": 0},
-}
+from act_gym.cli import main
+from act_gym.errors import RunError, UsageError
+from trainers import checkpoints, processes
+from trainers.callbacks import note
+from trainers.imitation import Imitation
+from trainers.training import common_config, open_run
 
 
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory, speaking_model: Path) -> Path:
-    folder = tmp_path_factory.mktemp("recipe")
-    for name in ("pairs.jsonl", "decisions.jsonl"):
-        (folder / name).write_text((speaking_model.parents[1] / "pairs.jsonl").read_text())
-    path = folder / "recipe.yaml"
-    path.write_text(yaml.safe_dump({**STAGES, "model": str(speaking_model), "data": str(folder)}))
-    return path
+def one_of(monkeypatch: pytest.MonkeyPatch, count: int, rank: int = 0, **more: str) -> None:
+    for name, value in {"WORLD_SIZE": str(count), "RANK": str(rank), **more}.items():
+        monkeypatch.setenv(name, value)
 
 
-def launch(
-    config: str, folder: Path, recipe: Path, model: Path, *words: str, kill: bool = False
-) -> subprocess.CompletedProcess[str]:
-    """Start two processes as the documentation says."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu", "SCRIPTED_MODEL": str(model)}
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-        environment.pop(name, None)
-    program = [str(Path(__file__).with_name("launched.py")), str(folder), *(["--kill"] if kill else [])]
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "accelerate.commands.launch"),
-            *("--config_file", str(config_file(config)), "--num_processes", "2", "--main_process_port", "0"),
-            *program,
-            *("--recipe", str(recipe), "--out", str(folder / "run"), *words),
-        ],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=1000,
-        check=False,
-    )
+def test_a_program_started_by_itself_is_the_first_of_one() -> None:
+    assert (processes.count(), processes.is_first(), processes.described()) == (1, True, "1 process")
+    assert processes.by_first(lambda: "done") == "done"
+    with pytest.raises(UsageError, match="as it was"), processes.sharded_loading(mixed=False):
+        processes.by_first(lambda: (_ for _ in ()).throw(UsageError("as it was")))
 
 
-@pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory, recipe: Path) -> Path:
-    """One process; without GRPO, whose replies each process draws for itself."""
-    folder = tmp_path_factory.mktemp("alone")
-    assert (
-        pipeline.main(["--recipe", str(recipe), "--out", str(folder / "run"), "--stages", *STAGES["stages"][:3]]) == 0
-    )
-    return folder
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "4 processes"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "4 processes, ZeRO-3"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}, "4 processes, ZeRO-2"),
+    ],
+)
+def test_how_it_was_launched_is_said(settings: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_of(monkeypatch, 4, **settings)
+    assert processes.described() == words
 
 
-@pytest.fixture(scope="module")
-def ddp(tmp_path_factory: pytest.TempPathFactory, recipe: Path, speaking_model: Path) -> tuple[Path, Any]:
-    folder = tmp_path_factory.mktemp("ddp")
-    return folder, launch("ddp", folder, recipe, speaking_model)
+def test_a_step_is_shared_equally_or_not_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one_of(monkeypatch, 4)
+    settings = Imitation(out=tmp_path, micro_batch=2, precision="fp32")
+    shared = common_config(settings, sequences=16)
+    assert shared["per_device_train_batch_size"] * shared["gradient_accumulation_steps"] * 4 == 16
+    assert common_config(settings, sequences=4)["per_device_train_batch_size"] == 1
+    with pytest.raises(UsageError, match="10 sequences a step cannot be shared by 4 processes"):
+        common_config(settings, sequences=10)
 
 
-@pytest.fixture(scope="module")
-def zero3(tmp_path_factory: pytest.TempPathFactory, recipe: Path, speaking_model: Path) -> tuple[Path, Any, Any]:
-    """Killed in its last stage, and resumed."""
-    folder = tmp_path_factory.mktemp("zero3")
-    killed = launch("zero3", folder, recipe, speaking_model, kill=True)
-    state = checkpoints.last_state(folder / "run" / "act")
-    (folder / "killed.json").write_text(json.dumps([killed.returncode, state.name if state else "", killed.stderr]))
-    return folder, killed, launch("zero3", folder, recipe, speaking_model, "--resume")
+def test_deepspeed_has_bf16_on_gpus_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    one_of(monkeypatch, 2, ACCELERATE_USE_DEEPSPEED="true")
+    assert common_config(Imitation(out=tmp_path, precision="auto"), sequences=4)["bf16"] is False
+    with pytest.raises(UsageError, match="use fp32"):
+        common_config(Imitation(out=tmp_path, precision="mixed"), sequences=4)
 
 
-def metrics(folder: Path, stage: str, name: str) -> list[float]:
-    """Return what was logged of each step; a step that was done twice counts as it was done last."""
-    lines = map(json.loads, (folder / "run" / stage / "metrics.jsonl").read_text().splitlines())
-    return list({line["step"]: line[name] for line in lines if "step" in line and name in line}.values())
+def test_the_others_say_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    one_of(monkeypatch, 2, rank=1)
+    note("a line of the log")
+    assert main(["train", "akt"]) == 2
+    assert capsys.readouterr().err == ""
 
 
-def logits(folder: Path, stage: str) -> torch.Tensor:
-    policy = checkpoints.load(str(folder / "run" / stage / "checkpoint"), "fp32")
-    ids = torch.tensor([policy.ids("Task: go to the kitchen. It is dark.")])
-    with torch.no_grad():
-        return policy.model(input_ids=ids).logits
-
-
-def output(finished: Any) -> str:
-    return f"{finished.stdout}\n{finished.stderr}"
-
-
-def test_ddp_trains_as_one_process_does(alone: Path, ddp: tuple[Path, Any]) -> None:
-    folder, finished = ddp
-    assert finished.returncode == 0, output(finished)
-    assert_same_training(folder, alone)
-
-
-def test_zero3_trains_as_one_process_does(alone: Path, zero3: tuple[Path, Any, Any]) -> None:
-    folder, _, resumed = zero3
-    assert resumed.returncode == 0, output(resumed)
-    assert_same_training(folder, alone)
-
-
-def assert_same_training(folder: Path, alone: Path) -> None:
-    for stage in STAGES["stages"][:3]:
-        for name in ("loss", "grad_norm"):
-            found, expected = metrics(folder, stage, name), metrics(alone, stage, name)
-            assert len(found) == 3
-            assert found == pytest.approx(expected, rel=1e-4), (stage, name)
-
-
-def test_a_checkpoint_of_zero3_is_whole_and_gives_the_same_logits_without_deepspeed(
-    alone: Path, zero3: tuple[Path, Any, Any], speaking_model: Path
+def test_a_run_is_not_resumed_by_another_number_of_processes(
+    pairs_file: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    folder = zero3[0]
-    for stage in STAGES["stages"][:3]:
-        difference = (logits(folder, stage) - logits(alone, stage)).abs().max()
-        assert difference < 1e-3, stage
-    begin = checkpoints.load(str(speaking_model), "fp32").model.state_dict()
-    end = checkpoints.load(str(folder / "run" / "warmup" / "checkpoint"), "fp32").model.state_dict()
-    assert end.keys() == begin.keys()
-    assert any((end[name] - begin[name]).abs().max() > 1e-3 for name in end)
+    arguments = Imitation(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "run")
+    run, _ = open_run("trainers.imitation", arguments, [pairs_file])
+    manifest = json.loads(run.path("manifest.json").read_text())
+    assert manifest["launched"] == "1 process"
+    run.path("manifest.json").write_text(json.dumps({**manifest, "launched": "8 processes, ZeRO-3"}))
+    with pytest.raises(RunError, match="8 processes, ZeRO-3"):
+        open_run("trainers.imitation", replace(arguments, resume=True), [pairs_file])
 
 
-def test_a_killed_zero3_run_resumes_to_the_losses_of_a_run_that_was_not_killed(
-    ddp: tuple[Path, Any], zero3: tuple[Path, Any, Any]
-) -> None:
-    folder = zero3[0]
-    returncode, state, log = json.loads((folder / "killed.json").read_text())
-    assert returncode != 0
-    assert "SIGKILL" in log
-    assert state == "checkpoint-2"
-    for name in ("loss", "grad_norm", "reward", "entropy", "length"):
-        found = metrics(folder, "act", name)
-        assert len(found) == 5
-        assert found == pytest.approx(metrics(ddp[0], "act", name), rel=1e-3, abs=1e-5), name
-
-
-@pytest.mark.parametrize("groups", ["whole groups", "split groups"])
-@pytest.mark.parametrize("launched", ["ddp", "zero3"])
-def test_groups_train_as_in_one_process_whole_or_split_over_two(
-    launched: str, groups: str, speaking_model: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    folder = request.getfixturevalue(launched)[0]
-    expected = scripted(speaking_model, tmp_path, sequences=8 if groups == "whole groups" else 4)
-    found = json.loads((folder / "scripted.json").read_text())[groups]
-    assert min(expected["grad_norm"]) > 0
-    for name, values in expected.items():
-        assert found[name] == pytest.approx(values, rel=1e-3, abs=1e-5), name
-
-
-@pytest.mark.parametrize("launched", ["ddp", "zero3"])
-def test_the_first_process_alone_writes_and_speaks(launched: str, request: pytest.FixtureRequest) -> None:
-    folder, *_, finished = request.getfixturevalue(launched)
-    assert finished.stdout.splitlines()[0].split()[:2] == ["stage", "steps"]
-    assert len(finished.stdout.splitlines()) == 1 + len(STAGES["stages"])
-    assert finished.stderr.count("[4/4] act: ") == 1
-    lines = [json.loads(line) for line in (folder / "run" / "dpo" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines if "step" in line] == [1, 2, 3]
-    assert sum(line.get("event") == "done" for line in lines) == 1
-    facts = json.loads((folder / "run" / "dpo" / "manifest.json").read_text())
-    assert facts["launched"] == ("2 processes, ZeRO-3" if launched == "zero3" else "2 processes")
+def test_a_state_is_complete_when_every_process_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_of(monkeypatch, 2)
+    for step, others in ((2, (0, 1)), (4, (0,))):
+        state = tmp_path / "state" / f"checkpoint-{step}"
+        state.mkdir(parents=True)
+        (state / "trainer_state.json").write_text("{}")
+        for rank in others:
+            (state / f"rng_state_{rank}.pth").touch()
+    found = checkpoints.last_state(tmp_path)
+    assert found is not None
+    assert found.name == "checkpoint-2"
