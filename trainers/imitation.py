@@ -1,6 +1,8 @@
 """Imitation learning: maximum likelihood of the expert's action in its state.
 
-The loss covers the answer alone. Source: the IL stage of Agentic Critical Training (arXiv 2603.08706).
+The loss covers the answer alone, and reasoning is off, in the question and in the chat template: an expert's
+trajectory holds none to imitate. `reflection` is imitation with reasoning; docs/method.md says what each stage
+teaches a thinking model. Source: the IL stage of Agentic Critical Training (arXiv 2603.08706).
 """
 
 from __future__ import annotations
@@ -43,11 +45,6 @@ class Imitation(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
 
     out: Path = Path("runs/imitation")
     """The run folder."""
-
-    @property
-    def thinking(self) -> bool:
-        """Never: an expert's trajectory holds no reasoning to imitate."""
-        return False
 
 
 @dry_run
