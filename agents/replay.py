@@ -9,7 +9,7 @@ An episode that plays to its end without one is the recorded one, word for word.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from act_gym.agent import Choice, View
 from act_gym.core import Episode
 from act_gym.errors import AgentError, UsageError
 from act_gym.records import read_records
+from act_gym.run import sha256_of
 
 __all__ = ["ReplayAgent", "ReplaySettings", "first_difference"]
 
@@ -63,6 +64,11 @@ class ReplayAgent:
         """Whose episodes are played again."""
         agents = sorted({episode.agent for seeds in self._episodes.values() for episode in seeds.values()})
         return f"replay:{'+'.join(agents)}"
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What a manifest says of it: which recording it is."""
+        return {"episodes_sha256": sha256_of(Path(self.settings.episodes))}
 
     def act(self, views: Sequence[View]) -> Sequence[Choice]:
         """Return the recorded choice for each view.

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 
@@ -103,3 +104,9 @@ def test_an_episode_survives_its_file(recorded):
     path, episodes = recorded
     lines = path.read_text().splitlines()
     assert [Episode.from_json(json.loads(line)) for line in lines] == episodes
+
+
+def test_a_manifest_says_which_recording_was_played(recorded):
+    path, _ = recorded
+    agent = make_agent(f"replay:episodes={path}")
+    assert agent.facts == {"episodes_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
