@@ -28,6 +28,9 @@ _COLUMNS = (
 )
 
 
+_HEAD = {"scope": "col", "role": "columnheader"}
+
+
 def ranking(entries: Sequence[Entry]) -> Iterable[str]:
     """Yield the page, piece by piece."""
     by_suite = _by_suite(entries)
@@ -78,37 +81,38 @@ act-gym leaderboard --add runs/mine --label "My agent"
 def _section(name: str, rows: Sequence[Entry]) -> Iterable[Markup]:
     yield element("h2", name, id=name)
     yield element("p", _about(name).replace("`", ""), class_="soft")
+    chart = element("th", charts.scale(), element("span", "success", class_="unseen-text"), class_="chart", **_HEAD)
     heads = [
-        element("th", element("span", "place", class_="unseen-text"), scope="col"),
-        element("th", "agent", scope="col"),
-        element(
-            "th",
-            charts.scale(),
-            element("span", "success", class_="unseen-text"),
-            scope="col",
-            class_="chart",
-        ),
-        *(element("th", heading, scope="col", class_="number") for _, heading in _COLUMNS),
+        element("th", element("span", "place", class_="unseen-text"), **_HEAD),
+        element("th", "agent", **_HEAD),
+        chart,
+        *(element("th", heading, class_="number", **_HEAD) for _, heading in _COLUMNS),
     ]
-    body = [part for place, entry in enumerate(rows, start=1) for part in _row(place, entry)]
-    table = element("table", element("thead", element("tr", *heads)), element("tbody", *body), class_="ranking")
+    body = [_row(place, entry) for place, entry in enumerate(rows, start=1)]
+    table = element(
+        "table",
+        element("thead", element("tr", *heads, role="row"), role="rowgroup"),
+        element("tbody", *body, role="rowgroup"),
+        class_="ranking measure",
+        role="table",
+    )
     yield element("div", table, class_="card scrolled", tabindex="0", role="region", aria_label=name)
 
 
-def _row(place: int, entry: Entry) -> Iterable[Markup]:
+def _row(place: int, entry: Entry) -> Markup:
     numbers = entry.numbers
-    cells = (_number(numbers.get(name)) for name, _ in _COLUMNS)
+    cells = (_number(numbers.get(name), heading) for name, heading in _COLUMNS)
     agent = element("span", entry.label, class_="agent"), element("code", entry.facts["command"])
     said = element("span", f"{entry.facts['date']} · {_versions(entry.facts)}", class_="soft small")
-    name = element("th", *agent, said, scope="row")
-    chart = element("td", charts.strip([numbers["success"]]), class_="chart")
-    yield element("tr", element("td", place, class_="place"), name, chart, *cells)
+    name = element("th", *agent, said, scope="row", role="rowheader")
+    chart = element("td", charts.strip([numbers["success"]]), class_="chart", role="cell")
+    return element("tr", element("td", place, class_="place", role="cell"), name, chart, *cells, role="row")
 
 
-def _number(one: Measurement | None) -> Markup:
+def _number(one: Measurement | None, name: str) -> Markup:
     value, _, bounds = in_words(one).partition(" ")
     span = element("span", bounds, class_="range") if bounds else None
-    return element("td", element("span", value, class_="value"), span, class_="number")
+    return element("td", element("span", value, class_="value"), span, class_="number", role="cell", data_name=name)
 
 
 def _by_suite(entries: Sequence[Entry]) -> Mapping[str, list[Entry]]:
