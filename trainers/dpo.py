@@ -131,7 +131,7 @@ def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int
     from trl import DPOConfig, DPOTrainer
 
     class TokenisedTrainer(DPOTrainer):  # type: ignore[misc, unused-ignore]
-        """Takes rows that are tokens already; TRL's own tokenising adds no switch for reasoning to a text."""
+        """Takes rows that are tokens already; TRL would render each reply by the chat template once more."""
 
         def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
             return dataset
