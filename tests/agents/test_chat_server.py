@@ -54,7 +54,7 @@ def server(policy, tmp_path_factory):
     )
     try:
         url = f"http://127.0.0.1:{port}"
-        for _ in range(600):
+        for _ in range(1500):
             assert process.poll() is None, Path(log.name).read_text()
             try:
                 urllib.request.urlopen(f"{url}/health", timeout=5).close()
