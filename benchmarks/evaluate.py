@@ -93,7 +93,7 @@ class Arguments:
     backend: str = "local"
     """`local` plays on this machine, `ray` on a Ray cluster."""
     ray_address: str = ""
-    """The cluster of `--backend ray`, `auto` on one of its nodes, or host:port; empty starts Ray on this machine alone."""
+    """The cluster of `--backend ray`: `auto` on one of its nodes, or host:port; empty starts Ray on this machine."""
     ray_gpus: float = 0.0
     """GPUs of each actor on Ray; a fraction shares one."""
     keep_commands: bool = False
