@@ -70,7 +70,7 @@ def measured(row: str, model: str, folder: Path, root: Path) -> Iterator[Step]:
 
 def table(root: Path, seeds: int) -> str:
     """Return the table of what was measured: per cent, mean ± population standard deviation over the seeds."""
-    wanted = (("judgement", "accuracy"), ("judgement", "consistent"), ("next_action", "accuracy"))
+    wanted = (("judgement", "accuracy"), ("judgement", "right_in_both"), ("next_action", "accuracy"))
     splits: list[str] = []
     cells: dict[tuple[str, str, str], list[float]] = {}
     for row in ROWS:
