@@ -218,12 +218,7 @@ def _time(s: Plan, shape: Shape) -> Iterator[str]:
     cached = shape.cache_bytes(together * (s.prompt + s.completion / 2))
     written = s.completion * (2 * n + cached) / s.tensor_parallel
     decode = s.memory_rate * 1e9 * s.decode_efficiency
-    seconds = {
-        "read": read / rate,
-        "write": written / decode,
-        "train": training / rate,
-        "move": moved / (link * 1e9),
-    }
+    seconds = {"read": read / rate, "write": written / decode, "train": training / rate, "move": moved / (link * 1e9)}
     flops = f"({shape.token_flops / 1e9:.1f}·10⁹ + {shape.pair_flops / 1e6:.2f}·10⁶ × length)"
     rows = [
         (

@@ -19,7 +19,7 @@ GROUP = 4
 PROMPTS = ("Go to the kitchen.", "Which of two actions is better? It is dark. " * 3, "Look around.", "Open the door.")
 
 
-def scripted(model: Path, folder: Path, *, sequences: int, gather: bool = True) -> dict[str, list[float]]:
+def scripted(model: Path, folder: Path, *, sequences: int) -> dict[str, list[float]]:
     """Train three steps of GRPO on replies that depend on the prompt and the place in the group alone.
 
     So one process and several see the same replies, which they do not when each draws its own.
@@ -28,7 +28,6 @@ def scripted(model: Path, folder: Path, *, sequences: int, gather: bool = True) 
         model: Where training begins.
         folder: The trainer's folder.
         sequences: Replies a step, of all processes.
-        gather: TRL's `ds3_gather_for_generation`.
     """
     import torch
     from datasets import Dataset
@@ -69,7 +68,6 @@ def scripted(model: Path, folder: Path, *, sequences: int, gather: bool = True) 
             **common_config(settings, sequences=sequences),
             num_generations=GROUP,
             max_completion_length=8,
-            ds3_gather_for_generation=gather,
         ),
         train_dataset=Dataset.from_list([{"prompt": f"{prompt} Turn {n}."} for n in range(8) for prompt in PROMPTS]),
         processing_class=policy.tokenizer,
