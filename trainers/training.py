@@ -23,6 +23,7 @@ from trainers.settings import Precision
 __all__ = [
     "common_config",
     "dataset_of",
+    "facts_of",
     "finish",
     "lora",
     "open_run",
@@ -58,11 +59,8 @@ def open_run(program: str, arguments: Any, inputs: Sequence[Path]) -> tuple[Run,
         # A dry run is never continued, and weights take long to hash.
         weights = [] if rehearsal.current() else sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
         summary = checkpoints.finished(arguments.out)
-        facts: dict[str, Any] = {"launched": processes.described()} if summary is None else {}
-        origins = {str(path): found for path in inputs if path.suffix == ".jsonl" and (found := origin(path))}
-        if origins and summary is None:
-            facts["alternatives"] = origins
-            _tell(origins, arguments.model)
+        facts = facts_of(inputs) if summary is None else {}
+        _tell(facts.get("alternatives", {}), arguments.model)
         run = Run(arguments.out, program, arguments, inputs=[*inputs, *weights], facts=facts, resume=arguments.resume)
         return run, summary
 
@@ -70,6 +68,12 @@ def open_run(program: str, arguments: Any, inputs: Sequence[Path]) -> tuple[Run,
     if summary is not None:
         note(f"{arguments.out} is finished already.")
     return run if processes.is_first() else _Watched(arguments.out), summary
+
+
+def facts_of(inputs: Sequence[Path]) -> dict[str, Any]:
+    """Return what a manifest says besides arguments: how the training was launched, and whose alternatives it reads."""
+    origins = {str(path): found for path in inputs if path.suffix == ".jsonl" and (found := origin(path))}
+    return {"launched": processes.described(), **({"alternatives": origins} if origins else {})}
 
 
 def _tell(origins: Mapping[str, Mapping[str, Any]], model: str) -> None:

@@ -15,13 +15,14 @@ from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from act_gym.run import Run
 from tests.trainers.conftest import make_pair
-from trainers import act, checkpoints, processes
+from trainers import act, checkpoints
 from trainers.act import Act
 from trainers.groups import BlockSampler, leave_out, merge
 from trainers.grpo import _trainer, train_on_groups
 from trainers.questions import in_both_orders, judging_questions
 from trainers.quiet import quiet
 from trainers.rewards import Reward
+from trainers.training import facts_of
 
 SIZE = 4  # replies in a group
 
@@ -236,7 +237,7 @@ def test_a_killed_and_resumed_training_draws_the_same_questions(
         "trainers.act",
         killed,
         inputs=[killed.pairs, *sorted(speaking_model.glob("*.safetensors"))],
-        facts={"launched": processes.described()},
+        facts=facts_of([killed.pairs]),
     )
     with pytest.raises(KeyboardInterrupt):
         train_on_groups("act", killed, run, judging_questions(pairs))

@@ -21,8 +21,7 @@ from trainers.grpo import train_on_groups
 from trainers.imitation import Imitation
 from trainers.questions import acting_questions, judging_questions
 from trainers.quiet import quiet
-
-ALONE = {"launched": "1 process"}
+from trainers.training import facts_of
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -80,7 +79,7 @@ def test_a_killed_and_resumed_imitation_ends_with_the_weights_of_an_uninterrupte
         supervised.train_on_answers(
             "imitation",
             killed,
-            Killed(killed.out, "trainers.imitation", killed, inputs=inputs, facts=ALONE),
+            Killed(killed.out, "trainers.imitation", killed, inputs=inputs, facts=facts_of(inputs)),
             questions,
             answers,
         )
@@ -112,7 +111,7 @@ def test_a_killed_and_resumed_act_ends_with_the_weights_of_an_uninterrupted_one(
         train_on_groups(
             "act",
             killed,
-            Killed(killed.out, "trainers.act", killed, inputs=inputs, facts=ALONE),
+            Killed(killed.out, "trainers.act", killed, inputs=inputs, facts=facts_of(inputs)),
             judging_questions(pairs),
         )
     act.train(replace(killed, resume=True))

@@ -74,14 +74,14 @@ def test_a_dry_run_foresees_the_steps_of_the_real_run(tmp_path: Path, data: Path
     group: dict[str, Any] = {
         "num_generations": 2,
         "max_completion_tokens": 8,
-        "groups": 5,
+        "groups": 4,
         "force": True,
         "forecast": 0,
     }
     for stage, arguments in {
         "imitation": Imitation(decisions=data / "decisions.jsonl", batch=5, epochs=2, **short),
         "rl": RL(decisions=data / "decisions.jsonl", **group, **short),
-        "act": Act(pairs=data / "pairs.jsonl", order="both", **{**group, "groups": 4}, **short),
+        "act": Act(pairs=data / "pairs.jsonl", order="both", **group, **short),
         "dpo": DPO(pairs=data / "pairs.jsonl", batch=8, **short),
     }.items():
         told = PROGRAMS[stage](replace(arguments, dry_run=True))

@@ -88,7 +88,7 @@ def test_an_episode_is_found_opened_and_stepped_through_with_the_keyboard(window
     window.goto(address)
     window.keyboard.press("/")
     window.keyboard.type("light lamp 149")
-    window.wait_for_function(f"document.querySelector('#view-episodes .count').textContent === '2 of {ALL}'")
+    playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"2 of {ALL}")
     window.keyboard.press("Escape")
     window.keyboard.press("j")
     window.locator(".turn").wait_for()
@@ -149,7 +149,7 @@ def test_what_was_said_is_searched_in_every_block(window, address):
     window.goto(f"{address}#episodes?q=room+41+of+base")
     assert text(window, "#view-episodes .count") == f"0 of {ALL}"
     window.check("#view-episodes [name=deep]")
-    window.wait_for_function(f"document.querySelector('#view-episodes .count').textContent === '1 of {ALL}'")
+    playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"1 of {ALL}")
 
 
 def test_only_the_rows_in_sight_are_elements_and_the_last_can_be_reached(window, address):
