@@ -5,8 +5,8 @@
     python -m benchmarks.speed --save-baseline         … and what came out is the baseline from now on
 
 Every part runs in a pytest of its own with pytest-benchmark and measures processor time, of child processes too where
-there are any, so that other work on the machine counts little. Writes `speed.json` and pytest-benchmark's own files into
-the run folder, and with `--page` the tables of docs/benchmarks.md. The exit status is 1 if something became slower.
+there are any, so that other work on the machine counts little. Writes `speed.json` and pytest-benchmark's own files
+into the run folder, and with `--page` the tables of docs/benchmarks.md. The exit status is 1 if something became slower.
 """
 
 from __future__ import annotations
