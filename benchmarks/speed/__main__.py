@@ -6,7 +6,7 @@
 
 Every part runs in a pytest of its own with pytest-benchmark and measures processor time, of child processes too where
 there are any, so that other work on the machine counts little. Writes `speed.json` and pytest-benchmark's own files
-into the run folder, and with `--page` the tables of docs/benchmarks.md. The exit status is 1 if something became slower.
+into the run folder, and with `--page` the table of docs/benchmarks.md. The exit status is 1 if something is slower.
 """
 
 from __future__ import annotations
