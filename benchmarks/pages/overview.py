@@ -27,8 +27,6 @@ def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: boo
         stages: Whether the runs are stages of one training, in order, so that lines join their numbers; None for
             finding out from their labels.
     """
-    labels = [run.summary.label for run in runs]
-    joined = stages if stages is not None else any(name == "base" or name.startswith("after ") for name in labels)
     for headline in headlines([(str(run.folder), run.summary) for run in runs]):
         yield element("h2", headline.benchmark, id=f"of-{headline.benchmark}")
         measures = dict.fromkeys((column.kind, column.name, column.heading) for column in headline.columns)
@@ -37,9 +35,10 @@ def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: boo
             for kind, name, _ in measures
         ]
         yield element("div", *cards, class_="measures")
-        if joined and len(headline.labels) > 1:
+        figures = [figure for measure in measures if (figure := _stages(headline, *measure, stages)) is not None]
+        if figures:
             yield element("h3", "Stage by stage")
-            yield element("div", *(_stages(headline, *measure) for measure in measures), class_="figures")
+            yield element("div", *figures, class_="figures")
         against = pairings(headline.benchmark, runs)
         if against is not None:
             yield _scrolled(against, f"agent against agent, {headline.benchmark}")
@@ -98,10 +97,13 @@ def _number(one: Measurement | None, name: str, chance: Measurement | None = Non
     return element("td", *parts, class_="number", role="cell", data_name=name)
 
 
-def _stages(headline: Headline, kind: str, name: str, heading: str) -> Markup | None:
+def _stages(headline: Headline, kind: str, name: str, heading: str, stages: bool | None) -> Markup | None:
+    """Join one measurement of stages by lines; unless it is said which runs are some, their labels tell."""
     columns = [column for column in headline.columns if (column.kind, column.name) == (kind, name)]
     measured = [label for label in headline.labels if any((label, column) in headline.cells for column in columns)]
-    if len(measured) < 2:
+    if stages is None:
+        stages = any(label == "base" or label.startswith("after ") for label in measured)
+    if len(measured) < 2 or not stages:
         return None
     lines = {column.split: [headline.cells.get((label, column)) for label in measured] for column in columns}
     return charts.learning(heading.capitalize(), measured, lines)

@@ -71,6 +71,14 @@ def test_lines_join_only_what_is_said_to_be_stages(tmp_path):
         assert read(out)[0].count('class="learning"') == drawn
 
 
+def test_agents_beside_the_stages_of_a_training_are_not_joined(tmp_path):
+    stages = [str(write_summary(tmp_path / label, "judgement", label)) for label in ("base", "after ACT")]
+    others = [str(write_summary(tmp_path / label, "next_action", label)) for label in ("random", "expert")]
+    out = tmp_path / "report.html"
+    main([*stages, *others, "--out", str(out)])
+    assert read(out)[0].count('class="learning"') == 1
+
+
 def test_hostile_text_neither_acts_nor_hides(tmp_path):
     episodes = [episode_of(0, HOSTILE, turns=hostile_turns(HOSTILE), text=HOSTILE)]
     write_episodes(tmp_path / "runs" / "e", HOSTILE, episodes, text=HOSTILE)
