@@ -33,7 +33,6 @@ class List {
       this.rows = rows;
       this.space.style.height = `${ROW * rows.length}px`;
       this.box.hidden = rows.length === 0;
-      this.drawn = undefined;
     }
     const before = this.at;
     this.at = chosen === undefined ? -1 : rows.indexOf(chosen);

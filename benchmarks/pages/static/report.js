@@ -23,8 +23,9 @@ function go(changes, step = true) {
 
 class Explorer {
   constructor(name) {
-    Object.assign(this, VIEWS[name], { name, section: find(`#view-${name}`), key: undefined, found: new Set() });
-    this.texts = undefined;
+    Object.assign(this, VIEWS[name], { name, section: find(`#view-${name}`) });
+    const runs = new Set(this.rows.map(row => row.run));
+    this.leftOut = [...runs].reduce((sum, run) => sum + ARCHIVE.runs[run].left_out, 0);
     const box = find(".list", this.section);
     box.id = `${name}-list`;
     this.list = new List(box, this.row, row => go({ e: row.number, vs: "", t: "" }, this.list.at < 0));
@@ -69,13 +70,13 @@ class Explorer {
     const kept = this.rows.filter(row => FILTERS.every(name => !state[name] || String(row[name]) === state[name]));
     this.texts ??= this.rows.map(this.text);
     this.shown = kept.filter(row => this.texts[row.number].includes(wanted));
-    this.count(kept);
+    this.count();
     if (wanted && state.deep) this.look(kept, wanted, this.key);
   }
 
-  count(kept, note = "") {
-    find(".count", this.section).textContent = `${this.shown.length.toLocaleString("en")} of ${this.rows.length.toLocaleString("en")}${note}`;
-    return kept;
+  count(note = "") {
+    const left = this.leftOut ? ` · ${this.leftOut.toLocaleString("en")} more are not on this page` : "";
+    find(".count", this.section).textContent = `${this.shown.length.toLocaleString("en")} of ${this.rows.length.toLocaleString("en")}${left}${note}`;
   }
 
   /** Looks into every block, and adds what holds the words. */
@@ -86,12 +87,12 @@ class Explorer {
       if (key !== this.key) return;
       for (const number of numbers) found.add(number);
       this.shown = kept.filter(row => found.has(row.number));
-      this.count(kept, " · still looking …");
+      this.count(" · still looking …");
       looked += 1;
       if (looked % 8 === 1) this.list.show(this.shown, numbered(this.rows, readState().e));
     }
     if (key !== this.key) return;
-    this.count(kept);
+    this.count();
     this.list.show(this.shown, numbered(this.rows, readState().e));
   }
 }

@@ -70,9 +70,9 @@ def address(tmp_path_factory) -> str:
     return report(folder)
 
 
-def report(folder: Path) -> str:
+def report(folder: Path, *words: str) -> str:
     out = folder / "report.html"
-    main([str(folder / "runs"), "--out", str(out)])
+    main([str(folder / "runs"), "--out", str(out), *words])
     return out.as_uri()
 
 
@@ -150,6 +150,12 @@ def test_what_was_said_is_searched_in_every_block(window, address):
     assert text(window, "#view-episodes .count") == f"0 of {ALL}"
     window.check("#view-episodes [name=deep]")
     playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"1 of {ALL}")
+
+
+def test_what_is_left_out_of_the_page_is_counted_beside_what_is_on_it(window, tmp_path):
+    write_episodes(tmp_path / "runs", "base", [episode_of(n, "base", turns=turns_of("go")) for n in range(1005)])
+    window.goto(f"{report(tmp_path, '--episodes', '5')}#episodes")
+    assert text(window, "#view-episodes .count") == "5 of 5 · 1,000 more are not on this page"
 
 
 def test_only_the_rows_in_sight_are_elements_and_the_last_can_be_reached(window, address):
