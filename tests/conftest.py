@@ -1,5 +1,39 @@
-"""One thread for each process: models here are tiny, and threads that wait for each other cost more than they do."""
+"""One thread for each process, and one way to open a browser."""
 
 import os
+import shutil
+from collections.abc import Iterator
 
+import pytest
+
+# Models here are tiny, and threads that wait for each other cost more than they do.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; processes that tests start inherit it
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    """A real browser that has no window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Run: pip install -e '.[dev]'")
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("No Chromium on this machine. Run: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def quiet_page(chromium) -> Iterator[tuple[object, set[str]]]:
+    """A page that fails the test if it complains about anything, and the addresses that it has asked for."""
+    context = chromium.new_context()
+    page = context.new_page()
+    complaints: list[str] = []
+    asked: set[str] = set()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
+    page.on("request", lambda request: asked.add(request.url))
+    yield page, asked
+    context.close()
+    assert complaints == []

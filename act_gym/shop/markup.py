@@ -41,7 +41,7 @@ def element(tag: str, /, *children: object, **attributes: object) -> Markup:
 
 
 def joined(children: Iterable[object]) -> Markup:
-    """Return several children in a row, escaped as in `element`."""
+    """Return several children in a row, escaped as in `element`; None is left out."""
     return Markup("".join(_inside(child) for child in children if child is not None))
 
 

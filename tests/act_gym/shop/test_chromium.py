@@ -1,6 +1,5 @@
 """A whole purchase, clicked through in a real browser that has no window."""
 
-import shutil
 from collections.abc import Iterator
 
 import gymnasium as gym
@@ -11,35 +10,13 @@ from act_gym.errors import EngineError
 from act_gym.records import read_records
 from tests.act_gym.shop.conftest import NASTY
 
-playwright = pytest.importorskip("playwright.sync_api", reason="Run: pip install -e '.[dev]'")
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="No Chromium on this machine. Run: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[object]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
 
 @pytest.fixture
-def window(chromium) -> Iterator[object]:
-    """A page that fails the test if it asks another server for anything, or complains about anything."""
-    context = chromium.new_context()
-    page = context.new_page()
-    complaints: list[str] = []
-    hosts: set[str] = set()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-    page.on("request", lambda request: hosts.add(request.url.split("/")[2].partition(":")[0]))
+def window(quiet_page) -> Iterator[object]:
+    """A page that fails the test if it asks another server for anything."""
+    page, asked = quiet_page
     yield page
-    context.close()
-    assert complaints == []
-    assert hosts == {"127.0.0.1"}
+    assert {address.split("/")[2].partition(":")[0] for address in asked} == {"127.0.0.1"}
 
 
 def click(window, text: str) -> None:

@@ -1,6 +1,5 @@
 """The report in a real browser that has no window."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,36 +18,17 @@ from tests.benchmarks.pages.written import (
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Run: pip install -e '.[dev]'")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 TASKS = 150
 ALL = 2 * TASKS + 2
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="No Chromium on this machine. Run: apt-get install chromium")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[object]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
 
 @pytest.fixture
-def window(chromium) -> Iterator[object]:
-    """A page that fails the test if it asks for anything but itself, or complains about anything."""
-    context = chromium.new_context(viewport={"width": 1300, "height": 800})
-    page = context.new_page()
-    complaints: list[str] = []
-    asked: set[str] = set()
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-    page.on("request", lambda request: asked.add(request.url.partition("#")[0].rpartition("/")[2]))
+def window(quiet_page) -> Iterator[object]:
+    """A page that fails the test if it asks for anything but itself."""
+    page, asked = quiet_page
+    page.set_viewport_size({"width": 1300, "height": 800})
     yield page
-    context.close()
-    assert complaints == []
-    assert asked == {"report.html"}
+    assert {address.partition("#")[0].rpartition("/")[2] for address in asked} == {"report.html"}
 
 
 @pytest.fixture(scope="module")
