@@ -23,22 +23,21 @@ mostly for other options of products that `train-seen` has too. `unseen` shares 
 
 from __future__ import annotations
 
-import hashlib
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from act_gym.core import Task
-from act_gym.engines.webshop.goals import FOLDS, fold_of, order
+from act_gym.engines.webshop.goals import FOLDS, fold_of
 from act_gym.engines.webshop.names import Named, name_of
-from act_gym.errors import CorruptDataError, UnknownNameError, UsageError
+from act_gym.errors import UnknownNameError, UsageError
 from act_gym.paths import data_dir
-from act_gym.splits.frozen import read_frozen
+from act_gym.splits.webshop_goals import FROZEN, GENERATED, frozen, frozen_generated, held_out
 from act_gym.tasklists import LongTaskList
 
-__all__ = ["FROZEN", "GENERATED", "SPLITS", "check_frozen", "check_generated", "held_out", "tasks"]
+__all__ = ["SPLITS", "tasks"]
 
 SPLITS = (
     "train",
@@ -52,21 +51,9 @@ SPLITS = (
     "generated-unseen",
 )
 
-FROZEN = "1000"
-"""The catalogue whose goals are frozen here."""
-
-GENERATED = "generated"
-"""The catalogue of the splits `generated-…`."""
-
 _GENERATED_PART = {"generated-train": "train-seen", "generated-seen": "seen", "generated-unseen": "unseen"}
 
-# A line for each product that has goals: how many, and its kind.
-_GENERATED_FILE = Path(__file__).with_name("webshop_generated.txt")
-_GENERATED_SHA256 = "7804314865b2655ff709b94e01234800788d02bfda37e074ff5b6ea973244de9"
-
 _LONG = 20_000  # tasks; of longer lists each task is made when it is looked at
-
-_SHA256 = "8774b7fee9f25a3046de056550366c5093cf37933d79c1e4bc13e1310a6df978"  # as JSON, keys sorted, no spaces
 
 
 def tasks(split: str | None = None, *, catalogue: Named = FROZEN, human_goals: bool = False) -> Sequence[Task]:
@@ -97,62 +84,15 @@ def tasks(split: str | None = None, *, catalogue: Named = FROZEN, human_goals: b
     return _tasks(split, name, bool(human_goals), None if name == FROZEN else data_dir())
 
 
-def held_out() -> frozenset[str]:
-    """Return the kinds of products that only `unseen` (and the official folds) hold, as `department/query`."""
-    return frozenset(_manifest()["held_out"])
-
-
-def check_frozen(found: Sequence[tuple[str, int]], *, human_goals: bool) -> None:
-    """Check that a catalogue has the goals that are frozen here.
-
-    Args:
-        found: For each product with an instruction, or each instruction of a person, its identifier and how many
-            goals it has.
-        human_goals: Which goals.
-
-    Raises:
-        CorruptDataError: They are others.
-    """
-    frozen = [(asin, goals) for asin, _, goals in _manifest()["human" if human_goals else "synthetic"]]
-    if list(found) != frozen:
-        raise CorruptDataError(
-            f"The catalogue {FROZEN} on this machine is not the official one of WebShop: it has "
-            f"{sum(goals for _, goals in found):,} goals from {len(found):,} instructions, which should be "
-            f"{sum(goals for _, goals in frozen):,} from {len(frozen):,}, of certain products. "
-            "Run: act-gym download webshop; or give the catalogue's path instead of its name."
-        )
-
-
-def check_generated(found: Sequence[tuple[str, int]], folder: Path) -> None:
-    """Check that a generated shop has the goals that are frozen here.
-
-    Args:
-        found: For each product with an instruction its kind and how many goals it has.
-        folder: Where the shop lies.
-
-    Raises:
-        CorruptDataError: They are others.
-    """
-    if list(found) != list(_generated_entries()):
-        raise CorruptDataError(
-            f"The generated shop in {folder} was made by another version of act-gym: its goals are not those of the "
-            f"splits. Delete it, and it is made again: rm -r {folder}"
-        )
-
-
-@cache
-def _manifest() -> Mapping[str, Any]:
-    return read_frozen("webshop.json", _SHA256)
-
-
 @lru_cache(maxsize=4 * len(SPLITS))
 def _tasks(split: str | None, catalogue: str, human: bool, folder: Path | None) -> Sequence[Task]:
     """Return a split's tasks; without a catalogue those of a split whose name says which one."""
     payload = {} if catalogue else {"catalogue": GENERATED}
+    goals: _Goals
     if not catalogue:
-        goals = _frozen_generated()
+        goals = frozen_generated()
     else:
-        goals = _frozen(human) if catalogue == FROZEN else _of_shop(catalogue, human, folder)
+        goals = frozen(human) if catalogue == FROZEN else _of_shop(catalogue, human, folder)
     prefix = f"webshop/{goals.name}-human/" if human else f"webshop/{goals.name}/"
 
     def make(number: int) -> Task:
@@ -193,50 +133,6 @@ def _of_split(split: str | None, goals: _Goals) -> Sequence[int]:
         return array("I", (number for number in numbers if goals.kind(number) in unseen))
     kinds = {goals.kind(number) for number in range(len(goals))[FOLDS["train"][0] :]} - unseen
     return array("I", (number for number in numbers if goals.kind(number) in kinds))
-
-
-@lru_cache(maxsize=2)
-def _frozen(human: bool) -> _Goals:
-    entries = _manifest()["human" if human else "synthetic"]
-    return _FrozenGoals(FROZEN, ((kind, goals) for _, kind, goals in entries))
-
-
-@cache
-def _frozen_generated() -> _Goals:
-    return _FrozenGoals(GENERATED, _generated_entries())
-
-
-@cache
-def _generated_entries() -> Sequence[tuple[str, int]]:
-    content = _GENERATED_FILE.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != _GENERATED_SHA256:
-        raise CorruptDataError(
-            f"{_GENERATED_FILE} has sha256 {found}; expected {_GENERATED_SHA256}. "
-            "Run: pip install --force-reinstall act-gym"
-        )
-    lines = (line.partition(" ") for line in content.decode("utf-8").splitlines())
-    return [(kind, int(goals)) for goals, _, kind in lines]
-
-
-class _FrozenGoals:
-    """The goals of a catalogue whose kinds are known without it.
-
-    Args:
-        name: The catalogue's.
-        entries: The kind of each product that has goals, in the order of the catalogue, and how many goals it has.
-    """
-
-    def __init__(self, name: str, entries: Iterable[tuple[str, int]]) -> None:
-        self.name = name
-        kinds = [kind for kind, goals in entries for _ in range(goals)]
-        self._kinds: list[str] = [kinds[place] for place in order(len(kinds))]
-
-    def __len__(self) -> int:
-        return len(self._kinds)
-
-    def kind(self, number: int) -> str:
-        return self._kinds[number]
 
 
 @lru_cache(maxsize=8)

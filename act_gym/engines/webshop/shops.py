@@ -14,7 +14,7 @@ from act_gym.engines.webshop.goals import Goals
 from act_gym.engines.webshop.names import Named, name_of
 from act_gym.errors import EngineError, UsageError
 from act_gym.paths import data_dir
-from act_gym.splits.webshop import FROZEN, GENERATED, check_frozen, check_generated
+from act_gym.splits.webshop_goals import FROZEN, GENERATED, check_frozen, check_generated
 
 if TYPE_CHECKING:
     from act_gym.engines.webshop.catalogue import Shop

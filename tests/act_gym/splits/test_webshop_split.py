@@ -7,8 +7,9 @@ import pytest
 
 from act_gym.engines.webshop.shops import shared_goals, shared_shop
 from act_gym.errors import CorruptDataError, MissingDataError, UnknownNameError, UsageError
-from act_gym.splits import webshop
-from act_gym.splits.webshop import FROZEN, SPLITS, check_frozen, check_generated, held_out, tasks
+from act_gym.splits import webshop_goals
+from act_gym.splits.webshop import SPLITS, tasks
+from act_gym.splits.webshop_goals import FROZEN, check_frozen, check_generated, held_out
 
 
 def ids(split, **options):
@@ -144,11 +145,11 @@ def test_an_unknown_split_is_refused():
 
 
 def test_a_changed_manifest_is_noticed(monkeypatch):
-    monkeypatch.setattr(webshop, "_SHA256", "0" * 64)
-    webshop._manifest.cache_clear()
+    monkeypatch.setattr(webshop_goals, "_SHA256", "0" * 64)
+    webshop_goals._manifest.cache_clear()
     try:
         with pytest.raises(CorruptDataError, match=r"webshop\.json has sha256"):
             held_out()
     finally:
         monkeypatch.undo()
-        webshop._manifest.cache_clear()
+        webshop_goals._manifest.cache_clear()
