@@ -51,6 +51,7 @@ TRAINERS: dict[str, tuple[str, str]] = {
     "world": ("trainers.world", "supervised training on what an action leads to"),
     "rl": ("trainers.rl", "GRPO on expert states"),
     "pipeline": ("trainers.pipeline", "run stages one after the other, each from the one before"),
+    "plan": ("trainers.plan", "count whether a training fits some GPUs, and how long a step takes"),
 }
 
 # Package: the extra that installs it.

@@ -132,6 +132,12 @@ def test_a_command_that_lacks_an_extra_names_it(bare, tmp_path, words, extra):
     assert failed.returncode == 1
 
 
+def test_a_training_is_planned_without_an_extra(bare, tmp_path):
+    planned = call(bare / "act-gym", "train", "plan", "--model", "qwen3-8b", "--gpus", "8", cwd=tmp_path)
+    assert (planned.returncode, planned.stderr) == (0, "")
+    assert "on 8 GPUs" in planned.stdout
+
+
 def test_a_random_agent_is_evaluated_without_torch(simulating, tmp_path):
     words = ["--agent", "random", "--env", "act/ScienceWorld-seen", "--limit", "1", "--max-turns", "3"]
     done = call(simulating / "act-gym", "eval", *words, "--out", "run", cwd=tmp_path)

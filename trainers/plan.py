@@ -1,7 +1,7 @@
 """Plans a training from counts: does it fit the GPUs, and how long does a step take?
 
-    python -m trainers.plan --parameters 8e9 --gpus 8
-    python -m trainers.plan --model models/Qwen3-8B --gpus 8
+    act-gym train plan --parameters 8e9 --gpus 8
+    act-gym train plan --model models/Qwen3-8B --gpus 8
 
 Every line shows its arithmetic. Counts come from `trainers/costs.py`, which is tested; times are counts
 over a machine's published rates, at shares of them that are assumed (`--efficiency`, `--decode-efficiency`). So
@@ -274,7 +274,7 @@ def _table(title: str, rows: Sequence[tuple[str, str, float]], last: str, total:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    sys.stdout.write(planned(parse(Plan, argv, program="python -m trainers.plan")))
+    sys.stdout.write(planned(parse(Plan, argv, program="act-gym train plan")))
     return 0
 
 

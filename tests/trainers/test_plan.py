@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from act_gym.cli import main as act_gym
 from act_gym.errors import UsageError
 from trainers.costs import SHAPES
-from trainers.plan import Plan, main, planned
+from trainers.plan import Plan, planned
 
 DOCS = Path(__file__).parents[2] / "docs" / "scale.md"
 
@@ -71,10 +73,13 @@ def test_a_plan_that_cannot_be_is_refused(change: dict[str, int], message: str) 
         planned(replace(Plan(), **change))  # type: ignore[arg-type]
 
 
-def test_the_documentation_holds_what_the_program_prints(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_documentation_holds_what_the_command_prints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))  # the command adds a folder
     text = DOCS.read_text(encoding="utf-8")
-    commands = re.findall(r"^python -m trainers\.plan (.*?)$", text, flags=re.MULTILINE)
+    commands = re.findall(r"^act-gym train plan (.*?)$", text, flags=re.MULTILINE)
     assert len(commands) == 2
     for words in commands:
-        assert main(words.split()) == 0
+        assert act_gym(["train", "plan", *words.split()]) == 0
         assert capsys.readouterr().out.strip() in text
