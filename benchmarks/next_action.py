@@ -84,7 +84,8 @@ def ranked_actor(policy: Policy, settings: Arguments | None = None) -> Actor:
             thinking=bool(prefix),
         )
         for (_, decision, alternative), ranking in zip(batch, rankings, strict=True):
-            yield _answer(decision, alternative, ranking[0][0])
+            command, log_probability = ranking[0]
+            yield {**_answer(decision, alternative, command), "log_probability": log_probability}
 
     return _actor(policy, settings or Arguments(decisions=()), answer)
 
