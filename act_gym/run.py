@@ -37,6 +37,7 @@ _PACKAGES = ("gymnasium", "alfworld", "textworld", "scienceworld", "torch", "tra
 FREE_ARGUMENTS = frozenset(
     {
         "resume",
+        "keep_errors",
         "out",
         "limit_seconds",
         "json",

@@ -9,9 +9,9 @@ Leaves a run folder:
     records.jsonl    one flat line an episode, in the stated order
     summary.json     the numbers, which are printed as a table
 
-A run that was stopped continues with `--resume` where it was. Agents without a model play in `--workers`
-processes; `local` and `chat` answer `--batch-size` episodes at once in this one; `--backend ray` spreads the
-episodes over a cluster. See docs/design/evaluation.md for what the numbers mean.
+A run that was stopped continues with `--resume` where it was; what ended with an error is tried again. Agents
+without a model play in `--workers` processes; `local` and `chat` answer `--batch-size` episodes at once in this one;
+`--backend ray` spreads the episodes over a cluster. See docs/design/evaluation.md for what the numbers mean.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class Arguments:
     json: bool = False
     """Print the summary as JSON instead of a table."""
     resume: bool = False
-    """Continue the run in the folder; finished episodes are not played again."""
+    """Continue the run in the folder: what was not played is played, and what ended with an error (of a server, a
+    simulator or the agent's code, not by its actions) is tried again. All else stays as it is."""
+    keep_errors: bool = False
+    """With --resume, leave also the episodes that ended with an error as they are."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -123,7 +126,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     facts = evaluation_facts(plan, arguments.agent, options, agent)
     run = Run(arguments.out, "benchmarks.evaluate", arguments, facts=facts, resume=arguments.resume)
     keys = plan.keys()
-    with Journal(run.folder, keys) as journal:
+    with Journal(run.folder, keys, retry=not arguments.keep_errors) as journal:
+        if journal.retried:
+            sys.stderr.write(f"{journal.retried} episodes ended with an error and are tried again.\n")
         progress = Progress(Counter(env_id for env_id, _, _ in keys), journal.records)
         episodes = play_plan(
             plan,
@@ -144,6 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             records = journal.finish()
             summary = make_summary(records, arguments.label, arguments.agent)
             trackers.finish(progress, summary)
+        if journal.errors:
+            sys.stderr.write(f"{journal.errors} episodes ended with an error; --resume tries them again.\n")
     summary.write(run.folder)
     if arguments.plots:
         write_plots(summary, run.path("plots"))
@@ -170,6 +177,8 @@ def make_summary(records: Sequence[Record], label: str, agent: str = "") -> Summ
 
 
 def _check(arguments: Arguments) -> None:
+    if arguments.keep_errors and not arguments.resume:
+        raise UsageError("--keep-errors says what --resume leaves as it is; give it with --resume.")
     if arguments.max_turns < 0:
         raise UsageError("--max-turns is 0 (the benchmark's own) or more.")
     if arguments.step_limit and arguments.max_turns:

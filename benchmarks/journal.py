@@ -1,13 +1,14 @@
 """The episodes of a run folder: what was played already, and each planned episode exactly once.
 
-`episodes.jsonl` is what counts: every line of it is complete or absent, and it only grows. `records.jsonl` follows
-from it; it grows beside it, and when the run is finished it is put into the order of the plan, so that two runs
-that differ only in what ended first have the same file.
+`episodes.jsonl` is what counts: every line of it is complete or absent, and it only grows. An episode that ended with
+an error may be tried again; its last line counts, and the error stays above it. `records.jsonl` follows from it; it
+grows beside it, and when the run is finished it is put into the order of the plan, so that two runs that differ only
+in what ended first, or what had to be tried again, have the same file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,7 @@ from benchmarks.scores import Key, flat_record, key_of
 __all__ = ["Journal"]
 
 _SYNC_EVERY = 0.5  # seconds; see docs/design/evaluation.md for what waiting for the disk costs
+_ERRORS = ("agent_error", "env_error")  # how an episode stops that says nothing of the agent's play
 
 
 class Journal:
@@ -32,12 +34,14 @@ class Journal:
     Args:
         folder: The run folder.
         keys: Every episode of the run, in the stated order.
+        retry: Take episodes that ended with an error for not played. The folder is an unfinished run then: a
+            `summary.json` that counts them is removed.
 
     Raises:
         RunError: The folder has an episode twice, or one that is not of this run.
     """
 
-    def __init__(self, folder: Path, keys: Sequence[Key]) -> None:
+    def __init__(self, folder: Path, keys: Sequence[Key], *, retry: bool = False) -> None:
         self._folder = folder
         self._lock = ExitStack()
         self._lock.enter_context(only_one(folder / ".lock", f"playing into {folder}"))
@@ -45,15 +49,28 @@ class Journal:
         self._records: dict[Key, dict[str, Any]] = {}
         episodes = folder / "episodes.jsonl"
         for data in read_records(episodes) if episodes.exists() else ():
-            self._count(flat_record(Episode.from_json(data)))
+            record = flat_record(Episode.from_json(data))
+            if _is_error(self._records.get(key_of(record))):  # it was tried again
+                del self._records[key_of(record)]
+            self._count(record)
+        self.retried = self.errors if retry else 0
+        """How many episodes that ended with an error are to be played again."""
+        if self.retried:
+            (folder / "summary.json").unlink(missing_ok=True)
+            self._records = {key: record for key, record in self._records.items() if not _is_error(record)}
         self._write_records()  # a kill may have come between an episode and its record
         self._episodes = RecordWriter(episodes, sync_every=_SYNC_EVERY)
         self._flat = RecordWriter(folder / "records.jsonl", sync_every=float("inf"))
 
     @property
     def finished(self) -> frozenset[Key]:
-        """What was played."""
+        """What was played, without what is to be played again."""
         return frozenset(self._records)
+
+    @property
+    def errors(self) -> int:
+        """How many of the finished episodes ended with an error."""
+        return sum(map(_is_error, self._records.values()))
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -113,3 +130,7 @@ class Journal:
 
     def _write_records(self) -> None:
         write_records(self._folder / "records.jsonl", self.records)
+
+
+def _is_error(record: Mapping[str, Any] | None) -> bool:
+    return record is not None and record["stop"] in _ERRORS

@@ -48,8 +48,12 @@ class LoadedRun:
         path = self.folder / "episodes.jsonl"
         if self.summary.kind != "episodes" or not path.exists():
             return iter(()), 0
-        order = [(record["env_id"], record["task"]["id"], record["seed"]) for record in read_records(path)]
-        chosen = sorted(range(len(order)), key=order.__getitem__)[:shown]
+        visits = _is_recorded(self.folder)  # several of one task; in a run the last line of an episode counts
+        order = {
+            (record["env_id"], record["task"]["id"], record["seed"], visits and place): place
+            for place, record in enumerate(read_records(path))
+        }
+        chosen = [order[key] for key in sorted(order)[:shown]]
         return _at(path, set(chosen)), len(order) - len(chosen)
 
     def records(self) -> Iterator[dict[str, Any]]:

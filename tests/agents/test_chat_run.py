@@ -101,6 +101,30 @@ def test_a_server_that_dies_stops_the_run_which_continues_to_the_same_records(fa
     assert {record["prompt_tokens"] for record in same} == {200}
 
 
+def test_episodes_that_a_server_failed_are_played_again_to_the_same_records(faulty_server, tmp_path):
+    faulty_server.answer = answer_by_content
+    settings = ("--limit", "6", "--batch-size", "1", "--agent-options", "retries=0")
+    assert main(["eval", *words_of(faulty_server, tmp_path / "whole", *settings)]) == 0
+    started = len(faulty_server.requests)
+
+    def fail_for_a_while(handler, body):
+        broken = started + 4 <= len(faulty_server.requests) <= started + 6
+        handler.say(500, b"{}") if broken else answer_by_content(handler, body)
+
+    faulty_server.answer = fail_for_a_while
+    words = words_of(faulty_server, tmp_path / "run", *settings)
+    assert main(["eval", *words]) == 0
+    failed = [record for record in read_records(tmp_path / "run" / "records.jsonl") if record["error"]]
+    assert [record["stop"] for record in failed] == ["agent_error"] * 3
+
+    faulty_server.answer = answer_by_content
+    asked = len(faulty_server.requests)
+    assert main(["eval", *words, "--resume"]) == 0
+    assert len(faulty_server.requests) - asked == 3 * 2  # two turns of each episode that failed, and nothing else
+    assert without_times(tmp_path / "run" / "records.jsonl") == without_times(tmp_path / "whole" / "records.jsonl")
+    assert len(list(read_records(tmp_path / "run" / "episodes.jsonl"))) == 6 + 3
+
+
 def test_an_address_is_an_agent(faulty_server, tmp_path):
     faulty_server.answer = answer_by_content
     words = words_of(faulty_server, tmp_path / "run", "--limit", "1")

@@ -3,13 +3,13 @@ import fcntl
 import pytest
 
 from act_gym import Episode, RunError, Task
-from act_gym.records import read_records
+from act_gym.records import RecordWriter, read_records
 from benchmarks.journal import Journal
 
 KEYS = [("act/Cellar-seen", f"cellar/{number}", seed) for seed in (0, 1) for number in range(3)]
 
 
-def episode(key, *, success=False):
+def episode(key, *, success=False, stop="terminated"):
     env_id, task_id, seed = key
     return Episode(
         task=Task(id=task_id, benchmark="Cellar", split="seen", task_type="dig"),
@@ -22,7 +22,8 @@ def episode(key, *, success=False):
         success=success,
         score=float(success),
         raw_score=float(success),
-        stop="terminated",
+        stop=stop,
+        error="no answer" if stop.endswith("error") else "",
     )
 
 
@@ -82,3 +83,37 @@ def test_records_follow_from_episodes_whatever_a_kill_left(tmp_path, left):
         assert ids(path) == [key[1:] for key in KEYS[1:4]]
         journal.add(episode(KEYS[0]))
     assert len(list(read_records(tmp_path / "episodes.jsonl"))) == 4
+
+
+def test_errors_are_tried_again_and_all_else_is_not(tmp_path):
+    with Journal(tmp_path, KEYS) as journal:
+        for key, stop in zip(KEYS, ("agent_error", "truncated", "env_error", *3 * ("terminated",)), strict=True):
+            journal.add(episode(key, stop=stop))
+        assert (len(journal.finish()), journal.errors) == (6, 2)
+    (tmp_path / "summary.json").write_text("{}")
+    before = (tmp_path / "episodes.jsonl").read_bytes()
+    with Journal(tmp_path, KEYS, retry=True) as journal:
+        assert (journal.retried, journal.finished) == (2, {KEYS[1], *KEYS[3:]})
+        assert len(ids(tmp_path / "records.jsonl")) == 4  # nothing is ever in it twice
+        assert not (tmp_path / "summary.json").exists()  # it counts what does not count any more
+        journal.add(episode(KEYS[2], success=True))
+        journal.add(episode(KEYS[0], stop="agent_error"))  # once more
+        with pytest.raises(RunError, match="twice"):
+            journal.add(episode(KEYS[0]))
+        journal.finish()
+    after = (tmp_path / "episodes.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert after.count(b"\n") == 8
+    assert ids(tmp_path / "records.jsonl") == [key[1:] for key in KEYS]
+    with Journal(tmp_path, KEYS) as journal:
+        assert (journal.retried, journal.errors) == (0, 1)
+        assert [record["success"] for record in journal.records] == [False, False, True, False, False, False]
+
+
+def test_an_error_never_takes_the_place_of_an_episode_that_was_played(tmp_path):
+    with Journal(tmp_path, KEYS) as journal:
+        journal.add(episode(KEYS[0]))
+    with RecordWriter(tmp_path / "episodes.jsonl") as writer:
+        writer.write(episode(KEYS[0], stop="env_error").to_json())
+    with pytest.raises(RunError, match="twice"):
+        Journal(tmp_path, KEYS, retry=True)
