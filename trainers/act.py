@@ -15,7 +15,7 @@ from typing import Any
 
 from act_gym.arguments import parse
 from act_gym.cli import run
-from trainers.grpo import train_on_groups
+from trainers.grpo import check, train_on_groups
 from trainers.questions import Order, judging_questions, read_pairs
 from trainers.rehearsal import dry_run
 from trainers.settings import GroupSettings, ModelSettings, OptimisationSettings, OutputSettings, Schedule
@@ -52,8 +52,8 @@ class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, _I
 
 @dry_run
 def train(arguments: Act) -> dict[str, Any]:
-    """Run the stage and return its summary."""
-    opened, summary = open_run("trainers.act", arguments, [arguments.pairs])
+    """Run the stage and return its summary; for what it raises see `grpo.check` and `grpo.train_on_groups`."""
+    opened, summary = open_run("trainers.act", arguments, [arguments.pairs], check=check)
     if summary is not None:
         return summary
     questions = judging_questions(

@@ -79,8 +79,7 @@ def train(arguments: DPO) -> dict[str, Any]:
     Raises:
         UsageError: The settings do not fit together, or no question is short enough.
     """
-    _check(arguments)
-    opened, summary = open_run("trainers.dpo", arguments, [arguments.pairs])
+    opened, summary = open_run("trainers.dpo", arguments, [arguments.pairs], check=_check)
     if summary is not None:
         return summary
     return _train(arguments, opened, read_pairs(arguments.pairs, arguments.limit))

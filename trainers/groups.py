@@ -47,10 +47,6 @@ class Groups:
         questions = self.args.generation_batch_size // self.num_generations
         if self.block == 1:
             return super()._get_train_sampler(dataset)  # type: ignore[misc]
-        if questions % self.block:
-            raise UsageError(
-                f"{questions} questions a batch cannot hold each pair in both orders: --groups must be even."
-            )
         return BlockSampler(
             self.block,
             data_source=dataset or self.train_dataset,

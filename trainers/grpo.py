@@ -23,9 +23,33 @@ from trainers.replies import check_format, drop_long
 from trainers.rewards import KINDS, Kind, Reward, judge
 from trainers.training import common_config, finish, lora
 
-__all__ = ["reward_function", "train_on_groups"]
+__all__ = ["check", "reward_function", "train_on_groups"]
 
 _EQUAL_SHARE = 0.8
+
+
+def check(arguments: Any) -> None:
+    """Look, before there is a run folder, at whether settings fit together.
+
+    Raises:
+        MissingDependencyError: vLLM shall write the replies and is not installed.
+        UsageError: They do not.
+    """
+    if arguments.num_generations < 2:
+        raise UsageError(f"--num-generations is {arguments.num_generations}; a group needs at least 2 replies.")
+    if getattr(arguments, "order", None) == "both" and arguments.groups % 2:
+        raise UsageError(f"--order both asks each pair twice a batch: --groups must be even; got {arguments.groups}.")
+    _reward(arguments)
+    generation.check(arguments)
+
+
+def _reward(arguments: Any) -> Reward:
+    return Reward(
+        expert=arguments.reward_expert,
+        valid=arguments.reward_valid,
+        other=arguments.reward_other,
+        malformed=arguments.reward_malformed,
+    )
 
 
 def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Question]) -> dict[str, Any]:
@@ -42,17 +66,9 @@ def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Qu
 
     Raises:
         RunError: Nearly all replies are malformed before training, and `force` is off.
-        UsageError: The settings do not fit together.
+        UsageError: The settings do not fit the questions.
     """
-    if arguments.num_generations < 2:
-        raise UsageError(f"--num-generations is {arguments.num_generations}; a group needs at least 2 replies.")
-    reward = Reward(
-        expert=arguments.reward_expert,
-        valid=arguments.reward_valid,
-        other=arguments.reward_other,
-        malformed=arguments.reward_malformed,
-    )
-    generation.check(arguments)
+    reward = _reward(arguments)
     quiet()
     policy = checkpoints.load(arguments.model, arguments.precision)
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)

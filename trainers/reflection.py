@@ -89,9 +89,8 @@ def train(arguments: Reflection) -> dict[str, Any]:
         UsageError: The settings make no sense, or no question is short enough.
         RunError: No monologue can be used.
     """
-    _check(arguments)
     writer = sorted(checkpoints.find_model(arguments.writer).glob("*.safetensors")) if arguments.writer else []
-    opened, summary = open_run("trainers.reflection", arguments, [arguments.experience, *writer])
+    opened, summary = open_run("trainers.reflection", arguments, [arguments.experience, *writer], check=_check)
     if summary is not None:
         return summary
     experiences = read_experience(arguments.experience, arguments.limit)

@@ -14,7 +14,7 @@ from typing import Any
 
 from act_gym.arguments import parse
 from act_gym.cli import run
-from trainers.grpo import train_on_groups
+from trainers.grpo import check, train_on_groups
 from trainers.questions import acting_questions, read_decisions
 from trainers.rehearsal import dry_run
 from trainers.settings import GroupSettings, ModelSettings, OptimisationSettings, OutputSettings, Schedule
@@ -47,8 +47,8 @@ class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, _In
 
 @dry_run
 def train(arguments: RL) -> dict[str, Any]:
-    """Run the stage and return its summary."""
-    opened, summary = open_run("trainers.rl", arguments, [arguments.decisions])
+    """Run the stage and return its summary; for what it raises see `grpo.check` and `grpo.train_on_groups`."""
+    opened, summary = open_run("trainers.rl", arguments, [arguments.decisions], check=check)
     if summary is not None:
         return summary
     questions = acting_questions(read_decisions(arguments.decisions, arguments.limit), thinking=arguments.thinking)

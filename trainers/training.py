@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,18 +47,28 @@ _SUMMED_UP = (
 """Metrics of which a summary holds the mean over the last quarter of the training."""
 
 
-def open_run(program: str, arguments: Any, inputs: Sequence[Path]) -> tuple[Run, dict[str, Any] | None]:
+def open_run(
+    program: str, arguments: Any, inputs: Sequence[Path], *, check: Callable[[Any], None] | None = None
+) -> tuple[Run, dict[str, Any] | None]:
     """Open a stage's run folder; also return its summary if the stage is already finished.
 
     The weights the stage starts from are among the hashed inputs, so a run is never continued from
     another model than the one it began with. Nor is it by another number of processes, or under another
     sharding: they could not read its states. The manifest says whose alternatives the inputs hold.
+
+    Args:
+        program: The stage's module.
+        arguments: The program's.
+        inputs: Files it reads.
+        check: Called with the arguments of a stage that is not finished. What it raises leaves no folder behind.
     """
 
     def opened() -> tuple[Run, dict[str, Any] | None]:
         # A dry run is never continued, and weights take long to hash.
         weights = [] if rehearsal.current() else sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
         summary = checkpoints.finished(arguments.out)
+        if summary is None and check is not None:
+            check(arguments)
         facts = facts_of(inputs) if summary is None else {}
         _tell(facts.get("alternatives", {}), arguments.model)
         run = Run(arguments.out, program, arguments, inputs=[*inputs, *weights], facts=facts, resume=arguments.resume)

@@ -74,18 +74,13 @@ def lessons(
 
     Args:
         pairs: Where the states and actions come from.
-        acting_share: Probability of an acting question, 0-1.
+        acting_share: Probability of an acting question, 0–1.
         thinking: Whether questions ask for reasoning, and answers hold some.
         seed: Seeds all draws.
 
     Returns:
         Questions and their answers, in the order of the pairs.
-
-    Raises:
-        UsageError: `acting_share` is not in 0-1.
     """
-    if not 0 <= acting_share <= 1:
-        raise UsageError(f"--acting-share is {acting_share}; expected a share between 0 and 1.")
     random = np.random.default_rng(seed)
     questions, answers = [], []
     for pair in pairs:
@@ -110,8 +105,12 @@ def lessons(
 
 @dry_run
 def train(arguments: Warmup) -> dict[str, Any]:
-    """Run the stage and return its summary."""
-    opened, summary = open_run("trainers.warmup", arguments, [arguments.pairs])
+    """Run the stage and return its summary.
+
+    Raises:
+        UsageError: The settings make no sense, or no question is short enough.
+    """
+    opened, summary = open_run("trainers.warmup", arguments, [arguments.pairs], check=_check)
     if summary is not None:
         return summary
     pairs = read_pairs(arguments.pairs, arguments.limit)
@@ -122,6 +121,11 @@ def train(arguments: Warmup) -> dict[str, Any]:
         pairs, acting_share=arguments.acting_share, thinking=arguments.thinking, seed=arguments.seed
     )
     return train_on_answers("warmup", arguments, opened, questions, answers)
+
+
+def _check(arguments: Warmup) -> None:
+    if not 0 <= arguments.acting_share <= 1:
+        raise UsageError(f"--acting-share is {arguments.acting_share}; expected a share between 0 and 1.")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -93,9 +93,7 @@ def train(arguments: World) -> dict[str, Any]:
     Raises:
         UsageError: The settings make no sense, or no question is short enough.
     """
-    if arguments.max_characters < 1:
-        raise UsageError(f"--max-characters is at least 1; got {arguments.max_characters}.")
-    opened, summary = open_run("trainers.world", arguments, [arguments.experience])
+    opened, summary = open_run("trainers.world", arguments, [arguments.experience], check=_check)
     if summary is not None:
         return summary
     questions, answers = lessons(
@@ -104,6 +102,11 @@ def train(arguments: World) -> dict[str, Any]:
         max_characters=arguments.max_characters,
     )
     return train_on_answers("world", arguments, opened, questions, answers, acting=False)
+
+
+def _check(arguments: World) -> None:
+    if arguments.max_characters < 1:
+        raise UsageError(f"--max-characters is at least 1; got {arguments.max_characters}.")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -114,10 +115,16 @@ def test_every_step_logs_all_that_is_promised(tmp_path: Path, pairs_file: Path, 
 def test_settings_that_cannot_be_are_refused_before_a_model_is_loaded(
     tmp_path: Path, pairs_file: Path, tiny_model: Path
 ) -> None:
-    with pytest.raises(UsageError, match="at least 2 replies"):
-        train(Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "a", num_generations=1))
-    with pytest.raises(UsageError, match="must earn more"):
-        train(Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "b", reward_valid=2.0))
+    right = Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run")
+    for wrong, message in (
+        ({"num_generations": 1}, "at least 2 replies"),
+        ({"reward_valid": 2.0}, "must earn more"),
+        ({"order": "both", "groups": 3}, "--groups must be even"),
+        ({"vllm": "server", "vllm_server": "127.0.0.1:8000"}, "expected an address"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            train(replace(right, **wrong))
+        assert not right.out.exists(), "the same --out can be used with the right settings"
 
 
 def test_both_orders_show_each_pair_both_ways(pairs: list[ActionPair]) -> None:

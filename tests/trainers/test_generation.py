@@ -43,6 +43,7 @@ def test_without_vllm_the_error_names_the_command_that_installs_it(
     arguments = Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", vllm=mode)  # type: ignore[arg-type]
     with pytest.raises(MissingDependencyError, match=r"not installed\. Run: pip install 'vllm<=.*,>=.*'"):
         train(arguments)
+    assert not arguments.out.exists()
 
 
 def test_a_version_that_does_not_fit_is_refused_with_the_range(installed: Path) -> None:

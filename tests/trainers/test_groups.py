@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 
 from act_gym.core import ActionPair
-from act_gym.errors import UsageError
 from act_gym.run import Run
 from tests.trainers.conftest import make_pair
 from trainers import act, checkpoints
@@ -199,14 +198,6 @@ def test_the_sampler_keeps_blocks_and_shuffles_them() -> None:
         assert all(questions[place] % 2 == 0 and questions[place + 1] == questions[place] + 1 for place in (0, 2))
     assert sorted(order) == sorted([*range(12)] * 6)
     assert order != sorted(order)
-
-
-def test_an_odd_number_of_questions_a_step_cannot_hold_pairs(
-    tmp_path: Path, pairs_file: Path, tiny_model: Path
-) -> None:
-    arguments = settings(tmp_path, tiny_model, pairs=pairs_file, order="both", groups=3, micro_batch=4)
-    with pytest.raises(UsageError, match="--groups must be even"):
-        act.train(arguments)
 
 
 def test_a_question_whose_twin_was_left_out_goes_too(pairs: list[ActionPair]) -> None:

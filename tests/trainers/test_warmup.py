@@ -16,7 +16,7 @@ from agents.prompts import read_reply
 from tests.trainers.conftest import make_pair
 from trainers import checkpoints
 from trainers.questions import judging_questions
-from trainers.warmup import lessons
+from trainers.warmup import Warmup, lessons, train
 
 MANY = [make_pair(number) for number in range(4000)]
 
@@ -68,9 +68,10 @@ def test_every_answer_is_well_formed_and_names_a_valid_action() -> None:
             assert bool(reply.thought) is thinking
 
 
-def test_an_acting_share_that_is_no_share_is_refused() -> None:
+def test_an_acting_share_that_is_no_share_is_refused(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="between 0 and 1"):
-        lessons(MANY[:2], acting_share=1.5, thinking=False, seed=0)
+        train(Warmup(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", acting_share=1.5))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_learns_to_write_the_format(tiny_model: Path, speaking_model: Path, pairs: list[ActionPair]) -> None:

@@ -81,5 +81,6 @@ def test_what_an_action_leads_to_is_learned(tmp_path: Path, experiences: list[Ex
 def test_wrong_settings_and_wrong_files_are_named(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="--max-characters"):
         train(World(model=str(tiny_model), max_characters=0, out=tmp_path / "a"))
+    assert not (tmp_path / "a").exists()
     with pytest.raises(RunError, match="is no Experience"):
         train(World(experience=pairs_file, model=str(tiny_model), out=tmp_path / "b"))
