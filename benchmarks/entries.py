@@ -18,7 +18,7 @@ import lzma
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from act_gym.benchmark import parse_id
 from act_gym.core import Episode
 from act_gym.errors import RunError
 from act_gym.records import read_records, write_json, write_records
-from benchmarks.evaluate import Arguments as EvaluationArguments
+from act_gym.run import FREE_ARGUMENTS
+from benchmarks.evaluate import words_of
 from benchmarks.measurement import Measurement
 from benchmarks.scores import flat_record, measure
 from benchmarks.suites import suite
@@ -40,7 +41,7 @@ NUMBERS = ("success", "score", "turns", "invalid_actions", "prompt_tokens", "com
 """What an entry states of its suite."""
 
 _LEFT_OUT = ("env_id", "benchmark", "split", "agent", "seconds", "error")  # said once in entry.json, or by nobody
-_PLACES = frozenset({"out", "label", "agent", "suite", "env", "resume", "json", "workers", "num_envs", "batch_size"})
+_ELSEWHERE = FREE_ARGUMENTS | {"label", "agent", "suite", "env", "keep_commands"}  # arguments that move no number
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,13 @@ class Entry:
             facts = json.loads(path.read_text(encoding="utf-8"))
             known = facts["format"] == FORMAT and facts["suite"]["name"] and facts["agent"]["name"]
             [Measurement.from_json(number) for number in facts["numbers"]]
-        except (OSError, ValueError, KeyError, TypeError) as cause:
+            entry = cls(folder, facts)
+            str(entry.catalogue)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as cause:
             raise RunError(f"{path} is not an entry of the leaderboard: {cause!r}.") from cause
         if not known:
             raise RunError(f"{path} is of format {facts['format']!r}; expected {FORMAT}.")
-        return cls(folder, facts)
+        return entry
 
     @property
     def suite(self) -> str:
@@ -82,6 +85,17 @@ class Entry:
     def label(self) -> str:
         """What the page calls it."""
         return str(self.facts.get("label") or self.facts["agent"]["name"])
+
+    @property
+    def catalogue(self) -> str:
+        """Which catalogue of WebShop was played, in words; empty for another benchmark."""
+        catalogue = self.facts["data"].get("catalogue")
+        if catalogue is None:
+            return ""
+        digest = f"sha256 {str(catalogue['sha256'])[:12]}"
+        if catalogue["official"] or catalogue["source"] == "generated":
+            return f"{'official' if catalogue['official'] else 'generated'} catalogue, {digest}"
+        return f"catalogue of other files than the official ones ({', '.join(catalogue['not_official'])}), {digest}"
 
     @property
     def numbers(self) -> Mapping[str, Measurement]:
@@ -208,15 +222,9 @@ def _write(folder: Path, facts: Mapping[str, Any], episodes: list[Episode]) -> E
 
 
 def _command(name: str, config: Mapping[str, Any]) -> str:
-    """Return the command that plays this again: every argument that is not as it is by default."""
-    defaults = {field.name: field.default for field in fields(EvaluationArguments)}
+    """Return the command that plays this again: every argument that decides a number and is not its default."""
     words = ["act-gym", "eval", "--suite", name, "--agent", str(config.get("agent", ""))]
-    for key, value in config.items():
-        default = defaults.get(key)
-        if key in _PLACES or value == (list(default) if isinstance(default, tuple) else default):
-            continue
-        words += [f"--{key.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
-    return shlex.join(words)
+    return shlex.join([*words, *words_of(config, without=_ELSEWHERE)])
 
 
 def _slug(name: str) -> str:

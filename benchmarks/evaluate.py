@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from benchmarks.scores import Record, failures, measure
 from benchmarks.tables import show_summary
 from benchmarks.trackers import check_trackers, tracking
 
-__all__ = ["Arguments", "main", "make_summary", "plan_of"]
+__all__ = ["Arguments", "main", "make_summary", "plan_of", "words_of"]
 
 _DEFAULT = ("act/ScienceWorld-seen", "act/ScienceWorld-unseen")
 
@@ -221,6 +221,24 @@ def plan_of(arguments: Arguments) -> Plan:
         limit=arguments.limit,
         shard=arguments.shard,
     )
+
+
+def words_of(settings: Mapping[str, Any], *, without: Collection[str] = ()) -> list[str]:
+    """Return the words of a command line that asks for settings; what is as it is by default is left out.
+
+    Args:
+        settings: Arguments by name, as the dataclass or a run's `config.json` has them.
+        without: Names that are left out besides.
+    """
+    words: list[str] = []
+    for field in fields(Arguments):
+        value = settings.get(field.name, field.default)
+        value = tuple(value) if isinstance(value, list) else value
+        if field.name in without or value in (field.default, ()):
+            continue
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+    return words
 
 
 def _agent(spec: str, options: dict[str, str]) -> tuple[Callable[[], Agent], Agent | None]:

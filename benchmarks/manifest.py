@@ -14,10 +14,10 @@ from act_gym.benchmark import BENCHMARKS, Benchmark, parse_id
 from act_gym.core import Task
 from act_gym.errors import MissingDataError
 from act_gym.run import sha256_of
-from benchmarks.plan import Part, Plan
+from benchmarks.plan import Plan
 from benchmarks.suites import SUCCESS
 
-__all__ = ["FORMAT", "evaluation_facts"]
+__all__ = ["FORMAT", "data_facts", "evaluation_facts"]
 
 FORMAT = 1
 """Of the manifest of an evaluation."""
@@ -38,7 +38,9 @@ def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: A
     names = sorted({parse_id(part.env_id)[0].name for part in plan.parts})
     return {
         "format": FORMAT,
-        "suites": {part.name: {**part.facts(), **_data(part, plan.env_options)} for part in plan.parts},
+        "suites": {
+            part.name: {**part.facts(), **data_facts(part.env_id, part.tasks, plan.env_options)} for part in plan.parts
+        },
         "seeds": list(plan.seeds),
         "shard": "/".join(map(str, plan.shard)),
         "env_options": {name: value for name, value in plan.env_options.items() if name != "engine"},
@@ -72,20 +74,25 @@ def _simulator(entry: Benchmark, env_options: Mapping[str, Any]) -> dict[str, An
     return {"engine": engine, **{package: _version(package) for package in packages}}
 
 
-def _data(part: Part, env_options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a suite's tasks are made from on this machine.
+def data_facts(env_id: str, tasks: Sequence[Task], env_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tasks are made from on this machine.
+
+    Args:
+        env_id: Their environment.
+        tasks: Which.
+        env_options: What `gym.make` gets.
 
     Raises:
         MissingDataError: It is not here.
     """
-    entry, split = parse_id(part.env_id)
+    entry, split = parse_id(env_id)
     generated = split in entry.generated_splits
     if entry.name == "WebShop":
         name = "generated" if generated else str(env_options.get("catalogue", "1000"))
         return {"catalogue": {"name": name, **_catalogue(name)}}
     if generated:
         return {"generator": {entry.generator_package: _version(entry.generator_package)}}
-    return {"games_sha256": _games(part.tasks, env_options.get("data"))} if entry.name == "ALFWorld" else {}
+    return {"games_sha256": _games(tasks, env_options.get("data"))} if entry.name == "ALFWorld" else {}
 
 
 def _games(tasks: Sequence[Task], data: str | None) -> str:

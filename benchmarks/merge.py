@@ -25,7 +25,7 @@ from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records, write_json, write_records
 from act_gym.run import FREE_ARGUMENTS
 from benchmarks.evaluate import Arguments as Evaluation
-from benchmarks.evaluate import make_summary, plan_of
+from benchmarks.evaluate import make_summary, plan_of, words_of
 from benchmarks.finished import FinishedRun
 from benchmarks.plan import Plan
 from benchmarks.scores import key_of
@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     missing = _missing(plan, runs, partial=arguments.partial)
     _write(arguments.out, asked, plan, runs)
     if missing:
-        sys.stdout.write(f"{arguments.out}: {missing} episodes are missing. Play them:\n  {_command(asked)}\n")
+        command = shlex.join(["act-gym", "eval", "--resume", *words_of(vars(asked))])
+        sys.stdout.write(f"{arguments.out}: {missing} episodes are missing. Play them:\n  {command}\n")
         return 0
     summary = make_summary(list(read_records(arguments.out / "records.jsonl")), asked.label, asked.agent)
     summary.write(arguments.out)
@@ -169,17 +170,6 @@ def _write(folder: Path, asked: Evaluation, plan: Plan, runs: Sequence[FinishedR
 def _episodes(runs: Iterable[FinishedRun]) -> Iterator[Mapping[str, Any]]:
     for run in runs:
         yield from read_records(run.folder / "episodes.jsonl")
-
-
-def _command(asked: Evaluation) -> str:
-    words = ["act-gym", "eval", "--resume"]
-    for field in fields(asked):
-        value = getattr(asked, field.name)
-        if value in (field.default, ()) or field.name == "resume":
-            continue
-        values = value if isinstance(value, tuple) else () if value is True else (value,)
-        words += [f"--{field.name.replace('_', '-')}", *map(str, values)]
-    return shlex.join(words)
 
 
 if __name__ == "__main__":

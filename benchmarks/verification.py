@@ -14,10 +14,12 @@ import numpy as np
 
 from act_gym.agent import Agent, Choice, View
 from act_gym.core import Task
+from act_gym.differences import difference_table, differences
 from act_gym.errors import ActGymError, AgentError, MissingDataError, MissingDependencyError
 from act_gym.rollout import play
 from agents.catalogue import make_agent
 from benchmarks.entries import Entry, actions_of, compact, numbers_of
+from benchmarks.manifest import data_facts
 from benchmarks.suites import suite
 
 __all__ = ["check"]
@@ -86,10 +88,24 @@ def _check(entry: Entry, replays: int) -> Iterator[str]:
         yield "has not the actions of every episode"
         return
     yield from _numbers(entry, records)
+    found = list(_replays(entry, tasks, records, actions, replays))
+    if found and (changes := differences(entry.facts["data"], data_facts(frozen.env_id, tasks, {}))):
+        yield f"was played with other data than is here:\n{difference_table(changes, ('data', 'there', 'here'))}"
+    yield from found
+
+
+def _replays(
+    entry: Entry,
+    tasks: Sequence[Task],
+    records: Sequence[Mapping[str, Any]],
+    actions: Mapping[tuple[str, int], Sequence[str]],
+    replays: int,
+) -> Iterator[str]:
+    """Play some episodes again, or all."""
     places = np.arange(len(records))
     if 0 < replays < len(records):
         places = np.sort(np.random.default_rng(0).permutation(len(records))[:replays])
-    for seed in seeds:
+    for seed in entry.facts["seeds"]:
         chosen = [(tasks[place % len(tasks)], records[place]) for place in places if records[place]["seed"] == seed]
         yield from _replay(entry, chosen, actions, seed)
 

@@ -53,7 +53,8 @@ def markdown(entries: Sequence[Entry]) -> str:
         ]
         for entry in rows:
             cells = (in_words(entry.numbers.get(number)) for number, _ in _COLUMNS)
-            lines.append(f"| {_cell(entry.label)} | {' | '.join(cells)} | {_cell(str(entry.facts['date']))} |")
+            played = "; ".join(filter(None, (str(entry.facts["date"]), entry.catalogue)))
+            lines.append(f"| {_cell(entry.label)} | {' | '.join(cells)} | {_cell(played)} |")
         lines += ["", "```bash", *(_line(entry.facts["command"]) for entry in rows), "```"]
     return "\n".join(lines) + "\n"
 
@@ -103,7 +104,8 @@ def _row(place: int, entry: Entry) -> Markup:
     numbers = entry.numbers
     cells = (_number(numbers.get(name), heading) for name, heading in _COLUMNS)
     agent = element("span", entry.label, class_="agent"), element("code", entry.facts["command"])
-    said = element("span", f"{entry.facts['date']} · {_versions(entry.facts)}", class_="soft small")
+    played = " · ".join(filter(None, (str(entry.facts["date"]), _versions(entry.facts), entry.catalogue)))
+    said = element("span", played, class_="soft small")
     name = element("th", *agent, said, scope="row", role="rowheader")
     chart = element("td", charts.strip([numbers["success"]]), class_="chart", role="cell")
     return element("tr", element("td", place, class_="place", role="cell"), name, chart, *cells, role="row")

@@ -18,7 +18,8 @@ SUITE = "webshop-generated-unseen-mini"
 def run(tmp_path_factory) -> Path:
     """A real run of a small suite that needs no download."""
     folder = tmp_path_factory.mktemp("run") / "random"
-    assert evaluate(["--suite", SUITE, "--agent", "random", "--workers", "1", "--out", str(folder)]) == 0
+    words = ["--workers", "1", "--keep-commands", "--resume", "--out", str(folder)]  # which move no number
+    assert evaluate(["--suite", SUITE, "--agent", "random", *words]) == 0
     return folder
 
 
@@ -115,6 +116,30 @@ def test_the_pages_show_every_entry_with_its_command_and_hostile_names_do_nothin
     edit(entry.folder / "entry.json", lambda facts: facts["numbers"][0].update(value=0.99))
     assert main([str(tmp_path / "board"), "--check", "--replays", "2"]) == 1
     assert "refused" in capsys.readouterr().out
+
+
+def test_the_pages_and_the_check_say_which_catalogue_was_played(entry, tmp_path, capsys):
+    def other_files(facts):
+        facts["data"]["catalogue"] |= {"source": "files", "not_official": ["items_ins.json"], "sha256": "0" * 64}
+
+    page, text = tmp_path / "board.html", tmp_path / "board.md"
+    show = [str(tmp_path / "board"), "--out", str(page), "--markdown", str(text)]
+    digest = entry.facts["data"]["catalogue"]["sha256"][:12]
+    assert main(show) == 0
+    assert all(f"generated catalogue, sha256 {digest}" in path.read_text() for path in (page, text))
+    edit(entry.folder / "entry.json", other_files)
+    assert main(show) == 0
+    assert "catalogue of other files than the official ones (items_ins.json), sha256 000000000000" in page.read_text()
+    assert "catalogue of other files than the official ones (items\\_ins.json), sha256 000000000000" in text.read_text()
+    assert problems(entry) == []  # every episode shows the same here
+    edit(entry.folder / "actions.jsonl.xz", lambda lines: lines[0]["actions"].__setitem__(0, "search[a lamp]"))
+    other, changed = problems(entry)
+    assert "other data than is here" in other
+    assert f'catalogue.sha256        "{"0" * 57}' in other
+    assert "random acts otherwise" in changed
+    edit(entry.folder / "entry.json", lambda facts: facts.pop("data"))
+    with pytest.raises(RunError, match="is not an entry"):
+        Entry.read(entry.folder)
 
 
 def test_a_run_that_is_no_whole_suite_makes_no_entry(run, tmp_path):
