@@ -118,7 +118,7 @@ def operations(shape: costs.Shape, rows: int, length: int, *, causal: bool, chec
     """Return the operations of a pass with TRL's fused head on a CPU, which is given every position.
 
     The backward pass costs twice the forward pass; attention and head compute their scores anew in it, and with
-    checkpointing the blocks run once more.
+    checkpointing the blocks run once more, up to their last product, which nothing needs.
 
     Args:
         shape: The model's.
@@ -131,8 +131,9 @@ def operations(shape: costs.Shape, rows: int, length: int, *, causal: bool, chec
     head = 2 * shape.hidden * shape.vocabulary * tokens
     blocks = (shape.token_flops - 2 * shape.hidden * shape.vocabulary) * tokens
     pairs = shape.pair_flops * tokens * (length / 2 if causal else length)
-    again = 1 if checkpointing else 0
-    return 4 * head + (3 + again) * blocks + (3.5 + again) * pairs
+    once = 4 * head + 3 * blocks + 3.5 * pairs
+    last = 2 * shape.layers * shape.hidden * shape.feed_forward * tokens
+    return once + blocks - last + pairs if checkpointing else once
 
 
 def measure(kind: Kind, text: str, number: int, checkpointing: bool) -> Measured:
