@@ -39,7 +39,7 @@ class Arguments:
     title: str = "Evaluation"
     """Its heading."""
     episodes: int = 2000
-    """Episodes, and judged pairs, that can be looked at on the page, of each run; 0 for none."""
+    """Episodes, or questions with their answers, that can be looked at on the page, of each run; 0 for none."""
     stages: Literal["auto", "yes", "no"] = "auto"
     """Whether the runs are stages of one training, in this order, so that lines join their numbers; auto: if one
     is called `base` or `after …`."""
@@ -55,14 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for place, run in enumerate(runs):
         episodes, more_episodes = run.episodes(arguments.episodes)
         answers, more_answers = run.answers(arguments.episodes)
-        if run.summary.kind == "next_action":
-            continue
         number = archive.add_run(run.summary.label, run.summary.subject, str(run.folder), more_episodes + more_answers)
         for episode in episodes:
             archive.add_episode(number, episode)
             shown[place] = number
+        add = archive.add_pair if run.summary.kind == "judgement" else archive.add_next_action
         for record in answers:
-            archive.add_pair(number, record)
+            add(number, record)
+            shown[place] = number
     with replacing(arguments.out) as file:
         file.writelines(report(arguments.title, runs, archive, shown, stages=_STAGES[arguments.stages]))
     for headline in headlines([(str(run.folder), run.summary) for run in runs]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from act_gym.core import Episode, Turn
@@ -23,6 +23,7 @@ _BLOCK = 2**18  # characters of JSON; unpacking one takes a browser milliseconds
 _TEXT = 100_000  # characters of one observation or reply; longer ones are cut and say so
 _LINE = 600  # characters of what stands in the index
 _COMMANDS = 200  # admissible commands of a turn
+_TOLD_BY_OUTCOME = ("right", "malformed", "admissible", "took_alternative")
 
 
 class Archive:
@@ -33,6 +34,7 @@ class Archive:
         self._runs: list[dict[str, Any]] = []
         self._episodes: list[list[Any]] = []
         self._pairs: list[list[Any]] = []
+        self._actions: list[list[Any]] = []
         self._words: dict[str, int] = {}
         self._open: list[str] = []
         self._size = 0
@@ -77,26 +79,42 @@ class Archive:
 
     def add_pair(self, run: int, record: Mapping[str, Any]) -> None:
         """Add a judgement's record: a pair with its two answers, the first with the expert's action first."""
+        asked = {name: record[name] for name in ("answers", *get_args(Intervention)) if name in record}
+        self._pairs.append(self._question(run, record, asked, record["alternative"]))
+
+    def add_next_action(self, run: int, record: Mapping[str, Any]) -> None:
+        """Add a record of a next action: a state with what a model would do in it."""
+        own = {
+            name: record[name] for name in (*_TOLD_BY_OUTCOME, "action", "reply", "log_probability") if name in record
+        }
+        answers = {"answers": own} | {name: record[name] for name in get_args(Intervention) if name in record}
+        asked = {name: [_with_outcome(answer, record)] for name, answer in answers.items()}
+        self._actions.append(self._question(run, record, asked, record["action"]))
+
+    def _question(
+        self, run: int, record: Mapping[str, Any], asked: Mapping[str, Sequence[Mapping[str, Any]]], other: str
+    ) -> list[Any]:
+        """Keep a question and its answers; return its row, in which `other` stands beside the expert's action."""
         names = ("state", "expert_action", "alternative", "proposer", "rationale")
-        body: dict[str, Any] = {name: plain(str(record.get(name, "")), _TEXT) for name in names}
-        asked = [name for name in ("answers", *get_args(Intervention)) if name in record]
-        body["asked"] = {name: [_answer(answer) for answer in record[name]] for name in asked}
-        self._pairs.append(
-            [
-                run,
-                *(self._word(record[name]) for name in ("benchmark", "split", "task_type")),
-                plain(record["id"], _LINE),
-                plain(record["expert_action"], _LINE),
-                plain(record["alternative"], _LINE),
-                [self._word(answer["outcome"]) for answer in record["answers"]],
-                *self._keep(body),
-            ]
-        )
+        commands = record.get("admissible_commands", ())
+        body: dict[str, Any] = {name: plain(str(record[name]), _TEXT) for name in names if record.get(name)}
+        body |= {"can": _commands(commands, record["expert_action"]), "of": len(commands)}
+        body["asked"] = {name: [_answer(answer) for answer in answers] for name, answers in asked.items()}
+        return [
+            run,
+            *(self._word(record[name]) for name in ("benchmark", "split", "task_type")),
+            plain(record["id"], _LINE),
+            plain(record["expert_action"], _LINE),
+            plain(other, _LINE),
+            [self._word(answer["outcome"]) for answer in asked["answers"]],
+            *self._keep(body),
+        ]
 
     def index(self) -> dict[str, Any]:
         """Return the index; nothing can be added after it."""
         self._close()
-        return {"runs": self._runs, "words": list(self._words), "episodes": self._episodes, "pairs": self._pairs}
+        rows = {"episodes": self._episodes, "pairs": self._pairs, "actions": self._actions}
+        return {"runs": self._runs, "words": list(self._words), **rows}
 
     def _word(self, word: str) -> int:
         return self._words.setdefault(plain(word, _LINE), len(self._words))
@@ -139,6 +157,20 @@ def _turn(turn: Turn) -> dict[str, Any]:
 
 def _answer(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {plain(key): plain(value, _TEXT) if isinstance(value, str) else value for key, value in answer.items()}
+
+
+def _with_outcome(answer: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer to which action is next, with one word for what kind of answer it is."""
+    if answer["malformed"]:
+        outcome = "malformed"
+    elif answer["right"]:
+        outcome = "right"
+    elif answer.get("took_alternative"):
+        outcome = "alternative"
+    else:
+        outcome = "not admissible" if record["candidates"] and not answer["admissible"] else "wrong"
+    rest = {name: value for name, value in answer.items() if name not in _TOLD_BY_OUTCOME}
+    return {"outcome": outcome, **rest}
 
 
 def _commands(commands: Iterable[str], action: str) -> list[str]:

@@ -8,14 +8,19 @@ from urllib.parse import urlencode
 from benchmarks.headline import Column, Headline, headlines
 from benchmarks.measurement import Measurement, Summary
 from benchmarks.pages import charts
-from benchmarks.pages.markup import Markup, element, plain
+from benchmarks.pages.markup import Markup, element, joined, plain
 from benchmarks.pages.pairings import in_brief, pairings
 from benchmarks.pages.runs import KINDS, LoadedRun
 from benchmarks.tables import columns_of, in_words
 
 __all__ = ["overview"]
 
-_OF_TYPES = {"episodes": ("success", "episode success"), "judgement": ("accuracy", "judgement, both orders")}
+# Of a kind of run: what is shown by task type, its heading, and the part of the page that its numbers lead to.
+_OF_TYPES = {
+    "episodes": ("success", "episode success", "episodes"),
+    "judgement": ("accuracy", "judgement, both orders", "pairs"),
+    "next_action": ("accuracy", "next action", "actions"),
+}
 
 
 def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: bool | None = None) -> Iterable[Markup]:
@@ -23,7 +28,7 @@ def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: boo
 
     Args:
         runs: In the order in which rows appear.
-        shown: Numbers of the runs whose episodes are on the page, by their place in `runs`.
+        shown: Numbers of the runs whose episodes or questions are on the page, by their place in `runs`.
         stages: Whether the runs are stages of one training, in order, so that lines join their numbers; None for
             finding out from their labels.
     """
@@ -111,7 +116,7 @@ def _stages(headline: Headline, kind: str, name: str, heading: str, stages: bool
 
 def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) -> Iterable[Markup]:
     """Yield a table for each kind of run: a row for each task type of each split, a column for each run."""
-    for kind, (name, heading) in _OF_TYPES.items():
+    for kind, (name, heading, view) in _OF_TYPES.items():
         found: dict[tuple[str, str], dict[int, Measurement]] = {}
         for place, run in enumerate(runs):
             for one in run.summary.measurements if run.summary.kind == kind else ():
@@ -131,7 +136,9 @@ def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) 
                     *(element("th", runs[place].summary.label, scope="col") for place in places),
                 ),
             ),
-            *_type_rows(benchmark, found, places, shown),
+            *_type_rows(
+                benchmark, found, places, {place: f"#{view}?run={shown[place]}" for place in places if place in shown}
+            ),
             class_="types",
         )
         yield _scrolled(table, f"{heading} by task type, {benchmark}")
@@ -141,7 +148,7 @@ def _type_rows(
     benchmark: str,
     found: Mapping[tuple[str, str], Mapping[int, Measurement]],
     places: Sequence[int],
-    shown: Mapping[int, int],
+    links: Mapping[int, str],
 ) -> Iterable[Markup]:
     for split in sorted({split for split, _ in found}):
         head = element("th", charts.key([split]), colspan=len(places) + 1, scope="colgroup")
@@ -155,15 +162,20 @@ def _type_rows(
                     continue
                 value, _, bounds = in_words(one).partition(" ")
                 text: object = element("span", value, class_="value")
-                if place in shown:
-                    names = {"run": str(shown[place]), "of": benchmark, "split": split, "type": task_type}
+                if place in links:
+                    names = {"of": benchmark, "split": split, "type": task_type}
                     query = urlencode({name: plain(value) for name, value in names.items()})
-                    text = element("a", value, href=f"#episodes?{query}", class_="value")
+                    text = element("a", value, href=f"{links[place]}&{query}", class_="value")
                 cells.append(
                     element("td", text, " ", element("span", f"{bounds} · n {one.n}", class_="range"), charts.tail(one))
                 )
-            rows.append(element("tr", element("th", task_type, scope="row"), *cells))
+            rows.append(element("tr", element("th", _breakable(task_type), scope="row"), *cells))
         yield element("tbody", *rows)
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that a narrow column breaks after an underscore."""
+    return Markup(Markup("_<wbr>").join(joined([word]) for word in name.split("_")))
 
 
 def _run(run: LoadedRun) -> Markup:

@@ -1,4 +1,4 @@
-"""The report: numbers that need no script, and empty rooms that scripts fill with episodes and judged pairs."""
+"""The report: numbers that need no script, and empty rooms that scripts fill with episodes and with questions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from benchmarks.pages.runs import KINDS, LoadedRun
 __all__ = ["report"]
 
 _STYLES = ("theme.css", "numbers.css", "explorer.css")
-_SCRIPTS = ("elements.js", "theme.js", "archive.js", "list.js", "turns.js", "episodes.js", "pairs.js", "report.js")
+_SCRIPTS = ("elements.js", "theme.js", "archive.js", "list.js", "turns.js", "episodes.js", "questions.js", "report.js")
+_VIEWS = {
+    "episodes": ("Episodes", "Episodes"),
+    "pairs": ("Judgement", "Judged pairs"),
+    "actions": ("Next action", "Next actions"),
+}  # how each is linked, and its heading
 _KEYS = (
     ("/", "search"),
     ("j k", "next and previous in the list; in the list itself also ↓ ↑"),
@@ -21,7 +26,7 @@ _KEYS = (
     ("Home End", "first turn and the end"),
     ("c", "put the next agent's episode on the same task beside it, or take it away"),
     ("Esc", "close: what stands beside, the episode, the search"),
-    ("1 2 3", "overview, episodes, judgement"),
+    ("1 2 3 4", "the parts of this page"),
     ("t", "light, dark, or as the system has it"),
     ("?", "these keys"),
 )
@@ -35,16 +40,12 @@ def report(
     Args:
         title: Its heading.
         runs: In the order in which rows appear.
-        archive: Their episodes and judged pairs.
+        archive: Their episodes and questions.
         shown: See `overview`.
         stages: See `overview`.
     """
     index = archive.index()
-    views = {"overview": "Overview"}
-    if index["episodes"]:
-        views["episodes"] = "Episodes"
-    if index["pairs"]:
-        views["pairs"] = "Judgement"
+    views = {name: words for name, words in _VIEWS.items() if index[name]}
     main = element(
         "main",
         element(
@@ -56,10 +57,10 @@ def report(
             *overview(runs, shown, stages=stages),
             id="view-overview",
         ),
-        _explorer("episodes", "Episodes", ("run", "of", "split", "type", "outcome")) if index["episodes"] else None,
-        _explorer("pairs", "Judged pairs", ("run", "of", "split", "type", "outcome")) if index["pairs"] else None,
+        *(_explorer(name, heading) for name, (_, heading) in views.items()),
     )
-    body = (_bar(title, views), main, _help())
+    links = {"overview": "Overview"} | {name: link for name, (link, _) in views.items()}
+    body = (_bar(title, links), main, _help())
     return document(title, body, styles=_STYLES, scripts=_SCRIPTS, data={"archive": index}, blocks=archive.blocks)
 
 
@@ -74,11 +75,11 @@ def _bar(title: str, views: Mapping[str, str]) -> Markup:
     return element("header", element("h1", title), element("nav", *links, aria_label="Parts of this page"), tools)
 
 
-def _explorer(name: str, heading: str, filters: Sequence[str]) -> Markup:
-    words = {"run": "agent", "of": "benchmark", "split": "split", "type": "task type", "outcome": "outcome"}
+def _explorer(name: str, heading: str) -> Markup:
+    filters = {"run": "agent", "of": "benchmark", "split": "split", "type": "task type", "outcome": "outcome"}
     choices = (
-        element("label", element("span", words[each]), element("select", name=each), class_="choice")
-        for each in filters
+        element("label", element("span", word), element("select", name=each), class_="choice")
+        for each, word in filters.items()
     )
     search = element(
         "label",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from act_gym.core import ActionPair, Episode
+from act_gym.core import Decision, Episode
 from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records
 from act_gym.run import sha256_of
@@ -67,27 +67,31 @@ class LoadedRun:
             yield from (flat_record(Episode.from_json(record)) for record in read_records(full))
 
     def answers(self, shown: int) -> tuple[list[dict[str, Any]], int]:
-        """Return the first answers of a judgement run, and how many more there are.
+        """Return the first answers of a run that asked questions, and how many more there are.
 
-        A record gets its question's `state` where the file of pairs is still what was asked.
+        A record gets its question's `state` and `admissible_commands` where the file is still what was asked.
         """
         path = self.folder / "records.jsonl"
-        if self.summary.kind != "judgement" or not path.exists():
+        if self.summary.kind not in ("judgement", "next_action") or not path.exists():
             return [], 0
         records = sorted(read_records(path), key=lambda record: record["number"])
-        states = self._states({record["number"] for record in records[:shown]})
-        kept = [{**record, "state": states.get(record["number"], "")} for record in records[:shown]]
+        asked = self._asked({record["number"] for record in records[:shown]})
+        kept = [{**record, **asked.get(record["number"], {})} for record in records[:shown]]
         return kept, len(records) - len(kept)
 
-    def _states(self, numbers: set[int]) -> dict[int, str]:
+    def _asked(self, numbers: set[int]) -> dict[int, dict[str, Any]]:
         files = [Path(name) for name in self.inputs]
         if not files or not all(path.is_file() and sha256_of(path) == self.inputs[str(path)] for path in files):
             return {}
-        pairs = (record for path in files for record in read_records(path))
-        return {
-            number: ActionPair.from_json(record).decision.state
-            for number, record in enumerate(pairs)
+        questions = enumerate(record for path in files for record in read_records(path))  # decisions, or pairs of them
+        asked = {
+            number: Decision.from_json(record.get("decision", record))
+            for number, record in questions
             if number in numbers
+        }
+        return {
+            number: {"state": one.state, "admissible_commands": one.admissible_commands}
+            for number, one in asked.items()
         }
 
 

@@ -16,10 +16,11 @@ from tests.benchmarks.pages.written import (
     turns_of,
     write_episodes,
     write_judgement,
+    write_next_action,
     write_summary,
 )
 
-DRAWN = {"meta", "input"}
+DRAWN = {"meta", "input", "wbr"}
 
 
 class Tags(HTMLParser):
@@ -83,6 +84,7 @@ def test_hostile_text_neither_acts_nor_hides(tmp_path):
     episodes = [episode_of(0, HOSTILE, turns=hostile_turns(HOSTILE), text=HOSTILE)]
     write_episodes(tmp_path / "runs" / "e", HOSTILE, episodes, text=HOSTILE)
     write_judgement(tmp_path / "runs" / "j", HOSTILE, ["neither", "malformed"], text=HOSTILE)
+    write_next_action(tmp_path / "runs" / "n", HOSTILE, ["wrong", "malformed"], text=HOSTILE)
     out = tmp_path / "report.html"
     main([str(tmp_path / "runs"), "--out", str(out), "--title", HOSTILE])
     html, tags = read(out)

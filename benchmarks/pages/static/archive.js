@@ -9,14 +9,15 @@ const ARCHIVE = (() => {
     const outcome = success ? "success" : word(stop).endsWith("error") ? "error" : "no success";
     return { ...seen(row), number, seed, success, score, turns, stop: word(stop), goal, block, place, outcome };
   });
-  const pairs = index.pairs.map((row, number) => {
+  const inBoth = answers => answers.includes("malformed") ? "malformed"
+    : ["wrong in both", "right in one", "right in both"][answers.filter(each => each === "right").length];
+  const questions = rows => rows.map((row, number) => {
     const [expert, other, outcomes, block, place] = row.slice(5);
     const answers = outcomes.map(word);
-    const right = answers.filter(each => each === "right").length;
-    const outcome = answers.includes("malformed") ? "malformed" : ["wrong in both", "right in one", "right in both"][right];
+    const outcome = answers.length === 1 ? answers[0] : inBoth(answers);
     return { ...seen(row), number, expert, other, answers, outcome, block, place };
   });
-  return { runs: index.runs, episodes, pairs };
+  return { runs: index.runs, episodes, pairs: questions(index.pairs), actions: questions(index.actions) };
 })();
 
 const unpacked = new Map();  // the blocks looked into last

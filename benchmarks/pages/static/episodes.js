@@ -39,7 +39,7 @@ async function showEpisode(detail, state) {
   const longest = Math.max(told.turns.length, toldBeside?.turns.length ?? 0);
   const at = Math.min(Math.max(Number(state.t ?? 0) || 0, 0), longest);
   const choice = el("select", { "aria-label": "compare with", "data-keep": "beside", change: event => go({ vs: event.target.value }) },
-    el("option", { value: "" }, others.length ? "nothing beside it" : "nobody else played it"),
+    el("option", { value: "" }, others.length ? "nothing" : "nobody else played it"),
     others.map(other => el("option", { value: other.number, selected: other === beside },
       `${ARCHIVE.runs[other.run].label}${other.seed !== one.seed ? `, seed ${other.seed}` : ""} (${other.outcome})`)));
   choice.disabled = !others.length;

@@ -2,7 +2,8 @@
 
 const VIEWS = {
   episodes: { rows: ARCHIVE.episodes, row: episodeRow, text: episodeText, show: showEpisode },
-  pairs: { rows: ARCHIVE.pairs, row: pairRow, text: pairText, show: showPair },
+  ...Object.fromEntries(Object.entries(QUESTIONS).map(([view, { rows, name }]) =>
+    [view, { rows, row: one => questionRow(one, name), text: questionText, show: (detail, state) => showQuestion(detail, state, view) }])),
 };
 const FILTERS = ["run", "of", "split", "type", "outcome"];
 
@@ -46,7 +47,7 @@ class Explorer {
     const values = [...counts.keys()].sort((one, other) => filter === "run" ? one - other : one < other ? -1 : 1);
     this.form[filter].append(el("option", { value: "" }, "all"),
       ...values.map(value => el("option", { value }, `${name(value)} (${counts.get(value).toLocaleString("en")})`)));
-    this.form[filter].disabled = values.length < 2;
+    this.form[filter].parentElement.hidden = values.length < 2;
     this.form[filter].addEventListener("change", event => go({ [filter]: event.target.value, e: "", vs: "", t: "" }));
   }
 
@@ -135,7 +136,7 @@ function pressed(event) {
     ArrowRight: () => turn(at => Math.min(at + 1, longestTurn(state))), ArrowLeft: () => turn(at => Math.max(at - 1, 0)),
     Home: () => turn(() => 0), End: () => turn(() => longestTurn(state)),
     c: () => state.view === "episodes" && nextBeside(state), t: nextTheme, "?": () => find("dialog").showModal(),
-    1: () => views[0].click(), 2: () => views[1]?.click(), 3: () => views[2]?.click(),
+    ...Object.fromEntries(views.map((link, place) => [place + 1, () => link.click()])),
   };
   if (!(event.key in keys) || (typing && event.key !== "Escape")) return;
   if (["Home", "End", "ArrowLeft", "ArrowRight"].includes(event.key) && state.e === undefined) return;

@@ -19,8 +19,8 @@ function said(text, name = "said") {
 const part = (name, ...content) => el("div", { class: "part" }, el("h4", {}, name), ...content);
 
 function outcomeMark(outcome) {
-  const [sign, tone] = { "success": ["✓", "good"], "right in both": ["✓", "good"], "right in one": ["½", "half"] }[outcome]
-    ?? ["✗", "bad"];
+  const good = ["✓", "good"];
+  const [sign, tone] = { "success": good, "right": good, "right in both": good, "right in one": ["½", "half"] }[outcome] ?? ["✗", "bad"];
   return el("span", { class: `outcome ${tone}`, role: "img", "aria-label": outcome }, sign);
 }
 
@@ -60,6 +60,14 @@ function turnList(turns, at, parting, choose) {
 
 let commandsOpen = false;  // stays as it is from turn to turn
 
+/** Returns what could be done, to be opened; `can` may be less than `of`, and the rest is in a file. */
+function commandList({ can = [], of }, taken, file) {
+  return of && el("details", { class: "part", open: commandsOpen, toggle: event => { commandsOpen = event.target.open; } },
+    el("summary", { "data-keep": "commands" }, counted(of, "admissible command")),
+    el("ul", { class: "commands" }, can.map(command => el("li", { class: command === taken ? "taken" : undefined }, command))),
+    of > can.length && el("p", { class: "small soft" }, `${(of - can.length).toLocaleString("en")} more are in ${file}`));
+}
+
 /** Returns one turn in full, or the end. */
 function turnDetail({ turns, final, error }, at) {
   const turn = turns[at];
@@ -67,15 +75,12 @@ function turnDetail({ turns, final, error }, at) {
     return el("div", { class: "turn" }, el("h3", {}, "The end"), part("last observation", said(final || "(nothing)")),
       error && part("error", said(error, "said bad")));
   }
-  const can = turn.can ?? [];
   const facts = [turn.read && counted(turn.read, "token") + " read", turn.wrote && counted(turn.wrote, "token") + " written",
     turn.seconds && `${turn.seconds} s`].filter(Boolean).join(" · ");
   return el("div", { class: "turn" },
     el("h3", {}, `Turn ${at + 1} of ${turns.length}`),
     part("observation", said(turn.see ?? "")),
-    turn.of && el("details", { class: "part", open: commandsOpen, toggle: event => { commandsOpen = event.target.open; } }, el("summary", { "data-keep": "commands" }, counted(turn.of, "admissible command")),
-      el("ul", { class: "commands" }, can.map(command => el("li", { class: command === turn.do ? "taken" : undefined }, command))),
-      turn.of > can.length && el("p", { class: "small soft" }, `${(turn.of - can.length).toLocaleString("en")} more are in episodes.jsonl`)),
+    commandList(turn, turn.do, "episodes.jsonl"),
     turn.think && part("thought", said(turn.think, "said thought")),
     turn.say && part("raw reply", said(turn.say, "said raw")),
     part("action", el("pre", { class: "action" }, turn.do ?? "(none)"),

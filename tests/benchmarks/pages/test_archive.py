@@ -5,7 +5,8 @@ import zlib
 from act_gym.core import Turn
 from benchmarks.pages.archive import Archive
 from benchmarks.pages.document import data_block
-from tests.benchmarks.pages.written import HOSTILE, episode_of, hostile_turns, turns_of
+from benchmarks.pages.runs import load
+from tests.benchmarks.pages.written import HOSTILE, episode_of, hostile_turns, turns_of, write_next_action
 
 
 def unpacked(archive: Archive) -> list[list[dict]]:
@@ -66,3 +67,20 @@ def test_what_was_asked_again_is_carried_too():
     ((pair,),) = unpacked(archive)
     assert set(pair["asked"]) == {"answers", "injected"}
     assert pair["rationale"] == "Because of b."
+
+
+def test_what_kind_of_answer_a_next_action_is_takes_one_word(tmp_path):
+    run = load(write_next_action(tmp_path, "base", ["right", "alternative", "wrong", "inadmissible", "malformed"]))
+    archive = Archive()
+    archive.add_run("base", "x", "runs/x", 0)
+    records, left_out = run.answers(5)
+    for record in records:
+        archive.add_next_action(0, record)
+    index = archive.index()
+    outcomes = [index["words"][row[7][0]] for row in index["actions"]]
+    assert outcomes == ["right", "alternative", "wrong", "not admissible", "malformed"]
+    assert left_out == 0
+    ((question, *_),) = unpacked(archive)
+    answer = {"outcome": "right", "action": "go north", "reply": "I shall go north.", "log_probability": -1.25}
+    assert question["asked"] == {"answers": [answer], "suppressed": [answer], "injected": [answer]}
+    assert run.answers(2)[1] == 3

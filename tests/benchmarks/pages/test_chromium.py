@@ -13,6 +13,7 @@ from tests.benchmarks.pages.written import (
     turns_of,
     write_episodes,
     write_judgement,
+    write_next_action,
     write_pairs,
 )
 
@@ -33,7 +34,7 @@ def window(quiet_page) -> Iterator[object]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory) -> str:
-    """A report of two agents on many tasks, one of them with a text of a megabyte, and of two judges."""
+    """A report of two agents on many tasks, one of them with a text of a megabyte, and of both asked questions."""
     folder = tmp_path_factory.mktemp("report")
     ways = {"base": ("go north", "dance", "look"), "after ACT": ("go north", "light lamp")}
     for started, (label, way) in enumerate(ways.items()):
@@ -44,9 +45,10 @@ def address(tmp_path_factory) -> str:
         episodes.append(episode_of(TASKS, label, turns=hostile_turns("x" * 1_000_000), text="huge"))
         write_episodes(folder / "runs" / f"{started} {label}" / "e", label, episodes)
         outcomes = ["right", "wrong" if label == "base" else "right"]
-        write_judgement(
-            folder / "runs" / f"{started} {label}" / "j", label, outcomes, pairs=write_pairs(folder / label)
-        )
+        pairs = write_pairs(folder / label)
+        write_judgement(folder / "runs" / f"{started} {label}" / "j", label, outcomes, pairs=pairs)
+        actions = ["right", "alternative"] if label == "base" else ["wrong", "inadmissible"]
+        write_next_action(folder / "runs" / f"{started} {label}" / "n", label, actions, asked=pairs)
     return report(folder)
 
 
@@ -113,7 +115,7 @@ def test_the_keyboard_stays_where_it_is_and_opened_commands_stay_open(window, ad
 
 def test_filters_and_a_link_from_a_number_choose_episodes(window, address):
     window.goto(address)
-    window.locator(".types a").last.click()
+    window.locator(".types a[href^='#episodes']").last.click()
     window.locator("#view-episodes .count").wait_for()
     assert text(window, "#view-episodes .count") == f"{TASKS} of {ALL}"
     window.select_option("#view-episodes select[name=outcome]", "success")
@@ -168,16 +170,51 @@ def test_a_pair_is_shown_in_both_orders_with_its_state_and_the_other_models(wind
     assert [row.inner_text().split() for row in rows][1] == ["after", "ACT", "✓", "right", "✓", "right"]
 
 
-def test_hostile_episodes_and_pairs_run_nothing_and_are_seen(window, tmp_path):
+def test_a_next_action_is_shown_with_its_state_its_commands_and_the_other_models(window, address):
+    window.goto(address)
+    window.locator(".types a[href^='#actions']").last.click()
+    assert text(window, "#view-actions .count") == "2 of 4"
+    window.goto(f"{address}#actions")
+    assert window.locator("#view-actions [name=split]").is_hidden()  # all are of one
+    window.select_option("#view-actions [name=outcome]", "not admissible")
+    window.keyboard.press("Escape")
+    window.keyboard.press("j")
+    window.locator(".order").first.wait_for()
+    answers = [each.inner_text() for each in window.locator(".order").all()]
+    assert len(answers) == 3  # as it is, and twice more
+    assert "An action that is not admissible" in answers[0]
+    assert answers[0].index("The expert's") < answers[0].index("go north") < answers[0].index("The model's · chosen")
+    assert answers[0].index("fly") < answers[0].index("log-probability -1.250") < answers[0].index("The alternative")
+    assert "I shall fly." in answers[0]
+    assert "The south is warm." in text(window, "#view-actions .asking >> nth=2")
+    assert "You stand at door 1." in text(window, "#view-actions .detail")
+    window.locator("#view-actions summary").click()
+    assert text(window, "#view-actions .commands .taken") == "go north"
+    window.locator(".asked a").click()
+    playwright.expect(window.locator("#view-actions .order h3").first).to_contain_text("As the alternative")
+    assert window.locator("#view-actions .order").first.locator(".option").count() == 2
+
+
+def test_next_actions_are_found_by_what_was_said(window, address):
+    window.goto(f"{address}#actions?q=door+1")
+    assert text(window, "#view-actions .count") == "0 of 4"
+    window.check("#view-actions [name=deep]")
+    playwright.expect(window.locator("#view-actions .count")).to_have_text("2 of 4")
+
+
+def test_hostile_episodes_and_questions_run_nothing_and_are_seen(window, tmp_path):
     episodes = [episode_of(0, HOSTILE, turns=hostile_turns(HOSTILE, 3), text=HOSTILE)]
     for name in ("one", "other"):
         write_episodes(tmp_path / "runs" / name, HOSTILE, episodes, text=HOSTILE)
     write_judgement(tmp_path / "runs" / "j", HOSTILE, ["neither", "malformed"], text=HOSTILE)
+    write_next_action(tmp_path / "runs" / "n", HOSTILE, ["wrong", "malformed"], text=HOSTILE)
     address = report(tmp_path)
-    for place in ("#overview", "#episodes?e=0&vs=1&t=1", "#pairs?e=0", "#pairs?run=</script>&e=__proto__", "#%22%27<"):
+    places = ("#overview", "#episodes?e=0&vs=1&t=1", "#pairs?e=0", "#pairs?run=</script>&e=__proto__", "#%22%27<")
+    for place in (*places, "#actions?e=1", "#actions?e=0"):
         window.goto("about:blank")
         window.goto(address + place)
         window.wait_for_timeout(100)
+    assert "<script>alert(1)</script>" in text(window, "#view-actions .option.taken")
     window.goto(f"{address}#episodes?e=0&vs=1&t=1")
     window.locator(".columns.two").wait_for()
     assert "<script>alert(1)</script>" in text(window, ".turn .said")
@@ -188,7 +225,7 @@ def test_hostile_episodes_and_pairs_run_nothing_and_are_seen(window, tmp_path):
 
 def test_nothing_runs_over_the_edge_of_a_phone(window, address):
     window.set_viewport_size({"width": 390, "height": 800})
-    for place in ("", "#episodes", "#episodes?e=7&t=1", "#episodes?e=7&vs=158", "#pairs?e=0"):
+    for place in ("", "#episodes", "#episodes?e=7&t=1", "#episodes?e=7&vs=158", "#pairs?e=0", "#actions?e=3"):
         window.goto("about:blank")
         window.goto(address + place)
         window.wait_for_timeout(100)
@@ -216,7 +253,7 @@ def test_the_theme_follows_the_system_and_then_the_switch(window, address):
 
 def test_axe_finds_nothing_to_complain_about(window, address):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="Run: pip install -e '.[dev]'").Axe()
-    places = ("", "#episodes?q=nobody", "#episodes?e=7&vs=158&t=1", "#pairs?e=0")
+    places = ("", "#episodes?q=nobody", "#episodes?e=7&vs=158&t=1", "#pairs?e=0", "#actions?e=1")
     for scheme, width, looked_at in (("light", 1300, places), ("dark", 390, places[::2])):
         window.emulate_media(color_scheme=scheme)
         window.set_viewport_size({"width": width, "height": 800})

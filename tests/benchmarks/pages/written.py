@@ -97,6 +97,26 @@ def write_judgement(
     return folder
 
 
+def write_next_action(
+    folder: Path, label: str, outcomes: list[str], *, text: str = "", asked: Path | None = None
+) -> Path:
+    """Write what was asked for the next action, with an answer for each outcome."""
+    write_summary(folder, "next_action", label, text=text)
+    said = {"right": "go north", "alternative": "go south 1", "wrong": "look", "inadmissible": "fly", "malformed": ""}
+    with RecordWriter(folder / "records.jsonl") as file:
+        for number, outcome in enumerate(outcomes):
+            answer = {"action": text or said[outcome], "reply": text or f"I shall {said[outcome]}."}
+            answer |= {"right": outcome == "right", "malformed": outcome == "malformed", "log_probability": -1.25}
+            answer |= {"admissible": outcome != "inadmissible", "took_alternative": outcome == "alternative"}
+            record = {"number": number, "id": f"cellar/{text or 'lamp'}/0#{number}", "benchmark": "Cellar"}
+            record |= {"split": "seen", "task_type": text or "lamp", "candidates": 3, "suppressed": answer}
+            record |= {"rationale": text or "The south is warm.", "injected": answer, "expert_admissible": True}
+            file.write({**record, **answer, "expert_action": text or "go north", "alternative": text or "go south 1"})
+    if asked is not None:
+        write_json(folder / "manifest.json", {"inputs": {str(asked): sha256_of(asked)}})
+    return folder
+
+
 def write_pairs(path: Path) -> Path:
     with RecordWriter(path) as file:
         for number in (0, 1):
@@ -105,6 +125,7 @@ def write_pairs(path: Path) -> Path:
                 task=task_of(0),
                 state=f"You stand at door {number}.",
                 expert_action="go north",
+                admissible_commands=("go north", f"go south {number}", "look"),
             )
             pair = ActionPair(decision=decision, alternative=f"go south {number}", proposer="random", expert_first=True)
             file.write(pair.to_json())
