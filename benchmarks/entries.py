@@ -92,10 +92,10 @@ class Entry:
         catalogue = self.facts["data"].get("catalogue")
         if catalogue is None:
             return ""
-        digest = f"sha256 {str(catalogue['sha256'])[:12]}"
-        if catalogue["official"] or catalogue["source"] == "generated":
-            return f"{'official' if catalogue['official'] else 'generated'} catalogue, {digest}"
-        return f"catalogue of other files than the official ones ({', '.join(catalogue['not_official'])}), {digest}"
+        kind = "official" if catalogue["official"] else "made from a seed"
+        if not catalogue["official"] and catalogue["source"] != "generated":
+            kind = f"not official: other {', '.join(catalogue['not_official']) or 'files'}"
+        return f"catalogue {catalogue['name']} ({kind}), sha256 {str(catalogue['sha256'])[:12]}"
 
     @property
     def numbers(self) -> Mapping[str, Measurement]:

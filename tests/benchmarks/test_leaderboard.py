@@ -126,11 +126,11 @@ def test_the_pages_and_the_check_say_which_catalogue_was_played(entry, tmp_path,
     show = [str(tmp_path / "board"), "--out", str(page), "--markdown", str(text)]
     digest = entry.facts["data"]["catalogue"]["sha256"][:12]
     assert main(show) == 0
-    assert all(f"generated catalogue, sha256 {digest}" in path.read_text() for path in (page, text))
+    assert all(f"catalogue generated (made from a seed), sha256 {digest}" in path.read_text() for path in (page, text))
     edit(entry.folder / "entry.json", other_files)
     assert main(show) == 0
-    assert "catalogue of other files than the official ones (items_ins.json), sha256 000000000000" in page.read_text()
-    assert "catalogue of other files than the official ones (items\\_ins.json), sha256 000000000000" in text.read_text()
+    assert "catalogue generated (not official: other items_ins.json), sha256 000000000000" in page.read_text()
+    assert "catalogue generated (not official: other items\\_ins.json), sha256 000000000000" in text.read_text()
     assert problems(entry) == []  # every episode shows the same here
     edit(entry.folder / "actions.jsonl.xz", lambda lines: lines[0]["actions"].__setitem__(0, "search[a lamp]"))
     other, changed = problems(entry)
