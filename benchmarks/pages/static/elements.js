@@ -1,7 +1,7 @@
 // Makes elements. Text goes in as text and never as markup, and the page's policy (trusted types) makes sure of it.
 
 const SVG = "http://www.w3.org/2000/svg";
-const DRAWN = new Set(["svg", "line", "path", "circle", "rect", "g", "text", "polyline", "title"]);
+const DRAWN = new Set(["svg", "line", "path", "rect"]);
 
 /** Returns an element; attributes that are undefined, null or false are left out, and functions are listeners. */
 function el(tag, attributes = {}, ...children) {

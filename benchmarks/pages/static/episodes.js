@@ -28,13 +28,14 @@ function column(one, told, at, parting) {
     el("div", { class: "both" }, turnList(told.turns, at, parting, turn => go({ t: turn }, false)), turnDetail(told, at)));
 }
 
-async function showEpisode(detail, state) {
+/** Shows the episode that an address names, unless `wanted` says that somebody was quicker and asked for another. */
+async function showEpisode(detail, state, wanted) {
   const one = numbered(ARCHIVE.episodes, state.e);
   if (!one) return fill(detail, el("p", { class: "nothing soft" }, "Choose an episode."));
   const others = sameTask(one);
   const beside = others.find(other => String(other.number) === state.vs);
   const told = await body(one), toldBeside = beside && await body(beside);
-  if (readState().e !== state.e) return undefined;  // somebody was quicker
+  if (!wanted()) return undefined;
   const parting = beside && firstDifference(told, toldBeside);
   const longest = Math.max(told.turns.length, toldBeside?.turns.length ?? 0);
   const at = Math.min(Math.max(Number(state.t ?? 0) || 0, 0), longest);

@@ -41,6 +41,12 @@ class List {
     this.paint();
   }
 
+  /** Goes back to the top, for what is shown next is something else. */
+  restart() {
+    this.box.scrollTop = 0;
+    this.at = -1;
+  }
+
   /** Chooses the row that many places further on. */
   move(step) {
     if (!this.rows.length) return;

@@ -75,12 +75,13 @@ function everybody(one, others, heads, view) {
         other.answers.map(answer => el("td", {}, outcomeMark(answer), ` ${answer}`)))))));
 }
 
-async function showQuestion(detail, state, view) {
+/** Shows the question that an address names; see `showEpisode`. */
+async function showQuestion(view, detail, state, wanted) {
   const { rows, nothing, file, same, heads, options, title } = QUESTIONS[view];
   const one = numbered(rows, state.e);
   if (!one) return fill(detail, el("p", { class: "nothing soft" }, nothing));
   const told = await body(one);
-  if (readState().e !== state.e) return undefined;
+  if (!wanted()) return undefined;
   const others = rows.filter(other => same.every(name => other[name] === one[name]));
   const about = [`${one.of} ${one.split}`, one.type, ARCHIVE.runs[one.run].label, told.proposer && `alternative by ${told.proposer}`];
   fill(detail,

@@ -3,7 +3,7 @@
 const VIEWS = {
   episodes: { rows: ARCHIVE.episodes, row: episodeRow, text: episodeText, show: showEpisode },
   ...Object.fromEntries(Object.entries(QUESTIONS).map(([view, { rows, name }]) =>
-    [view, { rows, row: one => questionRow(one, name), text: questionText, show: (detail, state) => showQuestion(detail, state, view) }])),
+    [view, { rows, row: one => questionRow(one, name), text: questionText, show: (...how) => showQuestion(view, ...how) }])),
 };
 const FILTERS = ["run", "of", "split", "type", "outcome"];
 
@@ -58,12 +58,14 @@ class Explorer {
     const key = JSON.stringify([...FILTERS, "q", "deep"].map(name => state[name] ?? ""));
     if (key !== this.key) {
       this.key = key;
+      this.list.restart();
       this.filter(state);
     }
     this.list.show(this.shown, numbered(this.rows, state.e));
     this.section.classList.toggle("open", state.e !== undefined);
     this.section.classList.toggle("comparing", Boolean(state.vs));
-    this.show(find(".detail", this.section), state);
+    const address = location.hash;
+    this.show(find(".detail", this.section), state, () => location.hash === address);
   }
 
   filter(state) {

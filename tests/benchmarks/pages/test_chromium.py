@@ -148,6 +148,26 @@ def test_only_the_rows_in_sight_are_elements_and_the_last_can_be_reached(window,
     window.locator(f"#view-episodes [role=option][aria-posinset='{ALL}'][aria-selected=true]").wait_for()
 
 
+def test_a_search_is_shown_from_its_first_result(window, address):
+    window.goto(f"{address}#episodes")
+    window.focus("#view-episodes .list")
+    window.keyboard.press("End")
+    window.locator(f"#view-episodes [aria-posinset='{ALL}']").wait_for()
+    window.fill("#view-episodes [name=q]", "lamp")
+    playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"{2 * TASKS} of {ALL}")
+    assert window.evaluate("document.querySelector('#view-episodes .list').scrollTop") == 0
+
+
+def test_what_was_asked_for_last_is_what_is_shown(window, address):
+    window.goto(f"{address}#episodes?e=7")
+    window.locator(".turn").wait_for()
+    press = "key => document.body.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }))"
+    window.evaluate(f"['c', 'Escape'].forEach({press})")  # the second while the first still waits for its episodes
+    window.wait_for_timeout(100)
+    assert "vs" not in window.url
+    assert window.locator(".columns.two").count() == 0
+
+
 def test_a_text_of_a_megabyte_is_shown_in_pieces(window, address):
     window.goto(f"{address}#episodes?q=huge&e=150")
     window.locator(".turn .more").first.wait_for()
