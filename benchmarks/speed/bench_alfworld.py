@@ -15,7 +15,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -32,6 +31,7 @@ from act_gym.engines.alfworld.library import GAMES_KEPT
 from act_gym.engines.alfworld.native import NativeEngine
 from act_gym.engines.alfworld.store import STORE_FILE, GameStore, build_store
 from act_gym.splits.alfworld import FOLDERS, TASK_TYPES
+from benchmarks.speed.conftest import Say
 
 pytestmark = [
     # Upstream leaves game files and pipes to the garbage collector.
@@ -47,19 +47,6 @@ SAMPLE = [
     for kind in TASK_TYPES
     for env_id in ("act/ALFWorld-seen", "act/ALFWorld-unseen")
 ]
-
-Say = Callable[[str], None]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Writes a line past pytest's capture."""
-
-    def write(line: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{line}\n")
-
-    return write
 
 
 @pytest.fixture(scope="module")

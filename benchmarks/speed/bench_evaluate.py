@@ -26,22 +26,13 @@ from act_gym.benchmark import tasks
 from act_gym.core import Episode
 from act_gym.rollout import BatchStream, Job, play_jobs
 from benchmarks.speed.clock import processor_time
+from benchmarks.speed.conftest import Say
 
 pytestmark = pytest.mark.timeout(3600)
 
 ROOT = Path(__file__).parents[2]
 SIZE, TURNS, REPLY = 8, 3, 16
 OPTIONS = {"max_episode_steps": TURNS, "admissible_commands": False}
-Say = Callable[[str], None]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    def write(line: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{line}\n")
-
-    return write
 
 
 def bench_random_agent_on_all_games_of_alfworld(benchmark: Any, tmp_path: Path, say: Say) -> None:

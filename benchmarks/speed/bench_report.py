@@ -11,7 +11,6 @@ add `--benchmark-timer=time.process_time` for the writing. Nothing here asserts 
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from agents.scripted import RandomAgent
 from benchmarks.intervals import Interval
 from benchmarks.measurement import Measurement, Summary
 from benchmarks.report import main
+from benchmarks.speed.conftest import Say
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -68,7 +68,7 @@ def window(run: Path) -> Iterator[Any]:
         browser.close()
 
 
-def bench_opening(benchmark: Any, run: Path, window: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def bench_opening(benchmark: Any, run: Path, window: Any, say: Say) -> None:
     """From the beginning of the navigation until the list of episodes can be used."""
     ready: list[float] = []
 
@@ -80,6 +80,8 @@ def bench_opening(benchmark: Any, run: Path, window: Any, capsys: pytest.Capture
 
     benchmark.pedantic(open_page, rounds=5, warmup_rounds=1)
     size = (run / "report.html").stat().st_size / 2**20
-    with capsys.disabled():
-        sys.stdout.write(f"\n{EPISODES} episodes, {size:.1f} MiB: ready after {sorted(ready)[len(ready) // 2]:.0f} ms")
-        sys.stdout.write(f" (of {len(ready)}: {', '.join(f'{each:.0f}' for each in ready)})\n")
+    rounds = ", ".join(f"{each:.0f}" for each in ready)
+    say(
+        f"{EPISODES} episodes, {size:.1f} MiB: ready after {sorted(ready)[len(ready) // 2]:.0f} ms "
+        f"(of {len(ready)}: {rounds})"
+    )

@@ -15,7 +15,6 @@ memory and many resets by themselves. Nothing here asserts a time.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -29,6 +28,7 @@ import act_gym
 from act_gym.engines.java import find_java
 from act_gym.engines.scienceworld.jvm import _OPTIONS, Jvm, shared_jvm
 from benchmarks.speed.clock import processor_time, resident
+from benchmarks.speed.conftest import Say
 
 # Upstream's environment leaves sockets to the garbage collector.
 pytestmark = [
@@ -53,19 +53,7 @@ LONGEST = 30  # commands of a solution
 REPLAYS = 8
 TOGETHER = 16
 
-Say = Callable[[str], None]
 Make = Callable[..., gym.Env[str, str]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Writes a line past pytest's capture."""
-
-    def write(line: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{line}\n")
-
-    return write
 
 
 @pytest.fixture

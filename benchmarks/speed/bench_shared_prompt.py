@@ -13,13 +13,13 @@ shapes with one pass each.
 from __future__ import annotations
 
 import multiprocessing
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.speed.conftest import Say
 from benchmarks.speed.passes import Peak, Shape, group_of, run_pass, trainer, with_gradients
 from trainers.packing import Costs, pack
 
@@ -50,7 +50,7 @@ def peak_of_pass(kind: str, shape: Shape) -> int:
 
 @pytest.mark.parametrize("kind", CLASSES)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "prompt {} reply {} group {}".format(*shape))
-def bench_pass(benchmark: Any, capsys: pytest.CaptureFixture[str], shape: Shape, kind: str) -> None:
+def bench_pass(benchmark: Any, say: Say, shape: Shape, kind: str) -> None:
     benchmark.group = "pass: prompt {}, reply {}, group {}".format(*shape)
     trainer.cache_clear()  # two of TRL's passes at once do not fit into 24 GB
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
@@ -61,8 +61,7 @@ def bench_pass(benchmark: Any, capsys: pytest.CaptureFixture[str], shape: Shape,
     if kind == "shared":
         packs = pack(*group_of(*shape), shape[1], Costs.of(made.model.config), 0)
         rows = rows if packs is None else " x ".join(map(str, packs.input_ids.shape))
-    with capsys.disabled():
-        sys.stdout.write(f"\n{benchmark.group}: {kind}: {rows} tokens, {peak / 1e9:.2f} GB for a pass\n")
+    say(f"{benchmark.group}: {kind}: {rows} tokens, {peak / 1e9:.2f} GB for a pass")
 
 
 @pytest.mark.parametrize("kind", CLASSES)

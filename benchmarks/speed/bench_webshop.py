@@ -27,6 +27,7 @@ import pytest
 import act_gym
 from act_gym.engines.webshop.shops import open_for
 from act_gym.errors import EngineError
+from benchmarks.speed.conftest import Say
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
 
@@ -138,7 +139,7 @@ def bench_another_environment(benchmark: Callable[..., Any], env: Any) -> None:
     benchmark(make)
 
 
-def bench_start(webshop_data: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ARG001  (skips without it)
+def bench_start(webshop_data: Path, say: Say) -> None:  # noqa: ARG001  (skips without it)
     """Say the processor time from `gym.make` to the first page in a fresh process, after `import act_gym`."""
     code = (
         "import time, gymnasium, act_gym; start = time.process_time(); "
@@ -149,5 +150,4 @@ def bench_start(webshop_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
         return float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
 
     seconds = sorted(start() for _ in range(5))
-    with capsys.disabled():
-        sys.stdout.write(f"\nstart of act/WebShop in a fresh process: {1000 * seconds[2]:.0f} ms of processor time\n")
+    say(f"start of act/WebShop in a fresh process: {1000 * seconds[2]:.0f} ms of processor time")

@@ -16,7 +16,6 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +23,13 @@ import pytest
 
 from act_gym.engines.webshop.search import SearchIndex, build
 from benchmarks.speed.clock import resident
+from benchmarks.speed.conftest import Say
 from benchmarks.speed.mixed_documents import mixed_documents
 
 pytestmark = pytest.mark.timeout(7200)
 
 DOCUMENTS = int(os.environ.get("SEARCH_DOCUMENTS", "20000"))
 QUERIES = 1000
-
-Say = Callable[[str], None]
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +45,6 @@ def queries(files: Path) -> list[str]:
     goals = json.loads((files / "goal_query_map.json").read_text(encoding="utf-8"))
     both = [query for goal, searches in goals.items() for query in (goal, *searches)]
     return [both[place] for place in np.random.default_rng(0).permutation(len(both))[:QUERIES]]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Writes a line past pytest's capture."""
-
-    def write(line: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{line}\n")
-
-    return write
 
 
 @pytest.fixture(scope="module")
