@@ -48,9 +48,15 @@ class Costs:
             pair=4 * layers * channels,
         )
 
-    def rows(self, count: int, length: int) -> float:
-        """Return the operations of so many rows of so many tokens."""
-        return count * length * (self.token + self.pair * length)
+    def rows(self, count: int, length: int, *, causal: bool = False) -> float:
+        """Return the operations of so many rows of so many tokens.
+
+        Args:
+            count: Rows.
+            length: Tokens of each.
+            causal: The kernel needs no mask, and leaves out the half of the pairs that is above the diagonal.
+        """
+        return count * length * (self.token + self.pair * (length / 2 if causal else length))
 
 
 @dataclass(frozen=True)
@@ -120,16 +126,17 @@ def runs(prompt_ids: torch.Tensor, prompt_mask: torch.Tensor) -> list[range]:
     return [range(*bounds) for bounds in pairwise(starts)]
 
 
-def best_width(groups: Sequence[tuple[int, Sequence[int]]], padded: int, costs: Costs) -> int:
+def best_width(groups: Sequence[tuple[int, Sequence[int]]], padded: int, costs: Costs, *, causal: bool = False) -> int:
     """Return how many completions a pack should hold; 1 says that packing does not pay.
 
     Args:
         groups: For each prompt its tokens and those of its completions.
         padded: Tokens of a row as it is, with its padding.
         costs: The model's.
+        causal: Whether rows as they are need no mask; packs always have one.
     """
     rows = sum(len(completions) for _, completions in groups)
-    best, cheapest = 1, costs.rows(rows, padded)
+    best, cheapest = 1, costs.rows(rows, padded, causal=causal)
     for width in range(2, max(len(completions) for _, completions in groups) + 1):
         lengths = [
             prompt - 1 + sum(completions[start : start + width])
@@ -163,7 +170,7 @@ def pack(
     if len(found) == input_ids.size(0) or min(prompt_lengths) == 0:
         return None
     groups = [(prompt_lengths[rows.start], [lengths[row] for row in rows]) for rows in found]
-    width = best_width(groups, input_ids.size(1), costs)
+    width = best_width(groups, input_ids.size(1), costs, causal=bool(attention_mask.all()))
     if width == 1:
         return None
     packed = [rows[start : start + width] for rows in found for start in range(0, len(rows), width)]
