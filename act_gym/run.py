@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -30,7 +31,7 @@ from act_gym.errors import RunError, UsageError
 from act_gym.records import RecordWriter, write_json
 from act_gym.version import __version__
 
-__all__ = ["FREE_ARGUMENTS", "Run", "sha256_of"]
+__all__ = ["FREE_ARGUMENTS", "Run", "sha256_of", "versions_of"]
 
 _PACKAGES = ("gymnasium", "alfworld", "textworld", "scienceworld", "torch", "transformers", "trl", "accelerate")
 # Arguments that say how a run is carried out and not what it computes: they may change on resume.
@@ -94,7 +95,7 @@ class Run:
         manifest = {
             "program": program,
             **decided,
-            "versions": _versions(),
+            "versions": {"act-gym": __version__, **versions_of(_PACKAGES)},
             "git": _git_revision(),
             "inputs": {str(path): sha256_of(path) for path in inputs},
             "machine": {"platform": platform.platform(), "python": sys.version.split()[0], "cpus": os.cpu_count()},
@@ -175,13 +176,12 @@ def sha256_of(path: Path) -> str:
         raise RunError(f"Cannot read {path}: {cause.strerror or cause}.") from cause
 
 
-def _versions() -> dict[str, str]:
-    found = {"act-gym": __version__}
-    for package in _PACKAGES:
-        try:
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 

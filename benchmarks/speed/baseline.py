@@ -13,12 +13,12 @@ import platform
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from act_gym.core import Record
 from act_gym.errors import RunError
+from act_gym.run import versions_of
 
 __all__ = ["Report", "Speed", "slower", "speeds", "table", "write_page"]
 
@@ -183,14 +183,13 @@ def _rounded(value: float) -> str:
 
 
 def _machine() -> dict[str, str]:
-    found = {"date": datetime.now(UTC).date().isoformat(), "processor": _processor(), "cores": str(os.cpu_count())}
-    found["Python"] = platform.python_version()
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "Python": platform.python_version(),
+        **versions_of(_PACKAGES),
+    }
 
 
 def _processor() -> str:
