@@ -46,6 +46,42 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
+def test_both_rows_of_early_experience_run_through(tmp_path, model, capsys):
+    layer = tmp_path / "short.yaml"
+    layer.write_text(
+        "experience: {propose: random}\n"
+        "pairs: {propose: random}\n"
+        "imitation: &short {steps: 1, probe: 0, save_every: 0, max_prompt_tokens: 0}\n"
+        "world: *short\n"
+        # A random model's reply is a monologue if it ends in time.
+        "reflection: {steps: 1, probe: 0, save_every: 0, max_prompt_tokens: 0, max_new_tokens: 256, tries: 4}\n"
+    )
+    rows = ["early-experience-reflection", "early-experience-world"]
+    argv = [
+        "--rows",
+        *rows,
+        "--seeds",
+        "1",
+        "--benchmarks",
+        "alfworld",
+        "--generated",
+        "--out",
+        str(tmp_path / "paper"),
+    ]
+    argv += ["--limit", "4", "--max-turns", "1", "--judgement", "0", "--model", str(model), "--layers", str(layer)]
+    assert main(argv) == 0
+    output = capsys.readouterr()
+    assert "self-reflection" in output.out
+    assert "world modelling" in output.out
+    lines = list(csv.DictReader((tmp_path / "paper" / "table.csv").read_text().splitlines()))
+    assert [(line["row"], line["seeds"]) for line in lines] == [(row, "1") for row in rows for _ in range(2)]
+    kinds = sorted(path.name.partition("-")[0] for path in (tmp_path / "paper" / "jobs").glob("*.done.json"))
+    # Each carries out alternatives of its own.
+    made = ["collect", "eval", "eval", "experience", "experience", "imitation", "pairs", "reflection", "world"]
+    assert kinds == made
+
+
+@pytest.mark.slow
 def test_a_table_that_was_killed_goes_on_and_what_is_finished_is_not_run_again(tmp_path, model, capsys):
     layer = tmp_path / "short.yaml"
     layer.write_text(
