@@ -16,28 +16,23 @@ from typing import Any
 from act_gym.arguments import parse
 from act_gym.cli import run
 from trainers.grpo import check, train_on_groups
-from trainers.questions import Order, judging_questions, read_pairs
+from trainers.questions import judging_questions, read_pairs
 from trainers.rehearsal import dry_run
-from trainers.settings import GroupSettings, ModelSettings, OptimisationSettings, OutputSettings, Schedule
+from trainers.settings import (
+    GroupSettings,
+    JudgingInputs,
+    ModelSettings,
+    OptimisationSettings,
+    OutputSettings,
+    Schedule,
+)
 from trainers.training import open_run, show
 
 __all__ = ["Act", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
-    """What is judged."""
-
-    pairs: Path = Path("runs/pairs/pairs.jsonl")
-    """Pairs of expert and alternative actions, from trainers.pairs."""
-
-    order: Order = "recorded"
-    """Which action is shown first: as recorded with the pair (drawn once), drawn anew from the seed, or
-    each pair both ways."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, _Inputs):
+class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, JudgingInputs):
     """Train a model with GRPO to tell the expert's action from an alternative."""
 
     learning_rate: float = 5e-6

@@ -16,9 +16,9 @@ from typing import Any
 from act_gym.arguments import parse
 from act_gym.cli import run
 from agents.prompts import format_reply
-from trainers.questions import Order, judging_questions, read_pairs
+from trainers.questions import judging_questions, read_pairs
 from trainers.rehearsal import dry_run
-from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.settings import JudgingInputs, ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
 
@@ -26,26 +26,8 @@ __all__ = ["Choice", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
-    """What is chosen from."""
-
-    pairs: Path = Path("runs/pairs/pairs.jsonl")
-    """Pairs of expert and alternative actions, from trainers.pairs."""
-
-    order: Order = "recorded"
-    """Which action is shown first: as recorded with the pair (drawn once), drawn anew from the seed, or
-    each pair both ways."""
-
-    batch: int = 16
-    """Questions in one optimizer step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+class Choice(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, JudgingInputs):
     """Train a model by examples to name the expert's action of two."""
-
-    learning_rate: float = 1e-5
-    """Peak learning rate."""
 
     out: Path = Path("runs/choice")
     """The run folder."""

@@ -26,7 +26,7 @@ from trainers.questions import acting_questions, read_pairs
 from trainers.quiet import quiet
 from trainers.rehearsal import dry_run
 from trainers.replies import check_format, drop_long
-from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs
 from trainers.supervised import spoken_ids
 from trainers.training import common_config, dataset_of, finish, lora, open_run, show, step_size
 
@@ -34,11 +34,8 @@ __all__ = ["DPO", "main", "train", "trainer_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
+class _Inputs(PairInputs):
     """What is preferred to what, and how strongly."""
-
-    pairs: Path = Path("runs/pairs/pairs.jsonl")
-    """Pairs of expert and alternative actions, from trainers.pairs."""
 
     batch: int = 16
     """Pairs in one optimizer step; each is two sequences."""

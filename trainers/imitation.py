@@ -18,7 +18,7 @@ from act_gym.cli import run
 from agents.prompts import format_reply
 from trainers.questions import acting_questions, read_decisions
 from trainers.rehearsal import dry_run
-from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.settings import DecisionInputs, ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
 
@@ -26,22 +26,8 @@ __all__ = ["Imitation", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
-    """What is imitated."""
-
-    decisions: Path = Path("runs/pairs/decisions.jsonl")
-    """Expert decisions; a file of pairs will do as well."""
-
-    batch: int = 16
-    """Decisions in one optimizer step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Imitation(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+class Imitation(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, DecisionInputs):
     """Train a model on the expert's actions."""
-
-    learning_rate: float = 1e-5
-    """Peak learning rate."""
 
     out: Path = Path("runs/imitation")
     """The run folder."""

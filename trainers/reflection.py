@@ -28,7 +28,7 @@ from trainers.callbacks import note
 from trainers.monologues import KINDS, Scene, scenes, write_monologues
 from trainers.questions import Question, acting_questions, read_experience
 from trainers.rehearsal import dry_run
-from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.settings import ExperienceInputs, ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
 
@@ -36,11 +36,8 @@ __all__ = ["Reflection", "lessons", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
+class _Inputs(ExperienceInputs):
     """What is reflected on."""
-
-    experience: Path = Path("runs/experience/experience.jsonl")
-    """Actions that were carried out, from trainers.experience."""
 
     alternatives: int = 3
     """Alternatives that a monologue is shown at most, with what they led to."""
@@ -66,16 +63,10 @@ class _Inputs:
     generation_batch: int = 16
     """Monologues that are written at once."""
 
-    batch: int = 16
-    """Examples in one optimizer step."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Reflection(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+class Reflection(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, _Inputs):
     """Train a model on its own reasons for the expert's actions."""
-
-    learning_rate: float = 1e-5
-    """Peak learning rate."""
 
     out: Path = Path("runs/reflection")
     """The run folder; `reflections.jsonl` holds the monologues and what became of every reply."""

@@ -17,22 +17,21 @@ from act_gym.cli import run
 from trainers.grpo import check, train_on_groups
 from trainers.questions import acting_questions, read_decisions
 from trainers.rehearsal import dry_run
-from trainers.settings import GroupSettings, ModelSettings, OptimisationSettings, OutputSettings, Schedule
+from trainers.settings import (
+    DecisionInputs,
+    GroupSettings,
+    ModelSettings,
+    OptimisationSettings,
+    OutputSettings,
+    Schedule,
+)
 from trainers.training import open_run, show
 
 __all__ = ["RL", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
-    """Where the model acts."""
-
-    decisions: Path = Path("runs/pairs/decisions.jsonl")
-    """Expert decisions; a file of pairs will do as well."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, _Inputs):
+class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, DecisionInputs):
     """Train a model with GRPO to act as the expert does."""
 
     learning_rate: float = 5e-6

@@ -10,21 +10,61 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from trainers.questions import Order
+
 __all__ = [
+    "DecisionInputs",
     "EqualGroups",
+    "ExperienceInputs",
     "GroupSettings",
+    "JudgingInputs",
     "ModelSettings",
     "OptimisationSettings",
     "OutputSettings",
+    "PairInputs",
     "Precision",
     "ReportTo",
     "Schedule",
+    "SupervisedSettings",
 ]
 
 Schedule = Literal["constant", "linear", "cosine"]
 EqualGroups = Literal["keep", "filter", "resample"]
 Precision = Literal["auto", "fp32", "bf16", "mixed"]
 ReportTo = Literal["none", "tensorboard", "wandb", "trackio"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairInputs:
+    """What stages learn from that put two actions side by side."""
+
+    pairs: Path = Path("runs/pairs/pairs.jsonl")
+    """Pairs of expert and alternative actions, from trainers.pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgingInputs(PairInputs):
+    """What is judged."""
+
+    order: Order = "recorded"
+    """Which action is shown first: as recorded with the pair (drawn once), drawn anew from the seed, or
+    each pair both ways."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionInputs:
+    """Where the model acts as the expert does."""
+
+    decisions: Path = Path("runs/pairs/decisions.jsonl")
+    """Expert decisions; a file of pairs will do as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperienceInputs:
+    """What Early Experience learns from."""
+
+    experience: Path = Path("runs/experience/experience.jsonl")
+    """Actions that were carried out, from trainers.experience."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +92,19 @@ class ModelSettings:
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: less memory, about a third more time."""
 
-    pack: bool = True
-    """Put supervised samples end to end into rows instead of padding them; none sees another."""
-
     max_prompt_tokens: int = 2048
     """Questions with longer prompts are left out, and counted; 0 keeps all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedSettings:
+    """Maximum likelihood of answers: how samples become batches."""
+
+    batch: int = 16
+    """Samples in one optimizer step: questions with their answers."""
+
+    pack: bool = True
+    """Put samples end to end into rows instead of padding them; none sees another."""
 
 
 @dataclass(frozen=True, kw_only=True)

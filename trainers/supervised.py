@@ -41,7 +41,7 @@ def train_on_answers(
 
     Args:
         stage: The stage's name; marks the log.
-        arguments: The program's arguments: model, optimisation and output settings, `batch`.
+        arguments: The program's arguments: supervised, model, optimisation and output settings.
         run: The open run folder.
         questions: The prompts.
         answers: What the model shall reply to each.

@@ -22,7 +22,7 @@ from act_gym.errors import UsageError
 from agents.prompts import format_reply
 from trainers.questions import Question, acting_questions, judging_questions, read_pairs
 from trainers.rehearsal import dry_run
-from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, SupervisedSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
 
@@ -33,11 +33,8 @@ _THOUGHT = "I compare what the actions would do and decide."
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
+class _Inputs(PairInputs):
     """What the format is practised on."""
-
-    pairs: Path = Path("runs/pairs/pairs.jsonl")
-    """Pairs of expert and alternative actions, from trainers.pairs."""
 
     examples: int = 128
     """Pairs used, evenly spread over the file; 0 uses all."""
@@ -48,13 +45,13 @@ class _Inputs:
     thinking: bool = False
     """Answer with reasoning before the action."""
 
-    batch: int = 8
-    """Sequences in one optimizer step."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Warmup(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+class Warmup(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, _Inputs):
     """Teach a model the answer format by answers drawn at random."""
+
+    batch: int = 8
+    """Samples in one optimizer step."""
 
     learning_rate: float = 5e-5
     """Peak learning rate."""

@@ -20,7 +20,7 @@ from act_gym.errors import UsageError
 from trainers.alternatives import RANDOM
 from trainers.questions import Question, read_experience
 from trainers.rehearsal import dry_run
-from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings
+from trainers.settings import ExperienceInputs, ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
 from trainers.supervised import train_on_answers
 from trainers.training import open_run, show
 
@@ -30,11 +30,8 @@ _ASK = "You do this: {action}\n\nWhat do you observe then? Reply with the observ
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs:
+class _Inputs(ExperienceInputs):
     """What is foreseen."""
-
-    experience: Path = Path("runs/experience/experience.jsonl")
-    """Actions that were carried out, from trainers.experience."""
 
     actions: Literal["random", "all"] = "random"
     """Whose consequences are learned besides those of the expert's actions: random admissible actions, or the policy's
@@ -43,16 +40,10 @@ class _Inputs:
     max_characters: int = 1200
     """Observations to be foreseen are cut to this length; the cut is marked."""
 
-    batch: int = 16
-    """Observations in one optimizer step."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class World(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+class World(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, _Inputs):
     """Train a model to foresee what an action leads to. `probe` is not used: the replies are no actions."""
-
-    learning_rate: float = 1e-5
-    """Peak learning rate."""
 
     out: Path = Path("runs/world")
     """The run folder."""

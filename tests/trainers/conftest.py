@@ -51,28 +51,19 @@ def pairs_file(tmp_path: Path, pairs: list[ActionPair]) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama as a model folder; its tokenizer knows the words of our questions."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
+    from tests.tiny_models import build
     from trainers.quiet import quiet
 
     quiet()
     folder = tmp_path_factory.mktemp("tiny")
     tokenizer = make_tokenizer()
-    torch.manual_seed(0)
-    config = LlamaConfig(
+    build(
+        "llama",
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
         max_position_embeddings=1024,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from act_gym.arguments import from_recipes
+from act_gym.errors import UnknownNameError
 from trainers.pipeline import Pipeline, plan
 
 RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
@@ -56,3 +57,12 @@ def test_a_step_of_a_node_can_be_shared_by_its_eight_processes(monkeypatch: pyte
                 common_config(settings, sequences=settings.groups * settings.num_generations)
             elif hasattr(settings, "batch"):
                 common_config(settings, sequences=settings.batch)
+
+
+def test_a_setting_of_supervised_stages_is_refused_for_the_others(tmp_path: Path) -> None:
+    recipe = tmp_path / "packed.yaml"
+    recipe.write_text("imitation: {pack: false}\nact: {pack: false}\n")
+    with pytest.raises(UnknownNameError, match=r"act\) named pack"):
+        read(recipe)
+    recipe.write_text("imitation: {pack: false}\n")
+    assert not read(recipe).imitation.pack

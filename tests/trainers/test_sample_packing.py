@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import MambaConfig, MambaForCausalLM
 
-from tests.trainers.tiny_models import CONFIGS, build
+from tests.tiny_models import CONFIGS, build
 from trainers.imitation import Imitation, train
 from trainers.sample_packing import PackingCollator, bins, why_not
 

@@ -13,7 +13,7 @@ from peft import LoraConfig
 from transformers import AutoTokenizer, MambaConfig, MambaForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
-from tests.trainers.tiny_models import CONFIGS, build
+from tests.tiny_models import CONFIGS, build
 from trainers.quiet import quiet
 from trainers.shared_prompt import SharedPromptTrainer, why_not
 

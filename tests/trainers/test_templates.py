@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from act_gym.errors import UsageError
 from agents.policy import Policy
 from agents.prompts import format_reply
-from tests.trainers.tiny_models import build
+from tests.tiny_models import build
 from trainers.questions import Question
 from trainers.supervised import encode
 from trainers.templates import end_of_turn

@@ -16,7 +16,7 @@ from act_gym.run import Run
 from agents.local import LocalAgent, LocalSettings
 from agents.policy import Policy
 from agents.prompts import format_reply
-from tests.trainers.tiny_models import build
+from tests.tiny_models import build
 from trainers import checkpoints, dpo, grpo, supervised
 from trainers.act import Act
 from trainers.dpo import DPO
