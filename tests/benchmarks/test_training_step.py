@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trl.trainer.utils import add_fused_lm_head
 
 from act_gym.errors import UsageError
+from benchmarks.speed import supervised_step
 from benchmarks.speed.training_step import Measured, matmul_rate, operations, shape_of, table
 from tests.trainers.counted import SMALL
 from trainers.costs import Shape
@@ -80,3 +81,12 @@ def test_both_sides_stand_in_a_row_and_survive_being_written() -> None:
 def test_what_is_no_shape_is_refused() -> None:
     with pytest.raises(UsageError, match="512/64/8"):
         shape_of("512x64")
+
+
+def test_packed_steps_stand_beside_padded_ones() -> None:
+    padded = supervised_step.Steps(
+        packed=False, micro_batch=16, needed=1000, computed=1800, seconds=(9.0, 11.0), losses=(2.0, 1.5), peak=10**9
+    )
+    packed = replace(padded, packed=True, computed=1200, seconds=(5.0, 5.0), losses=(2.0, 2.0), peak=5 * 10**8)
+    row = supervised_step.table([padded, packed]).splitlines()[-1]
+    assert row == "| 16 | 1,800 | 1,200 | 10.0 | 5.0 | 2.00 | 1.00 | 0.50 | 0.5 |"
