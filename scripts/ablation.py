@@ -71,7 +71,6 @@ def measured(row: str, model: str, folder: Path, root: Path) -> Iterator[Step]:
 def table(root: Path, seeds: int) -> str:
     """Return the table of what was measured: per cent, mean ± population standard deviation over the seeds."""
     wanted = (("judgement", "accuracy"), ("judgement", "right_in_both"), ("next_action", "accuracy"))
-    splits: list[str] = []
     cells: dict[tuple[str, str, str], list[float]] = {}
     for row in ROWS:
         folders = [root / "base"] if row == "base" else [root / f"seed-{seed}" for seed in range(seeds)]
@@ -79,15 +78,9 @@ def table(root: Path, seeds: int) -> str:
             for module, name in wanted:
                 summary = json.loads((folder / "measured" / row / module / "summary.json").read_text(encoding="utf-8"))
                 for item in summary["measurements"]:
-                    if (
-                        item["name"] == name
-                        and item["split"]
-                        and not item["task_type"]
-                        and "-" not in item["split"][1:2]
-                    ):
+                    # "seen - unseen" is the gap between two splits.
+                    if item["name"] == name and item["split"] and not item["task_type"] and " - " not in item["split"]:
                         cells.setdefault((row, f"{module} {name}", item["split"]), []).append(100 * item["value"])
-                        if item["split"] not in splits:
-                            splits.append(item["split"])
     columns = list(dict.fromkeys((name, split) for _, name, split in cells))
     lines = ["| | " + " | ".join(f"{name}, {split}" for name, split in columns) + " |", "|---|" + "--:|" * len(columns)]
     for row in ROWS:
