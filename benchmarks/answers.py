@@ -21,7 +21,7 @@ from benchmarks.tables import show_summary
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["AskSettings", "answer_all", "ask_model", "drawn", "share", "write_answers"]
+__all__ = ["AskSettings", "ask_model", "drawn", "share", "write_answers"]
 
 T = TypeVar("T")
 
@@ -77,7 +77,7 @@ def ask_model(
         settings: The program's arguments.
         inputs: Files of records.
         read: Makes a question of a record.
-        asker: Makes of the model what `answer_all` calls.
+        asker: Makes of the model what is called with each batch.
         measure: Makes measurements of all answers.
         also: Other files that shape the answers; a run is not continued with others.
     """
@@ -88,7 +88,7 @@ def ask_model(
 
     policy = Policy.load(settings.model, device=settings.device, dtype=settings.dtype)
     label = f"{kind.replace('_', ' ')}s"
-    records = answer_all(run, questions, asker(policy), batch_size=settings.batch_size, label=label)
+    records = _answer_all(run, questions, asker(policy), batch_size=settings.batch_size, label=label)
     subject = f"{policy.name}:{settings.decode}"
     summary = Summary(kind=kind, label=settings.label or subject, subject=subject, measurements=measure(records))
     summary.write(run.folder)
@@ -109,7 +109,7 @@ def drawn(items: Sequence[T], limit: int, seed: int) -> list[tuple[int, T]]:
     return [(place, items[place]) for place in places]
 
 
-def answer_all(
+def _answer_all(
     run: Run,
     questions: Sequence[tuple[int, T]],
     ask: Callable[[Sequence[tuple[int, T]]], Iterable[dict[str, Any]]],

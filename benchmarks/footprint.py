@@ -30,7 +30,7 @@ from act_gym.progress import track
 from benchmarks.gold import chosen, in_turn
 from benchmarks.programs import checking
 
-__all__ = ["Arguments", "Footprint", "main", "many", "over_and_over"]
+__all__ = ["Arguments", "Footprint", "main", "many"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def many(environments: int, steps: int, memory: str, seed: int) -> Footprint:
         return Footprint.of(shared_jvm(memory, ""))
 
 
-def over_and_over(resets: int, every: int, memory: str, seed: int) -> Iterator[tuple[int, Footprint]]:
+def _over_and_over(resets: int, every: int, memory: str, seed: int) -> Iterator[tuple[int, Footprint]]:
     """Reset one environment; now and then yield how many resets there have been and what is held then."""
     tasks = in_turn(chosen(()), seed)
     with closing(JvmEngine(memory=memory)) as engine:
@@ -121,7 +121,7 @@ def _measure(argv: Sequence[str]) -> int:
         _say(_row(count, found))
     if arguments.resets:
         _say("", *_head("resets"))
-        for number, found in over_and_over(arguments.resets, arguments.every, arguments.memory, arguments.seed):
+        for number, found in _over_and_over(arguments.resets, arguments.every, arguments.memory, arguments.seed):
             _say(_row(number, found))
     return 0
 

@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 RESAMPLES = 10_000
+CONFIDENCE = 0.95
+"""How often an interval holds the truth, or should."""
 _BLOCK = 2**22  # numbers drawn at once, so that memory does not grow with the number of values
 
 
@@ -46,23 +48,22 @@ class Interval:
     n: int
 
 
-def wilson(successes: int, n: int, *, confidence: float = 0.95) -> Interval:
+def wilson(successes: float, n: int) -> Interval:
     """Return a share with Wilson's score interval.
 
     Args:
-        successes: How many of the observations were successes.
+        successes: How many of the observations were successes; of observations that are means, their sum.
         n: How many observations there were, at least 1. They should be independent.
-        confidence: How often such intervals hold the true share.
 
     Raises:
         UsageError: The numbers do not fit together.
     """
     if n < 1 or not 0 <= successes <= n:
         raise UsageError(f"Expected 0 <= successes <= n and n >= 1; got {successes} of {n}.")
-    return _wilson(successes / n, n, n, NormalDist().inv_cdf(0.5 + confidence / 2))
+    return _wilson(successes / n, n, n, NormalDist().inv_cdf(0.5 + CONFIDENCE / 2))
 
 
-def clustered(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
+def clustered(values: Sequence[float]) -> Interval:
     """Return the mean of independent values in 0–1 with an interval that respects how much they vary.
 
     Wilson's interval with Student's quantile, for the number of yes-or-no outcomes whose mean would vary as much as
@@ -70,7 +71,6 @@ def clustered(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
 
     Args:
         values: One for each cluster, e.g. a task's mean over its seeds; at least one.
-        confidence: How often such intervals hold the true mean.
 
     Raises:
         UsageError: There are no values, or one is not in 0–1.
@@ -80,9 +80,9 @@ def clustered(values: Sequence[float], *, confidence: float = 0.95) -> Interval:
         raise UsageError(f"Expected values in 0-1; got {observed.min():g} to {observed.max():g}.")
     n, mean = len(observed), float(observed.mean())
     if observed.min() == observed.max():
-        return _wilson(float(observed[0]), n, n, NormalDist().inv_cdf(0.5 + confidence / 2))
+        return _wilson(float(observed[0]), n, n, NormalDist().inv_cdf(0.5 + CONFIDENCE / 2))
     effective = mean * (1 - mean) * n / float(observed.var(ddof=1))
-    return _wilson(mean, effective, n, student(0.5 + confidence / 2, n - 1))
+    return _wilson(mean, effective, n, student(0.5 + CONFIDENCE / 2, n - 1))
 
 
 def newcombe(first: Interval, second: Interval, correlation: float = 0.0) -> Interval:
@@ -90,7 +90,7 @@ def newcombe(first: Interval, second: Interval, correlation: float = 0.0) -> Int
 
     Args:
         first: A share with Wilson's interval, or a mean with that of `clustered`.
-        second: Another, of the same confidence.
+        second: Another.
         correlation: Of the two estimates; 0 where they are independent, that of the pairs where they are paired
             (then it is the method of moments of Zou and Donner 2008).
 
@@ -103,22 +103,19 @@ def newcombe(first: Interval, second: Interval, correlation: float = 0.0) -> Int
     return Interval(difference, difference - below, difference + above, min(first.n, second.n))
 
 
-def bootstrap_mean(
-    values: Sequence[float], generator: np.random.Generator, *, confidence: float = 0.95, resamples: int = RESAMPLES
-) -> Interval:
+def bootstrap_mean(values: Sequence[float], generator: np.random.Generator, *, resamples: int = RESAMPLES) -> Interval:
     """Return a mean with its percentile bootstrap interval.
 
     Args:
         values: Independent observations, at least one.
         generator: Draws the resamples.
-        confidence: How often such intervals hold the true mean.
         resamples: How many means are drawn.
 
     Raises:
         UsageError: There are no values.
     """
     observed = _array(values)
-    low, high = _percentiles(_means(observed, generator, resamples), confidence, len(observed))
+    low, high = _percentiles(_means(observed, generator, resamples), len(observed))
     return Interval(float(observed.mean()), low, high, len(observed))
 
 
@@ -127,7 +124,6 @@ def bootstrap_difference(
     second: Sequence[float],
     generator: np.random.Generator,
     *,
-    confidence: float = 0.95,
     resamples: int = RESAMPLES,
 ) -> Interval:
     """Return the difference of two independent means, first minus second, with its bootstrap interval.
@@ -140,7 +136,7 @@ def bootstrap_difference(
     one, other = _array(first), _array(second)
     differences = _means(one, generator, resamples) - _means(other, generator, resamples)
     smaller = min(len(one), len(other))
-    low, high = _percentiles(differences, confidence, smaller)
+    low, high = _percentiles(differences, smaller)
     return Interval(float(one.mean() - other.mean()), low, high, smaller)
 
 
@@ -185,9 +181,9 @@ def _means(values: np.ndarray, generator: np.random.Generator, resamples: int) -
     return np.concatenate(drawn)
 
 
-def _percentiles(means: np.ndarray, confidence: float, n: int) -> tuple[float, float]:
+def _percentiles(means: np.ndarray, n: int) -> tuple[float, float]:
     """Return the percentiles that a sample of n asks for: further out than the confidence, as t is than z."""
-    tail = 0.5 - confidence / 2
+    tail = 0.5 - CONFIDENCE / 2
     if n > 1:
         tail = NormalDist().cdf(-sqrt(n / (n - 1)) * student(1 - tail, n - 1))
     low, high = np.quantile(means, [tail, 1 - tail])

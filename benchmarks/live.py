@@ -59,7 +59,7 @@ class _Split:
         if not self.tasks:
             return None
         share = self.successes / self.done
-        return wilson(share * len(self.tasks), len(self.tasks))  # type: ignore[arg-type]  # a share of tasks
+        return wilson(share * len(self.tasks), len(self.tasks))
 
 
 class Progress:

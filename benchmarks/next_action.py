@@ -26,7 +26,7 @@ from benchmarks.measurement import Measurement, grouped
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["Arguments", "free_actor", "main", "measure", "ranked_actor", "read_question"]
+__all__ = ["Arguments", "free_actor", "main", "measure", "ranked_actor"]
 
 Actor = Callable[[Sequence[tuple[int, Decision | ActionPair]]], Iterator[dict[str, Any]]]
 Numbered = tuple[int, Decision, str | None]  # with the alternative, where there is one
@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "next_action",
         arguments,
         arguments.decisions,
-        read_question,
+        _read_question,
         lambda policy: (ranked_actor if arguments.decode == "ranked" else free_actor)(policy, arguments),
         measure,
         also=arguments.files,
@@ -128,7 +128,7 @@ def _actor(policy: Policy, settings: Arguments, answer: Answerer) -> Actor:
     return act
 
 
-def read_question(record: Mapping[str, Any]) -> Decision | ActionPair:
+def _read_question(record: Mapping[str, Any]) -> Decision | ActionPair:
     """Read a decision, or a pair, whose decision is asked about and whose alternative can be injected."""
     return ActionPair.from_json(record) if "decision" in record else Decision.from_json(record)
 

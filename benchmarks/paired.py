@@ -13,7 +13,7 @@ from benchmarks.power import Needed, components, seeds_needed
 from benchmarks.scores import OUTCOMES, Record, one_seed, per_task, sure
 from benchmarks.significance import mcnemar, paired_permutation
 
-__all__ = ["Contrast", "contrast", "contrasts"]
+__all__ = ["Contrast", "contrast", "contrasts", "gap"]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from act_gym.arguments import parse
 from act_gym.errors import MissingDependencyError, UsageError
-from act_gym.records import read_records, replacing, write_json
+from act_gym.records import read_records, write_json, write_records
 from act_gym.run import Run
 from benchmarks.answers import share
 from benchmarks.exams import EXAMS, ExamName, gpqa_questions, math_questions
@@ -88,8 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             records = ask(policy, name, rows[: arguments.limit or None], arguments)
             facts = {"model": policy.name, "questions": len(records), "source": source}
             write_json(run.path(f"{name}.json"), facts)
-            with replacing(kept) as file:
-                file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+            write_records(kept, records)
     records = [record for name in questions for record in read_records(run.path(f"{name}.jsonl"))]
     facts = json.loads(run.path(f"{arguments.tasks[0]}.json").read_text(encoding="utf-8"))
     subject = f"{facts['model']}:{'reasoning' if arguments.thinking else 'direct'}"

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-__all__ = ["WRONG", "random_command"]
+__all__ = ["random_command"]
 
-WRONG = 0.1
+_WRONG = 0.1
 """The share of commands that are not taken from the admissible ones as they are."""
 
 _MISTAKES: tuple[Callable[[str], str], ...] = (
@@ -30,7 +30,7 @@ _NONSENSE = ("", " ", "dance", "take {o} from {r}", "go to", "examine nothing 1"
 
 
 def random_command(
-    admissible: Sequence[str], earlier: Sequence[str], random: np.random.Generator, *, wrong: float = WRONG
+    admissible: Sequence[str], earlier: Sequence[str], random: np.random.Generator, *, wrong: float = _WRONG
 ) -> str:
     """Return a command to try.
 

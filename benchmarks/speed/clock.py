@@ -14,7 +14,7 @@ import resource
 import time
 from pathlib import Path
 
-__all__ = ["children", "of_process", "processor_time", "resident", "yardstick"]
+__all__ = ["children", "processor_time", "resident", "yardstick"]
 
 _SCHEDULER_CLOCK = 2  # of the clocks of a process the exact one (CPUCLOCK_SCHED in Linux)
 
@@ -28,7 +28,7 @@ def processor_time() -> float:
     total = time.process_time() + ended.ru_utime + ended.ru_stime
     for process in children():
         with contextlib.suppress(OSError):  # it has just ended
-            total += of_process(process)
+            total += _of_process(process)
     return total
 
 
@@ -47,7 +47,7 @@ def _fixed_work() -> float:
     return time.process_time() - started
 
 
-def of_process(process: int) -> float:
+def _of_process(process: int) -> float:
     """Return the seconds that all threads of another process have been running, to the nanosecond."""
     return time.clock_gettime((~process << 3) | _SCHEDULER_CLOCK)
 
