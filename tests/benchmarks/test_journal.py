@@ -1,9 +1,11 @@
 import fcntl
+from dataclasses import replace
 
 import pytest
 
-from act_gym import Episode, RunError, Task
+from act_gym import RunError, Task
 from act_gym.records import RecordWriter, read_records
+from act_gym.rollout import Job, unplayed
 from benchmarks.journal import Journal
 
 KEYS = [("act/Cellar-seen", f"cellar/{number}", seed) for seed in (0, 1) for number in range(3)]
@@ -11,20 +13,9 @@ KEYS = [("act/Cellar-seen", f"cellar/{number}", seed) for seed in (0, 1) for num
 
 def episode(key, *, success=False, stop="terminated"):
     env_id, task_id, seed = key
-    return Episode(
-        task=Task(id=task_id, benchmark="Cellar", split="seen", task_type="dig"),
-        env_id=env_id,
-        agent="x",
-        seed=seed,
-        goal="",
-        turns=(),
-        final_observation="",
-        success=success,
-        score=float(success),
-        raw_score=float(success),
-        stop=stop,
-        error="no answer" if stop.endswith("error") else "",
-    )
+    task = Task(id=task_id, benchmark="Cellar", split="seen", task_type="dig")
+    ended = unplayed(Job(env_id, task, seed), "x", stop, "no answer" if stop.endswith("error") else "")
+    return replace(ended, success=success, score=float(success), raw_score=float(success))
 
 
 def ids(path):

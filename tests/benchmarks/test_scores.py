@@ -1,11 +1,13 @@
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from act_gym import Episode, RunError, Task, Turn
+from act_gym import RunError, Task, Turn
+from act_gym.rollout import Job, unplayed
 from benchmarks.measurement import Summary
 from benchmarks.scores import failures, flat_record, measure
 from benchmarks.significance import fisher
@@ -19,21 +21,8 @@ def record(number: int, *, split: str = "seen", seed: int = 0, success: bool = F
         Turn(observation="", action="b", prompt_tokens=20, completion_tokens=3, seconds=0.5),
     )
     values = {"stop": "terminated", "error": "", **more}
-    return flat_record(
-        Episode(
-            task=task,
-            env_id=f"act/Cellar-{split}",
-            agent="x",
-            seed=seed,
-            goal="",
-            turns=turns,
-            final_observation="",
-            success=success,
-            score=score,
-            raw_score=score,
-            **values,
-        )
-    )
+    ended = unplayed(Job(f"act/Cellar-{split}", task, seed), "x", **values)
+    return flat_record(replace(ended, turns=turns, success=success, score=score, raw_score=score))
 
 
 def measured(records) -> dict:
