@@ -21,6 +21,7 @@ try:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
+    from agents.attention import has_cache, keeps_states
     from agents.quiet import quiet_loading
     from agents.ranking import search
     from agents.sampling import Sampler, Writing
@@ -60,6 +61,8 @@ class Policy:
     def __init__(self, model: PreTrainedModel, tokenizer: Any, name: str) -> None:
         self.model = model
         self.model.train(False)
+        if not has_cache(model):
+            raise UsageError(f"{name} ({type(model).__name__}) has no past_key_values, which agents need to go on by.")
         self.tokenizer = tokenizer
         self.name = name
         self.tools: tuple[Mapping[str, Any], ...] = ()
@@ -278,6 +281,8 @@ class Policy:
     def batches(self, rows: Sequence[Sequence[int]], *, extra: int = 0) -> Iterator[list[int]]:
         """Split row numbers into batches of similar length that fit one forward pass.
 
+        A model that keeps states gets each row alone: padding would go into them.
+
         Raises:
             UsageError: A row, with `extra` tokens after it, is longer than the model's context.
         """
@@ -287,7 +292,7 @@ class Policy:
             length = len(rows[row]) + extra
             if length > self.context:
                 raise UsageError(f"A prompt and its reply need {length} tokens; {self.name} takes {self.context}.")
-            if batch and (len(batch) + 1) * length > _BATCH_TOKENS:
+            if batch and (keeps_states(self.model) or (len(batch) + 1) * length > _BATCH_TOKENS):
                 yield batch
                 batch = []
             batch.append(row)
@@ -301,6 +306,8 @@ class Policy:
             raise UsageError("A reply to score is empty; expected text such as <action>look</action>.")
         list(self.batches([prompt], extra=max(map(len, replies), default=0)))  # the check of the length
         device = self.model.device
+        if keeps_states(self.model):
+            return [self._score_whole(prompt, reply) for reply in replies]
         start = self.model(input_ids=torch.tensor([prompt], device=device), use_cache=True, logits_to_keep=1)
         first = start.logits[0, -1].float().log_softmax(-1)  # (V,)
         sums = [float(first[reply[0]]) for reply in replies]
@@ -322,6 +329,13 @@ class Policy:
             for line, index in enumerate(part):
                 sums[index] += float(steps[line, : len(replies[index]) - 1].sum())
         return sums
+
+    def _score_whole(self, prompt: Sequence[int], reply: Sequence[int]) -> float:
+        """Score one reply by reading prompt and reply: no cache to be shared, so nothing that can go wrong with it."""
+        tokens = torch.tensor([[*prompt, *reply]], device=self.model.device)
+        logits = self.model(input_ids=tokens[:, :-1], use_cache=False, logits_to_keep=len(reply)).logits  # (1, N, V)
+        steps = logits.float().log_softmax(-1).gather(-1, tokens[:, -len(reply) :, None])
+        return float(steps.sum())
 
 
 def _each(prefix: str | Sequence[str], count: int) -> list[str]:

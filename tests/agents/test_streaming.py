@@ -14,28 +14,23 @@ pytestmark = pytest.mark.slow
 def tiny():
     """A random model in float64, which tells equal from nearly equal, with a real tokenizer and its chat template."""
     pytest.importorskip("gguf")
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoTokenizer
 
     from agents.policy import Policy
     from agents.smollm2 import model_path
+    from tests.tiny_models import build
 
     tokenizer = AutoTokenizer.from_pretrained(model_path("smollm2"))
-    config = LlamaConfig(
+    model = build(
+        "llama",
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=2048,
         initializer_range=0.5,  # so that two texts differ by more than the last digits
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    torch.manual_seed(0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield Policy(LlamaForCausalLM(config).to(torch.float64), tokenizer, "tiny")
+    yield Policy(model.to(torch.float64), tokenizer, "tiny")
     torch.set_num_threads(threads)
 
 

@@ -1,0 +1,35 @@
+"""How a model looks back on what it has read, which decides the ways of running it that give the right answer.
+
+Three kinds are told apart. Attention over everything can be shown any part of a text by a mask. Attention over a
+window or a chunk goes by the places in its cache. A state (linear attention, convolutions, state spaces) is what a
+layer has read, all in one: it cannot be cut, masked or shared by rows of different lengths.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+__all__ = ["attends_everywhere", "has_cache", "keeps_states"]
+
+_KEYS = {"full_attention", "sliding_attention", "chunked_attention"}
+
+
+def attends_everywhere(model: Any) -> bool:
+    """Return whether every layer of a model attends to all that was read, as far as its configuration says."""
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
+    if keeps_states(model):
+        return False
+    return getattr(config, "sliding_window", None) is None if kinds is None else set(kinds) == {"full_attention"}
+
+
+def keeps_states(model: Any) -> bool:
+    """Return whether a layer keeps a state in place of, or beside, the keys and values of each token."""
+    kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
+    return bool(model._is_stateful) or not set(kinds) <= _KEYS
+
+
+def has_cache(model: Any) -> bool:
+    """Return whether a model can go on from what it has read by transformers' `past_key_values`."""
+    return "past_key_values" in inspect.signature(model.forward).parameters
