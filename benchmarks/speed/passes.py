@@ -71,12 +71,21 @@ def group_of(prompt: int, reply: int, group: int) -> tuple[torch.Tensor, torch.T
     return ids, torch.ones_like(ids)
 
 
-def run_pass(made: Any, shape: Shape) -> torch.Tensor:
-    """Run one group forward and backward, and return its log-probabilities, shape (group, reply)."""
+def run_pass(made: Any, shape: Shape, at_once: int = 0) -> torch.Tensor:
+    """Run one group forward and backward, and return its log-probabilities, shape (group, reply).
+
+    Args:
+        made: A trainer.
+        shape: The group's.
+        at_once: So many rows forward and backward before the next ones; 0 for all.
+    """
+    found = []
     ids, mask = (tensor.to(made.accelerator.device) for tensor in group_of(*shape))
-    found = made._get_per_token_logps_and_entropies(made.model, ids, mask, shape[1], compute_entropy=True)[0]
-    found.sum().backward()
-    return found.detach()  # type: ignore[no-any-return]
+    for rows, seen in zip(ids.split(at_once or len(ids)), mask.split(at_once or len(ids)), strict=True):
+        one = made._get_per_token_logps_and_entropies(made.model, rows, seen, shape[1], compute_entropy=True)[0]
+        one.sum().backward()
+        found.append(one.detach())
+    return torch.cat(found)
 
 
 def with_gradients(model: Any) -> None:

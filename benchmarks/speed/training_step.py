@@ -61,6 +61,8 @@ class Arguments:
     """Pairs of passes of each shape."""
     checkpointing: bool = True
     """Recompute activations in the backward pass, as the recipes for GPUs set it; the one for a CPU does not."""
+    stock_rows: int = 0
+    """So many of TRL's rows at once, forward and backward, where a whole group does not fit into memory; 0 for all."""
     out: Path = Path("runs/training-step")
     """The folder of results."""
 
@@ -82,6 +84,7 @@ class Measured(Record):
         operations: Floating-point operations of its matrix products.
         limit: Operations a second of processor time that a large matrix product reached.
         log_probability: Of all replies' tokens, summed.
+        at_once: Rows of a pass, where the group is run in several; else 0.
     """
 
     shape: str
@@ -96,6 +99,7 @@ class Measured(Record):
     operations: float
     limit: float
     log_probability: float
+    at_once: int = 0
 
     @property
     def share(self) -> float:
@@ -136,8 +140,8 @@ def operations(shape: costs.Shape, rows: int, length: int, *, causal: bool, chec
     return once + blocks - last + pairs if checkpointing else once
 
 
-def measure(kind: Kind, text: str, number: int, checkpointing: bool) -> Measured:
-    """Run one pass in this process, which has not run another of this size."""
+def measure(kind: Kind, text: str, number: int, checkpointing: bool, at_once: int = 0) -> Measured:
+    """Run one group in this process, which has not run another of this size."""
     shape = shape_of(text)
     made = passes.trainer(kind, *shape, checkpointing)
     passes.with_gradients(made.model)
@@ -146,7 +150,7 @@ def measure(kind: Kind, text: str, number: int, checkpointing: bool) -> Measured
     watch = passes.Peak()
     with watch.watched():
         started, began = time.process_time(), time.perf_counter()
-        log_probs = passes.run_pass(made, shape)
+        log_probs = passes.run_pass(made, shape, at_once)
         seconds, elapsed = time.process_time() - started, time.perf_counter() - began
     after = matmul_rate()
     rows, length = _rows(kind, made, shape)
@@ -165,6 +169,7 @@ def measure(kind: Kind, text: str, number: int, checkpointing: bool) -> Measured
         ),
         limit=(before + after) / 2,
         log_probability=float(log_probs.double().sum()),
+        at_once=at_once,
     )
 
 
@@ -207,11 +212,16 @@ def table(found: Sequence[Measured]) -> str:
             *(f"{side[0].rows} × {side[0].length:,}" for side in sides),
             *(f"{tokens / median(each.seconds for each in side):,.0f}" for side in sides),
             f"{median(each.seconds for each in theirs) / median(each.seconds for each in ours):.2f}",
-            *(f"{max(each.peak for each in side) / 1e9:.2f}" for side in sides),
+            *(_memory(side) for side in sides),
             *(f"{median(each.share for each in side):.0%}" for side in sides),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _memory(side: Sequence[Measured]) -> str:
+    told = f"{max(each.peak for each in side) / 1e9:.2f}"
+    return f"{told} ({side[0].at_once} at once)" if side[0].at_once else told
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -231,8 +241,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             for kind in KINDS:
                 if (shape, kind, arguments.checkpointing, number) in done:
                     continue
+                at_once = arguments.stock_rows if kind == "trl" else 0
                 with ProcessPoolExecutor(1, started) as pool:
-                    one = pool.submit(measure, kind, shape, number, arguments.checkpointing).result()
+                    one = pool.submit(measure, kind, shape, number, arguments.checkpointing, at_once).result()
                 writer.write(one.to_json())
                 found.append(one)
                 sys.stderr.write(
