@@ -22,6 +22,10 @@ from agents.formats import write_tool_call
 
 __all__ = ["ChatAgent", "ChatSettings"]
 
+# Settings that change how an answer is had, and not which one it is.
+_CARRIED = {"model", "base_url", "key_env", "timeout", "deadline", "retries", "patience"}
+_CARRIED |= {"input_price", "cached_price", "output_price"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChatSettings:
@@ -87,8 +91,7 @@ class ChatSettings:
 
     def question(self) -> Question:
         """Return how the model is asked."""
-        own = {field.name for field in fields(Question)}
-        return Question(**{name: getattr(self, name) for name in own})
+        return Question(**{field.name: getattr(self, field.name) for field in fields(Question)})
 
     def more(self) -> dict[str, Any]:
         """Return what is added to every request's body."""
@@ -102,12 +105,10 @@ class ChatSettings:
 
     def label(self) -> str:
         """Return what follows the model in the agent's name, e.g. `chat,format=react`."""
-        carried = {"model", "base_url", "key_env", "timeout", "deadline", "retries", "patience"}
-        prices = {"input_price", "cached_price", "output_price"}
         changed = [
             f"{field.name}={getattr(self, field.name)}"
             for field in fields(self)
-            if field.name not in carried | prices and getattr(self, field.name) != field.default
+            if field.name not in _CARRIED and getattr(self, field.name) != field.default
         ]
         return ",".join(["chat", *changed]).replace("thinking=True", "thinking").replace("example=True", "example")
 
@@ -149,13 +150,11 @@ class ChatAgent:
         """What a manifest says of it: the model's name, words and sampling. What the server runs, only it knows."""
         from agents.facts import prompts_hash
 
-        carried = {"model", "base_url", "key_env", "timeout", "deadline", "retries", "patience"}
-        carried |= {"input_price", "cached_price", "output_price"}
         sampling = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
         return {
             "model": self.settings.model,
             "prompts_sha256": prompts_hash(self._question),
-            "sampling": {name: value for name, value in sampling.items() if name not in carried},
+            "sampling": {name: value for name, value in sampling.items() if name not in _CARRIED},
         }
 
     @property

@@ -78,7 +78,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status: 1 if a row could not be finished."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="benchmarks.paper")
+    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym paper")
     rows = rows_of(arguments.table, arguments.rows)
     columns = columns_of(arguments.table, arguments.benchmarks, judgement=arguments.judgement > 0)
     protocol = _protocol(arguments)
