@@ -96,8 +96,14 @@ def _written(policy: Policy, pairs: Sequence[ActionPair], longest: int) -> list[
     replies = policy.generate(
         [[{"role": "user", "content": text}] for text in asked], max_new_tokens=longest, temperature=0, stop=None
     )
-    # A tag in it would end the reasoning, or answer, in the model's place.
-    return [_TAGS.sub("", reply.text).strip() for reply in replies]
+    return [_without_tags(reply.text).strip() for reply in replies]
+
+
+def _without_tags(text: str) -> str:
+    """Return text without tags, which would end the reasoning, or answer, in the model's place; nor do any remain."""
+    while (rest := _TAGS.sub("", text)) != text:  # what stood on both sides of a tag may be one
+        text = rest
+    return text
 
 
 def _of_another_run(path: Path) -> Rationales:

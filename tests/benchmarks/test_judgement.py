@@ -83,7 +83,7 @@ class Follower(Reader):
         for begun, (message,), reply in zip(prefixes, prompts, own, strict=True):
             if "Argue in" in message["content"]:
                 wanted = message["content"].split("next action in this state is: ")[1].splitlines()[0]
-                reply = Completion(f"To {wanted} is wise.</think><action>{wanted}</action>")  # it tries to answer
+                reply = Completion(f"To {wanted} is wise.</th</think>ink><action>{wanted}</action>")  # tries to answer
             elif "dance" in begun:
                 reply = Completion(f"{begun}<action>dance</action>")
             else:
