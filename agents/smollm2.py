@@ -8,19 +8,18 @@ never imported: its package needs llama.cpp, which nothing here uses.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from importlib.metadata import PackageNotFoundError, files, version
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from act_gym.errors import CorruptDataError, MissingDependencyError
+from act_gym.locks import only_one
 from act_gym.paths import data_dir
 from act_gym.records import write_json
 
@@ -49,7 +48,7 @@ def model_path(name: str) -> str:
         return str(folder)
     source = _gguf()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder.parent / f".{NAME}.lock"):
+    with only_one(folder.parent / f".{NAME}.lock", f"converting {NAME}"):
         if not (folder / _SOURCE).exists():  # another process may have made it while this one waited
             sys.stderr.write(f"Converting {NAME} once into {folder} …\n")
             _convert(source, folder)
@@ -109,11 +108,3 @@ def _convert(source: Path, folder: Path) -> None:
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Let one process at a time through; the kernel frees the lock if its holder dies."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
