@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,14 +30,14 @@ from trainers import provenance
 from trainers.alternatives import choose
 from trainers.callbacks import note
 from trainers.execution import Stop, Walk, execute, grouped, turn_of
-from trainers.proposals import Free, Proposal, Ranked
+from trainers.proposals import Proposal, ProposerSettings, asked
 from trainers.questions import read_decisions, read_pairs
 
 __all__ = ["Arguments", "carry_out", "episodes_behind", "expert_ways", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(ProposerSettings):
     """Carry out alternatives to the expert's actions and keep what came of them."""
 
     decisions: Path = Path("runs/pairs/decisions.jsonl")
@@ -56,26 +56,10 @@ class Arguments:
     """Proposals at each state; 0 asks no model."""
     explore: int = 8
     """Random admissible commands tried at each state besides."""
-    seed: int = 0
-    """Of every draw."""
     limit: int = 0
     """Only the first so many decisions; 0 for all."""
-    model: str = "smollm2"
-    """The policy: `smollm2`, a folder, or an id of the Hugging Face hub."""
-    device: str = "auto"
-    """`auto`, `cpu` or a torch device such as `cuda:1`."""
-    dtype: str = "auto"
-    """`float32`, `bfloat16`, `float16` or `auto`."""
-    temperature: float = 1.0
-    """Of the policy's distribution."""
-    max_new_tokens: int = 32
-    """Longest reply of free; with thinking it needs hundreds."""
     tries: int = 1
-    """How often free asks again after a reply that holds no action."""
-    thinking: bool = False
-    """Whether free lets the model reason before it answers."""
-    batch_size: int = 16
-    """States the model is asked about at once."""
+    """How often free is asked until a reply holds an action; random commands stand for those that hold none."""
     workers: int = 1
     """Processes that play at once, each with its own simulator."""
     out: Path = Path("runs/experience")
@@ -179,9 +163,9 @@ def _proposals(arguments: Arguments, decisions: Sequence[Decision], run: Run) ->
     log = run.path("proposals.jsonl")
     done = {record["id"]: record for record in read_records(log)} if log.exists() else {}
     waiting = [decision for decision in decisions if decision.id not in done]
-    asked = track(_asked(arguments, waiting, run), "states", total=len(decisions), done=len(done))
+    found = asked(arguments, arguments.propose, waiting, arguments.alternatives, run.folder)
     with RecordWriter(log) as writer:
-        for decision, proposal, name in asked:
+        for decision, proposal, name in track(found, "states", total=len(decisions), done=len(done)):
             record = {"id": decision.id, "proposer": name, **asdict(proposal)}
             writer.write(record)
             done[decision.id] = record
@@ -200,33 +184,6 @@ def _from_pairs(path: Path, decisions: Sequence[Decision]) -> dict[str, tuple[Pr
         before, _ = found.get(pair.decision.id, (Proposal(()), ""))
         found[pair.decision.id] = Proposal((*before.alternatives, pair.alternative)), pair.proposer
     return found
-
-
-def _asked(arguments: Arguments, decisions: Sequence[Decision], run: Run) -> Iterator[tuple[Decision, Proposal, str]]:
-    if not decisions:
-        return
-    proposer = _proposer(arguments)
-    provenance.note_proposer(run.folder, proposer.name, arguments.model, proposer.policy)
-    for start in range(0, len(decisions), arguments.batch_size):
-        batch = decisions[start : start + arguments.batch_size]
-        for decision, proposal in zip(batch, proposer.propose(batch, arguments.alternatives), strict=True):
-            yield decision, proposal, proposer.name
-
-
-def _proposer(arguments: Arguments) -> Ranked | Free:
-    from agents.policy import Policy
-
-    policy = Policy.load(arguments.model, device=arguments.device, dtype=arguments.dtype)
-    if arguments.propose == "ranked":
-        return Ranked(policy, arguments.seed, arguments.temperature)
-    return Free(
-        policy,
-        arguments.seed,
-        arguments.temperature,
-        arguments.max_new_tokens,
-        arguments.tries,
-        thinking=arguments.thinking,
-    )
 
 
 def _walk_all(arguments: Arguments, walks: Sequence[Walk], run: Run) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,14 +30,14 @@ from act_gym.records import RecordWriter, read_records, replacing, write_json
 from act_gym.run import Run
 from trainers import provenance
 from trainers.decisions import StateSettings, expert_decisions
-from trainers.proposals import Free, Proposal, Proposer, Random, Ranked, generator_of
+from trainers.proposals import ProposerSettings, asked, generator_of
 from trainers.sheets import datasheet, in_words
 
 __all__ = ["Arguments", "main", "propose"]
 
 
-@dataclass(frozen=True)
-class Arguments:
+@dataclass(frozen=True, kw_only=True)
+class Arguments(ProposerSettings):
     """Propose an alternative at every expert state and draw the order of the two actions."""
 
     episodes: tuple[Path, ...] = ()
@@ -48,8 +48,6 @@ class Arguments:
     """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them."""
     per_state: int = 1
     """Alternatives for each state at most."""
-    seed: int = 0
-    """Of every draw."""
     limit: int = 0
     """At most this many states, drawn from all of them; 0 for all."""
     count: int = 0
@@ -63,24 +61,6 @@ class Arguments:
     """How many admissible commands a state lists at most; 0 lists none."""
     max_characters: int = 1200
     """Each observation in a state is cut to this length."""
-    model: str = "smollm2"
-    """The initial policy: `smollm2`, a folder, or an id of the Hugging Face hub."""
-    device: str = "auto"
-    """`auto`, `cpu` or a torch device such as `cuda:1`."""
-    dtype: str = "auto"
-    """`float32`, `bfloat16`, `float16` or `auto`."""
-    temperature: float = 1.0
-    """Of the policy's distribution, for free and ranked."""
-    max_new_tokens: int = 32
-    """Longest reply of free."""
-    tries: int = 3
-    """How often free asks again after a reply that holds no action."""
-    prefix: str = ""
-    """Text put into the model's mouth for free, e.g. `<action>` for a model that cannot write the format."""
-    thinking: bool = False
-    """Whether free lets the model reason before it answers."""
-    batch_size: int = 16
-    """States the model is asked about at once."""
     resume: bool = False
     """Continue the run in the folder."""
 
@@ -109,9 +89,9 @@ def propose(arguments: Arguments) -> None:
             drawn = np.random.default_rng([arguments.seed, arguments.count]).permutation(len(decisions))
             decisions = [decisions[index] for index in drawn.tolist()]
         _write_all(run.path("decisions.jsonl"), decisions)
-        asked = _propose(arguments, decisions, run)
-        if len(asked) < len(decisions):
-            _write_all(run.path("decisions.jsonl"), asked)
+        reached = _propose(arguments, decisions, run)
+        if len(reached) < len(decisions):
+            _write_all(run.path("decisions.jsonl"), reached)
     sheet = datasheet(run.path("pairs.jsonl"), run.path("decisions.jsonl"), run.path("proposals.jsonl"))
     write_json(run.path("summary.json"), sheet)
     sys.stdout.write(in_words(sheet))
@@ -161,10 +141,10 @@ def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> list[
     begun = {place for place, _ in written} - finished  # a pair may be there although its state was not finished
     enough = arguments.count or math.inf
     waiting = [d for d in decisions if d.id not in finished and (len(written) < enough or d.id in begun)]
-    asked = _asked(arguments, waiting, run)
-    proposals = track(asked, "states", total=len(decisions), done=len(decisions) - len(waiting))
+    found = asked(arguments, arguments.propose, waiting, arguments.per_state, run.folder)
+    proposals = track(found, "states", total=len(decisions), done=len(decisions) - len(waiting))
     with RecordWriter(run.path("pairs.jsonl")) as pairs, RecordWriter(log) as outcomes:
-        for decision, proposer, proposal in proposals:
+        for decision, proposal, proposer in proposals:
             if len(written) >= enough and decision.id not in begun:
                 break
             coins = generator_of(arguments.seed, decision, "order")
@@ -172,7 +152,7 @@ def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> list[
                 pair = ActionPair(
                     decision=decision,
                     alternative=alternative,
-                    proposer=proposer.name,
+                    proposer=proposer,
                     expert_first=bool(coins.integers(2)),
                 )
                 if (decision.id, alternative) not in written and len(written) < enough:
@@ -181,37 +161,6 @@ def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> list[
             outcomes.write({"id": decision.id, "task_type": decision.task.task_type, **asdict(proposal)})
             finished.add(decision.id)
     return [decision for decision in decisions if decision.id in finished]
-
-
-def _asked(arguments: Arguments, decisions: list[Decision], run: Run) -> Iterator[tuple[Decision, Proposer, Proposal]]:
-    if not decisions:
-        return
-    proposer = _proposer(arguments)
-    policy = None if isinstance(proposer, Random) else proposer.policy
-    provenance.note_proposer(run.folder, proposer.name, arguments.model, policy)
-    for start in range(0, len(decisions), arguments.batch_size):
-        batch = decisions[start : start + arguments.batch_size]
-        for decision, proposal in zip(batch, proposer.propose(batch, arguments.per_state), strict=True):
-            yield decision, proposer, proposal
-
-
-def _proposer(arguments: Arguments) -> Random | Ranked | Free:
-    if arguments.propose == "random":
-        return Random(arguments.seed)
-    from agents.policy import Policy
-
-    policy = Policy.load(arguments.model, device=arguments.device, dtype=arguments.dtype)
-    if arguments.propose == "ranked":
-        return Ranked(policy, arguments.seed, arguments.temperature)
-    return Free(
-        policy,
-        arguments.seed,
-        arguments.temperature,
-        arguments.max_new_tokens,
-        arguments.tries,
-        arguments.prefix,
-        arguments.thinking,
-    )
 
 
 def _written(path: Path) -> set[tuple[str, str]]:

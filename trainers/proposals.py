@@ -7,8 +7,9 @@ ever write a valid command. `random` needs no model. Nothing here is executed in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
@@ -17,13 +18,40 @@ import numpy as np
 from act_gym.core import Decision
 from agents.blanks import has_blank
 from agents.prompts import acting_messages, normalise, read_reply
+from trainers import provenance
 
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["Free", "Proposal", "Proposer", "Random", "Ranked", "generator_of"]
+__all__ = ["Free", "Proposal", "Proposer", "ProposerSettings", "Random", "Ranked", "asked", "generator_of"]
 
 _TOP = 16  # of the admissible commands, as many of the likeliest stand for the policy's distribution
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposerSettings:
+    """Which policy proposes, and how it is asked."""
+
+    model: str = "smollm2"
+    """The policy: `smollm2`, a folder, or an id of the Hugging Face hub."""
+    device: str = "auto"
+    """`auto`, `cpu` or a torch device such as `cuda:1`."""
+    dtype: str = "auto"
+    """`float32`, `bfloat16`, `float16` or `auto`."""
+    temperature: float = 1.0
+    """Of the policy's distribution, for free and ranked."""
+    max_new_tokens: int = 32
+    """Longest reply of free; with thinking it needs hundreds."""
+    tries: int = 3
+    """How often free is asked at most until a reply holds an action."""
+    prefix: str = ""
+    """Text put into the model's mouth for free, e.g. `<action>` for a model that cannot write the format."""
+    thinking: bool = False
+    """Whether free lets the model reason before it answers."""
+    batch_size: int = 16
+    """States the model is asked about at once."""
+    seed: int = 0
+    """Of every draw."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +202,51 @@ class Free:
 
     def _seed(self, decision: Decision, slot: int, attempt: int) -> int:
         return int(generator_of(self.seed, decision, f"free {slot} {attempt}").integers(2**62))
+
+
+def asked(
+    settings: ProposerSettings, how: str, decisions: Sequence[Decision], count: int, folder: Path
+) -> Iterator[tuple[Decision, Proposal, str]]:
+    """Yield each decision with what is proposed there, and the proposer's name; no model is loaded for no decision.
+
+    Args:
+        settings: Who proposes.
+        how: `free`, `ranked` or `random`.
+        decisions: The states.
+        count: Alternatives of each at most.
+        folder: The run folder, which is told who proposes.
+
+    Raises:
+        RunError: Another proposer has begun the run.
+    """
+    if not decisions:
+        return
+    proposer = _proposer(settings, how)
+    policy = None if isinstance(proposer, Random) else proposer.policy
+    provenance.note_proposer(folder, proposer.name, settings.model, policy)
+    for start in range(0, len(decisions), settings.batch_size):
+        batch = decisions[start : start + settings.batch_size]
+        for decision, proposal in zip(batch, proposer.propose(batch, count), strict=True):
+            yield decision, proposal, proposer.name
+
+
+def _proposer(settings: ProposerSettings, how: str) -> Random | Ranked | Free:
+    if how == "random":
+        return Random(settings.seed)
+    from agents.policy import Policy
+
+    policy = Policy.load(settings.model, device=settings.device, dtype=settings.dtype)
+    if how == "ranked":
+        return Ranked(policy, settings.seed, settings.temperature)
+    return Free(
+        policy,
+        settings.seed,
+        settings.temperature,
+        settings.max_new_tokens,
+        settings.tries,
+        settings.prefix,
+        settings.thinking,
+    )
 
 
 def _sift(decision: Decision, actions: Sequence[str], unreadable: int) -> Proposal:
