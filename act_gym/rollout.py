@@ -180,13 +180,19 @@ class BatchStream:
         """Ask for all views at once; if that fails, view by view, so that one failure ends one episode."""
         try:
             choices = self.agent.act(views)
-        except AgentError as error:
+        except (AgentError, EngineError, CorruptDataError) as error:
             if len(views) == 1:
-                return [error]
+                return [error if isinstance(error, AgentError) else _passed_on(error)]
             return [answer for view in views for answer in self._answers([view])]
         if len(choices) != len(views):
             raise AgentError(f"{self.agent.name} was shown {len(views)} views and made {len(choices)} choices.")
         return list(choices)
+
+
+def _passed_on(cause: EngineError | CorruptDataError) -> AgentError:
+    error = AgentError(str(cause))
+    error.__cause__ = cause
+    return error
 
 
 @dataclass(frozen=True)
@@ -249,11 +255,13 @@ class _Seat:
         assert self.env is not None
         seconds, self.seconds = self.seconds, 0.0
         if isinstance(choice, AgentError):
-            return self._end("agent_error", str(choice))
+            # Commands are listed when they are looked at, so a simulator may fail in the agent's hands.
+            simulator = isinstance(choice.__cause__, EngineError | CorruptDataError)
+            return self._end("env_error" if simulator else "agent_error", str(choice))
         before = self.observation
-        # Looked at now: once the simulator has moved on, it would have to play up to here again.
-        commands = tuple(self.info["admissible_commands"]) if self.settings.keep_commands else ()
         try:
+            # Looked at now: once the simulator has moved on, it would have to play up to here again.
+            commands = tuple(self.info["admissible_commands"]) if self.settings.keep_commands else ()
             self.observation, reward, terminated, truncated, self.info = self.env.step(choice.action)
         except (EngineError, CorruptDataError) as error:
             return self._end("env_error", str(error))

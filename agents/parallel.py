@@ -109,7 +109,11 @@ class _GuardedStream:
 
 
 def _as_agent_error(cause: Exception) -> AgentError:
-    return cause if isinstance(cause, AgentError) else AgentError(_in_words(cause))
+    if isinstance(cause, AgentError):
+        return cause
+    error = AgentError(_in_words(cause))
+    error.__cause__ = cause
+    return error
 
 
 def cores() -> int:

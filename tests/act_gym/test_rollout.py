@@ -1,12 +1,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from zlib import crc32
 
 import numpy as np
 import pytest
 
-from act_gym import AgentError, Choice, UsageError, View, each, play, tasks
+from act_gym import AgentError, Choice, EngineError, UsageError, View, each, play, tasks
+from act_gym.lazy import LazyTuple
 from act_gym.rollout import Job, play_jobs
+from agents.parallel import Guarded
 
 
 def expert(view: View) -> str:
@@ -163,6 +166,27 @@ def test_a_simulator_that_fails_in_a_step_ends_its_own_episode(counting):
     assert len(episodes) == 7
     assert all(episode.success for episode in episodes.values())
     assert counting.running == 0
+
+
+@pytest.mark.parametrize("guard", [Guarded, lambda agent: agent])
+@pytest.mark.parametrize("looks", [True, False])
+def test_a_simulator_that_fails_when_commands_are_looked_at_ends_its_own_episode(counting, monkeypatch, looks, guard):
+    def read(goal, count):
+        if (goal, count) == ("count to 6", 2):
+            raise EngineError("The list was lost.")
+        return ("add", "say")
+
+    def later(engine):
+        return LazyTuple(partial(read, engine.goal, engine._count))
+
+    monkeypatch.setattr(counting, "admissible_commands", later)
+    agent = each("looking", lambda view: [*view.admissible_commands[:0], expert(view)][0] if looks else expert(view))
+    episodes = {episode.task.id: episode for episode in play("act/Counting", guard(agent), num_envs=4)}
+    failed = episodes.pop("counting/long/6")
+    assert (failed.stop, len(failed.turns)) == ("env_error", 2)
+    assert "The list was lost." in failed.error
+    assert len(episodes) == 7
+    assert all(episode.success for episode in episodes.values())
 
 
 @pytest.mark.parametrize("num_envs", [1, 3])
