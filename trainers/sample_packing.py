@@ -1,9 +1,12 @@
 """Supervised samples of unlike lengths in few rows, none of which sees another.
 
-A padded batch computes its padding. Here a batch's samples are put end to end into rows no longer than
-the longest of them (first fit, longest first), so no row's attention becomes wider, and positions begin
-anew with each sample. Transformers reads the bounds off those positions and masks each sample from the
-others, in every layer; flash attention reads them too, but in a single row only.
+A padded batch computes its padding. Here a batch's samples are put end to end into rows (first fit,
+longest first), and positions begin anew with each sample. Transformers reads the bounds off those
+positions and masks each sample from the others, in every layer; flash attention reads them too, but in
+a single row only.
+
+A row holds as much as the longest sample, or a multiple of that: longer rows fill up better, but every
+token's attention is as wide as its row, so the operations are counted and the cheapest length is taken.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any
 
 import torch
 
+from trainers.packing import Costs
 from trainers.shared_prompt import attends_alone
 
 __all__ = ["PackingCollator", "bins", "why_not"]
@@ -54,17 +58,18 @@ class PackingCollator:
 
     Attributes:
         padding: A token to pad with.
+        costs: The model's; without them no row is longer than the longest sample.
         one_row: Whether all samples go into a single row, as flash attention needs it.
     """
 
     padding: int
+    costs: Costs | None = None
     one_row: bool = False
 
     def __call__(self, samples: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, torch.Tensor]:
         """Return `input_ids`, `labels` (−100 where nothing is learnt) and `position_ids`, each of shape (R, L)."""
         lengths = [len(sample["input_ids"]) for sample in samples]
-        capacity = sum(lengths) if self.one_row else max(lengths)
-        rows = bins(lengths, capacity)
+        rows = self._rows(lengths)
         width = max(sum(lengths[item] for item in row) for row in rows)
         ids = torch.full((len(rows), width), self.padding)
         labels = torch.full_like(ids, -100)
@@ -80,3 +85,16 @@ class PackingCollator:
                 positions[number, here] = torch.arange(lengths[item])
                 at += lengths[item]
         return {"input_ids": ids, "labels": labels, "position_ids": positions}
+
+    def _rows(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Return the numbers of each row's samples."""
+        longest, total, costs = max(lengths), sum(lengths), self.costs
+        if self.one_row:
+            return bins(lengths, total)
+        if costs is None:
+            return bins(lengths, longest)
+
+        def cost(rows: list[list[int]]) -> float:
+            return costs.rows(len(rows), max(sum(lengths[item] for item in row) for row in rows))
+
+        return min((bins(lengths, longest * times) for times in range(1, -(-total // longest) + 1)), key=cost)

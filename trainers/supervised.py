@@ -14,6 +14,7 @@ from act_gym.run import Run
 from agents.policy import Policy
 from trainers import checkpoints
 from trainers.callbacks import note
+from trainers.packing import Costs
 from trainers.questions import Question
 from trainers.quiet import quiet
 from trainers.replies import check_format, drop_long
@@ -124,4 +125,8 @@ def _collator(arguments: Any, policy: Policy) -> PackingCollator | None:
     if reason:
         note(f"note: samples are padded, not packed: {reason}.")
         return None
-    return PackingCollator(policy.tokenizer.pad_token_id, one_row="flash" in policy.model.config._attn_implementation)
+    return PackingCollator(
+        policy.tokenizer.pad_token_id,
+        Costs.of(policy.model.config.get_text_config()),
+        one_row="flash" in policy.model.config._attn_implementation,
+    )

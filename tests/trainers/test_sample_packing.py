@@ -13,6 +13,7 @@ from transformers import MambaConfig, MambaForCausalLM
 
 from tests.tiny_models import CONFIGS, build
 from trainers.imitation import Imitation, train
+from trainers.packing import Costs
 from trainers.sample_packing import PackingCollator, bins, why_not
 
 LENGTHS = (31, 4, 17, 9, 9, 2, 1, 13)
@@ -64,6 +65,15 @@ def test_loss_and_gradients_are_those_of_rows_of_their_own(kind, attention, one_
     loss, found = results(model, [packed])
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found, gradients, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("pair", "shape"), [(0.0, (1, 70)), (1.0, (3, 30))])
+def test_rows_are_longer_than_the_longest_sample_where_that_takes_fewer_operations(pair, shape):
+    # Three rows of 30 hold 20 tokens of padding; a single one holds none, and its attention is wider.
+    collate = PackingCollator(padding=1, costs=Costs(token=1.0, pair=pair))
+    batch = collate(samples_of((30, 20, 20)))
+    assert batch["input_ids"].shape == shape
+    assert (batch["position_ids"] == 0).sum() == 3 + shape[0] * shape[1] - 70
 
 
 def test_a_sample_says_nothing_about_its_neighbours():
