@@ -41,7 +41,7 @@ class Arguments:
     steps: int = 3
     """Steps of each."""
     checkpointing: bool = False
-    """Recompute activations in the backward pass."""
+    """Recompute activations in the backward pass: micro-batches of 16 need some 8 GB with it, and more without."""
     out: Path = Path("runs/packing")
     """The folder of results."""
 
@@ -95,13 +95,12 @@ def measure(arguments: Arguments, micro_batch: int, packed: bool) -> Steps:
     )
     rows = [encode(policy, question, format_reply(question.expert_action)) for question in questions]
     trainer = trainer_of(settings, policy, rows)
-    counts = [0, 0]
+    counts: list[tuple[int, int]] = []
     collate = trainer.data_collator
 
     def counting(samples: Any) -> Any:
         batch = collate(samples)
-        counts[0] += sum(len(sample["input_ids"]) for sample in samples)
-        counts[1] += batch["input_ids"].numel()
+        counts.append((sum(len(sample["input_ids"]) for sample in samples), batch["input_ids"].numel()))
         return batch
 
     trainer.data_collator = counting
@@ -118,11 +117,12 @@ def measure(arguments: Arguments, micro_batch: int, packed: bool) -> Steps:
     watch = Peak()
     with watch.watched():
         trainer.train()
+    taken = counts[: len(marks) // 2]  # one more batch is made ready than is used
     return Steps(
         packed=packed,
         micro_batch=micro_batch,
-        needed=counts[0],
-        computed=counts[1],
+        needed=sum(needed for needed, _ in taken),
+        computed=sum(computed for _, computed in taken),
         seconds=tuple(end - begin for begin, end in zip(marks[::2], marks[1::2], strict=True)),
         losses=tuple(line["loss"] for line in trainer.state.log_history if "loss" in line),
         peak=watch.bytes,
