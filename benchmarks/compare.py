@@ -22,9 +22,9 @@ from tyro.conf import Positional
 from act_gym.arguments import parse
 from act_gym.differences import difference_table, differences
 from act_gym.errors import RunError, UnknownNameError, UsageError
-from benchmarks.finished import FinishedRun
-from benchmarks.intervals import Interval
-from benchmarks.paired import Contrast, contrasts, gap
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.statistics.intervals import Interval
+from benchmarks.statistics.paired import Contrast, contrasts, gap
 
 __all__ = ["Arguments", "compare", "main"]
 
@@ -78,7 +78,7 @@ def compare(
         first: One run.
         second: Another of the same suites.
         suites: Only these; all if empty.
-        detect: See `benchmarks.paired.contrasts`.
+        detect: See `benchmarks.statistics.paired.contrasts`.
         power: See there.
 
     Raises:

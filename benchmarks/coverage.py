@@ -15,7 +15,7 @@ import numpy as np
 
 from act_gym.arguments import parse
 from act_gym.errors import UsageError
-from benchmarks.intervals import Interval, bootstrap_difference, bootstrap_mean, clustered, newcombe, wilson
+from benchmarks.statistics.intervals import Interval, bootstrap_difference, bootstrap_mean, clustered, newcombe, wilson
 
 __all__ = ["Arguments", "Row", "main", "rows"]
 

@@ -30,8 +30,8 @@ from act_gym.errors import RunError
 from act_gym.records import read_records, write_json, write_records
 from act_gym.run import FREE_ARGUMENTS
 from benchmarks.evaluate import words_of
-from benchmarks.measurement import Measurement
-from benchmarks.scores import flat_record, measure
+from benchmarks.statistics.measurement import Measurement
+from benchmarks.statistics.scores import flat_record, measure
 from benchmarks.suites import suite
 
 __all__ = ["NUMBERS", "Entry", "actions_of", "compact", "entries_below", "make_entries", "numbers_of"]

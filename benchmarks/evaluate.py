@@ -33,16 +33,16 @@ from act_gym.run import Run
 from agents.backends import Backend
 from agents.catalogue import is_foreign, make_agent
 from agents.parallel import Guarded
-from benchmarks.journal import Journal
-from benchmarks.live import Progress, watch
-from benchmarks.manifest import evaluation_facts
-from benchmarks.measurement import Summary
-from benchmarks.plan import Plan, make_plan
-from benchmarks.playing import play_plan
-from benchmarks.plots import check_plots, write_plots
-from benchmarks.scores import Record, failures, measure
-from benchmarks.tables import show_summary
-from benchmarks.trackers import check_trackers, tracking
+from benchmarks.runs.journal import Journal
+from benchmarks.runs.manifest import evaluation_facts
+from benchmarks.runs.plan import Plan, make_plan
+from benchmarks.runs.playing import play_plan
+from benchmarks.shown.live import Progress, watch
+from benchmarks.shown.plots import check_plots, write_plots
+from benchmarks.shown.tables import show_summary
+from benchmarks.shown.trackers import check_trackers, tracking
+from benchmarks.statistics.measurement import Summary
+from benchmarks.statistics.scores import Record, failures, measure
 
 __all__ = ["Arguments", "main", "make_summary", "plan_of", "words_of"]
 

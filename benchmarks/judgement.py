@@ -21,10 +21,10 @@ import numpy as np
 from act_gym.arguments import parse
 from act_gym.core import ActionPair
 from agents.prompts import Message, format_reply, judging_messages, normalise
-from benchmarks.answers import AskSettings, ask_model, share, write_answers
-from benchmarks.intervals import bootstrap_mean, clustered
-from benchmarks.interventions import Intervention, InterventionSettings, prefixes, rationales
-from benchmarks.measurement import Measurement, grouped
+from benchmarks.asking.answers import AskSettings, ask_model, share, write_answers
+from benchmarks.asking.interventions import Intervention, InterventionSettings, prefixes, rationales
+from benchmarks.statistics.intervals import bootstrap_mean, clustered
+from benchmarks.statistics.measurement import Measurement, grouped
 
 if TYPE_CHECKING:
     from agents.policy import Policy

@@ -26,10 +26,10 @@ from act_gym.records import read_records, write_json, write_records
 from act_gym.run import FREE_ARGUMENTS
 from benchmarks.evaluate import Arguments as Evaluation
 from benchmarks.evaluate import make_summary, plan_of, words_of
-from benchmarks.finished import FinishedRun
-from benchmarks.plan import Plan
-from benchmarks.scores import key_of
-from benchmarks.tables import show_summary
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.runs.plan import Plan
+from benchmarks.shown.tables import show_summary
+from benchmarks.statistics.scores import key_of
 
 __all__ = ["Arguments", "main"]
 

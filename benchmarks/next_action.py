@@ -19,9 +19,9 @@ from act_gym.arguments import parse
 from act_gym.core import ActionPair, Decision
 from act_gym.errors import UsageError
 from agents.prompts import acting_messages, normalise
-from benchmarks.answers import AskSettings, ask_model, share, write_answers
-from benchmarks.interventions import Intervention, InterventionSettings, prefixes, rationales
-from benchmarks.measurement import Measurement, grouped
+from benchmarks.asking.answers import AskSettings, ask_model, share, write_answers
+from benchmarks.asking.interventions import Intervention, InterventionSettings, prefixes, rationales
+from benchmarks.statistics.measurement import Measurement, grouped
 
 if TYPE_CHECKING:
     from agents.policy import Policy

@@ -21,10 +21,10 @@ from act_gym.arguments import parse
 from act_gym.errors import MissingDependencyError, UsageError
 from act_gym.records import read_records, write_json, write_records
 from act_gym.run import Run
-from benchmarks.answers import share
-from benchmarks.exams import EXAMS, ExamName, gpqa_questions, math_questions
-from benchmarks.measurement import Measurement, Summary, grouped
-from benchmarks.tables import show_summary
+from benchmarks.asking.answers import share
+from benchmarks.asking.exams import EXAMS, ExamName, gpqa_questions, math_questions
+from benchmarks.shown.tables import show_summary
+from benchmarks.statistics.measurement import Measurement, Summary, grouped
 
 if TYPE_CHECKING:
     from agents.policy import Policy

@@ -1,7 +1,7 @@
 """Makes one page of any evaluation runs: `act-gym report runs/x --out report.html`.
 
 The page is one file that loads nothing, so it can be mailed, kept and opened anywhere. Runs are joined by
-their labels; see `benchmarks.measurement`. Its numbers need no script; its episodes do.
+their labels; see `benchmarks.statistics.measurement`. Its numbers need no script; its episodes do.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tyro.conf import Positional
 from act_gym.arguments import parse
 from act_gym.errors import UsageError
 from act_gym.records import replacing
-from benchmarks.headline import headlines
 from benchmarks.pages.archive import Archive
 from benchmarks.pages.report import report
 from benchmarks.pages.runs import load, run_folders
-from benchmarks.tables import print_headline
+from benchmarks.shown.headline import headlines
+from benchmarks.shown.tables import print_headline
 
 __all__ = ["Arguments", "main"]
 

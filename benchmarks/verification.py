@@ -19,7 +19,7 @@ from act_gym.errors import ActGymError, AgentError, MissingDataError, MissingDep
 from act_gym.rollout import play
 from agents.catalogue import make_agent
 from benchmarks.entries import Entry, actions_of, compact, numbers_of
-from benchmarks.manifest import data_facts
+from benchmarks.runs.manifest import data_facts
 from benchmarks.suites import suite
 
 __all__ = ["check"]

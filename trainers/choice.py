@@ -16,10 +16,16 @@ from typing import Any
 from act_gym.arguments import parse
 from act_gym.cli import run
 from agents.prompts import format_reply
-from trainers.questions import judging_questions, read_pairs
-from trainers.rehearsal import dry_run
-from trainers.settings import JudgingInputs, ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
-from trainers.supervised import train_on_answers
+from trainers.estimates.rehearsal import dry_run
+from trainers.examples.questions import judging_questions, read_pairs
+from trainers.runs.settings import (
+    JudgingInputs,
+    ModelSettings,
+    OptimisationSettings,
+    OutputSettings,
+    SupervisedSettings,
+)
+from trainers.supervised.answers import train_on_answers
 from trainers.training import open_run, show
 
 __all__ = ["Choice", "main", "train"]

@@ -24,10 +24,10 @@ from act_gym.progress import track
 from act_gym.records import RecordWriter, replacing, write_json
 from act_gym.run import sha256_of
 from agents.prompts import judging_messages
-from trainers.comparison import Comparison, compare_all
+from trainers.examples.comparison import Comparison, compare_all
+from trainers.examples.questions import read_pairs
+from trainers.examples.sheets import as_markdown, datasheet
 from trainers.experience import episodes_behind, expert_ways
-from trainers.questions import read_pairs
-from trainers.sheets import as_markdown, datasheet
 
 __all__ = ["Arguments", "compared", "lengths", "main"]
 
@@ -139,8 +139,8 @@ def _carried_out(arguments: Arguments, pairs: Sequence[ActionPair]) -> list[Comp
 def _tokens(model: str) -> Tokens:
     from transformers import AutoTokenizer
 
-    from trainers.checkpoints import find_model
-    from trainers.quiet import quiet
+    from trainers.runs.checkpoints import find_model
+    from trainers.runs.quiet import quiet
 
     quiet()
     tokenizer = AutoTokenizer.from_pretrained(find_model(model))

@@ -21,13 +21,13 @@ from act_gym.errors import UsageError
 from act_gym.run import Run
 from agents.policy import Policy
 from agents.prompts import format_reply, normalise
-from trainers import checkpoints
-from trainers.questions import acting_questions, read_pairs
-from trainers.quiet import quiet
-from trainers.rehearsal import dry_run
-from trainers.replies import check_format, drop_long
-from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs
-from trainers.supervised import spoken_ids
+from trainers.estimates.rehearsal import dry_run
+from trainers.examples.questions import acting_questions, read_pairs
+from trainers.examples.replies import check_format, drop_long
+from trainers.runs import checkpoints
+from trainers.runs.quiet import quiet
+from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs
+from trainers.supervised.answers import spoken_ids
 from trainers.training import common_config, dataset_of, finish, lora, open_run, show, step_size
 
 __all__ = ["DPO", "main", "train", "trainer_of"]

@@ -26,12 +26,12 @@ from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, write_json
 from act_gym.run import Run
-from trainers import provenance
-from trainers.alternatives import choose
-from trainers.callbacks import note
-from trainers.execution import Stop, Walk, execute, grouped, turn_of
-from trainers.proposals import Proposal, ProposerSettings, asked
-from trainers.questions import read_decisions, read_pairs
+from trainers.examples.alternatives import choose
+from trainers.examples.execution import Stop, Walk, execute, grouped, turn_of
+from trainers.examples.proposals import Proposal, ProposerSettings, asked
+from trainers.examples.questions import read_decisions, read_pairs
+from trainers.runs import provenance
+from trainers.runs.callbacks import note
 
 __all__ = ["Arguments", "carry_out", "episodes_behind", "expert_ways", "main"]
 

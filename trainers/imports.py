@@ -37,8 +37,8 @@ from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.run import Run
 from act_gym.splits.scienceworld import tasks
-from trainers.imports_webshop import import_webshop, is_webshop
-from trainers.replayed import replayed_episode, replayed_turn
+from trainers.examples.imports_webshop import import_webshop, is_webshop
+from trainers.examples.replayed import replayed_episode, replayed_turn
 
 __all__ = ["CAUSES", "TASK_TYPES", "Arguments", "Replay", "Trajectory", "main", "read_trajectories", "replay"]
 

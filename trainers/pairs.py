@@ -28,10 +28,10 @@ from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, replacing, write_json
 from act_gym.run import Run
-from trainers import provenance
-from trainers.decisions import StateSettings, expert_decisions
-from trainers.proposals import ProposerSettings, asked, generator_of
-from trainers.sheets import datasheet, in_words
+from trainers.examples.decisions import StateSettings, expert_decisions
+from trainers.examples.proposals import ProposerSettings, asked, generator_of
+from trainers.examples.sheets import datasheet, in_words
+from trainers.runs import provenance
 
 __all__ = ["Arguments", "main", "propose"]
 

@@ -23,9 +23,10 @@ from act_gym.cli import run
 from act_gym.errors import UsageError
 from act_gym.records import write_json
 from act_gym.run import Run
-from trainers import act, choice, collect, dpo, experience, imitation, pairs, processes, reflection, rl, warmup, world
-from trainers.callbacks import note
-from trainers.outlook import COLUMNS, outlook, total
+from trainers import act, choice, collect, dpo, experience, imitation, pairs, reflection, rl, warmup, world
+from trainers.estimates.outlook import COLUMNS, outlook, total
+from trainers.runs import processes
+from trainers.runs.callbacks import note
 from trainers.training import table
 
 __all__ = ["PROGRAMS", "Pipeline", "Stage", "main", "plan", "train"]

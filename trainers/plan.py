@@ -3,7 +3,7 @@
     act-gym train plan --parameters 8e9 --gpus 8
     act-gym train plan --model models/Qwen3-8B --gpus 8
 
-Every line shows its arithmetic. Counts come from `trainers/costs.py`, which is tested; times are counts
+Every line shows its arithmetic. Counts come from `trainers/estimates/costs.py`, which is tested; times are counts
 over a machine's published rates, at shares of them that are assumed (`--efficiency`, `--decode-efficiency`). So
 memory can be relied on more than times.
 """
@@ -19,7 +19,7 @@ from typing import Literal
 from act_gym.arguments import parse
 from act_gym.cli import run
 from act_gym.errors import UsageError
-from trainers.costs import SHAPES, Shape, gathered_parameters, states_per_gpu, traffic
+from trainers.estimates.costs import SHAPES, Shape, gathered_parameters, states_per_gpu, traffic
 
 __all__ = ["Plan", "main", "planned"]
 

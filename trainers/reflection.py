@@ -23,13 +23,19 @@ from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.run import Run
 from agents.prompts import format_reply
-from trainers import checkpoints, processes
-from trainers.callbacks import note
-from trainers.monologues import KINDS, Scene, scenes, write_monologues
-from trainers.questions import Question, acting_questions, read_experience
-from trainers.rehearsal import dry_run
-from trainers.settings import ExperienceInputs, ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
-from trainers.supervised import train_on_answers
+from trainers.estimates.rehearsal import dry_run
+from trainers.examples.monologues import KINDS, Scene, scenes, write_monologues
+from trainers.examples.questions import Question, acting_questions, read_experience
+from trainers.runs import checkpoints, processes
+from trainers.runs.callbacks import note
+from trainers.runs.settings import (
+    ExperienceInputs,
+    ModelSettings,
+    OptimisationSettings,
+    OutputSettings,
+    SupervisedSettings,
+)
+from trainers.supervised.answers import train_on_answers
 from trainers.training import open_run, show
 
 __all__ = ["Reflection", "lessons", "main", "train"]

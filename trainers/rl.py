@@ -14,10 +14,10 @@ from typing import Any
 
 from act_gym.arguments import parse
 from act_gym.cli import run
-from trainers.grpo import check, train_on_groups
-from trainers.questions import acting_questions, read_decisions
-from trainers.rehearsal import dry_run
-from trainers.settings import (
+from trainers.estimates.rehearsal import dry_run
+from trainers.examples.questions import acting_questions, read_decisions
+from trainers.grpo.trainer import check, train_on_groups
+from trainers.runs.settings import (
     DecisionInputs,
     GroupSettings,
     ModelSettings,

@@ -1,6 +1,6 @@
 """What every stage does around its trainer: resume, train, save, sum up.
 
-Shared by the supervised stages (`supervised.py`) and the GRPO stages (`grpo.py`).
+Shared by the supervised stages (`supervised/`) and the GRPO stages (`grpo/`).
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 from act_gym.errors import UsageError
 from act_gym.run import Run
 from agents.policy import cpu_has_bf16
-from trainers import checkpoints, processes, rehearsal
-from trainers.callbacks import MetricsCallback, ProgressCallback, note
-from trainers.provenance import in_words, origin
-from trainers.settings import Precision
+from trainers.estimates import rehearsal
+from trainers.runs import checkpoints, processes
+from trainers.runs.callbacks import MetricsCallback, ProgressCallback, note
+from trainers.runs.provenance import in_words, origin
+from trainers.runs.settings import Precision
 
 __all__ = [
     "common_config",

@@ -20,10 +20,10 @@ from act_gym.cli import run
 from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from agents.prompts import format_reply
-from trainers.questions import Question, acting_questions, judging_questions, read_pairs
-from trainers.rehearsal import dry_run
-from trainers.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, SupervisedSettings
-from trainers.supervised import train_on_answers
+from trainers.estimates.rehearsal import dry_run
+from trainers.examples.questions import Question, acting_questions, judging_questions, read_pairs
+from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, SupervisedSettings
+from trainers.supervised.answers import train_on_answers
 from trainers.training import open_run, show
 
 __all__ = ["Warmup", "lessons", "main", "train"]

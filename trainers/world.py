@@ -17,11 +17,17 @@ from act_gym.arguments import parse
 from act_gym.cli import run
 from act_gym.core import Experience
 from act_gym.errors import UsageError
-from trainers.alternatives import RANDOM
-from trainers.questions import Question, read_experience
-from trainers.rehearsal import dry_run
-from trainers.settings import ExperienceInputs, ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
-from trainers.supervised import train_on_answers
+from trainers.estimates.rehearsal import dry_run
+from trainers.examples.alternatives import RANDOM
+from trainers.examples.questions import Question, read_experience
+from trainers.runs.settings import (
+    ExperienceInputs,
+    ModelSettings,
+    OptimisationSettings,
+    OutputSettings,
+    SupervisedSettings,
+)
+from trainers.supervised.answers import train_on_answers
 from trainers.training import open_run, show
 
 __all__ = ["World", "lessons", "main", "train"]

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from act_gym.core import Episode, Turn
-from benchmarks.interventions import Intervention
+from benchmarks.asking.interventions import Intervention
 from benchmarks.pages.markup import plain
 
 __all__ = ["Archive"]

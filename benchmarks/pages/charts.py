@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.measurement import Measurement
 from benchmarks.pages.markup import Markup, element
-from benchmarks.tables import in_words
+from benchmarks.shown.tables import in_words
+from benchmarks.statistics.measurement import Measurement
 
 __all__ = ["key", "learning", "scale", "series_of", "strip", "tail"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import urlencode
 
-from benchmarks.headline import Column, Headline, headlines
-from benchmarks.measurement import Measurement, Summary
 from benchmarks.pages import charts
 from benchmarks.pages.markup import Markup, element, joined, plain
 from benchmarks.pages.pairings import in_brief, pairings
 from benchmarks.pages.runs import KINDS, LoadedRun
-from benchmarks.tables import columns_of, in_words
+from benchmarks.shown.headline import Column, Headline, headlines
+from benchmarks.shown.tables import columns_of, in_words
+from benchmarks.statistics.measurement import Measurement, Summary
 
 __all__ = ["overview"]
 

@@ -7,12 +7,12 @@ from itertools import combinations
 
 import numpy as np
 
-from benchmarks.measurement import Measurement
 from benchmarks.pages import charts
 from benchmarks.pages.markup import Markup, element
 from benchmarks.pages.runs import LoadedRun
-from benchmarks.paired import Contrast, contrast
-from benchmarks.scores import Record
+from benchmarks.statistics.measurement import Measurement
+from benchmarks.statistics.paired import Contrast, contrast
+from benchmarks.statistics.scores import Record
 
 __all__ = ["in_brief", "pairings"]
 

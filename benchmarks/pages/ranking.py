@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.entries import Entry
-from benchmarks.measurement import Measurement
 from benchmarks.pages import charts
 from benchmarks.pages.document import document
 from benchmarks.pages.markup import Markup, element, plain
+from benchmarks.shown.tables import in_words
+from benchmarks.statistics.measurement import Measurement
 from benchmarks.suites import SUCCESS, suite, suites
-from benchmarks.tables import in_words
 
 __all__ = ["markdown", "ranking"]
 

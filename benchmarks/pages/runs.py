@@ -14,8 +14,8 @@ from act_gym.core import Decision, Episode
 from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records
 from act_gym.run import sha256_of
-from benchmarks.measurement import Summary
-from benchmarks.scores import failures, flat_record, measure
+from benchmarks.statistics.measurement import Summary
+from benchmarks.statistics.scores import failures, flat_record, measure
 
 __all__ = ["KINDS", "LoadedRun", "load", "run_folders"]
 

@@ -119,7 +119,7 @@ def digest_of(place: str, remembered: dict[str, str]) -> str:
         remembered: Hashes by path, size and time of change; gets what is found. Weights take long to read.
     """
     from act_gym.errors import ActGymError
-    from trainers.checkpoints import find_model
+    from trainers.runs.checkpoints import find_model
 
     path = Path(place)
     if not path.is_file():

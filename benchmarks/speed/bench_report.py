@@ -22,10 +22,10 @@ import act_gym
 from act_gym.records import RecordWriter
 from act_gym.rollout import play
 from agents.scripted import RandomAgent
-from benchmarks.intervals import Interval
-from benchmarks.measurement import Measurement, Summary
 from benchmarks.report import main
 from benchmarks.speed.conftest import Say
+from benchmarks.statistics.intervals import Interval
+from benchmarks.statistics.measurement import Measurement, Summary
 
 pytestmark = pytest.mark.timeout(1800)
 

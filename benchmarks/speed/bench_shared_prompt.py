@@ -21,7 +21,7 @@ import pytest
 
 from benchmarks.speed.conftest import Say
 from benchmarks.speed.passes import Peak, Shape, group_of, run_pass, trainer, with_gradients
-from trainers.packing import Costs, pack
+from trainers.grpo.packing import Costs, pack
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -29,9 +29,9 @@ def trainer(kind: str, prompt: int, reply: int, group: int, checkpointing: bool 
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from trainers import checkpoints
-    from trainers.quiet import quiet
-    from trainers.shared_prompt import SharedPromptTrainer
+    from trainers.grpo.shared_prompt import SharedPromptTrainer
+    from trainers.runs import checkpoints
+    from trainers.runs.quiet import quiet
 
     quiet()
     policy = checkpoints.load("smollm2", "fp32")

@@ -74,11 +74,11 @@ def measure(arguments: Arguments, micro_batch: int, packed: bool) -> Steps:
     from transformers import TrainerCallback
 
     from agents.prompts import format_reply
-    from trainers import checkpoints
+    from trainers.examples.questions import acting_questions, read_decisions
     from trainers.imitation import Imitation
-    from trainers.questions import acting_questions, read_decisions
-    from trainers.quiet import quiet
-    from trainers.supervised import encode, trainer_of
+    from trainers.runs import checkpoints
+    from trainers.runs.quiet import quiet
+    from trainers.supervised.answers import encode, trainer_of
 
     quiet()
     policy = checkpoints.load("smollm2", "fp32")

@@ -29,15 +29,20 @@ from act_gym.core import Record
 from act_gym.errors import UsageError
 from act_gym.records import RecordWriter, read_records
 from benchmarks.speed import passes
-from trainers import costs
-from trainers.packing import Costs, pack
+from trainers.estimates import costs
+from trainers.grpo.packing import Costs, pack
 
 __all__ = ["Arguments", "Measured", "main", "matmul_rate", "measure", "operations", "table"]
 
 Kind = Literal["trl", "shared"]
 KINDS: tuple[Kind, ...] = ("trl", "shared")
 # Imported once, by the process that the measured ones are forked from.
-_PRELOADED = ["trl.trainer.grpo_trainer", "trainers.shared_prompt", "trainers.checkpoints", "benchmarks.speed.passes"]
+_PRELOADED = [
+    "trl.trainer.grpo_trainer",
+    "trainers.grpo.shared_prompt",
+    "trainers.runs.checkpoints",
+    "benchmarks.speed.passes",
+]
 _WARM_UP = (32, 8, 2)
 _SIDE = 2048
 

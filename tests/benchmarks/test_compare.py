@@ -7,10 +7,10 @@ import pytest
 from act_gym import RunError, UnknownNameError
 from benchmarks.compare import main
 from benchmarks.evaluate import main as evaluate
-from benchmarks.finished import FinishedRun
-from benchmarks.intervals import newcombe, wilson
-from benchmarks.paired import contrast, contrasts
-from benchmarks.significance import mcnemar
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.statistics.intervals import newcombe, wilson
+from benchmarks.statistics.paired import contrast, contrasts
+from benchmarks.statistics.significance import mcnemar
 
 SUITES = ["webshop-generated-seen-mini", "webshop-generated-unseen-mini"]
 

@@ -11,7 +11,7 @@ import pytest
 from act_gym import Episode, RunError, UnknownNameError, UsageError
 from act_gym.records import read_records
 from benchmarks.evaluate import main
-from benchmarks.measurement import Summary
+from benchmarks.statistics.measurement import Summary
 
 ROOT = Path(__file__).parents[2]
 # Short tasks of one seen and one unseen type.

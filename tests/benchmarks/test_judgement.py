@@ -7,7 +7,7 @@ import pytest
 from act_gym import ActionPair, Decision, RunError, Task, UsageError
 from act_gym.records import RecordWriter, read_records
 from benchmarks.judgement import Arguments, free_judge, main, measure, ranked_judge
-from benchmarks.measurement import Summary
+from benchmarks.statistics.measurement import Summary
 
 
 @dataclass

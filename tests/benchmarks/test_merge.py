@@ -7,9 +7,9 @@ import pytest
 from act_gym import RunError, UsageError
 from act_gym.records import read_records
 from benchmarks.evaluate import main as evaluate
-from benchmarks.finished import FinishedRun
-from benchmarks.measurement import Summary
 from benchmarks.merge import main
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.statistics.measurement import Summary
 
 SUITE = "alfworld-generated-seen-mini"
 OTHER = "webshop-generated-seen-mini"

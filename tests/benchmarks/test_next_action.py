@@ -4,8 +4,8 @@ import pytest
 
 from act_gym import ActionPair, Decision, RunError, Task, UsageError
 from act_gym.records import RecordWriter, read_records
-from benchmarks.measurement import Summary
 from benchmarks.next_action import Arguments, free_actor, main, measure, ranked_actor
+from benchmarks.statistics.measurement import Summary
 
 
 @dataclass

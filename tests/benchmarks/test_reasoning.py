@@ -13,9 +13,9 @@ import pytest
 
 from act_gym.errors import MissingDataError
 from act_gym.records import read_records
-from benchmarks.exams import EXAMS, math_questions
-from benchmarks.measurement import Summary
+from benchmarks.asking.exams import EXAMS, math_questions
 from benchmarks.reasoning import measure
+from benchmarks.statistics.measurement import Summary
 
 ROOT = Path(__file__).parents[2]
 CANARY = "quokka-zeppelin"

@@ -14,7 +14,7 @@ import pytest
 from act_gym import RunError, UsageError
 from act_gym.records import read_records
 from benchmarks.evaluate import main
-from benchmarks.measurement import Summary
+from benchmarks.statistics.measurement import Summary
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ["--suite", "alfworld-generated-seen-mini", "webshop-generated-seen-mini", "--seeds", "0", "1"]

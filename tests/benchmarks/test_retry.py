@@ -13,9 +13,9 @@ import pytest
 from act_gym import UsageError
 from act_gym.records import read_records
 from benchmarks.evaluate import main
-from benchmarks.finished import FinishedRun
-from benchmarks.measurement import Summary
 from benchmarks.pages.runs import load
+from benchmarks.runs.finished import FinishedRun
+from benchmarks.statistics.measurement import Summary
 
 ROOT = Path(__file__).parents[2]
 AGENT = """

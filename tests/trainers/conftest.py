@@ -10,7 +10,7 @@ import pytest
 from act_gym.core import ActionPair, Decision, Task
 from act_gym.records import RecordWriter
 from agents.prompts import format_reply
-from trainers.questions import acting_questions, judging_questions
+from trainers.examples.questions import acting_questions, judging_questions
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -52,7 +52,7 @@ def pairs_file(tmp_path: Path, pairs: list[ActionPair]) -> Path:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama as a model folder; its tokenizer knows the words of our questions."""
     from tests.tiny_models import build
-    from trainers.quiet import quiet
+    from trainers.runs.quiet import quiet
 
     quiet()
     folder = tmp_path_factory.mktemp("tiny")

@@ -93,8 +93,8 @@ def measure(stage: int, *, mixed: bool, sent: Counter[str]) -> dict[str, Any]:
 def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[2]))
     os.environ.update(DS_ACCELERATOR="cpu", ACCELERATE_USE_DEEPSPEED="true")
-    from trainers import processes
-    from trainers.quiet import quiet
+    from trainers.runs import processes
+    from trainers.runs.quiet import quiet
 
     quiet()
     processes.join()

@@ -34,10 +34,10 @@ def scripted(model: Path, folder: Path, *, sequences: int) -> dict[str, list[flo
     from transformers import PrinterCallback
     from trl import GRPOConfig
 
-    from trainers import checkpoints, processes
+    from trainers.grpo.shared_prompt import SharedPromptTrainer
     from trainers.imitation import Imitation
-    from trainers.quiet import quiet
-    from trainers.shared_prompt import SharedPromptTrainer
+    from trainers.runs import checkpoints, processes
+    from trainers.runs.quiet import quiet
     from trainers.training import common_config
 
     class Scripted(SharedPromptTrainer):
@@ -84,7 +84,8 @@ def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from act_gym.cli import run
     from act_gym.run import Run
-    from trainers import pipeline, processes
+    from trainers import pipeline
+    from trainers.runs import processes
 
     folder, *words = sys.argv[1:]
     if words[0] == "--kill":

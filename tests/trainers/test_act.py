@@ -13,7 +13,7 @@ from act_gym.errors import RunError, UsageError
 from act_gym.records import RecordWriter
 from tests.trainers.conftest import make_pair
 from trainers.act import Act, main, train
-from trainers.questions import judging_questions
+from trainers.examples.questions import judging_questions
 
 STEP_METRICS = {"reward", "right", "valid", "other", "malformed", "equal_groups", "length", "entropy", "loss", "step"}
 

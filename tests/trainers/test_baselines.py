@@ -11,7 +11,6 @@ import pytest
 
 from act_gym.errors import UsageError
 from act_gym.records import read_records
-from trainers import checkpoints
 from trainers.choice import Choice
 from trainers.collect import Arguments as Collect
 from trainers.dpo import DPO
@@ -20,6 +19,7 @@ from trainers.imitation import Imitation
 from trainers.pairs import Arguments as Pairs
 from trainers.pipeline import Pipeline, plan, train
 from trainers.reflection import Reflection
+from trainers.runs import checkpoints
 from trainers.world import World
 
 SHORT: dict[str, Any] = {"steps": 1, "probe": 0, "save_every": 0, "batch": 4, "micro_batch": 4}

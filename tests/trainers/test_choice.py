@@ -9,9 +9,9 @@ import pytest
 
 from act_gym.core import ActionPair
 from agents.prompts import format_reply, judging_messages
-from trainers import checkpoints
 from trainers.choice import Choice, train
-from trainers.questions import Order
+from trainers.examples.questions import Order
+from trainers.runs import checkpoints
 
 
 def right(model: Path, pairs: list[ActionPair], *, expert_first: bool) -> float:

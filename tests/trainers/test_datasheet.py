@@ -11,12 +11,13 @@ from act_gym.benchmark import benchmark
 from act_gym.core import ActionPair
 from act_gym.errors import EngineError, UsageError
 from act_gym.records import RecordWriter, read_records
-from trainers import collect, comparison, pairs
-from trainers.comparison import compare
+from trainers import collect, pairs
 from trainers.datasheet import lengths, main
-from trainers.execution import turn_of
-from trainers.questions import read_pairs
-from trainers.sheets import datasheet
+from trainers.examples import comparison
+from trainers.examples.comparison import compare
+from trainers.examples.execution import turn_of
+from trainers.examples.questions import read_pairs
+from trainers.examples.sheets import datasheet
 
 ENV = "act/ALFWorld-generated-train"
 

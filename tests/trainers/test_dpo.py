@@ -15,8 +15,9 @@ from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from act_gym.run import Run
 from agents.prompts import acting_messages, format_reply
-from trainers import checkpoints, dpo
+from trainers import dpo
 from trainers.dpo import DPO, train
+from trainers.runs import checkpoints
 
 
 def metrics(run: Path, name: str) -> list[float]:
@@ -132,8 +133,8 @@ def test_imitation_beside_the_preference_raises_the_experts_probability(preferri
 
 
 def test_the_tokens_are_those_of_imitation(speaking_model: Path, pairs: list[ActionPair]) -> None:
-    from trainers.questions import acting_questions
-    from trainers.supervised import encode
+    from trainers.examples.questions import acting_questions
+    from trainers.supervised.answers import encode
 
     policy = checkpoints.load(str(speaking_model), "fp32")
     question = acting_questions([pairs[0].decision])[0]

@@ -18,7 +18,7 @@ from act_gym.core import Experience
 from act_gym.errors import RunError, UsageError
 from act_gym.records import RecordWriter, read_records
 from trainers import collect, experience, pairs
-from trainers.questions import read_decisions, read_experience
+from trainers.examples.questions import read_decisions, read_experience
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import pytest
 from act_gym.core import ActionPair
 from act_gym.errors import MissingDataError, RunError, UsageError
 from act_gym.records import RecordWriter
+from trainers.examples.questions import read_decisions
 from trainers.imitation import Imitation, train
-from trainers.questions import read_decisions
 
 
 def test_imitation_lowers_the_loss_on_the_experts_actions(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:

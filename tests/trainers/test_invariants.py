@@ -15,12 +15,14 @@ from safetensors.torch import load_file
 from act_gym.core import ActionPair
 from act_gym.run import Run
 from agents.prompts import format_reply
-from trainers import act, checkpoints, imitation, supervised
+from trainers import act, imitation
 from trainers.act import Act
-from trainers.grpo import train_on_groups
+from trainers.examples.questions import acting_questions, judging_questions
+from trainers.grpo.trainer import train_on_groups
 from trainers.imitation import Imitation
-from trainers.questions import acting_questions, judging_questions
-from trainers.quiet import quiet
+from trainers.runs import checkpoints
+from trainers.runs.quiet import quiet
+from trainers.supervised import answers as supervised
 from trainers.training import facts_of
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from act_gym import ActionPair, Decision, Episode, RunError, Task, Turn, UsageError
 from act_gym.records import RecordWriter, read_records
+from trainers.examples.proposals import Free, Random, Ranked
 from trainers.pairs import main
-from trainers.proposals import Free, Random, Ranked
 
 COMMANDS = tuple(sorted([f"open door {number}" for number in range(20)] + ["look", "take lamp", "Take  lamp."]))
 

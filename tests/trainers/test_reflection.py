@@ -15,12 +15,12 @@ from act_gym.records import RecordWriter, read_records
 from act_gym.run import Run
 from agents.prompts import read_reply
 from tests.trainers.conftest import make_pair
-from trainers import checkpoints
+from trainers.examples.monologues import KINDS, ask, read_monologue, scenes
+from trainers.examples.questions import Question
 from trainers.imitation import Imitation
-from trainers.monologues import KINDS, ask, read_monologue, scenes
-from trainers.questions import Question
 from trainers.reflection import Reflection, lessons, train
-from trainers.supervised import train_on_answers
+from trainers.runs import checkpoints
+from trainers.supervised.answers import train_on_answers
 
 
 def tried(pair: ActionPair, action: str, seen: str, **other: Any) -> Experience:

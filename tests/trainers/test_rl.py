@@ -9,8 +9,8 @@ import pytest
 
 from act_gym.core import ActionPair
 from act_gym.errors import RunError
-from trainers.questions import acting_questions
-from trainers.rewards import judge
+from trainers.examples.questions import acting_questions
+from trainers.examples.rewards import judge
 from trainers.rl import RL, train
 
 

@@ -17,13 +17,16 @@ from agents.local import LocalAgent, LocalSettings
 from agents.policy import Policy
 from agents.prompts import format_reply
 from tests.tiny_models import build
-from trainers import checkpoints, dpo, grpo, supervised
+from trainers import dpo
 from trainers.act import Act
 from trainers.dpo import DPO
-from trainers.questions import Question, acting_questions, judging_questions
-from trainers.replies import check_format
-from trainers.rewards import Reward
+from trainers.examples.questions import Question, acting_questions, judging_questions
+from trainers.examples.replies import check_format
+from trainers.examples.rewards import Reward
+from trainers.grpo import trainer as grpo
 from trainers.rl import RL
+from trainers.runs import checkpoints
+from trainers.supervised import answers as supervised
 
 OFF = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
 ON = "<|im_start|>assistant\n"

@@ -17,8 +17,9 @@ import torch
 import yaml
 
 from tests.trainers.launched import scripted
-from trainers import checkpoints, pipeline
+from trainers import pipeline
 from trainers.configs import config_file
+from trainers.runs import checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

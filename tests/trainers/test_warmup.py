@@ -14,8 +14,8 @@ from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from agents.prompts import read_reply
 from tests.trainers.conftest import make_pair
-from trainers import checkpoints
-from trainers.questions import judging_questions
+from trainers.examples.questions import judging_questions
+from trainers.runs import checkpoints
 from trainers.warmup import Warmup, lessons, train
 
 MANY = [make_pair(number) for number in range(4000)]

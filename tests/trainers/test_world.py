@@ -9,7 +9,7 @@ import pytest
 from act_gym.core import ActionPair, Experience
 from act_gym.errors import RunError, UsageError
 from act_gym.records import RecordWriter
-from trainers import checkpoints
+from trainers.runs import checkpoints
 from trainers.world import World, lessons, train
 
 

@@ -15,7 +15,7 @@ from act_gym.records import read_records
 from act_gym.shop.customers import LEFT
 from benchmarks import report
 from tests.act_gym.shop.browser import Browser
-from trainers.decisions import expert_decisions
+from trainers.examples.decisions import expert_decisions
 
 
 def saved(running, name="episodes.jsonl"):

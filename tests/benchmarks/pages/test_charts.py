@@ -1,7 +1,7 @@
 import re
 
-from benchmarks.measurement import Measurement
 from benchmarks.pages.charts import learning, strip
+from benchmarks.statistics.measurement import Measurement
 
 
 def number(value, low, high, split):

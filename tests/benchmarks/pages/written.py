@@ -5,8 +5,8 @@ from pathlib import Path
 from act_gym.core import ActionPair, Decision, Episode, Task, Turn
 from act_gym.records import RecordWriter, write_json
 from act_gym.run import sha256_of
-from benchmarks.intervals import Interval
-from benchmarks.measurement import Measurement, Summary
+from benchmarks.statistics.intervals import Interval
+from benchmarks.statistics.measurement import Measurement, Summary
 
 HOSTILE = (
     "</script><script>alert(1)</script><!--<img src=x onerror=alert(1)>\x1b[31mred\u202eevil\x00 & \ud800\u2028\"'`${1}"

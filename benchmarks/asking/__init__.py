@@ -1,0 +1,1 @@
+"""Questions to a model, and what is counted of its answers."""

@@ -1,0 +1,168 @@
+"""What the two question programs share: settings, drawing questions, asking a model, keeping its answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from act_gym.errors import UsageError
+from act_gym.progress import track
+from act_gym.records import RecordWriter, read_records
+from act_gym.run import Run
+from agents.prompts import Message, read_reply
+from benchmarks.shown.tables import show_summary
+from benchmarks.statistics.intervals import wilson
+from benchmarks.statistics.measurement import Measurement, Summary
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
+
+__all__ = ["AskSettings", "ask_model", "drawn", "share", "write_answers"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskSettings:
+    """How a model is asked; a program adds what it is asked about."""
+
+    model: str = "smollm2"
+    """`smollm2`, a folder with a checkpoint, or an id of the Hugging Face hub."""
+    decode: Literal["free", "ranked"] = "ranked"
+    """free: what the model writes. ranked: the likeliest of the possible answers."""
+    label: str = ""
+    """What a comparison calls this run, e.g. `after ACT`; the model's name if empty."""
+    out: Path = Path("runs/answers")
+    """The run folder."""
+    limit: int = 0
+    """At most this many questions, drawn from all of them; 0 for all."""
+    seed: int = 0
+    """Which questions are drawn, and of sampled replies."""
+    thinking: bool = False
+    """Whether the model is asked to reason first; under ranked it is asked so and cannot."""
+    max_new_tokens: int = 64
+    """Longest reply of free."""
+    temperature: float = 0.0
+    """Of free; 0 takes the likeliest token."""
+    batch_size: int = 16
+    """Questions asked at once."""
+    device: str = "auto"
+    """`auto`, `cpu` or a torch device such as `cuda:1`."""
+    dtype: str = "auto"
+    """`float32`, `bfloat16`, `float16` or `auto`."""
+    json: bool = False
+    """Print the summary as JSON instead of a table."""
+    resume: bool = False
+    """Continue the run in the folder."""
+
+
+def ask_model(
+    kind: str,
+    settings: AskSettings,
+    inputs: Sequence[Path],
+    read: Callable[[dict[str, Any]], T],
+    asker: Callable[[Policy], Callable[[Sequence[tuple[int, T]]], Iterable[dict[str, Any]]]],
+    measure: Callable[[Iterable[dict[str, Any]]], tuple[Measurement, ...]],
+    *,
+    also: Sequence[Path] = (),
+) -> None:
+    """Ask a model everything in some files, and leave the answers and their summary in the run folder.
+
+    Args:
+        kind: Of the summary, `judgement` or `next_action`; also the program's module.
+        settings: The program's arguments.
+        inputs: Files of records.
+        read: Makes a question of a record.
+        asker: Makes of the model what is called with each batch.
+        measure: Makes measurements of all answers.
+        also: Other files that shape the answers; a run is not continued with others.
+    """
+    run = Run(settings.out, f"benchmarks.{kind}", settings, inputs=[*inputs, *also], resume=settings.resume)
+    questions = drawn([read(record) for path in inputs for record in read_records(path)], settings.limit, settings.seed)
+
+    from agents.policy import Policy
+
+    policy = Policy.load(settings.model, device=settings.device, dtype=settings.dtype)
+    label = f"{kind.replace('_', ' ')}s"
+    records = _answer_all(run, questions, asker(policy), batch_size=settings.batch_size, label=label)
+    subject = f"{policy.name}:{settings.decode}"
+    summary = Summary(kind=kind, label=settings.label or subject, subject=subject, measurements=measure(records))
+    summary.write(run.folder)
+    show_summary(summary, as_json=settings.json)
+
+
+def drawn(items: Sequence[T], limit: int, seed: int) -> list[tuple[int, T]]:
+    """Return at most `limit` items with their places, drawn from all of them; 0 returns all.
+
+    Raises:
+        UsageError: There are none.
+    """
+    if not items:
+        raise UsageError("The files hold nothing to ask about.")
+    if not 0 < limit < len(items):
+        return list(enumerate(items))
+    places = sorted(np.random.default_rng(seed).permutation(len(items))[:limit].tolist())
+    return [(place, items[place]) for place in places]
+
+
+def _answer_all(
+    run: Run,
+    questions: Sequence[tuple[int, T]],
+    ask: Callable[[Sequence[tuple[int, T]]], Iterable[dict[str, Any]]],
+    *,
+    batch_size: int,
+    label: str,
+) -> list[dict[str, Any]]:
+    """Ask batch by batch, append the answers to `records.jsonl`, and return all of the file.
+
+    Args:
+        run: The run folder; questions whose answers are there already are not asked again.
+        questions: Questions with their numbers.
+        ask: Takes a batch and returns one record for each question, with its `number`.
+        batch_size: Questions asked at once.
+        label: What the progress bar says.
+
+    Raises:
+        UsageError: `batch_size` is less than 1.
+    """
+    if batch_size < 1:
+        raise UsageError(f"--batch-size is at least 1; got {batch_size}.")
+    path = run.path("records.jsonl")
+    finished = {record["number"] for record in read_records(path)} if path.exists() else set()
+    waiting = [question for question in questions if question[0] not in finished]
+
+    def answers() -> Iterator[dict[str, Any]]:
+        for start in range(0, len(waiting), batch_size):
+            yield from ask(waiting[start : start + batch_size])
+
+    with RecordWriter(path) as file:
+        for record in track(answers(), label, total=len(questions), done=len(questions) - len(waiting)):
+            file.write(record)
+    return list(read_records(path))
+
+
+def write_answers(
+    policy: Policy,
+    prompts: Sequence[Sequence[Message]],
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    thinking: bool,
+    seeds: Sequence[int],
+    prefix: str | Sequence[str] = "",
+) -> list[tuple[str, str | None]]:
+    """Let the model write; return each reply with the action found in it. A reply starts with its prefix."""
+    completions = policy.generate(
+        prompts, max_new_tokens=max_new_tokens, temperature=temperature, seeds=seeds, prefix=prefix, thinking=thinking
+    )
+    return [(completion.text, read_reply(completion.text).action) for completion in completions]
+
+
+def share(name: str, outcomes: Iterable[bool], group: Sequence[str]) -> list[Measurement]:
+    """Measure a share with Wilson's interval; no measurement if there are no outcomes."""
+    values = list(outcomes)
+    return [Measurement.of(name, wilson(sum(values), len(values)), group)] if values else []

@@ -1,0 +1,133 @@
+"""What a run's manifest says of an evaluation: all that decides its numbers, and never a secret."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from act_gym.agent import Agent
+from act_gym.benchmark import BENCHMARKS, Benchmark, parse_id
+from act_gym.core import Task
+from act_gym.errors import MissingDataError
+from act_gym.run import sha256_of
+from benchmarks.runs.plan import Plan
+from benchmarks.suites import SUCCESS
+
+__all__ = ["FORMAT", "data_facts", "evaluation_facts"]
+
+FORMAT = 1
+"""Of the manifest of an evaluation."""
+
+_UPSTREAM = ("alfworld", "textworld", "fast-downward-textworld")
+
+
+def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: Agent | None) -> dict[str, Any]:
+    """Return what goes into the manifest beside versions, machine and revision.
+
+    Args:
+        plan: What is played.
+        spec: How the agent was asked for, e.g. `local` or `my_module:MyAgent`.
+        options: Its settings as they were given.
+        agent: The agent, if this process made one. What it says of itself in a mapping `facts` is taken over:
+            model, revision, hash of the weights, prompts, sampling.
+    """
+    names = sorted({parse_id(part.env_id)[0].name for part in plan.parts})
+    return {
+        "format": FORMAT,
+        "suites": {
+            part.name: {**part.facts(), **data_facts(part.env_id, part.tasks, plan.env_options)} for part in plan.parts
+        },
+        "seeds": list(plan.seeds),
+        "shard": "/".join(map(str, plan.shard)),
+        "env_options": {name: value for name, value in plan.env_options.items() if name != "engine"},
+        "success": {name: SUCCESS[name] for name in names},
+        "simulators": {name: _simulator(BENCHMARKS[name], plan.env_options) for name in names},
+        "agent": _agent(spec, options, agent),
+    }
+
+
+def _agent(spec: str, options: Mapping[str, str], agent: Agent | None) -> dict[str, Any]:
+    said: dict[str, Any] = {"asked_for": spec, "options": dict(options)}
+    if agent is not None:
+        inner = getattr(agent, "agent", agent)  # a guarded one knows nothing of itself
+        return {**said, "name": agent.name, **dict(getattr(inner, "facts", {}))}
+    return {**said, "source_sha256": _source_hash(spec)}
+
+
+def _source_hash(spec: str) -> str:
+    """Return the sha256 of the file of `module:Class`, which is not imported here; empty if it is not found."""
+    place = Path(*spec.partition(":")[0].split("."))
+    for folder in (*map(Path, sys.path), Path.cwd()):
+        for path in (folder / place.with_suffix(".py"), folder / place / "__init__.py"):
+            if path.is_file():
+                return sha256_of(path)
+    return ""
+
+
+def _simulator(entry: Benchmark, env_options: Mapping[str, Any]) -> dict[str, Any]:
+    engine = str(env_options.get("engine") or next(iter(entry.engines)))
+    packages = _UPSTREAM if engine == "textworld" else entry.packages
+    return {"engine": engine, **{package: _version(package) for package in packages}}
+
+
+def data_facts(env_id: str, tasks: Sequence[Task], env_options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tasks are made from on this machine.
+
+    Args:
+        env_id: Their environment.
+        tasks: Which.
+        env_options: What `gym.make` gets.
+
+    Raises:
+        MissingDataError: It is not here.
+    """
+    entry, split = parse_id(env_id)
+    generated = split in entry.generated_splits
+    if entry.name == "WebShop":
+        name = "generated" if generated else str(env_options.get("catalogue", "1000"))
+        return {"catalogue": {"name": name, **_catalogue(name)}}
+    if generated:
+        return {"generator": {entry.generator_package: _version(entry.generator_package)}}
+    return {"games_sha256": _games(tasks, env_options.get("data"))} if entry.name == "ALFWorld" else {}
+
+
+def _games(tasks: Sequence[Task], data: str | None) -> str:
+    """Return one sha256 over the game files of some tasks of ALFWorld, some 90 kB each."""
+    from act_gym.engines.alfworld.files import GAME_FILE, games_folder
+
+    folder = games_folder(data)
+    total = hashlib.sha256()
+    for task in tasks:
+        path = folder / str(task.payload["game"]) / GAME_FILE
+        try:
+            total.update(hashlib.sha256(path.read_bytes()).digest())
+        except FileNotFoundError as cause:
+            raise MissingDataError(f"ALFWorld's game {path} is not here. Run: act-gym download alfworld") from cause
+    return total.hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def _catalogue(name: str) -> dict[str, Any]:
+    """Return what a catalogue is, and whether all its files are the official ones, byte for byte."""
+    from act_gym.engines.webshop.catalogue import OFFICIAL
+    from act_gym.engines.webshop.shops import shared_shop
+
+    shop = shared_shop(name)
+    details = shop.manifest["details"]
+    other = list(details.get("not_official", ()))
+    return {
+        "sha256": shop.checksum,
+        "source": shop.manifest["source"]["kind"],
+        "official": name in OFFICIAL and "sha256" in details and not other,
+        "not_official": other,
+    }

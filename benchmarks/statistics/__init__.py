@@ -1,0 +1,1 @@
+"""Numbers with intervals: of one evaluation, of two on the same tasks, and how many seeds a difference needs."""

@@ -1,0 +1,147 @@
+"""One shape for every result, so that any run folders can be joined without special cases.
+
+Each program here leaves a `summary.json` in its run folder: what kind of run it was, whom it measured,
+what to call that in a comparison (`label`), and a flat list of measurements.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from act_gym.core import Record
+from act_gym.errors import RunError
+from act_gym.records import write_json
+from benchmarks.statistics.intervals import Interval
+
+__all__ = ["Measurement", "Summary", "grouped"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement(Record):
+    """One number of one group of observations.
+
+    Attributes:
+        name: What was measured, e.g. `success`.
+        value: The number; shares are 0–1.
+        n: Observations behind it.
+        low: Lower end of its 95 % interval; None if it has none.
+        high: Upper end of its 95 % interval; None if it has none.
+        benchmark: Whose tasks; empty for all together.
+        split: Which split; empty for all together, `seen - unseen` for a gap.
+        task_type: Which type of task; empty for all together.
+    """
+
+    name: str
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+    benchmark: str = ""
+    split: str = ""
+    task_type: str = ""
+
+    @classmethod
+    def of(cls, name: str, interval: Interval, group: Sequence[str] = ()) -> Measurement:
+        """Make a measurement of an interval; `group` is benchmark, split and task type as far as known."""
+        benchmark, split, task_type = (*group, "", "", "")[:3]
+        return cls(
+            name=name,
+            value=interval.value,
+            n=interval.n,
+            low=interval.low,
+            high=interval.high,
+            benchmark=benchmark,
+            split=split,
+            task_type=task_type,
+        )
+
+    @classmethod
+    def plain(cls, name: str, value: float, n: int, group: Sequence[str] = ()) -> Measurement:
+        """Make a measurement without an interval; `group` is as in `of`."""
+        benchmark, split, task_type = (*group, "", "", "")[:3]
+        return cls(name=name, value=value, n=n, benchmark=benchmark, split=split, task_type=task_type)
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """Benchmark, split and task type."""
+        return self.benchmark, self.split, self.task_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What came of one run.
+
+    Attributes:
+        kind: `episodes`, `judgement`, `next_action` or `reasoning`.
+        label: What a comparison calls it, e.g. `base` or `after ACT`.
+        subject: The agent or model that was measured, with whatever changes its behaviour.
+        measurements: The numbers.
+        failures: How often each cause of a failure occurred.
+    """
+
+    kind: str
+    label: str
+    subject: str
+    measurements: tuple[Measurement, ...]
+    failures: Mapping[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as a dictionary that `json.dumps` takes."""
+        return {
+            "kind": self.kind,
+            "label": self.label,
+            "subject": self.subject,
+            "measurements": [measurement.to_json() for measurement in self.measurements],
+            "failures": dict(self.failures),
+        }
+
+    def write(self, folder: Path) -> None:
+        """Write `summary.json` into a run folder."""
+        write_json(folder / "summary.json", self.to_json())
+
+    @classmethod
+    def read(cls, folder: Path) -> Summary:
+        """Read a run folder's `summary.json`.
+
+        Raises:
+            RunError: It is missing or not a summary.
+        """
+        path = folder / "summary.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            return cls(
+                kind=data["kind"],
+                label=data["label"],
+                subject=data["subject"],
+                measurements=tuple(Measurement.from_json(item) for item in data["measurements"]),
+                failures=data.get("failures", {}),
+            )
+        except OSError as cause:
+            raise RunError(f"Cannot read {path}: {cause.strerror or cause}. Has the run finished?") from cause
+        except (ValueError, KeyError, TypeError, AttributeError) as cause:
+            raise RunError(
+                f"{path} is not the summary of an evaluation ({cause!r}). Expected the run folder of "
+                "act-gym eval, benchmarks.judgement or benchmarks.next_action."
+            ) from cause
+
+
+def grouped(records: Iterable[Mapping[str, Any]]) -> list[tuple[tuple[str, str, str], list[Mapping[str, Any]]]]:
+    """Group flat records by benchmark and split, and then once more by task type as well.
+
+    Args:
+        records: Mappings with `benchmark`, `split` and `task_type`.
+
+    Returns:
+        Groups in a fixed order, whole splits first; their task type is empty.
+    """
+    splits: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    types: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for record in records:
+        split = (record["benchmark"], record["split"])
+        splits.setdefault((*split, ""), []).append(record)
+        types.setdefault((*split, record["task_type"]), []).append(record)
+    return sorted(splits.items()) + sorted(types.items())

@@ -1,0 +1,162 @@
+"""Dry runs: what they say, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from act_gym.arguments import from_recipes
+from act_gym.core import ActionPair
+from act_gym.errors import MissingDataError
+from act_gym.records import RecordWriter
+from trainers.act import Act
+from trainers.dpo import DPO
+from trainers.estimates import rehearsal
+from trainers.estimates.rehearsal import current
+from trainers.estimates.sampled_steps import MEASURED_STEPS, subset
+from trainers.imitation import Imitation
+from trainers.pipeline import PROGRAMS, Pipeline, main, train
+from trainers.rl import RL
+
+RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
+
+
+@pytest.fixture
+def data(tmp_path: Path, pairs: list[ActionPair]) -> Path:
+    folder = tmp_path / "data"
+    with RecordWriter(folder / "pairs.jsonl") as one, RecordWriter(folder / "decisions.jsonl") as other:
+        for pair in pairs:
+            one.write(pair.to_json())
+            other.write(pair.decision.to_json())
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every dry run have a temporary folder of the test's, and look into it afterwards."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    yield
+    assert current() is None
+    assert not [name for name in (tmp_path / "temporary").iterdir() if name.name.startswith("act-gym")]
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_stage_that_trains_can_be_rehearsed() -> None:
+    assert all(hasattr(program, "__wrapped__") for program in PROGRAMS.values())
+
+
+def test_measured_steps_take_the_longest_rows_first_and_then_rows_of_all_lengths() -> None:
+    lengths = [10 * (number * 7 % 20) for number in range(20)]
+    taken = [lengths[row] for row in subset(lengths, questions=4)]
+    assert len(taken) == 4 * (1 + MEASURED_STEPS)
+    assert taken[:4] == [190, 180, 170, 160]
+    mean = sum(lengths) / len(lengths)
+    for step in range(1, 1 + MEASURED_STEPS):
+        assert sum(taken[4 * step : 4 * step + 4]) / 4 == pytest.approx(mean, rel=0.2)
+
+
+def test_neighbours_that_belong_together_stay_together_and_few_rows_come_twice() -> None:
+    taken = subset([1, 2, 3, 4, 9, 9], questions=4, block=2)
+    assert all(two == one + 1 and one % 2 == 0 for one, two in zip(taken[::2], taken[1::2], strict=True))
+    assert taken[:4] == [4, 5, 2, 3]
+    assert len(subset([5], questions=3)) == 3 * (1 + MEASURED_STEPS)
+
+
+@pytest.mark.slow
+def test_a_dry_run_foresees_the_steps_of_the_real_run(tmp_path: Path, data: Path, tiny_model: Path) -> None:
+    short: dict[str, Any] = {"model": str(tiny_model), "out": tmp_path / "run", "save_every": 0, "probe": 0}
+    group: dict[str, Any] = {
+        "num_generations": 2,
+        "max_completion_tokens": 8,
+        "groups": 4,
+        "force": True,
+        "forecast": 0,
+    }
+    for stage, arguments in {
+        "imitation": Imitation(decisions=data / "decisions.jsonl", batch=5, epochs=2, **short),
+        "rl": RL(decisions=data / "decisions.jsonl", **group, **short),
+        "act": Act(pairs=data / "pairs.jsonl", order="both", **group, **short),
+        "dpo": DPO(pairs=data / "pairs.jsonl", batch=8, **short),
+    }.items():
+        told = PROGRAMS[stage](replace(arguments, dry_run=True))
+        assert not (tmp_path / "run").exists()
+        real = PROGRAMS[stage](replace(arguments, out=tmp_path / stage))
+        assert told["steps"] == real["steps"]
+        assert told["how"].startswith("measured: 3 steps")
+        assert told["seconds_a_step"] > 0
+        assert told["estimated_seconds"] == pytest.approx(told["seconds_a_step"] * told["steps"], abs=0.1)
+        assert 0.1 < told["peak_memory_gib"] < 8
+
+
+@pytest.mark.slow
+def test_tokens_are_those_of_the_models_own_tokenizer(tmp_path: Path, data: Path, tiny_model: Path) -> None:
+    from agents.policy import Policy
+    from trainers.examples.questions import acting_questions, read_decisions
+
+    policy = Policy.load(str(tiny_model))
+    lengths = [len(policy.prompt_ids(q.prompt)) for q in acting_questions(read_decisions(data / "decisions.jsonl"))]
+    arguments = RL(decisions=data / "decisions.jsonl", model=str(tiny_model), out=tmp_path / "run", dry_run=True)
+    told = PROGRAMS["rl"](replace(arguments, num_generations=2, max_completion_tokens=4))
+    assert (told["tokens"], told["longest"]) == (sum(lengths), max(lengths))
+
+
+def test_a_model_that_is_unknown_and_not_here_is_an_error(tmp_path: Path, data: Path) -> None:
+    arguments = Imitation(decisions=data / "decisions.jsonl", model="models/Nobody-1B", out=tmp_path / "run")
+    with pytest.raises(MissingDataError, match="No model in"):
+        PROGRAMS["imitation"](replace(arguments, dry_run=True))
+
+
+@pytest.mark.slow
+def test_a_model_that_does_not_fit_is_counted_with_its_own_tokenizer(
+    tmp_path: Path, data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "_available", lambda: 1000.0)
+    monkeypatch.setattr(rehearsal, "_STAND_IN", str(tiny_model))
+    arguments = Imitation(decisions=data / "decisions.jsonl", model=str(tiny_model), out=tmp_path / "run", dry_run=True)
+    told = PROGRAMS["imitation"](arguments)
+    assert "counted, as weights and optimizer need" in told["how"]
+    monkeypatch.undo()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    assert told["tokens"] == PROGRAMS["imitation"](arguments)["tokens"]
+
+
+@pytest.mark.slow
+def test_every_shipped_row_can_be_rehearsed_without_its_model(
+    tmp_path: Path, data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal, "_STAND_IN", str(tiny_model))
+    rows = sorted(path for path in RECIPES.glob("v*/*.yaml") if not path.stem.startswith("prompt"))
+    layers = product(("qwen3-8b", "qwen3-4b", "olmo3-7b"), ("node-8gpu", "gpu-lora"))
+    combinations = list(layers)
+    for number, row in enumerate(rows):
+        model, machine = combinations[number % len(combinations)]
+        files = [row, RECIPES / "data" / "alfworld.yaml", RECIPES / f"models/{model}.yaml"]
+        made = from_recipes(Pipeline, [*files, RECIPES / f"machines/{machine}.yaml"])
+        for told in train(replace(made, data=data, out=tmp_path / "run", dry_run=True)):
+            if told["stage"] in ("experience", "reflection", "world"):
+                assert "not run" in told["how"] or "is not there yet" in told["how"]
+            else:
+                assert told["how"].startswith("counted, as there is no model in models/"), row
+                assert told["estimated_seconds"] > 0
+
+
+def test_a_pipeline_that_still_has_to_make_its_data_tells_what_its_recipe_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipes = [RECIPES / "v2/act-il-rl.yaml", RECIPES / "data/webshop.yaml", RECIPES / "models/smollm2-135m.yaml"]
+    words = [word for recipe in recipes for word in ("--recipe", str(recipe))]
+    stages = ["--stages", "collect", "pairs", "act", "imitation", "rl"]
+    assert main([*words, *stages, "--dry-run", "--out", str(tmp_path / "run")]) == 0
+    output = capsys.readouterr()
+    lines = {line.split()[0]: line.split() for line in output.out.splitlines()}
+    assert lines["collect"][1] == "5410"
+    assert lines["act"][1:5] == ["3000", "-", "-", "2250"]
+    assert lines["imitation"][4] == "1125"
+    assert "pairs.jsonl is not there yet" in output.err
+    assert "3 stages whose data is not there yet" in output.out

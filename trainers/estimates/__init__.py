@@ -1,0 +1,1 @@
+"""What a training would take, counted in operations and bytes and measured in a few steps."""

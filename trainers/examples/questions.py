@@ -1,0 +1,179 @@
+"""The two questions a model is trained on: which of two actions is better, and which action is next.
+
+Reads `pairs.jsonl` and `decisions.jsonl` and poses their records as questions. Nothing here knows a
+tokenizer or a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from act_gym.core import ActionPair, Decision, Experience
+from act_gym.errors import RunError
+from act_gym.records import read_records
+from agents.prompts import Message, acting_messages, judging_messages
+from trainers.examples.rewards import normalised
+
+__all__ = [
+    "Order",
+    "Question",
+    "acting_questions",
+    "in_both_orders",
+    "judging_questions",
+    "read_decisions",
+    "read_experience",
+    "read_pairs",
+]
+
+R = TypeVar("R", ActionPair, Decision, Experience)
+
+Order = Literal["recorded", "random", "both"]
+"""Which action is shown first: as the pair recorded it, drawn anew, or each pair both ways."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One prompt with what it takes to reward a reply.
+
+    Attributes:
+        id: The decision's id.
+        prompt: Chat messages.
+        expert_action: The right answer.
+        other_actions: Other actions that count as valid.
+        expert_first: Whether the expert's action is shown as Action 1; None in an acting question.
+        thinking: Whether it asks for reasoning first. Templates that have a switch for it are given this as well.
+    """
+
+    id: str
+    prompt: list[Message]
+    expert_action: str
+    other_actions: tuple[str, ...]
+    expert_first: bool | None = None
+    thinking: bool = False
+
+    @cached_property
+    def valid_actions(self) -> frozenset[str]:
+        """The other actions in the form in which actions are compared."""
+        return normalised(self.other_actions)
+
+
+def judging_questions(
+    pairs: Iterable[ActionPair], *, order: Order = "recorded", thinking: bool = False, seed: int = 0
+) -> list[Question]:
+    """Ask of every pair which action is better.
+
+    Args:
+        pairs: Expert actions with their alternatives.
+        order: See `Order`; `both` gives two questions for a pair, one after the other.
+        thinking: Whether the model is asked to reason first.
+        seed: For `order="random"`.
+    """
+    random = np.random.default_rng(seed)
+    questions = []
+    for pair in pairs:
+        drawn = bool(random.integers(2)) if order == "random" else pair.expert_first
+        for expert_first in (True, False) if order == "both" else (drawn,):
+            decision = pair.decision
+            shown = (decision.expert_action, pair.alternative)
+            first, second = shown if expert_first else shown[::-1]
+            questions.append(
+                Question(
+                    id=decision.id,
+                    prompt=judging_messages(decision.state, first, second, thinking=thinking),
+                    expert_action=decision.expert_action,
+                    other_actions=(pair.alternative, *decision.admissible_commands),
+                    expert_first=expert_first,
+                    thinking=thinking,
+                )
+            )
+    return questions
+
+
+def in_both_orders(questions: Iterable[Question]) -> list[Question]:
+    """Return those whose neighbour is the same pair the other way round; one alone would teach its position.
+
+    For questions that were posed with `order="both"` and of which some were left out since.
+    """
+    kept: list[Question] = []
+    alone: Question | None = None
+    for question in questions:
+        if alone is not None and _pair(alone) == _pair(question) and alone.expert_first is not question.expert_first:
+            kept += [alone, question]
+            alone = None
+        else:
+            alone = question
+    return kept
+
+
+def _pair(question: Question) -> tuple[str, str, str]:
+    return question.id, question.expert_action, question.other_actions[0]
+
+
+def acting_questions(decisions: Iterable[Decision], *, thinking: bool = False) -> list[Question]:
+    """Ask at every expert state which action is next."""
+    return [
+        Question(
+            id=decision.id,
+            prompt=acting_messages(decision.state, thinking=thinking),
+            expert_action=decision.expert_action,
+            other_actions=decision.admissible_commands,
+            thinking=thinking,
+        )
+        for decision in decisions
+    ]
+
+
+def read_pairs(path: Path, limit: int = 0) -> list[ActionPair]:
+    """Read the first `limit` pairs of a file; all of them if it is 0.
+
+    Raises:
+        RunError: The file cannot be read, or holds no pairs.
+    """
+    return _read(path, ActionPair, limit, "python -m trainers.pairs")
+
+
+def read_decisions(path: Path, limit: int = 0) -> list[Decision]:
+    """Read the first `limit` decisions of a file of decisions or of pairs; all of them if it is 0.
+
+    A decision that stands in several pairs is returned once.
+
+    Raises:
+        RunError: The file cannot be read, or holds neither.
+    """
+    first = next(iter(read_records(path)), {})
+    if "decision" not in first:
+        return _read(path, Decision, limit, "python -m trainers.pairs")
+    decisions = {pair.decision.id: pair.decision for pair in read_pairs(path)}
+    return list(decisions.values())[: limit or None]
+
+
+def read_experience(path: Path, limit: int = 0) -> list[Experience]:
+    """Read what was carried out in the first `limit` states of a file; in all of them if it is 0.
+
+    Raises:
+        RunError: The file cannot be read, or holds no such records.
+    """
+    records = _read(path, Experience, 0, "python -m trainers.experience")
+    states = dict.fromkeys(record.decision.id for record in records)
+    chosen = set(list(states)[: limit or None])
+    return [record for record in records if record.decision.id in chosen]
+
+
+def _read(path: Path, kind: type[R], limit: int, command: str) -> list[R]:
+    records: list[R] = []
+    for number, data in enumerate(read_records(path), start=1):
+        if limit and len(records) == limit:
+            break
+        try:
+            records.append(kind.from_json(data))
+        except (KeyError, TypeError) as cause:
+            raise RunError(f"{path}, line {number}, is no {kind.__name__}: {cause!r} is missing.") from cause
+    if not records:
+        raise RunError(f"{path} holds no records of {kind.__name__}. Make it with: {command}")
+    return records

@@ -1,0 +1,95 @@
+"""Asks a model questions in batches, and measures what share of its replies is malformed.
+
+A model that cannot write the answer format earns the same everywhere, so GRPO has nothing to compare.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from act_gym.errors import RunError, UsageError
+from act_gym.run import Run
+from agents.policy import Policy
+from trainers.examples.questions import Question
+from trainers.examples.rewards import judge
+from trainers.runs import processes
+from trainers.runs.callbacks import note
+
+__all__ = ["check_format", "drop_long", "spread"]
+
+
+def drop_long(questions: Sequence[Question], policy: Policy, limit: int) -> list[Question]:
+    """Leave out questions whose prompt is longer than `limit` tokens, and say how many; 0 keeps all.
+
+    Raises:
+        UsageError: None is short enough.
+    """
+    if not limit:
+        return list(questions)
+    kept = [q for q in questions if len(policy.prompt_ids(q.prompt, thinking=q.thinking)) <= limit]
+    if not kept:
+        raise UsageError(f"All {len(questions)} prompts are longer than {limit} tokens. Raise --max-prompt-tokens.")
+    if len(kept) < len(questions):
+        note(f"Left out {len(questions) - len(kept)} of {len(questions)} questions longer than {limit} tokens.")
+    return kept
+
+
+def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, settings: Any, stage: str) -> float | None:
+    """Measure and log the malformed share before training.
+
+    Args:
+        run: Gets a line with `event="format"`.
+        policy: The model as it is before this stage.
+        questions: An even spread of `settings.probe` of them is asked.
+        settings: The program's arguments: `probe`, `seed`, and for GRPO `max_completion_tokens`,
+            `temperature`, `max_malformed` and `force`.
+        stage: The stage's name for the log.
+
+    Returns:
+        The malformed share in 0-1; None if `settings.probe` is 0.
+
+    Raises:
+        RunError: GRPO could not learn from replies like these, and `force` is off.
+    """
+    if not settings.probe:
+        return None
+    thinking = questions[0].thinking  # where some ask for reasoning and some do not, the first kind is measured
+    asked = spread([question for question in questions if question.thinking is thinking], settings.probe)
+    ask = partial(
+        policy.generate,
+        [question.prompt for question in asked],
+        max_new_tokens=getattr(settings, "max_completion_tokens", 256 if thinking else 24),
+        temperature=getattr(settings, "temperature", 1.0),
+        seeds=[settings.seed + number for number in range(len(asked))],
+        stop=None,  # GRPO's sampling has no stop text either: a second action makes a reply malformed
+        thinking=thinking,
+    )
+    with processes.whole(policy.model):
+        replies = processes.by_first(ask)
+    kinds = [judge(r.text, q.expert_action, q.valid_actions) for r, q in zip(replies, asked, strict=True)]
+    malformed = kinds.count("malformed") / len(kinds)
+    run.log(
+        stage=stage, event="format", asked=len(asked), malformed=malformed, right=kinds.count("expert") / len(kinds)
+    )
+    note(f"{stage}: {malformed:.0%} of {len(asked)} sampled replies are malformed before training.")
+    limit = getattr(settings, "max_malformed", None)
+    if limit is not None and malformed > limit:
+        advice = (
+            f"{malformed:.0%} of {len(asked)} sampled replies are malformed (at most {limit:.0%} allowed), so nearly "
+            "every group would earn the same and GRPO would learn nothing"
+        )
+        if not settings.force:
+            raise RunError(
+                f"{advice}. Run warmup first: python -m trainers.warmup --model {settings.model}; "
+                "then give --model runs/warmup/checkpoint. Or train anyway with --force."
+            )
+        note(f"warning: {advice}; going on because of --force.")
+    return malformed
+
+
+def spread(questions: Sequence[Question], count: int) -> list[Question]:
+    """Return at most `count` of them, evenly spread, so that they come from different tasks."""
+    stride = max(1, len(questions) // count)
+    return list(questions[::stride][:count])

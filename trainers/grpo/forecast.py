@@ -1,0 +1,74 @@
+"""Forecasts, before training, how many groups of replies will earn all the same and so teach nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from act_gym.run import Run
+from agents.policy import Policy
+from trainers.examples.questions import Question
+from trainers.examples.replies import spread
+from trainers.examples.rewards import Reward, judge
+from trainers.runs import processes
+from trainers.runs.callbacks import note
+
+__all__ = ["forecast"]
+
+_MANY = 0.8
+
+
+def forecast(
+    run: Run, policy: Policy, questions: Sequence[Question], reward: Reward, *, settings: Any, stage: str
+) -> dict[str, float]:
+    """Sample a whole group for some questions, log and return what became of the groups.
+
+    Replies are sampled as GRPO does, from the whole distribution (`top_p` is left aside).
+
+    Args:
+        run: Gets a line with `event="forecast"`.
+        policy: The model as it is before this stage.
+        questions: An even spread of `settings.forecast` of them is asked.
+        reward: What replies earn.
+        settings: The program's arguments: `forecast`, `num_generations`, `max_completion_tokens`,
+            `temperature` and `seed`.
+        stage: The stage's name for the log.
+
+    Returns:
+        Shares of the groups, 0-1: `equal_groups`, and of those `mastered_groups`, in which all replies are
+        right. Empty if `settings.forecast` is 0.
+    """
+    if not settings.forecast:
+        return {}
+    thinking = questions[0].thinking
+    asked = spread([question for question in questions if question.thinking is thinking], settings.forecast)
+    size = settings.num_generations
+    rows = [question for question in asked for _ in range(size)]
+    ask = partial(
+        policy.generate,
+        [question.prompt for question in rows],
+        max_new_tokens=settings.max_completion_tokens,
+        temperature=settings.temperature,
+        seeds=[settings.seed * 1_000_003 + number for number in range(len(rows))],
+        stop=None,
+        thinking=thinking,
+    )
+    with processes.whole(policy.model):
+        replies = processes.by_first(ask)
+    kinds = [judge(reply.text, q.expert_action, q.valid_actions) for reply, q in zip(replies, rows, strict=True)]
+    groups = [kinds[start : start + size] for start in range(0, len(kinds), size)]
+    equal = [len({reward.of(kind) for kind in group}) == 1 for group in groups]
+    mastered = [set(group) == {"expert"} for group in groups]
+    shares = {"equal_groups": sum(equal) / len(groups), "mastered_groups": sum(mastered) / len(groups)}
+    run.log(stage=stage, event="forecast", asked=len(groups), replies=size, **shares)
+    note(
+        f"{stage}: {shares['equal_groups']:.0%} of {len(groups)} groups of {size} replies have equal rewards before "
+        f"training ({shares['mastered_groups']:.0%} are all right)."
+    )
+    if shares["equal_groups"] > _MANY:
+        note(
+            "warning: such groups teach nothing. Try a higher --temperature, more --num-generations, other questions, "
+            "or --equal-groups resample."
+        )
+    return shares

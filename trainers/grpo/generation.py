@@ -1,0 +1,99 @@
+"""What writes GRPO's replies: transformers in the training process, or vLLM beside it or behind an address.
+
+Only settings: the sampling is TRL's. Which vLLM fits is read from the installed TRL's own requirements.
+It was never run with vLLM, which needs a GPU (docs/scale.md says what was tested without).
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any
+from urllib.parse import urlsplit
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from act_gym.errors import MissingDependencyError, UsageError
+from trainers.runs import processes
+from trainers.runs.callbacks import note
+
+__all__ = ["check", "config", "fitting_vllm"]
+
+
+def fitting_vllm() -> SpecifierSet:
+    """Return the versions of vLLM that the installed TRL works with; all, if it names none."""
+    for line in requires("trl") or ():
+        requirement = Requirement(line)
+        if requirement.name == "vllm" and (
+            requirement.marker is None or requirement.marker.evaluate({"extra": "vllm"})
+        ):
+            return requirement.specifier
+    return SpecifierSet()
+
+
+def check(settings: Any) -> None:
+    """Look, before anything is loaded, at whether the settings' vLLM can work.
+
+    Args:
+        settings: The program's arguments with those of `GroupSettings`.
+
+    Raises:
+        MissingDependencyError: vLLM is not installed.
+        UsageError: TRL does not work with the one that is, or the settings do not fit together.
+    """
+    if settings.vllm == "off":
+        return
+    if not 0 < settings.vllm_memory < 1:
+        raise UsageError(f"--vllm-memory is a share of the GPU, between 0 and 1; got {settings.vllm_memory}.")
+    if settings.vllm_tensor_parallel < 1 or processes.count() % settings.vllm_tensor_parallel:
+        raise UsageError(
+            f"--vllm-tensor-parallel {settings.vllm_tensor_parallel} does not divide {processes.count()} processes."
+        )
+    address = urlsplit(settings.vllm_server)
+    if settings.vllm == "server" and (address.scheme not in ("http", "https") or not address.hostname):
+        raise UsageError(
+            f"--vllm-server is {settings.vllm_server!r}; expected an address such as http://127.0.0.1:8000."
+        )
+    fitting = fitting_vllm()
+    command = f"pip install 'vllm{fitting}'"
+    try:
+        found = Version(version("vllm"))
+    except PackageNotFoundError:
+        raise MissingDependencyError(
+            f"--vllm {settings.vllm} needs the package vllm, which", command=f"{command}   (or --vllm off)"
+        ) from None
+    if Version(found.base_version) not in fitting:
+        raise UsageError(
+            f"vllm {found} is installed; TRL {version('trl')} works with vllm{fitting}. "
+            f"Run: {command}   (or --vllm off)"
+        )
+    note(
+        "note: vLLM writes the replies and keeps a cache of prompts of its own; "
+        "this project's sampling from one prompt is not used."
+    )
+
+
+def config(settings: Any) -> dict[str, Any]:
+    """Return the arguments of TRL's GRPOConfig that say what writes the replies."""
+    common = {"ds3_gather_for_generation": settings.gather_for_generation}
+    if settings.vllm == "off":
+        return common
+    longest = settings.max_prompt_tokens + settings.max_completion_tokens if settings.max_prompt_tokens else None
+    if settings.vllm == "server":
+        return {
+            **common,
+            "use_vllm": True,
+            "vllm_mode": "server",
+            "vllm_server_base_url": settings.vllm_server,
+            "vllm_server_timeout": settings.vllm_timeout,
+        }
+    return {
+        **common,
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": settings.vllm_memory,
+        "vllm_tensor_parallel_size": settings.vllm_tensor_parallel,
+        "vllm_max_model_length": longest,
+        "vllm_enable_sleep_mode": settings.vllm_sleep,
+    }

@@ -1,0 +1,208 @@
+"""TRL's GRPO trainer, with each group's prompt run through the model once.
+
+A group is G completions of one prompt. TRL runs the prompt G times: when it samples, and again in the
+forward and backward pass. Here the pass is over packs (`packing.py`), and sampling starts from one
+prompt's cache, copied. Losses, rewards, advantages, logging and saving stay TRL's, and so does the
+order of all random draws, except that a micro-batch is made of whole groups.
+
+Where a model cannot be packed, `why_not` says so and TRL's own pass is taken. Written against TRL 1.16.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from copy import copy
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+from trl import GRPOTrainer
+from trl.trainer.utils import split_tensor_dict
+
+from trainers.grpo.packing import Costs, Packs, pack, runs
+
+__all__ = ["SharedPromptTrainer", "attends_alone", "why_not"]
+
+_FLEX = "flex_attention"
+_FULL, _SLIDING = "full_attention", "sliding_attention"
+
+
+def why_not(model: Any) -> str:
+    """Return why a model's prompts cannot be shared, in words; empty if they can."""
+    attention = model.config.get_text_config()._attn_implementation
+    if attention not in ("sdpa", "eager", _FLEX):
+        return f"its attention is {attention}, and only sdpa, eager and {_FLEX} take a mask of any shape"
+    return attends_alone(model)
+
+
+def attends_alone(model: Any) -> str:
+    """Return what lets a model's tokens see each other besides masked attention, in words; empty if nothing does."""
+    config = model.config.get_text_config()
+    other = sorted(set(getattr(config, "layer_types", None) or ()) - {_FULL, _SLIDING})
+    if other:
+        return f"it has layers of {', '.join(other)}"
+    if config.is_encoder_decoder or not hasattr(config, "num_attention_heads"):
+        return f"{type(model).__name__} is not a decoder with attention alone"
+    peft = getattr(model, "active_peft_config", None)
+    if peft is not None and peft.is_prompt_learning:
+        return "its adapter adds tokens to the prompt"
+    return ""
+
+
+class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
+    """GRPO whose groups share their prompt; takes what `GRPOTrainer` takes.
+
+    Attributes:
+        unshared: Why prompts are not shared; empty if they are.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        model = self.accelerator.unwrap_model(self.model)
+        self.unshared = why_not(model)
+        self._costs = None if self.unshared else Costs.of(model.config.get_text_config())
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        if self.unshared or not self.model.training:
+            return super()._prepare_inputs(generation_batch)
+        slices = self.args.steps_per_generation
+        if self._step % (slices * self.num_iterations) == 0 or self._buffered_inputs is None:
+            scored = self._generate_and_score_completions(generation_batch)
+            self._buffered_inputs = split_tensor_dict(_shuffled(scored), slices)
+        return self._buffered_inputs[self._step % slices]
+
+    def _generate_single_turn(self, *arguments: Any, **settings: Any) -> Any:
+        # vLLM and continuous batching have a cache of prompts themselves.
+        # With sharded weights that stay so, all processes must make equally many passes: a group that is split over
+        # processes would make one more in some of them.
+        sharded = self.is_deepspeed_enabled and not self.args.ds3_gather_for_generation
+        if self.unshared or self.use_vllm or self.use_transformers_continuous_batching or sharded:
+            return super()._generate_single_turn(*arguments, **settings)
+        with _sampling_from_one_prompt(self.accelerator.unwrap_model(self.model_wrapped)):
+            return super()._generate_single_turn(*arguments, **settings)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **images: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        batch_size = batch_size or input_ids.size(0)
+        chunks = [slice(start, start + batch_size) for start in range(0, input_ids.size(0), batch_size)]
+        packed = [None for _ in chunks]
+        if self._costs is not None and not compute_aux_loss and all(value is None for value in images.values()):
+            packed = [
+                pack(input_ids[rows], attention_mask[rows], logits_to_keep, self._costs, self._tokenizer.pad_token_id)
+                for rows in chunks
+            ]
+        if not any(packed):
+            return super()._get_per_token_logps_and_entropies(
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size=batch_size,
+                compute_entropy=compute_entropy,
+                compute_aux_loss=compute_aux_loss,
+                **images,
+            )
+        # As many forward passes as TRL makes: with sharded weights all processes must make equally many.
+        found = [
+            self._of_packs(model, packs)
+            if packs
+            else super(SharedPromptTrainer, self)._get_per_token_logps_and_entropies(
+                model, input_ids[rows], attention_mask[rows], logits_to_keep, compute_entropy=compute_entropy
+            )[:2]
+            for rows, packs in zip(chunks, packed, strict=True)
+        ]
+        log_probs = torch.cat([each[0] for each in found])
+        return log_probs, torch.cat([each[1] for each in found]) if compute_entropy else None, None
+
+    def _of_packs(self, model: Any, packs: Packs) -> tuple[torch.Tensor, torch.Tensor | None]:
+        with self.accelerator.autocast():
+            outputs = model(
+                input_ids=packs.input_ids,
+                position_ids=packs.position_ids,
+                attention_mask=_masks(packs, self.accelerator.unwrap_model(model)),
+                shift_labels=packs.labels,
+                fused_lm_head=True,
+            )
+        # The reference model's head computes no entropy.
+        entropy = None if outputs.entropy is None else packs.unpacked(outputs.entropy)
+        return packs.unpacked(outputs.log_probs), entropy
+
+
+def _masks(packs: Packs, model: Any) -> Any:
+    """Return what the model takes as its attention mask: one, or one for each kind of layer."""
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
+    window = getattr(config, "sliding_window", None)
+
+    def mask(window: int | None) -> Any:
+        if config._attn_implementation == _FLEX:
+            return packs.blocks(window)
+        seen = packs.mask(window)
+        if config._attn_implementation == "sdpa":
+            return seen
+        dtype = (
+            torch.get_autocast_dtype(seen.device.type) if torch.is_autocast_enabled(seen.device.type) else model.dtype
+        )
+        return torch.zeros_like(seen, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+
+    if kinds is None:
+        return mask(window)
+    if _SLIDING in kinds:
+        return {_FULL: mask(None), _SLIDING: mask(window)}
+    return mask(None)
+
+
+def _shuffled(batch: dict[str, Any]) -> dict[str, Any]:
+    """Shuffle a batch's groups, whole; it draws from the global generator what TRL's shuffle draws."""
+    groups = runs(batch["prompt_ids"], batch["prompt_mask"])
+    group_of = [number for number, rows in enumerate(groups) for _ in rows]
+    drawn = torch.randperm(len(group_of)).tolist()
+    order = dict.fromkeys(group_of[row] for row in drawn)
+    rows = torch.tensor([row for number in order for row in groups[number]], device=batch["prompt_ids"].device)
+    return {key: value[rows] if value is not None and value.ndim else value for key, value in batch.items()}
+
+
+@contextlib.contextmanager
+def _sampling_from_one_prompt(model: Any) -> Iterator[None]:
+    """Let `model.generate` run neighbouring equal prompts once and continue from copies of the cache."""
+    model.generate = _from_one_prompt(model, model.generate)
+    try:
+        yield
+    finally:
+        del model.generate
+
+
+def _from_one_prompt(model: Any, generate: Callable[..., Any]) -> Callable[..., Any]:
+    def shared(input_ids: torch.Tensor, attention_mask: torch.Tensor, **settings: Any) -> Any:
+        same = runs(input_ids, attention_mask)
+        if len(same) == input_ids.size(0) or input_ids.size(1) < 2 or "past_key_values" in settings:
+            return generate(input_ids=input_ids, attention_mask=attention_mask, **settings)
+        firsts = torch.tensor([rows.start for rows in same], device=input_ids.device)
+        mask = attention_mask[firsts, :-1]
+        cache = DynamicCache(config=model.config.get_text_config())
+        model(
+            input_ids=input_ids[firsts, :-1],
+            attention_mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        counts = torch.tensor([len(rows) for rows in same], device=input_ids.device)
+        cache.batch_select_indices(torch.arange(len(same), device=input_ids.device).repeat_interleave(counts))
+        # A model whose configuration says not to would feed whole rows to a cache that has most of them.
+        settings["generation_config"] = copy(settings.get("generation_config") or model.generation_config)
+        settings["generation_config"].use_cache = True
+        return generate(input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, **settings)
+
+    return shared

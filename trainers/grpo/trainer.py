@@ -1,0 +1,168 @@
+"""GRPO on questions: groups of replies to one prompt, rewarded and compared with each other.
+
+Set-up of TRL's GRPOTrainer, shared by `act` and `rl`. The loss, the sampling and the advantages are
+TRL's; what is ours is the reward, what is logged, that a group's prompt is run once (`shared_prompt.py`),
+and the shape of the batches: one optimizer step samples `groups` x `num_generations` replies in one go,
+then runs them through in micro-batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from act_gym.errors import UsageError
+from act_gym.run import Run
+from agents.policy import Policy
+from trainers.examples.questions import Question, in_both_orders
+from trainers.examples.replies import check_format, drop_long
+from trainers.examples.rewards import KINDS, Kind, Reward, judge
+from trainers.grpo import generation
+from trainers.grpo.forecast import forecast
+from trainers.runs import checkpoints
+from trainers.runs.callbacks import note
+from trainers.runs.quiet import quiet
+from trainers.training import common_config, finish, lora
+
+__all__ = ["check", "reward_function", "train_on_groups"]
+
+_EQUAL_SHARE = 0.8
+
+
+def check(arguments: Any) -> None:
+    """Look, before there is a run folder, at whether settings fit together.
+
+    Raises:
+        MissingDependencyError: vLLM shall write the replies and is not installed.
+        UsageError: They do not.
+    """
+    if arguments.num_generations < 2:
+        raise UsageError(f"--num-generations is {arguments.num_generations}; a group needs at least 2 replies.")
+    if getattr(arguments, "order", None) == "both" and arguments.groups % 2:
+        raise UsageError(f"--order both asks each pair twice a batch: --groups must be even; got {arguments.groups}.")
+    _reward(arguments)
+    generation.check(arguments)
+
+
+def _reward(arguments: Any) -> Reward:
+    return Reward(
+        expert=arguments.reward_expert,
+        valid=arguments.reward_valid,
+        other=arguments.reward_other,
+        malformed=arguments.reward_malformed,
+    )
+
+
+def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Question]) -> dict[str, Any]:
+    """Train a model with GRPO and leave it in the run's `checkpoint` folder.
+
+    Args:
+        stage: `act` or `rl`; marks the log.
+        arguments: The program's arguments: model, group, optimisation and output settings.
+        run: The open run folder.
+        questions: What the model is asked.
+
+    Returns:
+        The stage's summary: metrics are means over the last quarter of the training.
+
+    Raises:
+        RunError: Nearly all replies are malformed before training, and `force` is off.
+        UsageError: The settings do not fit the questions.
+    """
+    reward = _reward(arguments)
+    quiet()
+    policy = checkpoints.load(arguments.model, arguments.precision)
+    questions = drop_long(questions, policy, arguments.max_prompt_tokens)
+    if getattr(arguments, "order", None) == "both":
+        questions = in_both_orders(questions)
+    sequences = min(arguments.groups, len(questions)) * arguments.num_generations
+    extra: dict[str, Any] = {"questions": len(questions)}
+    if checkpoints.last_state(arguments.out) is None:
+        share = check_format(run, policy, questions, settings=arguments, stage=stage)
+        extra |= {} if share is None else {"malformed_before": round(share, 4)}
+        found = forecast(run, policy, questions, reward, settings=arguments, stage=stage)
+        extra |= {f"{name}_before": round(value, 4) for name, value in found.items()}
+    trainer = _trainer(arguments, policy, questions, reward, sequences)
+    summary = finish(trainer, policy.tokenizer, run, arguments, stage, extra)
+    if summary.get("equal_groups", 0.0) > _EQUAL_SHARE:
+        note(
+            f"warning: in the last quarter {summary['equal_groups']:.0%} of the groups had equal rewards and taught "
+            "nothing. Either the questions are mastered, or the model always answers alike: try a higher "
+            "--temperature, more --num-generations, harder questions, or --equal-groups resample."
+        )
+    return summary
+
+
+def reward_function(questions: Sequence[Question], reward: Reward, tokenizer: Any) -> Callable[..., list[float]]:
+    """Return the function TRL calls on a batch of replies; it also logs what the replies were.
+
+    The dataset carries only each question's index, because lists of admissible commands are long.
+    """
+
+    def composite(
+        completion_ids: list[list[int]],
+        question: list[int],
+        log_metric: Callable[[str, float], None],
+        **_: Any,
+    ) -> list[float]:
+        replies = tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
+        asked = [questions[index] for index in question]
+        kinds = [judge(r, q.expert_action, q.valid_actions) for r, q in zip(replies, asked, strict=True)]
+        for kind in KINDS:
+            log_metric("right" if kind == "expert" else kind, kinds.count(kind) / len(kinds))
+        log_metric("mastered_groups", _share_mastered(question, kinds))
+        for kind, each in zip(kinds, asked, strict=True):
+            # One by one, as TRL averages over all processes, and one of them may have none.
+            if each.expert_first is not None:
+                log_metric(f"right_expert_{'first' if each.expert_first else 'second'}", float(kind == "expert"))
+        return [reward.of(kind) for kind in kinds]
+
+    return composite
+
+
+def _share_mastered(numbers: Sequence[int], kinds: Sequence[Kind]) -> float:
+    """Return the share of questions that were answered right in all replies."""
+    right: dict[int, bool] = {}
+    for number, kind in zip(numbers, kinds, strict=True):
+        right[number] = right.get(number, True) and kind == "expert"
+    return sum(right.values()) / len(right)
+
+
+def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], reward: Reward, sequences: int) -> Any:
+    from datasets import Dataset
+    from trl import GRPOConfig
+
+    from trainers.grpo.groups import GroupTrainer, SharedPromptGroupTrainer
+
+    common = common_config(arguments, sequences=sequences)
+    config = GRPOConfig(
+        **common,
+        num_generations=arguments.num_generations,
+        # One round of sampling an optimizer step: replies are always from the newest weights.
+        steps_per_generation=common["gradient_accumulation_steps"],
+        num_iterations=arguments.iterations,
+        max_completion_length=arguments.max_completion_tokens,
+        temperature=arguments.temperature,
+        top_p=arguments.top_p,
+        beta=arguments.beta,
+        epsilon=arguments.epsilon,
+        loss_type=arguments.loss_type,
+        scale_rewards=arguments.scale_rewards,
+        chat_template_kwargs={"enable_thinking": arguments.thinking},
+        **generation.config(arguments),
+    )
+    rows = [{"prompt": question.prompt, "question": index} for index, question in enumerate(questions)]
+    make = SharedPromptGroupTrainer if arguments.shared_prompt else GroupTrainer
+    trainer = make(
+        model=policy.model,
+        reward_funcs=reward_function(questions, reward, policy.tokenizer),
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=policy.tokenizer,
+        peft_config=lora(arguments),
+    )
+    trainer.equal, trainer.rounds = arguments.equal_groups, arguments.resample_rounds
+    trainer.block = 2 if getattr(arguments, "order", None) == "both" else 1
+    if arguments.shared_prompt and trainer.unshared:
+        note(f"note: each reply runs its prompt anew, as TRL does it: {trainer.unshared}.")
+    return trainer

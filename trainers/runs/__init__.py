@@ -1,0 +1,1 @@
+"""What every stage stands on: its settings, run folder, checkpoints, processes and where its data came from."""

@@ -1,0 +1,265 @@
+"""Arguments that several trainers share, in groups that a program's own dataclass inherits.
+
+A program lists its groups from the last to the first (dataclasses collect fields from the end of the
+base classes), so that its help reads in the order of the flow: model, method, optimisation, output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from trainers.examples.questions import Order
+
+__all__ = [
+    "DecisionInputs",
+    "EqualGroups",
+    "ExperienceInputs",
+    "GroupSettings",
+    "JudgingInputs",
+    "ModelSettings",
+    "OptimisationSettings",
+    "OutputSettings",
+    "PairInputs",
+    "Precision",
+    "ReportTo",
+    "Schedule",
+    "SupervisedSettings",
+]
+
+Schedule = Literal["constant", "linear", "cosine"]
+EqualGroups = Literal["keep", "filter", "resample"]
+Precision = Literal["auto", "fp32", "bf16", "mixed"]
+ReportTo = Literal["none", "tensorboard", "wandb", "trackio"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairInputs:
+    """What stages learn from that put two actions side by side."""
+
+    pairs: Path = Path("runs/pairs/pairs.jsonl")
+    """Pairs of expert and alternative actions, from trainers.pairs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgingInputs(PairInputs):
+    """What is judged."""
+
+    order: Order = "recorded"
+    """Which action is shown first: as recorded with the pair (drawn once), drawn anew from the seed, or
+    each pair both ways."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecisionInputs:
+    """Where the model acts as the expert does."""
+
+    decisions: Path = Path("runs/pairs/decisions.jsonl")
+    """Expert decisions; a file of pairs will do as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperienceInputs:
+    """What Early Experience learns from."""
+
+    experience: Path = Path("runs/experience/experience.jsonl")
+    """Actions that were carried out, from trainers.experience."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which model is trained, and how it is held in memory."""
+
+    model: str = "smollm2"
+    """A folder with a model and its tokenizer, such as runs/warmup/checkpoint, or a name that
+    agents.smollm2 knows."""
+
+    precision: Precision = "auto"
+    """fp32; mixed (fp32 weights, bf16 arithmetic); bf16 (bf16 weights: an update of 1e-5 is rounded away
+    in 98 % of them); auto: mixed where the hardware has bf16, else fp32."""
+
+    lora_rank: int = 0
+    """Rank of LoRA adapters on every linear layer; 0 trains all weights. Adapters are merged into the
+    checkpoint."""
+
+    lora_alpha: float = 0.0
+    """LoRA's scale numerator; 0 takes twice the rank."""
+
+    lora_dropout: float = 0.0
+    """Dropout inside the adapters."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations instead of keeping them: less memory, about a third more time."""
+
+    max_prompt_tokens: int = 2048
+    """Questions with longer prompts are left out, and counted; 0 keeps all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedSettings:
+    """Maximum likelihood of answers: how samples become batches."""
+
+    batch: int = 16
+    """Samples in one optimizer step: questions with their answers."""
+
+    pack: bool = True
+    """Put samples end to end into rows instead of padding them; none sees another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupSettings:
+    """GRPO: groups of replies to one question, the reward, and the policy's loss."""
+
+    thinking: bool = False
+    """Ask the model to reason inside <think> before it answers."""
+
+    max_completion_tokens: int = 24
+    """Longest reply; reasoning needs hundreds."""
+
+    num_generations: int = 8
+    """Replies in a group. Advantages are relative to the group's mean, so at least 2."""
+
+    temperature: float = 1.0
+    """Sampling temperature of the replies."""
+
+    top_p: float = 1.0
+    """Nucleus of the sampling; 1 samples from the whole distribution."""
+
+    reward_expert: float = 1.0
+    """Reward of a reply that names the expert's action."""
+
+    reward_valid: float = 0.1
+    """Reward of a reply that names another valid action."""
+
+    reward_other: float = 0.0
+    """Reward of a well-formed reply that names neither."""
+
+    reward_malformed: float = -0.5
+    """Reward of a malformed reply."""
+
+    beta: float = 0.0
+    """Weight of the KL divergence from the model before this stage; 0 does without the second model."""
+
+    epsilon: float = 0.2
+    """Clipping range of the probability ratio."""
+
+    loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = "dapo"
+    """How token losses are averaged (TRL's names)."""
+
+    scale_rewards: Literal["group", "batch", "none"] = "group"
+    """By whose standard deviation advantages are divided."""
+
+    iterations: int = 1
+    """Passes over each batch of replies; above 1 the later ones are off-policy and cost no sampling."""
+
+    max_malformed: float = 0.9
+    """Stop before training if a larger share of sampled replies is malformed: every group would earn the
+    same and GRPO would learn nothing."""
+
+    force: bool = False
+    """Train even then."""
+
+    groups: int = 4
+    """Questions in one optimizer step; with num_generations replies each."""
+
+    equal_groups: EqualGroups = "keep"
+    """A group whose rewards are all equal teaches nothing. keep: it counts where the loss is averaged, as TRL
+    does it. filter: it is left out there as well. resample: other questions are sampled in its place."""
+
+    resample_rounds: int = 3
+    """With resample: how often other questions are sampled at most for one batch; what is still equal then is
+    left out."""
+
+    forecast: int = 8
+    """Questions that get a whole group of replies before training, which tells the share of equal groups it
+    begins with; 0 skips it."""
+
+    shared_prompt: bool = True
+    """Run a question through the model once for all its replies, not once for each: the same numbers to
+    the last digits, several times faster. Off, or where the model's attention does not allow it, TRL's own
+    pass is taken. micro_batch should be a multiple of num_generations."""
+
+    vllm: Literal["off", "colocate", "server"] = "off"
+    """What writes the replies: transformers (off), vLLM in the training processes (colocate), or vLLM behind an
+    address (server). docs/scale.md has the commands."""
+
+    vllm_server: str = "http://127.0.0.1:8000"
+    """With server: where it is. It takes weights from whoever reaches it, so keep it off public networks."""
+
+    vllm_timeout: float = 240.0
+    """With server: seconds to wait until it is up."""
+
+    vllm_memory: float = 0.3
+    """With colocate: vLLM's share of each GPU's memory."""
+
+    vllm_tensor_parallel: int = 1
+    """With colocate: processes that hold one copy of vLLM's weights together."""
+
+    vllm_sleep: bool = False
+    """With colocate: give the memory back during the training pass."""
+
+    gather_for_generation: bool = True
+    """Without vLLM under ZeRO-3: hold the weights whole on every GPU while replies are written. Off, they are
+    gathered layer by layer for every token: it fits where nothing else does, and is far slower."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimisationSettings:
+    """The optimizer, AdamW, and the length of the training."""
+
+    epochs: float = 1.0
+    """Passes over the questions."""
+
+    steps: int = 0
+    """Optimizer steps; 0 trains for `epochs`."""
+
+    learning_rate: float = 1e-5
+    """Peak learning rate."""
+
+    schedule: Schedule = "linear"
+    """How the learning rate falls after its warm-up."""
+
+    lr_warmup: float = 0.05
+    """Share of the steps in which the learning rate rises from 0."""
+
+    weight_decay: float = 0.0
+    """AdamW's weight decay."""
+
+    max_grad_norm: float = 1.0
+    """Gradients are scaled down to this norm."""
+
+    micro_batch: int = 8
+    """Sequences in one forward and backward pass; smaller needs less memory and gives the same result."""
+
+    seed: int = 0
+    """Seeds the order of the questions and the sampling."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings:
+    """Where the run goes and what it says on the way."""
+
+    out: Path = Path("runs/train")
+    """The run folder."""
+
+    log_every: int = 1
+    """Optimizer steps between two lines of metrics.jsonl."""
+
+    save_every: int = 50
+    """Optimizer steps between two states that --resume can continue from; 0 saves none."""
+
+    probe: int = 16
+    """Questions answered before training to measure the malformed share; 0 skips it, and the check."""
+
+    report_to: ReportTo = "none"
+    """Also report to one of these; its package must be installed."""
+
+    limit: int = 0
+    """Use only the first so many records; 0 uses all."""
+
+    resume: bool = False
+    """Continue the run in the folder."""
+
+    dry_run: bool = False
+    """Say what would be done, and what it would cost by a few real steps that are thrown away; leave nothing behind."""

@@ -1,0 +1,1 @@
+"""Supervised training on answers: which tokens count, several samples in one row, what ends a turn."""

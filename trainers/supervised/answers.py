@@ -1,0 +1,132 @@
+"""Supervised training on answers: the loss covers the answer's tokens and nothing else.
+
+Set-up of TRL's SFTTrainer, shared by every supervised stage. Prompts are tokenised here, by the
+same call that poses them to the policy, so a model learns the answer after the very tokens it will
+be asked with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from act_gym.run import Run
+from agents.policy import Policy
+from trainers.examples.questions import Question
+from trainers.examples.replies import check_format, drop_long
+from trainers.grpo.packing import Costs
+from trainers.runs import checkpoints
+from trainers.runs.callbacks import note
+from trainers.runs.quiet import quiet
+from trainers.supervised.sample_packing import PackingCollator, why_not
+from trainers.supervised.templates import end_of_turn
+from trainers.training import common_config, finish, lora, step_size
+
+__all__ = ["encode", "spoken_ids", "train_on_answers", "trainer_of"]
+
+_IGNORED = -100
+_TAG_TOKENS = 12  # `<think>` and white space have no more
+
+
+def train_on_answers(
+    stage: str,
+    arguments: Any,
+    run: Run,
+    questions: Sequence[Question],
+    answers: Sequence[str],
+    *,
+    acting: bool = True,
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fine-tune a model on answers and leave it in the run's `checkpoint` folder.
+
+    Args:
+        stage: The stage's name; marks the log.
+        arguments: The program's arguments: supervised, model, optimisation and output settings.
+        run: The open run folder.
+        questions: The prompts.
+        answers: What the model shall reply to each.
+        acting: Whether the answers are actions, so that the malformed share can be measured before training.
+        extra: What else the summary shall hold.
+
+    Returns:
+        The stage's summary; its loss is the mean over the last quarter, in nats a token.
+
+    Raises:
+        UsageError: No question is short enough.
+    """
+    quiet()
+    policy = checkpoints.load(arguments.model, arguments.precision)
+    answer_of = {id(question): answer for question, answer in zip(questions, answers, strict=True)}
+    questions = drop_long(questions, policy, arguments.max_prompt_tokens)
+    told: dict[str, Any] = {"questions": len(questions), **(extra or {})}
+    if acting and checkpoints.last_state(arguments.out) is None:
+        share = check_format(run, policy, questions, settings=arguments, stage=stage)
+        told |= {} if share is None else {"malformed_before": round(share, 4)}
+    rows = [encode(policy, q, answer_of[id(q)]) for q in questions]
+    return finish(trainer_of(arguments, policy, rows), policy.tokenizer, run, arguments, stage, told)
+
+
+def encode(policy: Policy, question: Question, answer: str) -> dict[str, list[int]]:
+    """Tokenise a question with its answer.
+
+    Returns:
+        `input_ids`: prompt, answer, end-of-turn; `labels`: the same with the prompt ignored (-100).
+
+    Raises:
+        UsageError: See `spoken_ids`.
+    """
+    prompt = policy.prompt_ids(question.prompt, thinking=question.thinking)
+    spoken = spoken_ids(policy, prompt, answer)
+    return {"input_ids": prompt + spoken, "labels": [_IGNORED] * len(prompt) + spoken}
+
+
+def spoken_ids(policy: Policy, prompt: Sequence[int], answer: str) -> list[int]:
+    """Return the tokens that the model shall write after a prompt: the answer and the end of its turn.
+
+    Some templates open the reasoning in the prompt: an answer with reasoning goes on inside it, and one without
+    closes it at once.
+
+    Raises:
+        UsageError: The model could not learn to stop with its chat template; see `templates.end_of_turn`.
+    """
+    end = end_of_turn(policy)
+    # The last tokens are enough to see it, and a tag may be one token or several.
+    if policy.tokenizer.decode(prompt[-_TAG_TOKENS:]).rstrip().endswith("<think>"):
+        answer = answer.removeprefix("<think>") if answer.startswith("<think>") else f"</think>{answer}"
+    return [*policy.ids(answer), end]
+
+
+def trainer_of(arguments: Any, policy: Policy, rows: Sequence[dict[str, list[int]]]) -> Any:
+    """Set up TRL's trainer on rows of `encode`."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    config = SFTConfig(
+        **common_config(arguments, sequences=step_size(arguments.batch, len(rows), arguments.micro_batch)),
+        max_length=None,  # cutting would lose the answer, which stands last; drop_long bounds the length
+        packing=False,
+    )
+    return SFTTrainer(
+        model=policy.model,
+        args=config,
+        train_dataset=Dataset.from_list(list(rows)),
+        processing_class=policy.tokenizer,
+        peft_config=lora(arguments),
+        data_collator=_collator(arguments, policy),
+    )
+
+
+def _collator(arguments: Any, policy: Policy) -> PackingCollator | None:
+    """Return what packs samples into rows; None leaves them in rows of their own, padded by TRL."""
+    if not arguments.pack:
+        return None
+    reason = why_not(policy.model)
+    if reason:
+        note(f"note: samples are padded, not packed: {reason}.")
+        return None
+    return PackingCollator(
+        policy.tokenizer.pad_token_id,
+        Costs.of(policy.model.config.get_text_config()),
+        one_row="flash" in policy.model.config._attn_implementation,
+    )
