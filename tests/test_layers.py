@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from act_gym.cli import COMMANDS, TRAINERS
+
 ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
     "act_gym": {"act_gym"},
@@ -76,6 +78,20 @@ def test_importing_the_library_loads_gymnasium_and_numpy_and_nothing_else():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.split() == ["act_gym"]
+
+
+def test_the_help_of_a_command_waits_for_no_model():
+    modules = sorted({module for module, _ in [*COMMANDS.values(), *TRAINERS.values()]})
+    program = f"""
+import sys
+from importlib import import_module
+for module in {modules}:
+    import_module(module)
+    if found := {MODELS} & sys.modules.keys():
+        sys.exit(f"{{module}} imports {{found}}")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stderr == ""
 
 
 def test_the_scan_sees_what_it_looks_for(tmp_path):

@@ -12,14 +12,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from act_gym.arguments import parse
 from act_gym.cli import run
 from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from act_gym.run import Run
-from agents.policy import Policy
 from agents.prompts import format_reply, normalise
 from trainers.estimates.rehearsal import dry_run
 from trainers.examples.questions import acting_questions, read_pairs
@@ -29,6 +28,9 @@ from trainers.runs.quiet import quiet
 from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs
 from trainers.supervised.answers import spoken_ids
 from trainers.training import common_config, dataset_of, finish, lora, open_run, show, step_size
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
 
 __all__ = ["DPO", "main", "train", "trainer_of"]
 

@@ -31,7 +31,7 @@ from trainers.examples.execution import Stop, Walk, execute, grouped, turn_of
 from trainers.examples.proposals import Proposal, ProposerSettings, asked
 from trainers.examples.questions import read_decisions, read_pairs
 from trainers.runs import provenance
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
 
 __all__ = ["Arguments", "carry_out", "episodes_behind", "expert_ways", "main"]
 

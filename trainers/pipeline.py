@@ -26,7 +26,7 @@ from act_gym.run import Run
 from trainers import act, choice, collect, dpo, experience, imitation, pairs, reflection, rl, warmup, world
 from trainers.estimates.outlook import COLUMNS, outlook, total
 from trainers.runs import processes
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
 from trainers.training import table
 
 __all__ = ["PROGRAMS", "Pipeline", "Stage", "main", "plan", "train"]

@@ -27,7 +27,7 @@ from trainers.estimates.rehearsal import dry_run
 from trainers.examples.monologues import KINDS, Scene, scenes, write_monologues
 from trainers.examples.questions import Question, acting_questions, read_experience
 from trainers.runs import checkpoints, processes
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
 from trainers.runs.settings import (
     ExperienceInputs,
     ModelSettings,

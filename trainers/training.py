@@ -9,15 +9,15 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from act_gym.errors import UsageError
+from act_gym.errors import MissingDependencyError, UsageError
 from act_gym.run import Run
-from agents.policy import cpu_has_bf16
 from trainers.estimates import rehearsal
 from trainers.runs import checkpoints, processes
-from trainers.runs.callbacks import MetricsCallback, ProgressCallback, note
+from trainers.runs.notes import note
 from trainers.runs.provenance import in_words, origin
 from trainers.runs.settings import Precision
 
@@ -62,7 +62,11 @@ def open_run(
         arguments: The program's.
         inputs: Files it reads.
         check: Called with the arguments of a stage that is not finished. What it raises leaves no folder behind.
+
+    Raises:
+        MissingDependencyError: A package that trains is not installed.
     """
+    _check_packages()
 
     def opened() -> tuple[Run, dict[str, Any] | None]:
         # A dry run is never continued, and weights take long to hash.
@@ -79,6 +83,13 @@ def open_run(
     if summary is not None:
         note(f"{arguments.out} is finished already.")
     return run if processes.is_first() else _Watched(arguments.out), summary
+
+
+def _check_packages() -> None:
+    """Look for what trains before there is a run folder: it is imported only when the training begins."""
+    for package in ("torch", "transformers", "trl", "accelerate", "datasets", "peft"):
+        if find_spec(package) is None:
+            raise MissingDependencyError(f"The package {package}", "train")
 
 
 def facts_of(inputs: Sequence[Path]) -> dict[str, Any]:
@@ -108,6 +119,8 @@ def resolve_precision(precision: Precision) -> Precision:
     if precision != "auto":
         return precision
     import torch
+
+    from agents.policy import cpu_has_bf16
 
     if torch.cuda.is_available():
         return "mixed" if torch.cuda.is_bf16_supported() else "fp32"
@@ -210,6 +223,8 @@ def finish(
     if rehearsal.current():
         return rehearsal.rehearsed(trainer, arguments, stage, extra)
     from transformers import PrinterCallback
+
+    from trainers.runs.callbacks import MetricsCallback, ProgressCallback
 
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
     metrics, bar = MetricsCallback(run, stage), ProgressCallback(stage)

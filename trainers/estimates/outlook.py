@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from act_gym.selection import select_from
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
 
 __all__ = ["COLUMNS", "outlook", "total"]
 

@@ -17,7 +17,7 @@ from act_gym.core import ActionPair, State
 from act_gym.engine import Engine, restorable
 from act_gym.errors import EngineError
 from trainers.examples.execution import check_shown, mark, turn_of
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
 
 __all__ = ["Comparison", "compare", "compare_all"]
 

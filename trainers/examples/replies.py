@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from act_gym.errors import RunError, UsageError
 from act_gym.run import Run
-from agents.policy import Policy
 from trainers.examples.questions import Question
 from trainers.examples.rewards import judge
 from trainers.runs import processes
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
 
 __all__ = ["check_format", "drop_long", "spread"]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from act_gym.run import Run
-from agents.policy import Policy
 from trainers.examples.questions import Question
 from trainers.examples.replies import spread
 from trainers.examples.rewards import Reward, judge
 from trainers.runs import processes
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
 
 __all__ = ["forecast"]
 

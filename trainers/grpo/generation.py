@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from act_gym.errors import MissingDependencyError, UsageError
 from trainers.runs import processes
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
 
 __all__ = ["check", "config", "fitting_vllm"]
 

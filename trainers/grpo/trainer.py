@@ -9,20 +9,22 @@ then runs them through in micro-batches.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from act_gym.errors import UsageError
 from act_gym.run import Run
-from agents.policy import Policy
 from trainers.examples.questions import Question, in_both_orders
 from trainers.examples.replies import check_format, drop_long
 from trainers.examples.rewards import KINDS, Kind, Reward, judge
 from trainers.grpo import generation
 from trainers.grpo.forecast import forecast
 from trainers.runs import checkpoints
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
 from trainers.runs.quiet import quiet
 from trainers.training import common_config, finish, lora
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
 
 __all__ = ["check", "reward_function", "train_on_groups"]
 

@@ -1,4 +1,4 @@
-"""What a training says while it runs: `metrics.jsonl`, a progress bar, and warnings that help.
+"""What a training says while it runs: `metrics.jsonl` and a progress bar.
 
 Sits between Transformers' trainers and a run folder as callbacks; knows nothing of rewards or losses.
 """
@@ -6,7 +6,6 @@ Sits between Transformers' trainers and a run folder as callbacks; knows nothing
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback
 
 from act_gym.run import Run
-from trainers.runs import processes
 
-__all__ = ["MetricsCallback", "ProgressCallback", "note"]
+__all__ = ["MetricsCallback", "ProgressCallback"]
 
 # The libraries' names for what we log, and ours. What is not here is not logged.
 _NAMES: Mapping[str, str] = {
@@ -50,14 +48,6 @@ _NAMES: Mapping[str, str] = {
 }
 
 Logs = Mapping[str, Any] | None
-
-
-def note(text: str) -> None:
-    """Write one line of the log to stderr; of several processes only the first does."""
-    if not processes.is_first():
-        return
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 class MetricsCallback(TrainerCallback):

@@ -15,15 +15,17 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from act_gym.errors import MissingDataError, RunError
 from act_gym.records import write_json
 from act_gym.run import sha256_of
-from agents.policy import Policy
 from agents.smollm2 import model_path
 from trainers.runs import processes
 from trainers.runs.settings import Precision
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
 
 __all__ = ["find_model", "finished", "gathered", "last_state", "load", "mark_done", "save"]
 
@@ -50,6 +52,8 @@ def load(name: str, precision: Precision) -> Policy:
         name: See `find_model`.
         precision: `bf16` holds the weights in bf16, everything else in fp32.
     """
+    from agents.policy import Policy
+
     dtype = "bfloat16" if precision == "bf16" else "float32"
     with processes.sharded_loading(mixed=precision == "mixed"):
         return Policy.load(str(find_model(name)), dtype=dtype)

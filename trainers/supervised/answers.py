@@ -8,19 +8,20 @@ be asked with.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from act_gym.run import Run
-from agents.policy import Policy
 from trainers.examples.questions import Question
 from trainers.examples.replies import check_format, drop_long
-from trainers.grpo.packing import Costs
 from trainers.runs import checkpoints
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
 from trainers.runs.quiet import quiet
-from trainers.supervised.sample_packing import PackingCollator, why_not
 from trainers.supervised.templates import end_of_turn
 from trainers.training import common_config, finish, lora, step_size
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
+    from trainers.supervised.sample_packing import PackingCollator
 
 __all__ = ["encode", "spoken_ids", "train_on_answers", "trainer_of"]
 
@@ -121,6 +122,9 @@ def _collator(arguments: Any, policy: Policy) -> PackingCollator | None:
     """Return what packs samples into rows; None leaves them in rows of their own, padded by TRL."""
     if not arguments.pack:
         return None
+    from trainers.grpo.packing import Costs
+    from trainers.supervised.sample_packing import PackingCollator, why_not
+
     reason = why_not(policy.model)
     if reason:
         note(f"note: samples are padded, not packed: {reason}.")

@@ -7,10 +7,12 @@ template's affair: a model that learns to end its turn with another one never st
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from act_gym.errors import UsageError
-from agents.policy import Policy
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
 
 __all__ = ["end_of_turn"]
 

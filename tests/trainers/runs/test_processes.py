@@ -12,7 +12,7 @@ from act_gym.cli import main
 from act_gym.errors import RunError, UsageError
 from trainers.imitation import Imitation
 from trainers.runs import checkpoints, processes
-from trainers.runs.callbacks import note
+from trainers.runs.notes import note
 from trainers.training import common_config, open_run
 
 
