@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from act_gym.cli import TRAINERS
@@ -57,6 +58,8 @@ def command(argv: Sequence[str], gpus: int) -> list[str]:
 
 def main(argv: Sequence[str]) -> int:
     """Start the processes and wait for them; return 0, or the status of the first that failed."""
+    if {"-h", "--help"} & set(argv):
+        return _help(argv)
     words = command(argv, 2)  # what is asked wrongly is said before torch is imported, which takes seconds
     try:
         import torch
@@ -76,4 +79,13 @@ def main(argv: Sequence[str]) -> int:
         _, failure = error.get_first_failure()
         sys.stderr.write(f"act-gym: a training process ended with status {failure.exitcode}.\n")
         return failure.exitcode if failure.exitcode > 0 else 1
+    return 0
+
+
+def _help(argv: Sequence[str]) -> int:
+    """Show the help of the program that would be started; without one, how one is."""
+    named = next((word for word in argv if word in TRAINERS), None)
+    if named is not None:
+        return int(import_module(TRAINERS[named][0]).main(["--help"]) or 0)
+    sys.stdout.write(f"{_USAGE}\nConfigurations: {', '.join(names())}. Commands: {', '.join(TRAINERS)}.\n")
     return 0

@@ -49,6 +49,21 @@ def test_a_stage_is_launched_with_as_many_processes_as_there_are_gpus() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        ("--launch zero3 --help", "Configurations: ddp, zero2"),
+        ("--launch zero3 act --help", "usage: act-gym train act"),
+    ],
+)
+def test_help_starts_no_process(words: str, shown: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "act_gym", "train", *words.split()], capture_output=True, text=True, check=True
+    )
+    assert shown in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
     ("words", "gpus", "message"),
     [
         ("--launch", 2, "--launch needs a value"),
