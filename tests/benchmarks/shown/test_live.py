@@ -13,7 +13,7 @@ import pytest
 from act_gym.core import Turn
 from benchmarks.shown.live import LINE_EVERY, Progress, one_line, watch
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]blood[/red] \u202etxet\u2066 \r\nsecond line \x9b31m"
 AGENT = f"""
 from act_gym import AgentError, Choice

@@ -11,7 +11,7 @@ from act_gym.errors import UnknownNameError, UsageError
 from act_gym.records import read_records
 from benchmarks.shown.trackers import TRACKERS, check_trackers, tracking
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 KEY = "0123456789abcdef0123456789abcdef01234567"
 pytestmark = pytest.mark.slow
 

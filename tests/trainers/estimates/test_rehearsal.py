@@ -23,7 +23,7 @@ from trainers.imitation import Imitation
 from trainers.pipeline import PROGRAMS, Pipeline, main, train
 from trainers.rl import RL
 
-RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
+RECIPES = Path(__file__).parents[3] / "trainers" / "recipes"
 
 
 @pytest.fixture
