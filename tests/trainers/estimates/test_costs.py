@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from act_gym.errors import UsageError
-from tests.trainers.counted import PASSES, SMALL
+from tests.trainers.estimates.counted import PASSES, SMALL
 from trainers.estimates.costs import SHAPES, Shape, states_per_gpu, traffic
 from trainers.grpo.packing import Costs
 
