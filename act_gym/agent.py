@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from act_gym.core import Task, Turn
-from act_gym.errors import AgentError, UsageError
+from act_gym.errors import AgentError, CorruptDataError, EngineError, UsageError
 
-__all__ = ["Agent", "Choice", "Stream", "StreamingAgent", "View", "each"]
+__all__ = ["Agent", "Choice", "Failure", "Stream", "StreamingAgent", "View", "each"]
 
 
 def _no_expert() -> tuple[str, ...]:
@@ -86,6 +86,10 @@ class Agent(Protocol):
         ...
 
 
+Failure = AgentError | EngineError | CorruptDataError
+"""What ends one episode and not the run: an agent failed, or a simulator did while the agent looked at its commands."""
+
+
 class Stream(Protocol):
     """A standing conversation with an agent about several episodes, each answered as soon as it can be."""
 
@@ -93,10 +97,10 @@ class Stream(Protocol):
         """Ask about the view of an episode; its number is free again once it was answered."""
         ...
 
-    def answers(self) -> Iterable[tuple[int, Choice | AgentError]]:
+    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
         """Wait until at least one of those asked is answered, and return all that are.
 
-        An `AgentError` ends its own episode only.
+        A failure ends its own episode only.
         """
         ...
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from act_gym.agent import Agent, Choice, Stream, StreamingAgent, View
+from act_gym.agent import Agent, Choice, Failure, Stream, StreamingAgent, View
 from act_gym.benchmark import parse_id
 from act_gym.benchmark import tasks as list_tasks
 from act_gym.core import Episode, Task, Turn
@@ -166,7 +166,7 @@ class BatchStream:
         """Remember the view."""
         self.asked[number] = view
 
-    def answers(self) -> Iterable[tuple[int, Choice | AgentError]]:
+    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
         """Ask the agent about all of them in one call."""
         asked, self.asked = sorted(self.asked.items()), {}
         answers = self._answers([view for _, view in asked])
@@ -176,23 +176,17 @@ class BatchStream:
         """Forget what was asked."""
         self.asked = {}
 
-    def _answers(self, views: Sequence[View]) -> list[Choice | AgentError]:
+    def _answers(self, views: Sequence[View]) -> list[Choice | Failure]:
         """Ask for all views at once; if that fails, view by view, so that one failure ends one episode."""
         try:
             choices = self.agent.act(views)
         except (AgentError, EngineError, CorruptDataError) as error:
             if len(views) == 1:
-                return [error if isinstance(error, AgentError) else _passed_on(error)]
+                return [error]
             return [answer for view in views for answer in self._answers([view])]
         if len(choices) != len(views):
             raise AgentError(f"{self.agent.name} was shown {len(views)} views and made {len(choices)} choices.")
         return list(choices)
-
-
-def _passed_on(cause: EngineError | CorruptDataError) -> AgentError:
-    error = AgentError(str(cause))
-    error.__cause__ = cause
-    return error
 
 
 @dataclass(frozen=True)
@@ -250,14 +244,14 @@ class _Seat:
             plan=self._text_env().plan,
         )
 
-    def take(self, choice: Choice | AgentError) -> Episode | None:
+    def take(self, choice: Choice | Failure) -> Episode | None:
         """Play one choice; an episode comes back when it was the last one."""
         assert self.env is not None
         seconds, self.seconds = self.seconds, 0.0
         if isinstance(choice, AgentError):
-            # Commands are listed when they are looked at, so a simulator may fail in the agent's hands.
-            simulator = isinstance(choice.__cause__, EngineError | CorruptDataError)
-            return self._end("env_error" if simulator else "agent_error", str(choice))
+            return self._end("agent_error", str(choice))
+        if isinstance(choice, EngineError | CorruptDataError):
+            return self._end("env_error", str(choice))
         before = self.observation
         try:
             # Looked at now: once the simulator has moved on, it would have to play up to here again.

@@ -19,9 +19,17 @@ from pickle import UnpicklingError
 from traceback import extract_tb
 from typing import Any
 
-from act_gym.agent import Agent, Choice, Stream, StreamingAgent, View
+from act_gym.agent import Agent, Choice, Failure, Stream, StreamingAgent, View
 from act_gym.core import Episode, Task
-from act_gym.errors import ActGymError, AgentError, AgentUnavailableError, MissingDependencyError, UsageError
+from act_gym.errors import (
+    ActGymError,
+    AgentError,
+    AgentUnavailableError,
+    CorruptDataError,
+    EngineError,
+    MissingDependencyError,
+    UsageError,
+)
 from act_gym.rollout import BatchStream, Job, play_jobs, unplayed
 
 __all__ = ["Guarded", "cores", "play_jobs_parallel", "play_parallel"]
@@ -33,7 +41,7 @@ _PATIENCE = 5.0  # seconds a process gets to close its simulator before it is en
 
 @dataclass(frozen=True)
 class Guarded:
-    """An agent whose every failure is an `AgentError`, so that it ends one episode and not the run."""
+    """An agent whose every failure of its own is an `AgentError`, so that it ends one episode and not the run."""
 
     agent: Agent
 
@@ -52,11 +60,12 @@ class Guarded:
 
         Raises:
             AgentError: It raised anything, or did not answer with one `Choice` for each view.
+            EngineError, CorruptDataError: A simulator failed while the agent looked at its commands.
             AgentUnavailableError, MissingDependencyError: It cannot work at all.
         """
         try:
             choices = list(self.agent.act(views))
-        except (AgentError, AgentUnavailableError, MissingDependencyError):
+        except (AgentError, EngineError, CorruptDataError, AgentUnavailableError, MissingDependencyError):
             raise
         except Exception as cause:
             raise AgentError(_in_words(cause)) from cause
@@ -77,7 +86,7 @@ class _GuardedStream:
     def __init__(self, inner: Stream) -> None:
         self.inner = inner
         self.asked: dict[int, View] = {}
-        self.failed: list[tuple[int, AgentError]] = []
+        self.failed: list[tuple[int, Failure]] = []
 
     def ask(self, number: int, view: View) -> None:
         try:
@@ -85,11 +94,11 @@ class _GuardedStream:
         except (AgentUnavailableError, MissingDependencyError, UsageError):
             raise
         except Exception as cause:
-            self.failed.append((number, _as_agent_error(cause)))
+            self.failed.append((number, _as_failure(cause)))
         else:
             self.asked[number] = view
 
-    def answers(self) -> Iterable[tuple[int, Choice | AgentError]]:
+    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
         failed, self.failed = self.failed, []
         if failed:
             return failed
@@ -99,7 +108,7 @@ class _GuardedStream:
             raise
         except Exception as cause:
             self.inner.close()
-            answers = [(number, _as_agent_error(cause)) for number in self.asked]
+            answers = [(number, _as_failure(cause)) for number in self.asked]
         for number, _ in answers:
             self.asked.pop(number, None)
         return answers
@@ -108,12 +117,8 @@ class _GuardedStream:
         self.inner.close()
 
 
-def _as_agent_error(cause: Exception) -> AgentError:
-    if isinstance(cause, AgentError):
-        return cause
-    error = AgentError(_in_words(cause))
-    error.__cause__ = cause
-    return error
+def _as_failure(cause: Exception) -> Failure:
+    return cause if isinstance(cause, Failure) else AgentError(_in_words(cause))
 
 
 def cores() -> int:
