@@ -1,7 +1,7 @@
 """Counts what training a decoder costs: parameters, floating-point operations, and bytes held and sent.
 
 Nothing here is measured and nothing is guessed: each function is a count from a model's shape, and
-`tests/trainers/test_costs.py` holds it against a real model, DeepSpeed and PyTorch's own counter. What a
+`tests/trainers/estimates/test_costs.py` holds it against a real model, DeepSpeed and PyTorch's own counter. What a
 machine makes of the counts is `trainers/plan.py`.
 """
 

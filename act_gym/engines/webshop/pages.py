@@ -2,7 +2,7 @@
 
 WebShop fills HTML templates (`web_agent_site/templates`) and takes the text out of them again with
 BeautifulSoup (`web_agent_site/envs/web_agent_text_env.py`). Here a page is the list of the texts that come out of
-that, in their order; `benchmarks/parity/webshop.py` compares the two. What the parser does to white space is kept: a
+that, in their order; `benchmarks/parity/webshop/` compares the two. What the parser does to white space is kept: a
 text of nothing but spaces is there and empty, one with a line break among them is not there.
 """
 

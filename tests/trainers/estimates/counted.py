@@ -1,6 +1,6 @@
 """Run by a launcher in two processes: counts what DeepSpeed holds and sends, as JSON on stdout.
 
-torchrun --standalone --nproc-per-node 2 tests/trainers/counted.py
+torchrun --standalone --nproc-per-node 2 tests/trainers/estimates/counted.py
 """
 
 from __future__ import annotations
