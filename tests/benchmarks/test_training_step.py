@@ -15,7 +15,7 @@ from trl.trainer.utils import add_fused_lm_head
 from act_gym.errors import UsageError
 from benchmarks.speed import supervised_step
 from benchmarks.speed.training_step import Measured, matmul_rate, operations, shape_of, table
-from tests.trainers.counted import SMALL
+from tests.trainers.estimates.counted import SMALL
 from trainers.estimates.costs import Shape
 
 # What the counter does not know by itself: a CPU's fused attention, and products that are added in place.
