@@ -47,7 +47,7 @@ class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, Ju
 
 @dry_run
 def train(arguments: Act) -> dict[str, Any]:
-    """Run the stage and return its summary; for what it raises see `grpo.check` and `grpo.train_on_groups`."""
+    """Run the stage and return its summary; for what it raises see `grpo.trainer`."""
     opened, summary = open_run("trainers.act", arguments, [arguments.pairs], check=check)
     if summary is not None:
         return summary

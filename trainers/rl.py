@@ -46,7 +46,7 @@ class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, Dec
 
 @dry_run
 def train(arguments: RL) -> dict[str, Any]:
-    """Run the stage and return its summary; for what it raises see `grpo.check` and `grpo.train_on_groups`."""
+    """Run the stage and return its summary; for what it raises see `grpo.trainer`."""
     opened, summary = open_run("trainers.rl", arguments, [arguments.decisions], check=check)
     if summary is not None:
         return summary

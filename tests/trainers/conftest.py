@@ -48,6 +48,17 @@ def pairs_file(tmp_path: Path, pairs: list[ActionPair]) -> Path:
     return path
 
 
+@pytest.fixture
+def data(tmp_path: Path, pairs: list[ActionPair]) -> Path:
+    """A folder as `pairs` leaves it: the pairs and their decisions."""
+    folder = tmp_path / "data"
+    with RecordWriter(folder / "pairs.jsonl") as one, RecordWriter(folder / "decisions.jsonl") as other:
+        for pair in pairs:
+            one.write(pair.to_json())
+            other.write(pair.decision.to_json())
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama as a model folder; its tokenizer knows the words of our questions."""

@@ -9,25 +9,13 @@ from pathlib import Path
 import pytest
 
 from act_gym.arguments import parse
-from act_gym.core import ActionPair
 from act_gym.errors import RunError, UsageError
-from act_gym.records import RecordWriter
 from trainers.act import Act
 from trainers.imitation import Imitation
 from trainers.pipeline import Pipeline, plan, train
 from trainers.rl import RL
 
 RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
-
-
-@pytest.fixture
-def data(tmp_path: Path, pairs: list[ActionPair]) -> Path:
-    folder = tmp_path / "data"
-    with RecordWriter(folder / "pairs.jsonl") as one, RecordWriter(folder / "decisions.jsonl") as other:
-        for pair in pairs:
-            one.write(pair.to_json())
-            other.write(pair.decision.to_json())
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ from typing import Any
 import pytest
 
 from act_gym.arguments import from_recipes
-from act_gym.core import ActionPair
 from act_gym.errors import MissingDataError
-from act_gym.records import RecordWriter
 from trainers.act import Act
 from trainers.dpo import DPO
 from trainers.estimates import rehearsal
@@ -24,16 +22,6 @@ from trainers.pipeline import PROGRAMS, Pipeline, main, train
 from trainers.rl import RL
 
 RECIPES = Path(__file__).parents[3] / "trainers" / "recipes"
-
-
-@pytest.fixture
-def data(tmp_path: Path, pairs: list[ActionPair]) -> Path:
-    folder = tmp_path / "data"
-    with RecordWriter(folder / "pairs.jsonl") as one, RecordWriter(folder / "decisions.jsonl") as other:
-        for pair in pairs:
-            one.write(pair.to_json())
-            other.write(pair.decision.to_json())
-    return folder
 
 
 @pytest.fixture(autouse=True)
