@@ -1,4 +1,4 @@
-"""Processor time of this process and of those it started, for measuring on a machine that others use too.
+"""Processor time and memory of this process and of those it started, for measuring on a machine that others use too.
 
     python -m pytest benchmarks/speed/bench_scienceworld.py --benchmark-timer=benchmarks.speed.clock.processor_time
 
@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
 import time
 from pathlib import Path
 
-__all__ = ["children", "processor_time", "resident", "yardstick"]
+__all__ = ["children", "own_resident", "processor_time", "resident", "yardstick"]
 
 _SCHEDULER_CLOCK = 2  # of the clocks of a process the exact one (CPUCLOCK_SCHED in Linux)
 
@@ -59,6 +60,11 @@ def children() -> list[int]:
         with contextlib.suppress(OSError):
             found += [int(number) for number in (thread / "children").read_text(encoding="ascii").split()]
     return found
+
+
+def own_resident() -> int:
+    """Return how many bytes of this process are in memory; quick enough to be asked a hundred times a second."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def resident(*processes: int) -> float:

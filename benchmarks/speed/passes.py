@@ -6,16 +6,16 @@ tokens, and a process's memory at its peak.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import torch
+
+from benchmarks.speed.clock import own_resident
 
 __all__ = ["Peak", "Shape", "group_of", "run_pass", "trainer", "with_gradients"]
 
@@ -107,12 +107,12 @@ class Peak:
     @contextmanager
     def watched(self, every: float = 0.02) -> Iterator[None]:
         """Watch while a block runs, looking every so many seconds."""
-        before = _resident()
+        before = own_resident()
         done = threading.Event()
 
         def watch() -> None:
             while not done.wait(every):
-                self.bytes = max(self.bytes, _resident() - before)
+                self.bytes = max(self.bytes, own_resident() - before)
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -121,8 +121,3 @@ class Peak:
         finally:
             done.set()
             watcher.join()
-
-
-def _resident() -> int:
-    """Return the process's memory in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
