@@ -20,6 +20,7 @@ from act_gym.arguments import parse
 from act_gym.cli import run
 from act_gym.errors import UsageError
 from trainers.estimates.costs import SHAPES, Shape, gathered_parameters, states_per_gpu, traffic
+from trainers.packed.sequences import Sequences
 
 __all__ = ["Plan", "main", "planned"]
 
@@ -148,6 +149,14 @@ def _rows(s: Plan) -> tuple[int, int, str]:
     return packs, length, f"{packs} × {s.prompt} + {s.micro_batch} × {s.completion}"
 
 
+def _pairs(s: Plan) -> float:
+    """Return the pairs of tokens that attention computes in one pass of one GPU, in each layer."""
+    packs, length, _ = _rows(s)
+    if not s.shared_prompt:
+        return packs * length**2
+    return packs * Sequences(s.prompt, (s.completion,) * (s.micro_batch // packs)).pairs
+
+
 def _memory(s: Plan, shape: Shape) -> Iterator[str]:
     n, w = shape.parameters, s.gpus
     held = states_per_gpu(n, w, s.zero)
@@ -206,7 +215,8 @@ def _time(s: Plan, shape: Shape) -> Iterator[str]:
     tokens = packs * length
     n, rate = shape.parameters, s.teraflops * 1e12 * s.efficiency
     factor = 4 if s.checkpointing else 3
-    training = passes * factor * shape.forward_flops(tokens, length)
+    pairs = _pairs(s)
+    training = passes * factor * (shape.token_flops * tokens + shape.pair_flops * pairs)
     sent = traffic(n, s.gpus, s.zero)
     # Whole weights for whatever writes the replies; under ZeRO-2 they are there.
     handed = 2 * n * (s.gpus - 1) / s.gpus if s.zero == 3 else 0.0
@@ -232,7 +242,8 @@ def _time(s: Plan, shape: Shape) -> Iterator[str]:
             seconds["write"],
         ),
         (
-            f"training: {passes} passes × {factor} × {tokens:,.0f} tokens × the same, length {length:,}",
+            f"training: {passes} passes × {factor} × ({tokens:,.0f} tokens × {shape.token_flops / 1e9:.1f}·10⁹ + "
+            f"{pairs / 1e6:.1f}·10⁶ pairs × {shape.pair_flops / 1e6:.2f}·10⁶)",
             f"{training / 1e15:.2f}·10¹⁵ / {rate / 1e12:.0f}·10¹²",
             seconds["train"],
         ),

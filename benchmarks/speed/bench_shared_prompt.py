@@ -21,7 +21,9 @@ import pytest
 
 from benchmarks.speed.conftest import Say
 from benchmarks.speed.passes import Peak, Shape, group_of, run_pass, trainer, with_gradients
-from trainers.grpo.packing import Costs, pack
+from trainers.grpo.packing import pack
+from trainers.packed.attention import use
+from trainers.packed.costs import Costs
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -59,7 +61,7 @@ def bench_pass(benchmark: Any, say: Say, shape: Shape, kind: str) -> None:
     benchmark.pedantic(one_pass, (kind, shape), rounds=3, warmup_rounds=1)
     rows = f"{shape[2]} x {sum(shape[:2])}"
     if kind == "shared":
-        packs = pack(*group_of(*shape), shape[1], Costs.of(made.model.config), 0)
+        packs = pack(*group_of(*shape), shape[1], Costs.of(made.model.config), 0, by_sequence=use(made.model))
         rows = rows if packs is None else " x ".join(map(str, packs.input_ids.shape))
     say(f"{benchmark.group}: {kind}: {rows} tokens, {peak / 1e9:.2f} GB for a pass")
 

@@ -30,7 +30,9 @@ from act_gym.errors import UsageError
 from act_gym.records import RecordWriter, read_records
 from benchmarks.speed import passes
 from trainers.estimates import costs
-from trainers.grpo.packing import Costs, pack
+from trainers.grpo.packing import pack
+from trainers.packed.attention import use
+from trainers.packed.costs import Costs
 
 __all__ = ["Arguments", "Measured", "main", "matmul_rate", "measure", "operations", "table"]
 
@@ -123,7 +125,7 @@ def matmul_rate(side: int = _SIDE, rounds: int = 4) -> float:
     return max(found)
 
 
-def operations(shape: costs.Shape, rows: int, length: int, *, causal: bool, checkpointing: bool) -> float:
+def operations(shape: costs.Shape, tokens: float, pairs: float, *, checkpointing: bool) -> float:
     """Return the operations of a pass with TRL's fused head on a CPU, which is given every position.
 
     The backward pass costs twice the forward pass; attention and head compute their scores anew in it, and with
@@ -131,18 +133,15 @@ def operations(shape: costs.Shape, rows: int, length: int, *, causal: bool, chec
 
     Args:
         shape: The model's.
-        rows: Sequences.
-        length: Tokens of each.
-        causal: No mask is given, so the attention kernel leaves out the half above the diagonal.
+        tokens: Of all sequences.
+        pairs: Of tokens, that attention computes in each layer.
         checkpointing: Whether activations are recomputed.
     """
-    tokens = rows * length
     head = 2 * shape.hidden * shape.vocabulary * tokens
     blocks = (shape.token_flops - 2 * shape.hidden * shape.vocabulary) * tokens
-    pairs = shape.pair_flops * tokens * (length / 2 if causal else length)
-    once = 4 * head + 3 * blocks + 3.5 * pairs
+    once = 4 * head + 3 * blocks + 3.5 * shape.pair_flops * pairs
     last = 2 * shape.layers * shape.hidden * shape.feed_forward * tokens
-    return once + blocks - last + pairs if checkpointing else once
+    return once + blocks - last + shape.pair_flops * pairs if checkpointing else once
 
 
 def measure(kind: Kind, text: str, number: int, checkpointing: bool, at_once: int = 0) -> Measured:
@@ -158,7 +157,7 @@ def measure(kind: Kind, text: str, number: int, checkpointing: bool, at_once: in
         log_probs = passes.run_pass(made, shape, at_once)
         seconds, elapsed = time.process_time() - started, time.perf_counter() - began
     after = matmul_rate()
-    rows, length = _rows(kind, made, shape)
+    rows, length, pairs = _work(kind, made, shape)
     return Measured(
         shape=text,
         kind=kind,
@@ -169,9 +168,7 @@ def measure(kind: Kind, text: str, number: int, checkpointing: bool, at_once: in
         seconds=seconds,
         elapsed=elapsed,
         peak=watch.bytes,
-        operations=operations(
-            costs.Shape.of(made.model.config), rows, length, causal=rows == shape[2], checkpointing=checkpointing
-        ),
+        operations=operations(costs.Shape.of(made.model.config), rows * length, pairs, checkpointing=checkpointing),
         limit=(before + after) / 2,
         log_probability=float(log_probs.double().sum()),
         at_once=at_once,
@@ -191,10 +188,16 @@ def shape_of(text: str) -> passes.Shape:
     return prompt, reply, group
 
 
-def _rows(kind: Kind, made: Any, shape: passes.Shape) -> tuple[int, int]:
-    """Return how many sequences of how many tokens go through the model."""
-    packs = pack(*passes.group_of(*shape), shape[1], Costs.of(made.model.config), 0) if kind == "shared" else None
-    return (shape[2], shape[0] + shape[1]) if packs is None else (packs.input_ids.size(0), packs.input_ids.size(1))
+def _work(kind: Kind, made: Any, shape: passes.Shape) -> tuple[int, int, float]:
+    """Return how many sequences of how many tokens go through the model, and the pairs that attention computes."""
+    if kind == "shared":
+        model = Costs.of(made.model.config)
+        packs = pack(*passes.group_of(*shape), shape[1], model, 0, by_sequence=use(made.model))
+        if packs is not None:
+            rows, length = packs.input_ids.shape
+            return rows, length, packs.layout.pairs if packs.layout else rows * length**2
+    rows, length = shape[2], shape[0] + shape[1]
+    return rows, length, rows * length**2 / 2  # the rows are of one length, so the kernel needs no mask
 
 
 def table(found: Sequence[Measured]) -> str:

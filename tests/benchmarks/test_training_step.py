@@ -17,6 +17,8 @@ from benchmarks.speed import supervised_step
 from benchmarks.speed.training_step import Measured, matmul_rate, operations, shape_of, table
 from tests.trainers.estimates.counted import SMALL
 from trainers.estimates.costs import Shape
+from trainers.packed.attention import Layout, use
+from trainers.packed.sequences import Sequences
 
 # What the counter does not know by itself: a CPU's fused attention, and products that are added in place.
 FUSED = {
@@ -42,14 +44,31 @@ def test_operations_are_those_that_pytorch_counts(checkpointing: bool) -> None:
     with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
         outputs: Any = model(input_ids=ids, shift_labels=ids, fused_lm_head=True)
         outputs.log_probs.sum().backward()
-    counted = operations(Shape.of(model.config), rows, length, causal=False, checkpointing=checkpointing)
+    # The counter takes a kernel that looks at nothing ahead for one that looks at everything.
+    counted = operations(Shape.of(model.config), rows * length, rows * length**2, checkpointing=checkpointing)
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-6)
 
 
-def test_without_a_mask_half_of_the_pairs_are_left_out() -> None:
-    shape = Shape(8, 2, 2, 1, 4, 16, 100, tied=False)
-    whole, half = (operations(shape, 2, 10, causal=causal, checkpointing=False) for causal in (False, True))
-    assert whole - half == 3.5 * shape.pair_flops * 2 * 10 * 5
+@pytest.mark.slow
+@pytest.mark.parametrize("checkpointing", [False, True], ids=["kept", "recomputed"])
+def test_operations_of_sequences_in_a_row_are_those_that_pytorch_counts(checkpointing: bool) -> None:
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(LlamaConfig(**SMALL))
+    add_fused_lm_head(model)
+    assert use(model)
+    if checkpointing:
+        model.train()
+        model.activation_checkpointing_enable()
+    part = Sequences(48, (16, 9, 16))
+    layout = Layout((part, Sequences(20)))
+    ids = torch.randint(0, 256, (1, layout.tokens))
+    with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
+        outputs: Any = model(input_ids=ids, shift_labels=ids, layout=layout, fused_lm_head=True)
+        outputs.log_probs.sum().backward()
+    ahead = (48**2 + 20**2) / 2  # which the counter counts, though the kernel leaves it out
+    counted = operations(Shape.of(model.config), layout.tokens, layout.pairs + ahead, checkpointing=checkpointing)
+    assert layout.pairs + ahead == 48**2 + 20**2 + 3 * 16 * (48 + 16)
+    assert counted == pytest.approx(counter.get_total_flops(), rel=1e-6)
 
 
 def test_a_matrix_product_reaches_some_rate() -> None:

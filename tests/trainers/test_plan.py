@@ -36,7 +36,9 @@ def test_memory_by_hand() -> None:
 def test_seconds_by_hand() -> None:
     text = planned(Plan(model="qwen3-8b", gpus=8, checkpointing=False))
     shape = SHAPES["qwen3-8b"]
-    flops = 4 * 3 * 5120 * (shape.token_flops + shape.pair_flops * 5120)
+    # The prompt looks at half of itself, and each of eight replies at the prompt and at a mask as wide as itself.
+    pairs = 1024 * 1024 / 2 + 8 * 512 * (1024 + 512)
+    flops = 4 * 3 * (5120 * shape.token_flops + pairs * shape.pair_flops)
     assert cell(text, "training: 4 passes") == pytest.approx(flops / (0.4 * 989e12), abs=0.01)
     received = (4 * 3 + 1) * 2 * shape.parameters * 7 / 8
     assert cell(text, "sharing") == pytest.approx(received / 450e9, abs=0.01)

@@ -2,61 +2,31 @@
 
 A batch of GRPO holds each prompt as often as there are completions of it. Here neighbouring rows with
 the same prompt become *packs*: the prompt, then each completion behind a copy of the prompt's last
-token (from which its first token is predicted). A mask lets every token see the prompt and its own
-completion, and positions count as if the others were not there, so what the model says of each token
-is what it says of it in a row of its own.
+token (from which its first token is predicted). Every token sees the prompt and its own completion, and
+positions count as if the others were not there, so what the model says of each token is what it says of
+it in a row of its own.
 
-The price is attention: its mask is as wide as the pack. `best_width` therefore counts operations and
-says how many completions a pack should hold; one, where rows of their own are cheapest.
+Where attention goes sequence by sequence (`packed/attention.py`), one pack holds all there is. Where it
+can only be masked (eager, flex), a pack has one prompt, and the price is a mask as wide as the pack:
+`best_width` then counts operations and says how many completions a pack should hold. Either way rows
+stay as they are where that is cheapest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-__all__ = ["Costs", "Packs", "best_width", "pack", "runs"]
+from trainers.packed.attention import Layout
+from trainers.packed.costs import Costs
+from trainers.packed.sequences import Sequences
 
-
-@dataclass(frozen=True)
-class Costs:
-    """Floating-point operations of a forward pass.
-
-    Attributes:
-        token: For each token: two for each weight of the layers and of the output matrix.
-        pair: For each token and each place it may look at: four for each channel of the heads.
-    """
-
-    token: float
-    pair: float
-
-    @classmethod
-    def of(cls, config: Any) -> Costs:
-        """Count a model's from its configuration; weights that a token does not use (experts) count too."""
-        hidden, layers, heads = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
-        channels = heads * (getattr(config, "head_dim", None) or hidden // heads)
-        shared = (getattr(config, "num_key_value_heads", None) or heads) / heads
-        attention = hidden * channels * (2 + 2 * shared)
-        feed_forward = 3 * hidden * (getattr(config, "intermediate_size", None) or 4 * hidden)
-        return cls(
-            token=2 * (layers * (attention + feed_forward) + hidden * config.vocab_size),
-            pair=4 * layers * channels,
-        )
-
-    def rows(self, count: int, length: int, *, causal: bool = False) -> float:
-        """Return the operations of so many rows of so many tokens.
-
-        Args:
-            count: Rows.
-            length: Tokens of each.
-            causal: The kernel needs no mask, and leaves out the half of the pairs that is above the diagonal.
-        """
-        return count * length * (self.token + self.pair * (length / 2 if causal else length))
+__all__ = ["Packs", "best_width", "pack", "runs"]
 
 
 @dataclass(frozen=True)
@@ -67,8 +37,10 @@ class Packs:
         input_ids: Tokens, shape (R, L).
         position_ids: Places in the sequence that each token belongs to, shape (R, L).
         labels: The token after each one in its completion, −100 where there is none to predict, shape (R, L).
-        parts: Which sequence a token belongs to: 0 the prompt, from 1 the completions, −1 padding, shape (R, L).
+        parts: Which sequence a token belongs to: 0 the prompt, from 1 the completions, −1 padding, shape (R, L); it
+            says who sees whom where a pack has one prompt.
         places: Where in the flattened packs each completion token is predicted, −1 for padding, shape (B, T).
+        layout: What the only pack is made of, for a model that takes it; it may hold several prompts.
     """
 
     input_ids: torch.Tensor
@@ -76,6 +48,7 @@ class Packs:
     labels: torch.Tensor
     parts: torch.Tensor
     places: torch.Tensor
+    layout: Layout | None = None
 
     def sees(self, window: int | None = None) -> Callable[..., torch.Tensor]:
         """Return whether a token sees another, as a function of row, head, token and other.
@@ -127,13 +100,13 @@ def runs(prompt_ids: torch.Tensor, prompt_mask: torch.Tensor) -> list[range]:
 
 
 def best_width(groups: Sequence[tuple[int, Sequence[int]]], padded: int, costs: Costs, *, causal: bool = False) -> int:
-    """Return how many completions a pack should hold; 1 says that packing does not pay.
+    """Return how many completions a masked pack should hold; 1 says that packing does not pay.
 
     Args:
         groups: For each prompt its tokens and those of its completions.
         padded: Tokens of a row as it is, with its padding.
         costs: The model's.
-        causal: Whether rows as they are need no mask; packs always have one.
+        causal: Whether rows as they are need no mask; packs have one.
     """
     rows = sum(len(completions) for _, completions in groups)
     best, cheapest = 1, costs.rows(rows, padded, causal=causal)
@@ -150,7 +123,13 @@ def best_width(groups: Sequence[tuple[int, Sequence[int]]], padded: int, costs: 
 
 
 def pack(
-    input_ids: torch.Tensor, attention_mask: torch.Tensor, completion_tokens: int, costs: Costs, padding: int
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    completion_tokens: int,
+    costs: Costs,
+    padding: int,
+    *,
+    by_sequence: bool = False,
 ) -> Packs | None:
     """Return a batch as packs; None where its rows are cheapest as they are.
 
@@ -160,9 +139,9 @@ def pack(
         completion_tokens: T.
         costs: The model's.
         padding: A token to pad with.
+        by_sequence: Whether the model takes a layout: one pack then holds all.
     """
     prompts, prompt_mask = input_ids[:, :-completion_tokens], attention_mask[:, :-completion_tokens]
-    completions = input_ids[:, -completion_tokens:]
     lengths = attention_mask[:, -completion_tokens:].sum(dim=1).tolist()
     prompt_lengths = prompt_mask.sum(dim=1).tolist()
     found = runs(prompts, prompt_mask)
@@ -170,29 +149,51 @@ def pack(
     if len(found) == input_ids.size(0) or min(prompt_lengths) == 0:
         return None
     groups = [(prompt_lengths[rows.start], [lengths[row] for row in rows]) for rows in found]
-    width = best_width(groups, input_ids.size(1), costs, causal=bool(attention_mask.all()))
+    causal = bool(attention_mask.all())
+    if by_sequence:
+        layout = Layout(tuple(Sequences(prompt - 1, tuple(filter(None, told))) for prompt, told in groups))
+        if costs.total(layout.tokens, layout.pairs) >= costs.rows(*input_ids.shape, causal=causal):
+            return None
+        return replace(_filled([found], input_ids, attention_mask, completion_tokens, padding), layout=layout)
+    width = best_width(groups, input_ids.size(1), costs, causal=causal)
     if width == 1:
         return None
-    packed = [rows[start : start + width] for rows in found for start in range(0, len(rows), width)]
-    length = max(prompt_lengths[rows.start] - 1 + sum(lengths[row] for row in rows) for rows in packed)
-    shape = (len(packed), max(length, 1))
+    cut = [[rows[start : start + width]] for rows in found for start in range(0, len(rows), width)]
+    return _filled(cut, input_ids, attention_mask, completion_tokens, padding)
+
+
+def _filled(
+    packed: Sequence[Sequence[range]],
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    completion_tokens: int,
+    padding: int,
+) -> Packs:
+    """Return packs, each of which holds some runs of rows of the same prompt, one after the other."""
+    prompts, prompt_mask = input_ids[:, :-completion_tokens], attention_mask[:, :-completion_tokens].bool()
+    completions = input_ids[:, -completion_tokens:]
+    lengths = attention_mask[:, -completion_tokens:].sum(dim=1).tolist()
+    starts = (prompt_mask.sum(dim=1) - 1).tolist()
+    widths = [sum(starts[rows.start] + sum(lengths[row] for row in rows) for rows in together) for together in packed]
+    shape = (len(packed), max(1, *widths))
     ids = input_ids.new_full(shape, padding)
     positions, labels = input_ids.new_zeros(shape), input_ids.new_full(shape, -100)
     parts = input_ids.new_full(shape, -1)
     places = input_ids.new_full((input_ids.size(0), completion_tokens), -1)
-    for number, rows in enumerate(packed):
-        prompt = prompts[rows.start, prompt_mask[rows.start].bool()]
-        at = prompt.numel() - 1
-        ids[number, :at], parts[number, :at] = prompt[:-1], 0
-        positions[number, :at] = torch.arange(at, device=ids.device)
-        for part, row in enumerate(rows, start=1):
-            count = lengths[row]
-            if count == 0:
-                continue
-            here, tokens = slice(at, at + count), completions[row, :count]
-            ids[number, here] = torch.cat([prompt[-1:], tokens[:-1]])
-            labels[number, here], parts[number, here] = tokens, part
-            positions[number, here] = torch.arange(prompt.numel() - 1, prompt.numel() - 1 + count, device=ids.device)
-            places[row, :count] = torch.arange(count, device=ids.device) + number * shape[1] + at
-            at += count
+    for number, together in enumerate(packed):
+        at = 0
+        for rows in together:
+            prompt, start = prompts[rows.start, prompt_mask[rows.start]], starts[rows.start]
+            here = slice(at, at + start)
+            ids[number, here], parts[number, here] = prompt[:-1], 0
+            positions[number, here] = torch.arange(start, device=ids.device)
+            at += start
+            for part, row in enumerate(rows, start=1):
+                count = lengths[row]
+                here, tokens = slice(at, at + count), completions[row, :count]
+                ids[number, here] = torch.cat([prompt[-1:], tokens[:-1]])[:count]
+                labels[number, here], parts[number, here] = tokens, part
+                positions[number, here] = torch.arange(start, start + count, device=ids.device)
+                places[row, :count] = torch.arange(count, device=ids.device) + number * shape[1] + at
+                at += count
     return Packs(ids, positions, labels, parts, places)

@@ -20,34 +20,26 @@ from transformers import DynamicCache
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from trainers.grpo.packing import Costs, Packs, pack, runs
+from trainers.grpo.packing import Packs, pack, runs
+from trainers.packed import attention
+from trainers.packed.costs import Costs
 
-__all__ = ["SharedPromptTrainer", "attends_alone", "why_not"]
+__all__ = ["SharedPromptTrainer", "why_not"]
 
 _FLEX = "flex_attention"
 _FULL, _SLIDING = "full_attention", "sliding_attention"
 
 
+def _kind(model: Any) -> str:
+    return str(model.config.get_text_config()._attn_implementation)
+
+
 def why_not(model: Any) -> str:
     """Return why a model's prompts cannot be shared, in words; empty if they can."""
-    attention = model.config.get_text_config()._attn_implementation
-    if attention not in ("sdpa", "eager", _FLEX):
-        return f"its attention is {attention}, and only sdpa, eager and {_FLEX} take a mask of any shape"
-    return attends_alone(model)
-
-
-def attends_alone(model: Any) -> str:
-    """Return what lets a model's tokens see each other besides masked attention, in words; empty if nothing does."""
-    config = model.config.get_text_config()
-    other = sorted(set(getattr(config, "layer_types", None) or ()) - {_FULL, _SLIDING})
-    if other:
-        return f"it has layers of {', '.join(other)}"
-    if config.is_encoder_decoder or not hasattr(config, "num_attention_heads"):
-        return f"{type(model).__name__} is not a decoder with attention alone"
-    peft = getattr(model, "active_peft_config", None)
-    if peft is not None and peft.is_prompt_learning:
-        return "its adapter adds tokens to the prompt"
-    return ""
+    kind = _kind(model)
+    if kind not in ("sdpa", attention.NAME, "eager", _FLEX):
+        return f"its attention is {kind}, and only sdpa, eager and {_FLEX} take a mask of any shape"
+    return attention.attends_alone(model)
 
 
 class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -59,9 +51,15 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        model = self.accelerator.unwrap_model(self.model)
+        model = self._bare(self.model)
         self.unshared = why_not(model)
         self._costs = None if self.unshared else Costs.of(model.config.get_text_config())
+        for each in (self.model, self.ref_model):
+            if each is not None and not self.unshared:
+                attention.use(self._bare(each))
+
+    def _bare(self, model: Any) -> Any:
+        return self.accelerator.unwrap_model(model)
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         if self.unshared or not self.model.training:
@@ -79,7 +77,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
         sharded = self.is_deepspeed_enabled and not self.args.ds3_gather_for_generation
         if self.unshared or self.use_vllm or self.use_transformers_continuous_batching or sharded:
             return super()._generate_single_turn(*arguments, **settings)
-        with _sampling_from_one_prompt(self.accelerator.unwrap_model(self.model_wrapped)):
+        with _sampling_from_one_prompt(self._bare(self.model_wrapped)):
             return super()._generate_single_turn(*arguments, **settings)
 
     def _get_per_token_logps_and_entropies(
@@ -98,7 +96,14 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
         packed = [None for _ in chunks]
         if self._costs is not None and not compute_aux_loss and all(value is None for value in images.values()):
             packed = [
-                pack(input_ids[rows], attention_mask[rows], logits_to_keep, self._costs, self._tokenizer.pad_token_id)
+                pack(
+                    input_ids[rows],
+                    attention_mask[rows],
+                    logits_to_keep,
+                    self._costs,
+                    self._tokenizer.pad_token_id,
+                    by_sequence=_kind(self._bare(model)) == attention.NAME,
+                )
                 for rows in chunks
             ]
         if not any(packed):
@@ -125,11 +130,12 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
         return log_probs, torch.cat([each[1] for each in found]) if compute_entropy else None, None
 
     def _of_packs(self, model: Any, packs: Packs) -> tuple[torch.Tensor, torch.Tensor | None]:
+        seen = {"layout": packs.layout} if packs.layout else {"attention_mask": _masks(packs, self._bare(model))}
         with self.accelerator.autocast():
             outputs = model(
                 input_ids=packs.input_ids,
                 position_ids=packs.position_ids,
-                attention_mask=_masks(packs, self.accelerator.unwrap_model(model)),
+                **seen,
                 shift_labels=packs.labels,
                 fused_lm_head=True,
             )

@@ -1,12 +1,10 @@
 """Supervised samples of unlike lengths in few rows, none of which sees another.
 
-A padded batch computes its padding. Here a batch's samples are put end to end into rows (first fit,
-longest first), and positions begin anew with each sample. Transformers reads the bounds off those
-positions and masks each sample from the others, in every layer; flash attention reads them too, but in
-a single row only.
-
-A row holds as much as the longest sample, or a multiple of that: longer rows fill up better, but every
-token's attention is as wide as its row, so the operations are counted and the cheapest length is taken.
+A padded batch computes its padding. Here a batch's samples are put end to end, and positions begin anew
+with each. Where attention goes sequence by sequence (`packed/attention.py`), and with flash attention,
+all stand in a single row. Elsewhere transformers reads the bounds off the positions and masks each sample
+from the others. A token's attention is then as wide as its row, so rows hold as much as the longest sample
+or a multiple of that (first fit, longest first), whichever takes the fewest operations.
 """
 
 from __future__ import annotations
@@ -17,8 +15,9 @@ from typing import Any
 
 import torch
 
-from trainers.grpo.packing import Costs
-from trainers.grpo.shared_prompt import attends_alone
+from trainers.packed.attention import Layout, attends_alone
+from trainers.packed.costs import Costs
+from trainers.packed.sequences import Sequences
 
 __all__ = ["PackingCollator", "bins", "why_not"]
 
@@ -60,14 +59,19 @@ class PackingCollator:
         padding: A token to pad with.
         costs: The model's; without them no row is longer than the longest sample.
         one_row: Whether all samples go into a single row, as flash attention needs it.
+        by_sequence: Whether the model takes a layout; all samples then go into a single row, too.
     """
 
     padding: int
     costs: Costs | None = None
     one_row: bool = False
+    by_sequence: bool = False
 
-    def __call__(self, samples: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, torch.Tensor]:
-        """Return `input_ids`, `labels` (−100 where nothing is learnt) and `position_ids`, each of shape (R, L)."""
+    def __call__(self, samples: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Any]:
+        """Return `input_ids`, `labels` (−100 where nothing is learnt) and `position_ids`, each of shape (R, L).
+
+        And `layout`, what the only row is made of, for a model that takes it.
+        """
         lengths = [len(sample["input_ids"]) for sample in samples]
         rows = self._rows(lengths)
         width = max(sum(lengths[item] for item in row) for row in rows)
@@ -84,12 +88,15 @@ class PackingCollator:
                 labels[number, at] = -100  # else it would be predicted from the sample before
                 positions[number, here] = torch.arange(lengths[item])
                 at += lengths[item]
-        return {"input_ids": ids, "labels": labels, "position_ids": positions}
+        batch: dict[str, Any] = {"input_ids": ids, "labels": labels, "position_ids": positions}
+        if self.by_sequence:
+            batch["layout"] = Layout(tuple(Sequences(lengths[item]) for item in rows[0]))
+        return batch
 
     def _rows(self, lengths: Sequence[int]) -> list[list[int]]:
         """Return the numbers of each row's samples."""
         longest, total, costs = max(lengths), sum(lengths), self.costs
-        if self.one_row:
+        if self.one_row or self.by_sequence:
             return bins(lengths, total)
         if costs is None:
             return bins(lengths, longest)

@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from act_gym.errors import UsageError
 from tests.trainers.estimates.counted import PASSES, SMALL
 from trainers.estimates.costs import SHAPES, Shape, states_per_gpu, traffic
-from trainers.grpo.packing import Costs
+from trainers.packed.costs import Costs
 
 
 @pytest.fixture(scope="module")

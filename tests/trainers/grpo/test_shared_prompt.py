@@ -15,9 +15,10 @@ from trl import GRPOConfig, GRPOTrainer
 
 from tests.tiny_models import CONFIGS, build
 from trainers.grpo.shared_prompt import SharedPromptTrainer, why_not
+from trainers.packed.attention import NAME
 from trainers.runs.quiet import quiet
 
-ATTENTION = ("sdpa", "eager")
+ATTENTION = ("sdpa", "sdpa, masked", "eager")
 PROMPTS = ("Go to the kitchen.", "Which of two actions is better? It is dark. " * 3, "Look around, then open the door.")
 
 
@@ -79,11 +80,14 @@ BATCHES = {
 @pytest.mark.parametrize("attention", ATTENTION)
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_log_probabilities_and_gradients_are_those_of_separate_rows(
-    kind: str, attention: str, batch: str, tiny_model: Path, tmp_path: Path
+    kind: str, attention: str, batch: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = build(kind, attention)
+    if attention == "sdpa, masked":  # as of a model whose layers drop arguments
+        monkeypatch.setattr("trainers.packed.attention._hands_on", lambda model: False)
+    model = build(kind, attention.partition(",")[0])
     trainer = trainer_of(SharedPromptTrainer, model, tiny_model, tmp_path)
     assert trainer.unshared == ""
+    assert (model.config._attn_implementation == NAME) == (attention == "sdpa")
     ids, mask, longest = batch_of(*BATCHES[batch])
     weights = torch.randn(ids.size(0), longest, generator=torch.Generator().manual_seed(2)) * mask[:, -longest:]
 
@@ -171,13 +175,12 @@ def test_micro_batches_are_made_of_whole_groups(tiny_model: Path, tmp_path: Path
     packed = trainer._of_packs
 
     def watching(model: Any, packs: Any) -> Any:
-        seen.append(tuple(packs.input_ids.shape))
+        seen.append([len(part.continuations) for part in packs.layout.parts])
         return packed(model, packs)
 
     trainer._of_packs = watching  # type: ignore[method-assign]
     trainer.train()
-    assert len(seen) == 6
-    assert all(rows == 2 for rows, _ in seen)
+    assert seen == [[4, 4]] * 6
 
 
 @pytest.mark.parametrize("use_cache", [True, False])

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from transformers import MambaConfig, MambaForCausalLM
 
 from tests.tiny_models import CONFIGS, build
-from trainers.grpo.packing import Costs
 from trainers.imitation import Imitation, train
+from trainers.packed.attention import use
+from trainers.packed.costs import Costs
 from trainers.supervised.sample_packing import PackingCollator, bins, why_not
 
 LENGTHS = (31, 4, 17, 9, 9, 2, 1, 13)
@@ -49,13 +50,18 @@ def test_every_item_is_in_one_bin_and_no_bin_overflows(lengths, more):
     assert len(totals) < 2 or totals[0] + totals[1] > capacity
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("kind", CONFIGS)
-@pytest.mark.parametrize("one_row", [False, True])
-def test_loss_and_gradients_are_those_of_rows_of_their_own(kind, attention, one_row):
+@pytest.mark.parametrize(
+    ("kind", "attention", "how"),
+    [
+        *((kind, attention, how) for kind in CONFIGS for attention in ("sdpa", "eager") for how in ("", "one_row")),
+        *((kind, "sdpa", "by_sequence") for kind in CONFIGS),
+    ],
+)
+def test_loss_and_gradients_are_those_of_rows_of_their_own(kind, attention, how):
     model, samples = build(kind, attention), samples_of(LENGTHS)
-    packed = PackingCollator(padding=1, one_row=one_row)(samples)
-    assert packed["input_ids"].shape == ((1, 86) if one_row else (3, 31))
+    packed = PackingCollator(padding=1, **({how: True} if how else {}))(samples)
+    assert packed["input_ids"].shape == ((1, 86) if how else (3, 31))
+    assert use(model) == (attention == "sdpa")  # which changes nothing where there is no layout
     alone = [
         {name: torch.tensor([values]) for name, values in sample.items()}
         for sample in samples

@@ -1,0 +1,248 @@
+"""Attention in a row that several sequences share, each of them on its own.
+
+A mask over such a row is as wide as the row, and kernels compute what it hides. Here the row is cut where its
+sequences end: a start attends to itself, with the kernel that knows no more than that nobody looks ahead, and each of
+its continuations attends to the start and to itself. What a token sees, and so what the model says of it, is what it
+would be in a row of its own; what others say is never looked at.
+
+`use` lets a model do so by transformers' attention interface; a pass then takes one argument more, `layout`. Passes
+without it are sdpa's as they always were. Written against transformers 5.23.
+"""
+
+from __future__ import annotations
+
+import dis
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from trainers.packed.sequences import Sequences
+
+__all__ = ["NAME", "Layout", "attends_alone", "by_sequence", "use"]
+
+NAME = "sdpa_by_sequence"
+_FULL, _SLIDING = "full_attention", "sliding_attention"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What one row of tokens is made of, from its beginning to its end.
+
+    Attributes:
+        parts: Sequences, side by side.
+    """
+
+    parts: Sequence[Sequences]
+    _made: dict[tuple[Any, ...], torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def tokens(self) -> int:
+        """The row's tokens."""
+        return sum(sum(part.tokens) for part in self.parts)
+
+    @property
+    def pairs(self) -> float:
+        """Pairs of tokens that attention computes."""
+        return sum(part.pairs for part in self.parts)
+
+    def ahead(self, length: int, window: int, device: torch.device) -> torch.Tensor:
+        """Return what tokens of a start see through a window, as booleans of shape (1, 1, length, length)."""
+        key = ("start", length, window, device)
+        if key not in self._made:
+            at = torch.arange(length, device=device)
+            self._made[key] = _near(at[:, None], at[None, :], window)[None, None]
+        return self._made[key]
+
+    def behind(self, start: int, longest: int, window: int, device: torch.device) -> torch.Tensor:
+        """Return what tokens of a continuation see of the start and of itself, shape (1, 1, longest, start + longest).
+
+        Args:
+            start: Tokens of the start.
+            longest: Tokens of the continuation.
+            window: How many tokens back are seen, itself included; 0 for all.
+            device: Where the mask is needed.
+        """
+        key = ("continuation", start, longest, window, device)
+        if key not in self._made:
+            at = torch.arange(start + longest, device=device)
+            self._made[key] = _near(at[start:, None], at[None, :], window)[None, None]
+        return self._made[key]
+
+    def places(self, lengths: tuple[int, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return where continuations' tokens are found when all are made as long as the longest, and the way back."""
+        if ("out", lengths, device) not in self._made:
+            count, longest = len(lengths), max(lengths)
+            ends = torch.tensor(lengths).cumsum(dim=0)
+            at = torch.arange(longest).expand(count, -1)
+            real = at < torch.tensor(lengths)[:, None]
+            # What is made longer is filled with the first token; nobody real looks at it.
+            out = (at + (ends - torch.tensor(lengths))[:, None]).where(real, 0).flatten()
+            self._made["out", lengths, device] = out.to(device)
+            self._made["back", lengths, device] = real.flatten().nonzero()[:, 0].to(device)
+        return self._made["out", lengths, device], self._made["back", lengths, device]
+
+
+def _near(here: torch.Tensor, there: torch.Tensor, window: int) -> torch.Tensor:
+    back = here - there
+    return (back >= 0) & (back < window) if window else back >= 0
+
+
+def _windows(config: Any) -> Any:
+    """Return what `by_sequence` takes for a model's masks: tensors without content, whose last size is a window.
+
+    A model hands each layer the mask of its kind, and so the window reaches the layers it is for.
+    """
+
+    def told(window: int | None) -> torch.Tensor:
+        return torch.empty(1, 1, 0, window or 0, dtype=torch.bool)
+
+    kinds, window = getattr(config, "layer_types", None), getattr(config, "sliding_window", None)
+    if kinds is None:
+        return told(window)
+    return {_FULL: told(None), _SLIDING: told(window)} if _SLIDING in kinds else told(None)
+
+
+def by_sequence(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    layout: Layout | None = None,
+    **settings: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend as sdpa does, or, where there is a layout, sequence by sequence; for arguments see transformers.
+
+    Args:
+        module: The layer.
+        query: Shape (1, heads, L, channels) with a layout.
+        key: Shape (1, key heads, L, channels).
+        value: Shape (1, key heads, L, channels).
+        attention_mask: With a layout one of `_windows`.
+        layout: What the row is made of.
+        settings: Of the kernel.
+
+    Returns:
+        Shape (1, L, heads, channels), and no weights.
+    """
+    told = attention_mask is not None and attention_mask.size(-2) == 0
+    if layout is None:
+        if told:
+            raise RuntimeError(f"{type(module).__name__} was not handed the layout of its row.")
+        found: tuple[torch.Tensor, None] = sdpa_attention_forward(module, query, key, value, attention_mask, **settings)
+        return found
+    assert told
+    assert query.size(0) == 1
+    window = attention_mask.size(-1)  # type: ignore[union-attr]
+    sizes = [size for part in layout.parts for size in part.tokens]
+    # Splitting, whose way back is one concatenation; slices would each need a gradient as long as the row.
+    pieces = [tensor.split(sizes, dim=2) for tensor in (query, key, value)]
+    attended = []
+    for number, part in enumerate(layout.parts):
+        start = [piece[2 * number] for piece in pieces]
+        if part.start:
+            seen = layout.ahead(part.start, window, query.device) if window and part.start > window else None
+            attended.append(sdpa_attention_forward(module, *start, seen, **settings)[0])
+        if part.continuations:
+            rest = [piece[2 * number + 1] for piece in pieces]
+            attended.append(_continuations(module, start, rest, part, layout, window, settings))
+    return torch.cat(attended, dim=1), None
+
+
+def _continuations(
+    module: torch.nn.Module,
+    start: Sequence[torch.Tensor],
+    rest: Sequence[torch.Tensor],
+    part: Sequences,
+    layout: Layout,
+    window: int,
+    settings: Mapping[str, Any],
+) -> torch.Tensor:
+    """Return what continuations of one start see, shape (1, tokens of them, heads, channels)."""
+    count, longest, device = len(part.continuations), max(part.continuations), rest[0].device
+    even = len(set(part.continuations)) == 1
+    if not even:
+        out, back = layout.places(part.continuations, device)
+        rest = [tensor.index_select(2, out) for tensor in rest]
+    # From one row of all to one row each.
+    query, *others = (tensor[0].unflatten(1, (count, longest)).transpose(0, 1) for tensor in rest)
+    keys, values = (
+        torch.cat([common.expand(count, -1, -1, -1), own], dim=2) for common, own in zip(start[1:], others, strict=True)
+    )
+    seen = layout.behind(part.start, longest, window, device)
+    found: torch.Tensor = sdpa_attention_forward(module, query, keys, values, seen, **settings)[0].flatten(0, 1)
+    return (found if even else found.index_select(0, back))[None]
+
+
+AttentionInterface.register(NAME, by_sequence)
+AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+def attends_alone(model: Any) -> str:
+    """Return what lets a model's tokens see each other besides masked attention, in words; empty if nothing does."""
+    config = model.config.get_text_config()
+    other = sorted(set(getattr(config, "layer_types", None) or ()) - {_FULL, _SLIDING})
+    if other:
+        return f"it has layers of {', '.join(other)}"
+    if config.is_encoder_decoder or not hasattr(config, "num_attention_heads"):
+        return f"{type(model).__name__} is not a decoder with attention alone"
+    # Bloom and MPT count positions from the row, where what follows another sequence is far from its start.
+    if "position_ids" not in inspect.signature(type(_backbone(model)).forward).parameters:
+        return f"{type(_backbone(model)).__name__} takes no positions"
+    peft = getattr(model, "active_peft_config", None)
+    if peft is not None and peft.is_prompt_learning:
+        return "its adapter adds tokens to the prompt"
+    return ""
+
+
+def use(model: Any) -> bool:
+    """Let a model that attends with sdpa take a `layout`; returns whether it can.
+
+    The layers of most models hand what they are not told about on to attention, as transformers asks them to. A
+    model with one that does not is left as it is.
+    """
+    config = model.config.get_text_config()
+    if config._attn_implementation == NAME:
+        return True
+    if config._attn_implementation != "sdpa" or not _hands_on(model):
+        return False
+    model.set_attn_implementation(NAME)
+    _backbone(model).register_forward_pre_hook(_with_windows, with_kwargs=True)
+    return bool(config._attn_implementation == NAME)
+
+
+def _backbone(model: Any) -> Any:
+    """Return a model without its head, and without what an adapter wraps it in."""
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return whole.base_model
+
+
+def _with_windows(model: Any, arguments: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+    """Take windows for masks in a pass with a layout; a mask would be made, of the whole row, if there were none."""
+    if settings.get("layout") is None:
+        return None
+    return arguments, {**settings, "attention_mask": _windows(model.config.get_text_config())}
+
+
+def _hands_on(model: Any) -> bool:
+    """Return whether whatever in a model takes a mask does something with arguments that it does not name.
+
+    StableLM's attention, for one, takes them and lets them fall.
+    """
+    for module in model.modules():
+        forward = inspect.unwrap(type(module).forward)
+        parameters = inspect.signature(forward).parameters
+        if "attention_mask" not in parameters:
+            continue
+        rest = {name for name, one in parameters.items() if one.kind is inspect.Parameter.VAR_KEYWORD}
+        read = [step.argval for step in dis.get_instructions(forward) if step.opname.startswith("LOAD_")]
+        if not any(rest.intersection(name if isinstance(name, tuple) else (name,)) for name in read):
+            return False
+    return True
