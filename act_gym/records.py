@@ -16,7 +16,7 @@ from typing import Any, Self, TextIO
 
 from act_gym.errors import RunError
 
-__all__ = ["RecordWriter", "read_records", "replacing", "write_json", "write_records"]
+__all__ = ["RecordWriter", "read_records", "replacing", "unreadable", "write_json", "write_records"]
 
 
 class RecordWriter:
@@ -94,6 +94,17 @@ class RecordWriter:
             self._file.truncate(keep)
 
 
+def unreadable(path: Path, cause: OSError) -> RunError:
+    """Return the error for a file that cannot be opened; for missing records it says what writes such files."""
+    told = f"Cannot read {path}: {cause.strerror or cause}."
+    if not isinstance(cause, FileNotFoundError) or path.suffix != ".jsonl":
+        return RunError(told)
+    return RunError(
+        f"{told} Run folders hold such files: episodes.jsonl is written by act-gym train collect, decisions.jsonl and "
+        "pairs.jsonl by act-gym train pairs, experience.jsonl by act-gym train experience."
+    )
+
+
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the records of a file in order; a torn last line is left out.
 
@@ -103,7 +114,7 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
     try:
         file = path.open("rb")
     except OSError as cause:
-        raise RunError(f"Cannot read {path}: {cause.strerror or cause}.") from cause
+        raise unreadable(path, cause) from cause
     with file:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):

@@ -28,7 +28,7 @@ from typing import Any
 
 from act_gym.differences import Difference, difference_table, differences
 from act_gym.errors import RunError, UsageError
-from act_gym.records import RecordWriter, write_json
+from act_gym.records import RecordWriter, unreadable, write_json
 from act_gym.version import __version__
 
 __all__ = ["FREE_ARGUMENTS", "Run", "sha256_of", "versions_of"]
@@ -173,7 +173,7 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as cause:
-        raise RunError(f"Cannot read {path}: {cause.strerror or cause}.") from cause
+        raise unreadable(path, cause) from cause
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:

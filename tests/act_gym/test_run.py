@@ -112,7 +112,7 @@ def test_a_damaged_run_folder_is_named(tmp_path):
 
 
 def test_an_input_that_is_not_there_is_named_and_makes_no_folder(tmp_path):
-    with pytest.raises(RunError, match=r"Cannot read .*absent\.jsonl: No such file"):
+    with pytest.raises(RunError, match=r"Cannot read .*absent\.jsonl: No such file.*act-gym train pairs"):
         Run(tmp_path / "run", "trainers.act", Arguments(), inputs=[tmp_path / "absent.jsonl"])
     assert not (tmp_path / "run").exists()
 
