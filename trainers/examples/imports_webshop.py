@@ -67,6 +67,8 @@ def import_webshop(file: Path, episodes: Path, replays: Path, *, task_types: Seq
     chosen = found[: limit or None]
     done = set(_latest(replays))
     left = [each for each in chosen if each.item not in done]
+    # A run that was killed between its two files has an episode there already.
+    kept = {record["task"]["id"] for record in read_records(episodes)} if episodes.exists() else set()
     limits = {each.goal: each.price_upper for each in chosen}
     with (
         closing(WebShopEngine(prices={"limits": limits})) as engine,
@@ -75,7 +77,7 @@ def import_webshop(file: Path, episodes: Path, replays: Path, *, task_types: Seq
     ):
         for each in track(left, "replaying", total=len(chosen), done=len(chosen) - len(left)):
             episode, record = _replay(engine, known[each.goal], each)
-            if not record["cause"]:
+            if not record["cause"] and record["task_id"] not in kept:
                 episode_writer.write(episode.to_json())
             replay_writer.write(record)
     return _summary(list(_latest(replays).values()))

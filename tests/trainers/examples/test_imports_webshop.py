@@ -57,6 +57,10 @@ def test_what_is_worth_one_becomes_an_episode_and_the_rest_a_reason(played, tmp_
     before = (out / "replays.jsonl").read_bytes()
     assert main(["--file", str(file), "--out", str(out), "--resume"]) == 0
     assert (out / "replays.jsonl").read_bytes() == before, "nothing is played twice"
+    (out / "replays.jsonl").write_bytes(b"")  # as if it had been killed after the first episode was written
+    assert main(["--file", str(file), "--out", str(out), "--resume"]) == 0
+    assert (out / "replays.jsonl").read_bytes() == before
+    assert len(list(read_records(out / "episodes.jsonl"))) == 1, "no episode stands there twice"
 
 
 def test_departments_can_be_chosen(played, tmp_path):
