@@ -125,8 +125,8 @@ def matmul_rate(side: int = _SIDE, rounds: int = 4) -> float:
     return max(found)
 
 
-def operations(shape: costs.Shape, tokens: float, pairs: float, *, checkpointing: bool) -> float:
-    """Return the operations of a pass with TRL's fused head on a CPU, which is given every position.
+def operations(shape: costs.Shape, tokens: float, pairs: float, asked: float, *, checkpointing: bool) -> float:
+    """Return the operations of a pass with TRL's fused head.
 
     The backward pass costs twice the forward pass; attention and head compute their scores anew in it, and with
     checkpointing the blocks run once more, up to their last product, which nothing needs.
@@ -135,9 +135,10 @@ def operations(shape: costs.Shape, tokens: float, pairs: float, *, checkpointing
         shape: The model's.
         tokens: Of all sequences.
         pairs: Of tokens, that attention computes in each layer.
+        asked: Tokens that the head is given; on a CPU all, unless a layout says which.
         checkpointing: Whether activations are recomputed.
     """
-    head = 2 * shape.hidden * shape.vocabulary * tokens
+    head = 2 * shape.hidden * shape.vocabulary * asked
     blocks = (shape.token_flops - 2 * shape.hidden * shape.vocabulary) * tokens
     once = 4 * head + 3 * blocks + 3.5 * shape.pair_flops * pairs
     last = 2 * shape.layers * shape.hidden * shape.feed_forward * tokens
@@ -157,7 +158,7 @@ def measure(kind: Kind, text: str, number: int, checkpointing: bool, at_once: in
         log_probs = passes.run_pass(made, shape, at_once)
         seconds, elapsed = time.process_time() - started, time.perf_counter() - began
     after = matmul_rate()
-    rows, length, pairs = _work(kind, made, shape)
+    rows, length, pairs, asked = _work(kind, made, shape)
     return Measured(
         shape=text,
         kind=kind,
@@ -168,7 +169,9 @@ def measure(kind: Kind, text: str, number: int, checkpointing: bool, at_once: in
         seconds=seconds,
         elapsed=elapsed,
         peak=watch.bytes,
-        operations=operations(costs.Shape.of(made.model.config), rows * length, pairs, checkpointing=checkpointing),
+        operations=operations(
+            costs.Shape.of(made.model.config), rows * length, pairs, asked, checkpointing=checkpointing
+        ),
         limit=(before + after) / 2,
         log_probability=float(log_probs.double().sum()),
         at_once=at_once,
@@ -188,16 +191,16 @@ def shape_of(text: str) -> passes.Shape:
     return prompt, reply, group
 
 
-def _work(kind: Kind, made: Any, shape: passes.Shape) -> tuple[int, int, float]:
-    """Return how many sequences of how many tokens go through the model, and the pairs that attention computes."""
+def _work(kind: Kind, made: Any, shape: passes.Shape) -> tuple[int, int, float, int]:
+    """Return how many sequences of how many tokens there are, the pairs attention computes, and the head's tokens."""
     if kind == "shared":
         model = Costs.of(made.model.config)
         packs = pack(*passes.group_of(*shape), shape[1], model, 0, by_sequence=use(made.model))
         if packs is not None:
             rows, length = packs.input_ids.shape
-            return rows, length, packs.layout.pairs if packs.layout else rows * length**2
+            return rows, length, packs.layout.pairs if packs.layout else rows * length**2, packs.labels.numel()
     rows, length = shape[2], shape[0] + shape[1]
-    return rows, length, rows * length**2 / 2  # the rows are of one length, so the kernel needs no mask
+    return rows, length, rows * length**2 / 2, rows * length  # rows of one length, so the kernel needs no mask
 
 
 def table(found: Sequence[Measured]) -> str:

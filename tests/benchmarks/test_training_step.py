@@ -45,7 +45,9 @@ def test_operations_are_those_that_pytorch_counts(checkpointing: bool) -> None:
         outputs: Any = model(input_ids=ids, shift_labels=ids, fused_lm_head=True)
         outputs.log_probs.sum().backward()
     # The counter takes a kernel that looks at nothing ahead for one that looks at everything.
-    counted = operations(Shape.of(model.config), rows * length, rows * length**2, checkpointing=checkpointing)
+    counted = operations(
+        Shape.of(model.config), rows * length, rows * length**2, rows * length, checkpointing=checkpointing
+    )
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-6)
 
 
@@ -60,13 +62,16 @@ def test_operations_of_sequences_in_a_row_are_those_that_pytorch_counts(checkpoi
         model.train()
         model.activation_checkpointing_enable()
     part = Sequences(48, (16, 9, 16))
-    layout = Layout((part, Sequences(20)))
+    asked = torch.arange(48, 60)
+    layout = Layout((part, Sequences(20)), asked)
     ids = torch.randint(0, 256, (1, layout.tokens))
     with FlopCounterMode(display=False, custom_mapping=FUSED) as counter:
-        outputs: Any = model(input_ids=ids, shift_labels=ids, layout=layout, fused_lm_head=True)
+        outputs: Any = model(input_ids=ids, shift_labels=ids[:, asked], layout=layout, fused_lm_head=True)
         outputs.log_probs.sum().backward()
     ahead = (48**2 + 20**2) / 2  # which the counter counts, though the kernel leaves it out
-    counted = operations(Shape.of(model.config), layout.tokens, layout.pairs + ahead, checkpointing=checkpointing)
+    counted = operations(
+        Shape.of(model.config), layout.tokens, layout.pairs + ahead, len(asked), checkpointing=checkpointing
+    )
     assert layout.pairs + ahead == 48**2 + 20**2 + 3 * 16 * (48 + 16)
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-6)
 

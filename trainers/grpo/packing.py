@@ -36,10 +36,11 @@ class Packs:
     Attributes:
         input_ids: Tokens, shape (R, L).
         position_ids: Places in the sequence that each token belongs to, shape (R, L).
-        labels: The token after each one in its completion, −100 where there is none to predict, shape (R, L).
+        labels: The token after each one in its completion, −100 where there is none to predict, shape (R, L); with a
+            layout only of the S tokens that are in a completion, shape (1, S).
         parts: Which sequence a token belongs to: 0 the prompt, from 1 the completions, −1 padding, shape (R, L); it
             says who sees whom where a pack has one prompt.
-        places: Where in the flattened packs each completion token is predicted, −1 for padding, shape (B, T).
+        places: Where in the flattened labels each completion token stands, −1 for padding, shape (B, T).
         layout: What the only pack is made of, for a model that takes it; it may hold several prompts.
     """
 
@@ -81,7 +82,7 @@ class Packs:
         return create_block_mask(self.sees(window), count, None, length, length, device=device)
 
     def unpacked(self, values: torch.Tensor) -> torch.Tensor:
-        """Return values of shape (R, L) as they belong to the completions, shape (B, T), 0 for padding."""
+        """Return values of the labels' shape as they belong to the completions, shape (B, T), 0 for padding."""
         found = values.flatten()[self.places.clamp(min=0)]
         return found.masked_fill(self.places < 0, 0)
 
@@ -152,14 +153,23 @@ def pack(
     causal = bool(attention_mask.all())
     if by_sequence:
         layout = Layout(tuple(Sequences(prompt - 1, tuple(filter(None, told))) for prompt, told in groups))
-        if costs.total(layout.tokens, layout.pairs) >= costs.rows(*input_ids.shape, causal=causal):
+        cost = costs.total(layout.tokens, layout.pairs)
+        if not any(lengths) or cost >= costs.rows(*input_ids.shape, causal=causal):
             return None
-        return replace(_filled([found], input_ids, attention_mask, completion_tokens, padding), layout=layout)
+        return _asked(_filled([found], input_ids, attention_mask, completion_tokens, padding), layout)
     width = best_width(groups, input_ids.size(1), costs, causal=causal)
     if width == 1:
         return None
     cut = [[rows[start : start + width]] for rows in found for start in range(0, len(rows), width)]
     return _filled(cut, input_ids, attention_mask, completion_tokens, padding)
+
+
+def _asked(packs: Packs, layout: Layout) -> Packs:
+    """Return a pack whose labels, and with them what a model says, are those of the completions alone."""
+    said = packs.labels[0] != -100
+    asked = said.nonzero()[:, 0]
+    places = (said.cumsum(dim=0) - 1)[packs.places.clamp(min=0)].masked_fill(packs.places < 0, -1)
+    return replace(packs, labels=packs.labels[:, asked], places=places, layout=replace(layout, asked=asked))
 
 
 def _filled(

@@ -36,9 +36,12 @@ class Layout:
 
     Attributes:
         parts: Sequences, side by side.
+        asked: Which of the row's places a next token is asked of, shape (S,); None for all. What comes after the
+            layers, a head of a hundred thousand words, is computed for these alone.
     """
 
     parts: Sequence[Sequences]
+    asked: torch.Tensor | None = field(default=None, compare=False)
     _made: dict[tuple[Any, ...], torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -215,6 +218,7 @@ def use(model: Any) -> bool:
         return False
     model.set_attn_implementation(NAME)
     _backbone(model).register_forward_pre_hook(_with_windows, with_kwargs=True)
+    _backbone(model).register_forward_hook(_asked_alone, with_kwargs=True)
     return bool(config._attn_implementation == NAME)
 
 
@@ -229,6 +233,15 @@ def _with_windows(model: Any, arguments: Any, settings: dict[str, Any]) -> tuple
     if settings.get("layout") is None:
         return None
     return arguments, {**settings, "attention_mask": _windows(model.config.get_text_config())}
+
+
+def _asked_alone(_: Any, __: Any, settings: Mapping[str, Any], output: Any) -> Any:
+    """Keep the last states of the places that are asked; TRL's head leaves others out on some devices only."""
+    layout = settings.get("layout")
+    if layout is not None and layout.asked is not None:
+        states = output.last_hidden_state
+        output.last_hidden_state = states.index_select(1, layout.asked.to(states.device))
+    return output
 
 
 def _hands_on(model: Any) -> bool:

@@ -70,7 +70,8 @@ class PackingCollator:
     def __call__(self, samples: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Any]:
         """Return `input_ids`, `labels` (−100 where nothing is learnt) and `position_ids`, each of shape (R, L).
 
-        And `layout`, what the only row is made of, for a model that takes it.
+        For a model that takes a layout also `layout`, what the only row is made of, and `shift_labels`, the S tokens
+        that are learnt, shape (1, S): with them the model's head, and its loss, are of these alone.
         """
         lengths = [len(sample["input_ids"]) for sample in samples]
         rows = self._rows(lengths)
@@ -90,7 +91,10 @@ class PackingCollator:
                 at += lengths[item]
         batch: dict[str, Any] = {"input_ids": ids, "labels": labels, "position_ids": positions}
         if self.by_sequence:
-            batch["layout"] = Layout(tuple(Sequences(lengths[item]) for item in rows[0]))
+            # The loss asks for tokens that are learnt; each is said by the one before it.
+            asked = (labels[0, 1:] != -100).nonzero()[:, 0]
+            batch["layout"] = Layout(tuple(Sequences(lengths[item]) for item in rows[0]), asked)
+            batch["shift_labels"] = labels[:, asked + 1]
         return batch
 
     def _rows(self, lengths: Sequence[int]) -> list[list[int]]:

@@ -32,9 +32,12 @@ def results(model, batches):
     model.zero_grad()
     loss = torch.zeros(())
     for batch in batches:
-        labels = batch.pop("labels")
-        logits = model(**batch, use_cache=False).logits[:, :-1]
-        loss = loss + torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+        labels, learnt = batch.pop("labels"), batch.pop("shift_labels", None)
+        logits = model(**batch, use_cache=False).logits
+        if learnt is None:
+            logits, learnt = logits[:, :-1], labels[:, 1:]
+        assert logits.shape[:2] == learnt.shape
+        loss = loss + torch.nn.functional.cross_entropy(logits.flatten(0, 1), learnt.flatten(), reduction="sum")
     loss.backward()
     return loss.detach(), torch.cat([w.grad.flatten() for w in model.parameters() if w.grad is not None])
 
