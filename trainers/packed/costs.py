@@ -10,10 +10,12 @@ __all__ = ["Costs"]
 
 @dataclass(frozen=True)
 class Costs:
-    """Floating-point operations of a forward pass.
+    """Floating-point operations of a forward pass through a model's layers.
+
+    The head is left out: it is given the same tokens however they are laid out, or fewer of them.
 
     Attributes:
-        token: For each token: two for each weight of the layers and of the output matrix.
+        token: For each token: two for each weight of the layers.
         pair: For each token and each place it may look at: four for each channel of the heads.
     """
 
@@ -29,7 +31,7 @@ class Costs:
         attention = hidden * channels * (2 + 2 * shared)
         feed_forward = 3 * hidden * (getattr(config, "intermediate_size", None) or 4 * hidden)
         return cls(
-            token=2 * (layers * (attention + feed_forward) + hidden * config.vocab_size),
+            token=2 * layers * (attention + feed_forward),
             pair=4 * layers * channels,
         )
 

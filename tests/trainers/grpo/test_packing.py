@@ -12,7 +12,7 @@ from trainers.packed.costs import Costs
 from trainers.packed.sequences import Sequences
 
 SMALL = SHAPES["smollm2-135m"]
-COSTS = Costs(token=SMALL.token_flops, pair=SMALL.pair_flops)
+COSTS = Costs(token=2 * SMALL.layers * SMALL.layer_parameters, pair=SMALL.pair_flops)
 
 
 def packed(prompt: int, reply: int, group: int, *, last: int | None = None, by_sequence: bool = False) -> Packs | None:
@@ -37,9 +37,9 @@ def test_long_replies_to_short_prompts_are_spread_over_several_packs(
 
 
 def test_a_pack_has_to_be_cheaper_than_rows_whose_attention_skips_half_of_the_pairs() -> None:
-    # 2,559 tokens behind a mask beside two rows of 1,536: fewer, and yet more work, unless rows need a mask as well.
-    assert packed(512, 1024, 2) is None
-    assert packed(512, 1024, 2, last=1023) is not None
+    # 2,687 tokens behind a mask beside two rows of 1,664: fewer, and yet more work, unless rows need a mask as well.
+    assert packed(640, 1024, 2) is None
+    assert packed(640, 1024, 2, last=1023) is not None
 
 
 def test_replies_longer_than_what_they_share_stay_in_rows_of_their_own() -> None:
