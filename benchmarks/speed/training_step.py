@@ -31,8 +31,8 @@ from act_gym.records import RecordWriter, read_records
 from benchmarks.speed import passes
 from trainers.estimates import costs
 from trainers.grpo.packing import pack
-from trainers.packed.attention import use
 from trainers.packed.costs import Costs
+from trainers.packed.models import use
 
 __all__ = ["Arguments", "Measured", "main", "matmul_rate", "measure", "operations", "table"]
 

@@ -17,7 +17,8 @@ from benchmarks.speed import supervised_step
 from benchmarks.speed.training_step import Measured, matmul_rate, operations, shape_of, table
 from tests.trainers.estimates.counted import SMALL
 from trainers.estimates.costs import Shape
-from trainers.packed.attention import Layout, use
+from trainers.packed.layout import Layout
+from trainers.packed.models import use
 from trainers.packed.sequences import Sequences
 
 # What the counter does not know by itself: a CPU's fused attention, and products that are added in place.

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from trainers.packed.attention import Layout
 from trainers.packed.costs import Costs
+from trainers.packed.layout import Layout
 from trainers.packed.sequences import Sequences
 
 __all__ = ["Packs", "best_width", "pack", "runs"]

@@ -21,8 +21,9 @@ from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
 from trainers.grpo.packing import Packs, pack, runs
-from trainers.packed import attention
+from trainers.packed.attention import NAME
 from trainers.packed.costs import Costs
+from trainers.packed.models import attends_alone, use
 
 __all__ = ["SharedPromptTrainer", "why_not"]
 
@@ -37,9 +38,9 @@ def _kind(model: Any) -> str:
 def why_not(model: Any) -> str:
     """Return why a model's prompts cannot be shared, in words; empty if they can."""
     kind = _kind(model)
-    if kind not in ("sdpa", attention.NAME, "eager", _FLEX):
+    if kind not in ("sdpa", NAME, "eager", _FLEX):
         return f"its attention is {kind}, and only sdpa, eager and {_FLEX} take a mask of any shape"
-    return attention.attends_alone(model)
+    return attends_alone(model)
 
 
 class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -56,7 +57,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
         self._costs = None if self.unshared else Costs.of(model.config.get_text_config())
         for each in (self.model, self.ref_model):
             if each is not None and not self.unshared:
-                attention.use(self._bare(each))
+                use(self._bare(each))
 
     def _bare(self, model: Any) -> Any:
         return self.accelerator.unwrap_model(model)
@@ -102,7 +103,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
                     logits_to_keep,
                     self._costs,
                     self._tokenizer.pad_token_id,
-                    by_sequence=_kind(self._bare(model)) == attention.NAME,
+                    by_sequence=_kind(self._bare(model)) == NAME,
                 )
                 for rows in chunks
             ]

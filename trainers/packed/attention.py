@@ -5,16 +5,13 @@ sequences end: a start attends to itself, with the kernel that knows no more tha
 its continuations attends to the start and to itself. What a token sees, and so what the model says of it, is what it
 would be in a row of its own; what others say is never looked at.
 
-`use` lets a model do so by transformers' attention interface; a pass then takes one argument more, `layout`. Passes
-without it are sdpa's as they always were. Written against transformers 5.23.
+Registered with transformers as one of its kinds of attention; `models.py` lets a model use it. Without a layout it is
+sdpa's. Written against transformers 5.23.
 """
 
 from __future__ import annotations
 
-import dis
-import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,93 +19,12 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from trainers.packed.layout import Layout
 from trainers.packed.sequences import Sequences
 
-__all__ = ["NAME", "Layout", "attends_alone", "by_sequence", "use"]
+__all__ = ["NAME", "by_sequence"]
 
 NAME = "sdpa_by_sequence"
-_FULL, _SLIDING = "full_attention", "sliding_attention"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What one row of tokens is made of, from its beginning to its end.
-
-    Attributes:
-        parts: Sequences, side by side.
-        asked: Which of the row's places a next token is asked of, shape (S,); None for all. What comes after the
-            layers, a head of a hundred thousand words, is computed for these alone.
-    """
-
-    parts: Sequence[Sequences]
-    asked: torch.Tensor | None = field(default=None, compare=False)
-    _made: dict[tuple[Any, ...], torch.Tensor] = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def tokens(self) -> int:
-        """The row's tokens."""
-        return sum(sum(part.tokens) for part in self.parts)
-
-    @property
-    def pairs(self) -> float:
-        """Pairs of tokens that attention computes."""
-        return sum(part.pairs for part in self.parts)
-
-    def ahead(self, length: int, window: int, device: torch.device) -> torch.Tensor:
-        """Return what tokens of a start see through a window, as booleans of shape (1, 1, length, length)."""
-        key = ("start", length, window, device)
-        if key not in self._made:
-            at = torch.arange(length, device=device)
-            self._made[key] = _near(at[:, None], at[None, :], window)[None, None]
-        return self._made[key]
-
-    def behind(self, start: int, longest: int, window: int, device: torch.device) -> torch.Tensor:
-        """Return what tokens of a continuation see of the start and of itself, shape (1, 1, longest, start + longest).
-
-        Args:
-            start: Tokens of the start.
-            longest: Tokens of the continuation.
-            window: How many tokens back are seen, itself included; 0 for all.
-            device: Where the mask is needed.
-        """
-        key = ("continuation", start, longest, window, device)
-        if key not in self._made:
-            at = torch.arange(start + longest, device=device)
-            self._made[key] = _near(at[start:, None], at[None, :], window)[None, None]
-        return self._made[key]
-
-    def places(self, lengths: tuple[int, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return where continuations' tokens are found when all are made as long as the longest, and the way back."""
-        if ("out", lengths, device) not in self._made:
-            count, longest = len(lengths), max(lengths)
-            ends = torch.tensor(lengths).cumsum(dim=0)
-            at = torch.arange(longest).expand(count, -1)
-            real = at < torch.tensor(lengths)[:, None]
-            # What is made longer is filled with the first token; nobody real looks at it.
-            out = (at + (ends - torch.tensor(lengths))[:, None]).where(real, 0).flatten()
-            self._made["out", lengths, device] = out.to(device)
-            self._made["back", lengths, device] = real.flatten().nonzero()[:, 0].to(device)
-        return self._made["out", lengths, device], self._made["back", lengths, device]
-
-
-def _near(here: torch.Tensor, there: torch.Tensor, window: int) -> torch.Tensor:
-    back = here - there
-    return (back >= 0) & (back < window) if window else back >= 0
-
-
-def _windows(config: Any) -> Any:
-    """Return what `by_sequence` takes for a model's masks: tensors without content, whose last size is a window.
-
-    A model hands each layer the mask of its kind, and so the window reaches the layers it is for.
-    """
-
-    def told(window: int | None) -> torch.Tensor:
-        return torch.empty(1, 1, 0, window or 0, dtype=torch.bool)
-
-    kinds, window = getattr(config, "layer_types", None), getattr(config, "sliding_window", None)
-    if kinds is None:
-        return told(window)
-    return {_FULL: told(None), _SLIDING: told(window)} if _SLIDING in kinds else told(None)
 
 
 def by_sequence(
@@ -128,7 +44,7 @@ def by_sequence(
         query: Shape (1, heads, L, channels) with a layout.
         key: Shape (1, key heads, L, channels).
         value: Shape (1, key heads, L, channels).
-        attention_mask: With a layout one of `_windows`.
+        attention_mask: With a layout one without content, whose last size is the window, 0 for none.
         layout: What the row is made of.
         settings: Of the kernel.
 
@@ -186,76 +102,3 @@ def _continuations(
 
 AttentionInterface.register(NAME, by_sequence)
 AttentionMaskInterface.register(NAME, sdpa_mask)
-
-
-def attends_alone(model: Any) -> str:
-    """Return what lets a model's tokens see each other besides masked attention, in words; empty if nothing does."""
-    config = model.config.get_text_config()
-    other = sorted(set(getattr(config, "layer_types", None) or ()) - {_FULL, _SLIDING})
-    if other:
-        return f"it has layers of {', '.join(other)}"
-    if config.is_encoder_decoder or not hasattr(config, "num_attention_heads"):
-        return f"{type(model).__name__} is not a decoder with attention alone"
-    # Bloom and MPT count positions from the row, where what follows another sequence is far from its start.
-    if "position_ids" not in inspect.signature(type(_backbone(model)).forward).parameters:
-        return f"{type(_backbone(model)).__name__} takes no positions"
-    peft = getattr(model, "active_peft_config", None)
-    if peft is not None and peft.is_prompt_learning:
-        return "its adapter adds tokens to the prompt"
-    return ""
-
-
-def use(model: Any) -> bool:
-    """Let a model that attends with sdpa take a `layout`; returns whether it can.
-
-    The layers of most models hand what they are not told about on to attention, as transformers asks them to. A
-    model with one that does not is left as it is.
-    """
-    config = model.config.get_text_config()
-    if config._attn_implementation == NAME:
-        return True
-    if config._attn_implementation != "sdpa" or not _hands_on(model):
-        return False
-    model.set_attn_implementation(NAME)
-    _backbone(model).register_forward_pre_hook(_with_windows, with_kwargs=True)
-    _backbone(model).register_forward_hook(_asked_alone, with_kwargs=True)
-    return bool(config._attn_implementation == NAME)
-
-
-def _backbone(model: Any) -> Any:
-    """Return a model without its head, and without what an adapter wraps it in."""
-    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return whole.base_model
-
-
-def _with_windows(model: Any, arguments: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
-    """Take windows for masks in a pass with a layout; a mask would be made, of the whole row, if there were none."""
-    if settings.get("layout") is None:
-        return None
-    return arguments, {**settings, "attention_mask": _windows(model.config.get_text_config())}
-
-
-def _asked_alone(_: Any, __: Any, settings: Mapping[str, Any], output: Any) -> Any:
-    """Keep the last states of the places that are asked; TRL's head leaves others out on some devices only."""
-    layout = settings.get("layout")
-    if layout is not None and layout.asked is not None:
-        states = output.last_hidden_state
-        output.last_hidden_state = states.index_select(1, layout.asked.to(states.device))
-    return output
-
-
-def _hands_on(model: Any) -> bool:
-    """Return whether whatever in a model takes a mask does something with arguments that it does not name.
-
-    StableLM's attention, for one, takes them and lets them fall.
-    """
-    for module in model.modules():
-        forward = inspect.unwrap(type(module).forward)
-        parameters = inspect.signature(forward).parameters
-        if "attention_mask" not in parameters:
-            continue
-        rest = {name for name, one in parameters.items() if one.kind is inspect.Parameter.VAR_KEYWORD}
-        read = [step.argval for step in dis.get_instructions(forward) if step.opname.startswith("LOAD_")]
-        if not any(rest.intersection(name if isinstance(name, tuple) else (name,)) for name in read):
-            return False
-    return True

@@ -122,8 +122,8 @@ def _collator(arguments: Any, policy: Policy) -> PackingCollator | None:
     """Return what packs samples into rows; None leaves them in rows of their own, padded by TRL."""
     if not arguments.pack:
         return None
-    from trainers.packed import attention
     from trainers.packed.costs import Costs
+    from trainers.packed.models import use
     from trainers.supervised.sample_packing import PackingCollator, why_not
 
     reason = why_not(policy.model)
@@ -134,5 +134,5 @@ def _collator(arguments: Any, policy: Policy) -> PackingCollator | None:
         policy.tokenizer.pad_token_id,
         Costs.of(policy.model.config.get_text_config()),
         one_row="flash" in policy.model.config._attn_implementation,
-        by_sequence=attention.use(policy.model),
+        by_sequence=use(policy.model),
     )

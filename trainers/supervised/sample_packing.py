@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
-from trainers.packed.attention import Layout, attends_alone
 from trainers.packed.costs import Costs
+from trainers.packed.layout import Layout
+from trainers.packed.models import attends_alone
 from trainers.packed.sequences import Sequences
 
 __all__ = ["PackingCollator", "bins", "why_not"]

@@ -7,8 +7,8 @@ import torch
 
 from trainers.estimates.costs import SHAPES
 from trainers.grpo.packing import Packs, pack
-from trainers.packed.attention import Layout
 from trainers.packed.costs import Costs
+from trainers.packed.layout import Layout
 from trainers.packed.sequences import Sequences
 
 SMALL = SHAPES["smollm2-135m"]

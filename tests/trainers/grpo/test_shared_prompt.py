@@ -83,7 +83,7 @@ def test_log_probabilities_and_gradients_are_those_of_separate_rows(
     kind: str, attention: str, batch: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if attention == "sdpa, masked":  # as of a model whose layers drop arguments
-        monkeypatch.setattr("trainers.packed.attention._hands_on", lambda model: False)
+        monkeypatch.setattr("trainers.packed.models._hands_on", lambda model: False)
     model = build(kind, attention.partition(",")[0])
     trainer = trainer_of(SharedPromptTrainer, model, tiny_model, tmp_path)
     assert trainer.unshared == ""

@@ -22,8 +22,10 @@ from trl.trainer.utils import add_fused_lm_head
 
 from tests.tiny_models import SMALL, build
 from trainers.grpo.packing import pack
-from trainers.packed.attention import NAME, Layout, attends_alone, by_sequence, use
+from trainers.packed.attention import NAME, by_sequence
 from trainers.packed.costs import Costs
+from trainers.packed.layout import Layout
+from trainers.packed.models import attends_alone, use
 from trainers.packed.sequences import Sequences
 
 LAYER = SimpleNamespace(is_causal=True, num_key_value_groups=2)

@@ -13,8 +13,8 @@ from transformers import MambaConfig, MambaForCausalLM
 
 from tests.tiny_models import CONFIGS, build
 from trainers.imitation import Imitation, train
-from trainers.packed.attention import use
 from trainers.packed.costs import Costs
+from trainers.packed.models import use
 from trainers.supervised.sample_packing import PackingCollator, bins, why_not
 
 LENGTHS = (31, 4, 17, 9, 9, 2, 1, 13)
