@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from act_gym.benchmark import tasks
 from act_gym.core import Task
@@ -52,7 +53,7 @@ class EpisodeRollout:
         max_turns: An episode ends after so many decisions.
         max_new_tokens: Longest reply of one decision.
         reward: `score` or `success`.
-        seed: With the number of the call, what sampling is seeded with.
+        seed: What sampling is seeded with, beside the place in the training: a resumed one draws the same.
     """
 
     env_id: str
@@ -62,7 +63,7 @@ class EpisodeRollout:
     max_new_tokens: int = 32
     reward: str = "score"
     seed: int = 0
-    calls: int = field(default=0, init=False)
+    _calls: tuple[int, int] = field(default=(-1, 0), init=False, repr=False)  # a step, and calls in it before
     _envs: list[gym.Env[str, str]] = field(default_factory=list, init=False, repr=False)
 
     def __call__(self, prompts: Sequence[Sequence[Mapping[str, Any]]], trainer: Any) -> dict[str, Any]:
@@ -81,7 +82,6 @@ class EpisodeRollout:
         """
         from trl.models import unwrap_model_for_generation
 
-        self.calls += 1
         while len(self._envs) < len(prompts):
             self._envs.append(gym.make(self.env_id, **self.env_options))
         tokenizer = trainer.processing_class
@@ -89,6 +89,9 @@ class EpisodeRollout:
             _Played(env, _task_id(prompt), tokenizer, self.format)
             for env, prompt in zip(self._envs, prompts, strict=False)
         ]
+        step, calls = self._calls
+        now = trainer.state.global_step
+        self._calls = (now, calls + 1 if step == now else 0)
         training = trainer.model.training
         with unwrap_model_for_generation(trainer.model_wrapped, trainer.accelerator) as model:
             model.eval()
@@ -120,10 +123,15 @@ class EpisodeRollout:
             running = [one for one in played if one.has_room(trainer.max_completion_length, self.max_new_tokens)]
             if not running:
                 return
-            seeds = [hash((self.seed, self.calls, turn, place)) for place in range(len(running))]
+            seeds = self._seeds(trainer.accelerator.process_index, turn, len(running))
             replies = sampler.run([one.prompt + one.completion for one in running], seeds, [""] * len(running))
             for one, reply in zip(running, replies, strict=True):
                 one.take(reply, last=last)
+
+    def _seeds(self, process: int, turn: int, count: int) -> list[int]:
+        """Return other seeds in every process: halves of a group in two of them must not play the same episodes."""
+        drawn = np.random.SeedSequence([self.seed, *self._calls, process, turn]).generate_state(count, np.uint64)
+        return [int(seed) for seed in drawn]
 
 
 class _Played:

@@ -152,6 +152,40 @@ def test_a_rollout_trains_on_what_the_model_wrote_and_not_on_what_it_read(tiny_m
     assert "rewards/episode_reward/mean" in trainer.state.log_history[0]
 
 
+def test_every_process_draws_other_replies_and_a_resumed_training_the_same(tiny_model, tmp_path, monkeypatch):
+    from accelerate import Accelerator
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+    model, tokenizer = load(tiny_model)
+    rows = rollout_rows(ENV, tasks(ENV)[:1])
+    trainer = GRPOTrainer(
+        model=model,
+        processing_class=tokenizer,
+        reward_funcs=[episode_reward],
+        rollout_func=EpisodeRollout(ENV),
+        train_dataset=Dataset.from_list(rows),
+        args=config(tmp_path),
+    )
+    trainer.model_wrapped = trainer.model
+
+    def drawn(calls=1):
+        rollout = EpisodeRollout(ENV, max_turns=2, max_new_tokens=8)
+        found = [rollout([row["prompt"] for row in rows] * 2, trainer)["completion_ids"] for _ in range(calls)]
+        rollout.close()
+        return found
+
+    first, second = drawn(calls=2)
+    assert drawn() == [first]
+    trainer.state.global_step = 1
+    later = drawn()[0]
+    trainer.state.global_step = 0
+    monkeypatch.setattr(Accelerator, "process_index", 1)
+    other = drawn()[0]
+    replies = [reply for found in (first, second, later, other) for reply in found]
+    assert len(set(map(tuple, replies))) == 8
+
+
 def test_what_a_template_writes_between_two_replies_makes_the_whole_conversation(tiny_model):
     import gymnasium as gym
 
