@@ -177,7 +177,7 @@ def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
     return {"decisions": data / "decisions.jsonl"}
 
 
-def train(arguments: Pipeline) -> list[Mapping[str, Any]]:
+def train(arguments: Pipeline) -> Sequence[Mapping[str, Any]]:
     """Run the stages that are not finished; return the summaries of all training stages."""
     stages = list(plan(arguments))
     if arguments.dry_run:

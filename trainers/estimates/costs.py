@@ -48,7 +48,10 @@ class Shape:
     @classmethod
     def of(cls, config: Any) -> Shape:
         """Read a transformers configuration, or the content of its config.json."""
-        read = config.get if isinstance(config, Mapping) else lambda name, default=None: getattr(config, name, default)
+
+        def read(name: str, default: Any = None) -> Any:
+            return config.get(name, default) if isinstance(config, Mapping) else getattr(config, name, default)
+
         hidden, heads = read("hidden_size"), read("num_attention_heads")
         return cls(
             hidden=hidden,

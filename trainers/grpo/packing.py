@@ -64,7 +64,8 @@ class Packs:
             if window is not None:
                 seen = seen & (self.position_ids[row, token] - self.position_ids[row, other] < window)
             # Padding sees itself, as a row that sees nothing would give what is not a number.
-            return seen | (token == other)
+            found: torch.Tensor = seen | (token == other)
+            return found
 
         return rule
 

@@ -50,6 +50,8 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
         unshared: Why prompts are not shared; empty if they are.
     """
 
+    _buffered_inputs: Any  # TRL's
+
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         model = self._bare(self.model)
@@ -94,7 +96,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         batch_size = batch_size or input_ids.size(0)
         chunks = [slice(start, start + batch_size) for start in range(0, input_ids.size(0), batch_size)]
-        packed = [None for _ in chunks]
+        packed: list[Packs | None] = [None for _ in chunks]
         if self._costs is not None and not compute_aux_loss and all(value is None for value in images.values()):
             packed = [
                 pack(
@@ -108,7 +110,8 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
                 for rows in chunks
             ]
         if not any(packed):
-            return super()._get_per_token_logps_and_entropies(
+            apart: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+            apart = super()._get_per_token_logps_and_entropies(
                 model,
                 input_ids,
                 attention_mask,
@@ -118,8 +121,9 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
                 compute_aux_loss=compute_aux_loss,
                 **images,
             )
+            return apart
         # As many forward passes as TRL makes: with sharded weights all processes must make equally many.
-        found = [
+        found: list[tuple[torch.Tensor, Any]] = [
             self._of_packs(model, packs)
             if packs
             else super(SharedPromptTrainer, self)._get_per_token_logps_and_entropies(

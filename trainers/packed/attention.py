@@ -62,13 +62,13 @@ def by_sequence(
     window = attention_mask.size(-1)  # type: ignore[union-attr]
     sizes = [size for part in layout.parts for size in part.tokens]
     # Splitting, whose way back is one concatenation; slices would each need a gradient as long as the row.
-    pieces = [tensor.split(sizes, dim=2) for tensor in (query, key, value)]
+    pieces = [torch.split(tensor, sizes, dim=2) for tensor in (query, key, value)]
     attended = []
     for number, part in enumerate(layout.parts):
         start = [piece[2 * number] for piece in pieces]
         if part.start:
             seen = layout.ahead(part.start, window, query.device) if window and part.start > window else None
-            attended.append(sdpa_attention_forward(module, *start, seen, **settings)[0])
+            attended.append(sdpa_attention_forward(module, start[0], start[1], start[2], seen, **settings)[0])
         if part.continuations:
             rest = [piece[2 * number + 1] for piece in pieces]
             attended.append(_continuations(module, start, rest, part, layout, window, settings))
@@ -91,7 +91,7 @@ def _continuations(
         out, back = layout.places(part.continuations, device)
         rest = [tensor.index_select(2, out) for tensor in rest]
     # From one row of all to one row each.
-    query, *others = (tensor[0].unflatten(1, (count, longest)).transpose(0, 1) for tensor in rest)
+    query, *others = (torch.unflatten(tensor[0], 1, (count, longest)).transpose(0, 1) for tensor in rest)
     keys, values = (
         torch.cat([common.expand(count, -1, -1, -1), own], dim=2) for common, own in zip(start[1:], others, strict=True)
     )

@@ -101,7 +101,8 @@ def _merged(model: Any, weights: dict[str, Any], base: str) -> Any:
     from transformers import AutoModelForCausalLM
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-    unset_hf_deepspeed_config()  # or this process would wait for the others to take their shares
+    # Or this process would wait for the others to take their shares.
+    unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
     whole = AutoModelForCausalLM.from_pretrained(find_model(base), dtype=next(iter(weights.values())).dtype)
     adapted = get_peft_model(whole, model.peft_config["default"])
     set_peft_model_state_dict(adapted, get_peft_model_state_dict(model, state_dict=weights))

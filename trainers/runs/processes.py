@@ -163,7 +163,7 @@ def sharded_loading(*, mixed: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        unset_hf_deepspeed_config()
+        unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
