@@ -101,9 +101,10 @@ def _mean(alpha: float, beta: float) -> Experiment:
 
 def _gap(tasks: int, seeds: int, generator: np.random.Generator) -> tuple[Interval, Interval]:
     """Other tasks on either side: 60 % of the seen and 50 % of the unseen are solved."""
-    sides = [_play(generator.beta(a, b, size=tasks), seeds, generator) for a, b in ((0.9, 0.6), (0.75, 0.75))]
-    ours = newcombe(*(_ours(side, seeds) for side in sides))
-    return ours, bootstrap_difference(*sides, generator, resamples=_RESAMPLES)
+    seen = _play(generator.beta(0.9, 0.6, size=tasks), seeds, generator)
+    unseen = _play(generator.beta(0.75, 0.75, size=tasks), seeds, generator)
+    ours = newcombe(_ours(seen, seeds), _ours(unseen, seeds))
+    return ours, bootstrap_difference(seen, unseen, generator, resamples=_RESAMPLES)
 
 
 def _pair(tasks: int, seeds: int, generator: np.random.Generator) -> tuple[Interval, Interval]:

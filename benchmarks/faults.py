@@ -24,6 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +185,7 @@ def _play(engine: JvmEngine, walk: Walk, report: Report) -> Trace:
         return repr(asdict(state))
 
     first = timed(lambda: engine.reset(walk.task))
-    return (engine.goal, first, *(timed(lambda command=command: engine.step(command)) for command in walk.commands))
+    return (engine.goal, first, *(timed(partial(engine.step, command)) for command in walk.commands))
 
 
 def _shoot(arguments: Arguments, report: Report) -> None:

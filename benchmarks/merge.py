@@ -113,7 +113,7 @@ def _joined(configs: Sequence[Mapping[str, Any]], arguments: Arguments) -> Evalu
     seeds = tuple(sorted({seed for config in configs for seed in config["seeds"]}))
     labels = {config["label"] for config in configs}
     label = arguments.label or (labels.pop() if len(labels) == 1 else "")
-    settings = {**values, **union, "seeds": seeds, "label": label, "out": arguments.out}
+    settings: dict[str, Any] = {**values, **union, "seeds": seeds, "label": label, "out": arguments.out}
     return replace(Evaluation(**settings), shard="", resume=False, keep_errors=False, json=False)
 
 

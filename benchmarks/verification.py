@@ -102,9 +102,9 @@ def _replays(
     replays: int,
 ) -> Iterator[str]:
     """Play some episodes again, or all."""
-    places = np.arange(len(records))
+    places = list(range(len(records)))
     if 0 < replays < len(records):
-        places = np.sort(np.random.default_rng(0).permutation(len(records))[:replays])
+        places = sorted(np.random.default_rng(0).permutation(len(records))[:replays].tolist())
     for seed in entry.facts["seeds"]:
         chosen = [(tasks[place % len(tasks)], records[place]) for place in places if records[place]["seed"] == seed]
         yield from _replay(entry, chosen, actions, seed)

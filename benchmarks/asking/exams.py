@@ -182,9 +182,9 @@ EXAMS: Mapping[ExamName, Exam] = {
 def _fetched(repository: str, name: str, advice: str) -> bytes:
     """Return a file of a dataset on the hub; nothing is written."""
     try:
-        from huggingface_hub import hf_hub_url
+        from huggingface_hub import get_session, hf_hub_url, hf_raise_for_status
         from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-        from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
     except ImportError as cause:
         raise MissingDependencyError("huggingface_hub", "reasoning") from cause
 

@@ -67,8 +67,8 @@ def _by_split(records: Iterable[Record], benchmark: str) -> Mapping[str, list[Re
 
 def _contrast(split: str, first: Sequence[Record], second: Sequence[Record]) -> Contrast | None:
     common = {record["task_id"] for record in first} & {record["task_id"] for record in second}
-    sides = [[record for record in side if record["task_id"] in common] for side in (first, second)]
-    return contrast(split, "success", *sides, np.random.default_rng(0), tested=True) if common else None
+    one, other = ([record for record in side if record["task_id"] in common] for side in (first, second))
+    return contrast(split, "success", one, other, np.random.default_rng(0), tested=True) if common else None
 
 
 def _row(labels: tuple[str, str], split: str, found: Contrast) -> Markup:

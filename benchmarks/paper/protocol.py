@@ -136,7 +136,8 @@ class Protocol:
     def _trained(self, workshop: Workshop, row: Row, benchmark: str, seed: int) -> Trained:
         pipeline = self._pipeline(row, benchmark, seed)
         thinking = row.prompted and "thinking=true" in _prompting(row, self.version)
-        model, moved = self.model, {}
+        model = self.model
+        moved: dict[Path, Path] = {}
         if pipeline.stages:
             data = (self.reused or {}).get(benchmark) or self._data(workshop, pipeline).folder
             for name, stage, settings in plan(replace(pipeline, data=data)):

@@ -88,7 +88,7 @@ def _strings(number: int, seed: int) -> Iterator[str]:
 
 
 def _letter(spans: Sequence[tuple[int, int]], random: np.random.Generator) -> str:
-    first, last = spans[random.integers(len(spans))]
+    first, last = spans[int(random.integers(len(spans)))]
     return chr(random.integers(first, last + 1))
 
 

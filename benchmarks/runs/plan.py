@@ -123,7 +123,7 @@ def make_plan(
         options |= {"step_limit": step_limit, "max_episode_steps": -1}
     elif max_turns:
         options["max_episode_steps"] = max_turns
-    chosen = {"task_types": task_types, "per_type": per_type, "limit": limit}
+    chosen: dict[str, Any] = {"task_types": task_types, "per_type": per_type, "limit": limit}
     parts = [_of_suite(name, **chosen) for name in suites]
     for env_id, tasks in select_from(env_ids, **chosen, env_options=env_options).items():
         parts.append(_of_environment(env_id, tasks, env_options, step_limit, max_turns))

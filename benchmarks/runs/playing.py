@@ -39,5 +39,5 @@ def play_plan(
         for part, task, seed in plan.episodes()
         if (part.env_id, task.id, seed) not in finished
     ]
-    settings = {"env_options": dict(plan.env_options), "keep_commands": keep_commands, "on_turn": on_turn}
-    yield from play_on(backend, jobs, make, agent, **settings)
+    options = dict(plan.env_options)
+    yield from play_on(backend, jobs, make, agent, env_options=options, keep_commands=keep_commands, on_turn=on_turn)

@@ -59,7 +59,7 @@ def draw(summary: Summary) -> Iterator[tuple[str, Any]]:
     import matplotlib as mpl
     from matplotlib.figure import Figure  # draws into files, whatever display there is
 
-    style = {
+    style: dict[Any, Any] = {  # matplotlib's own type for the keys lists every one of them
         "font.family": "DejaVu Sans",
         "font.size": 10,
         "text.color": _INK,

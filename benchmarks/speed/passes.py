@@ -81,7 +81,8 @@ def run_pass(made: Any, shape: Shape, at_once: int = 0) -> torch.Tensor:
     """
     found = []
     ids, mask = (tensor.to(made.accelerator.device) for tensor in group_of(*shape))
-    for rows, seen in zip(ids.split(at_once or len(ids)), mask.split(at_once or len(ids)), strict=True):
+    size = at_once or len(ids)
+    for rows, seen in zip(torch.split(ids, size), torch.split(mask, size), strict=True):
         one = made._get_per_token_logps_and_entropies(made.model, rows, seen, shape[1], compute_entropy=True)[0]
         one.sum().backward()
         found.append(one.detach())

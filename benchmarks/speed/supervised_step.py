@@ -106,7 +106,7 @@ def measure(arguments: Arguments, micro_batch: int, packed: bool) -> Steps:
     trainer.data_collator = counting
     marks: list[float] = []
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             marks.append(time.process_time())
 

@@ -80,8 +80,8 @@ def contrasts(
     ]
     types = sorted({record["task_type"] for record in first})
     for task_type in types if len(types) > 1 else ():
-        sides = [[record for record in side if record["task_type"] == task_type] for side in (first, second)]
-        found.append(contrast(suite, "success", *sides, generator, task_type=task_type))
+        one, other = ([record for record in side if record["task_type"] == task_type] for side in (first, second))
+        found.append(contrast(suite, "success", one, other, generator, task_type=task_type))
     return found
 
 

@@ -156,7 +156,7 @@ def _gap(records: Sequence[Record], near: str, far: str, generator: np.random.Ge
     group = (records[0]["benchmark"], f"{near} - {far}")
     found = []
     for name in OUTCOMES:
-        sides = [list(per_task(side, name).values()) for side in (seen, unseen)]
+        sides = list(per_task(seen, name).values()), list(per_task(unseen, name).values())
         gap = newcombe(sure(name, seen), sure(name, unseen))
         found.append(Measurement.of(name, gap, group))
         found.append(Measurement.of(f"{name}_bootstrap", bootstrap_difference(*sides, generator), group))

@@ -35,7 +35,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
         raise UsageError(f"Counts are 0 or more; got {only_first} and {only_second}.")
     n = only_first + only_second
     tail = sum(comb(n, k) for k in range(min(only_first, only_second) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    p_value: float = 2 * tail / 2**n
+    return min(1.0, p_value)
 
 
 def fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
