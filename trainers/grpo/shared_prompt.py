@@ -2,7 +2,7 @@
 
 A group is G completions of one prompt. TRL runs the prompt G times: when it samples, and again in the
 forward and backward pass. Here the pass is over packs (`packing.py`), and sampling starts from one
-prompt's cache, copied. Losses, rewards, advantages, logging and saving stay TRL's, and so does the
+prompt's cache (`sampling.py`). Losses, rewards, advantages, logging and saving stay TRL's, and so does the
 order of all random draws, except that a micro-batch is made of whole groups.
 
 Where a model cannot be packed, `why_not` says so and TRL's own pass is taken. Written against TRL 1.16.
@@ -10,17 +10,14 @@ Where a model cannot be packed, `why_not` says so and TRL's own pass is taken. W
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from copy import copy
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
 from trainers.grpo.packing import Packs, pack, runs
+from trainers.grpo.sampling import from_one_prompt
 from trainers.packed.attention import NAME
 from trainers.packed.costs import Costs
 from trainers.packed.models import attends_alone, use
@@ -80,7 +77,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
         sharded = self.is_deepspeed_enabled and not self.args.ds3_gather_for_generation
         if self.unshared or self.use_vllm or self.use_transformers_continuous_batching or sharded:
             return super()._generate_single_turn(*arguments, **settings)
-        with _sampling_from_one_prompt(self._bare(self.model_wrapped)):
+        with from_one_prompt(self._bare(self.model_wrapped)):
             return super()._generate_single_turn(*arguments, **settings)
 
     def _get_per_token_logps_and_entropies(
@@ -181,39 +178,3 @@ def _shuffled(batch: dict[str, Any]) -> dict[str, Any]:
     order = dict.fromkeys(group_of[row] for row in drawn)
     rows = torch.tensor([row for number in order for row in groups[number]], device=batch["prompt_ids"].device)
     return {key: value[rows] if value is not None and value.ndim else value for key, value in batch.items()}
-
-
-@contextlib.contextmanager
-def _sampling_from_one_prompt(model: Any) -> Iterator[None]:
-    """Let `model.generate` run neighbouring equal prompts once and continue from copies of the cache."""
-    model.generate = _from_one_prompt(model, model.generate)
-    try:
-        yield
-    finally:
-        del model.generate
-
-
-def _from_one_prompt(model: Any, generate: Callable[..., Any]) -> Callable[..., Any]:
-    def shared(input_ids: torch.Tensor, attention_mask: torch.Tensor, **settings: Any) -> Any:
-        same = runs(input_ids, attention_mask)
-        if len(same) == input_ids.size(0) or input_ids.size(1) < 2 or "past_key_values" in settings:
-            return generate(input_ids=input_ids, attention_mask=attention_mask, **settings)
-        firsts = torch.tensor([rows.start for rows in same], device=input_ids.device)
-        mask = attention_mask[firsts, :-1]
-        cache = DynamicCache(config=model.config.get_text_config())
-        model(
-            input_ids=input_ids[firsts, :-1],
-            attention_mask=mask,
-            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        counts = torch.tensor([len(rows) for rows in same], device=input_ids.device)
-        cache.batch_select_indices(torch.arange(len(same), device=input_ids.device).repeat_interleave(counts))
-        # A model whose configuration says not to would feed whole rows to a cache that has most of them.
-        settings["generation_config"] = copy(settings.get("generation_config") or model.generation_config)
-        settings["generation_config"].use_cache = True
-        return generate(input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, **settings)
-
-    return shared
