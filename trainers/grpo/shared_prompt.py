@@ -54,8 +54,9 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
         model = self._bare(self.model)
         self.unshared = why_not(model)
         self._costs = None if self.unshared else Costs.of(model.config.get_text_config())
-        for each in (self.model, self.ref_model):
-            if each is not None and not self.unshared:
+        # Continuous batching chooses a kernel by the name of a model's attention, and knows its own names only.
+        if not self.unshared and not self.use_transformers_continuous_batching:
+            for each in filter(None, (self.model, self.ref_model)):
                 use(self._bare(each))
 
     def _bare(self, model: Any) -> Any:
