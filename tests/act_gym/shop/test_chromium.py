@@ -47,7 +47,8 @@ def test_a_purchase_with_mouse_and_keyboard_is_the_environments_episode(open_sho
         window.fill("#task", str(goal))
         with window.expect_navigation():
             window.press("#task", "Enter")
-        with window.expect_navigation():  # the search bar has the keyboard at once
+        window.wait_for_selector("input:focus")  # the search bar gets the keyboard by itself, when the page is drawn
+        with window.expect_navigation():
             window.keyboard.type(query)
             window.keyboard.press("Enter")
         with window.expect_navigation():
