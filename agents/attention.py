@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-__all__ = ["attends_everywhere", "has_cache", "keeps_states"]
+__all__ = ["attends_everywhere", "backbone", "has_cache", "keeps_states", "takes_positions"]
 
 _KEYS = {"full_attention", "sliding_attention", "chunked_attention"}
 
@@ -33,3 +33,18 @@ def keeps_states(model: Any) -> bool:
 def has_cache(model: Any) -> bool:
     """Return whether a model can go on from what it has read by transformers' `past_key_values`."""
     return "past_key_values" in inspect.signature(model.forward).parameters
+
+
+def takes_positions(model: Any) -> bool:
+    """Return whether a model can be told where in a text a token stands, whatever stands between in its row.
+
+    Bloom and MPT take no positions, and Falcon with ALiBi lets them fall: all three count places in the row.
+    """
+    given = "position_ids" in inspect.signature(type(backbone(model)).forward).parameters
+    return given and not getattr(model.config.get_text_config(), "alibi", False)
+
+
+def backbone(model: Any) -> Any:
+    """Return a model without its head, and without what an adapter wraps it in."""
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return whole.base_model

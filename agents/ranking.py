@@ -7,8 +7,9 @@ promising nodes of every row in one forward pass (`agents.decoder`). They lie be
 slot in any order: a 4-D attention mask shows each node the prompt and its own ancestors, and position ids say
 how deep it is, so its logits are those of an ordinary forward pass over that command alone.
 
-A model whose attention does not take such a mask (sliding windows, state spaces, flash attention) is
-found out on a small example, and its commands are then scored one by one behind the shared prompt.
+A model whose attention does not take such a mask (sliding windows, state spaces, flash attention, positions that go by
+the row) is known by its configuration or found out on a small example, and its commands are then scored one by one
+behind the shared prompt.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from act_gym.errors import UsageError
-from agents.attention import attends_everywhere
+from agents.attention import attends_everywhere, takes_positions
 from agents.decoder import Decoder, Step
 from agents.prompts import Message, format_reply
 from agents.trie import Node, Search, build, group
@@ -269,7 +270,8 @@ def takes_masks(policy: Scorer) -> bool:
     """
     known = _checked.get(policy.model)
     if known is None:
-        known = _checked[policy.model] = attends_everywhere(policy.model) and _agrees(policy)
+        told = attends_everywhere(policy.model) and takes_positions(policy.model)
+        known = _checked[policy.model] = told and _agrees(policy)
     return known
 
 

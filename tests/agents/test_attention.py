@@ -105,10 +105,14 @@ def test_only_attention_to_everything_is_driven_by_masks(policy: Any, request: p
 def test_positions_that_go_by_the_cache_are_found_out(tokenizer: Any, number: str) -> None:
     from agents.ranking import takes_masks
 
-    config = transformers.MptConfig(vocab_size=len(tokenizer), d_model=32, n_layers=2, n_heads=4, initializer_range=0.3)
-    policy = policy_of(config, tokenizer)  # ALiBi: what is nearer in the cache counts for more
-    policy.model.to(getattr(torch, number))
-    assert not takes_masks(policy)
+    sizes = {"vocab_size": len(tokenizer), "n_layers": 2, "n_heads": 4, "initializer_range": 0.3}
+    for config in (  # ALiBi: what is nearer in the cache counts for more
+        transformers.MptConfig(d_model=32, **sizes),
+        transformers.FalconConfig(**{**SMALL, **sizes}, alibi=True),
+    ):
+        policy = policy_of(config, tokenizer)
+        policy.model.to(getattr(torch, number))
+        assert not takes_masks(policy)
 
 
 def test_a_model_that_cannot_go_on_from_a_cache_is_refused(tokenizer: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from agents.attention import backbone, takes_positions
 from trainers.packed.attention import NAME
 
 __all__ = ["attends_alone", "use"]
@@ -28,9 +29,8 @@ def attends_alone(model: Any) -> str:
         return f"it has layers of {', '.join(other)}"
     if config.is_encoder_decoder or not hasattr(config, "num_attention_heads"):
         return f"{type(model).__name__} is not a decoder with attention alone"
-    # Bloom and MPT count positions from the row, where what follows another sequence is far from its start.
-    if "position_ids" not in inspect.signature(type(_backbone(model)).forward).parameters:
-        return f"{type(_backbone(model)).__name__} takes no positions"
+    if not takes_positions(model):  # what follows another sequence would be far from its start
+        return f"{type(backbone(model)).__name__} takes no positions"
     peft = getattr(model, "active_peft_config", None)
     if peft is not None and peft.is_prompt_learning:
         return "its adapter adds tokens to the prompt"
@@ -51,15 +51,9 @@ def use(model: Any) -> bool:
     model.set_attn_implementation(NAME)
     if config._attn_implementation != NAME:
         return False
-    _backbone(model).register_forward_pre_hook(_with_windows, with_kwargs=True)
-    _backbone(model).register_forward_hook(_asked_alone, with_kwargs=True)
+    backbone(model).register_forward_pre_hook(_with_windows, with_kwargs=True)
+    backbone(model).register_forward_hook(_asked_alone, with_kwargs=True)
     return True
-
-
-def _backbone(model: Any) -> Any:
-    """Return a model without its head, and without what an adapter wraps it in."""
-    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return whole.base_model
 
 
 def _with_windows(model: Any, arguments: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:

@@ -13,9 +13,8 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     BloomConfig,
-    BloomForCausalLM,
+    FalconConfig,
     MptConfig,
-    MptForCausalLM,
     PreTrainedModel,
 )
 from trl.trainer.utils import add_fused_lm_head
@@ -160,9 +159,14 @@ def test_what_is_not_sdpa_is_left_as_it_is(attention: str) -> None:
 
 
 def test_positions_that_cannot_be_told_are_a_reason_not_to_share() -> None:
-    sizes = {"hidden_size": 32, "n_layer": 1, "n_head": 4, "vocab_size": 64}
-    for model in (BloomForCausalLM(BloomConfig(**sizes)), MptForCausalLM(MptConfig(d_model=32, n_layers=1, n_heads=4))):
-        assert "takes no positions" in attends_alone(model)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "vocab_size": 64}
+    for config, takes in (
+        (BloomConfig(**sizes), False),
+        (MptConfig(d_model=32, n_layers=1, n_heads=4, vocab_size=64), False),
+        (FalconConfig(**sizes, alibi=True), False),
+        (FalconConfig(**sizes, alibi=False), True),
+    ):
+        assert ("takes no positions" in attends_alone(AutoModelForCausalLM.from_config(config))) != takes
 
 
 def test_a_layer_that_loses_the_layout_is_no_silent_mistake() -> None:
