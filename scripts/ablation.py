@@ -1,12 +1,13 @@
-"""What ACT adds before imitation, on a small model and a CPU: base, warm-up, ACT, IL and ACT→IL, by seeds.
+"""What ACT adds before imitation, on a small model and a CPU, beside its controls, by seeds.
 
     .venv/bin/python scripts/ablation.py --env act/ALFWorld --seeds 3 [--out runs/ablation]
 
 Every row sees the same expert states and is measured on the same held-out ones, of tasks like those it
-was trained on and of tasks unlike them. IL has the same steps in both of its rows. Like the quickstart
-it is a chain of the project's own programs; finished steps are not repeated. It ends with a table of
-means over the seeds and their population standard deviations, and one of what ACT adds before IL, state by
-state, with a 95 % bootstrap interval over tasks. Both are written to `table.md` too.
+was trained on and of tasks unlike them. Every stage has as many steps of as many sequences. The controls are
+the paper's: IL twice, and SFT on the choice, which is told what ACT has to find out, in ACT's place. Like the
+quickstart it is a chain of the project's own programs; finished steps are not repeated. It ends with a table
+of means over the seeds and their population standard deviations, and one of what ACT→IL has more than IL and
+the controls, state by state, with a 95 % bootstrap interval over tasks. Both are written to `table.md` too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
@@ -28,7 +30,8 @@ from benchmarks.statistics.intervals import bootstrap_mean
 # Types of short episodes; ALFWorld's unseen games are of the same types in other rooms.
 TYPES = {"act/ALFWorld": ((), ()), "act/ScienceWorld": (SEEN, UNSEEN)}
 TRAINING = {"act/ALFWorld": "train", "act/ScienceWorld": "train-seen"}
-ROWS = ("base", "warm-up", "ACT", "IL", "ACT→IL")
+ROWS = ("base", "warm-up", "ACT", "choice", "IL", "IL→IL", "choice→IL", "ACT→IL")
+BESIDE = ("IL", "IL→IL", "choice→IL")
 
 
 def collected(env: str, root: Path) -> Iterator[Step]:
@@ -52,15 +55,19 @@ def collected(env: str, root: Path) -> Iterator[Step]:
 def trained(seed: int, root: Path) -> Iterator[Step]:
     """Yield one seed's training and measurements."""
     pairs = ("--pairs", str(root / "pairs" / "train" / "pairs.jsonl"))
-    decisions = ("--decisions", str(root / "pairs" / "train" / "decisions.jsonl"))
+    decisions = ("--decisions", str(root / "pairs" / "train" / "decisions.jsonl"), "--steps", "24")
     folder = root / f"seed-{seed}"
     plan = (
-        ("warm-up", "warmup", "smollm2", pairs),
-        ("ACT", "act", str(folder / "warm-up" / "checkpoint"), pairs),
-        ("IL", "imitation", str(folder / "warm-up" / "checkpoint"), (*decisions, "--steps", "24")),
-        ("ACT→IL", "imitation", str(folder / "ACT" / "checkpoint"), (*decisions, "--steps", "24")),
+        ("warm-up", "warmup", "", pairs),
+        ("ACT", "act", "warm-up", pairs),
+        ("IL", "imitation", "warm-up", decisions),
+        ("ACT→IL", "imitation", "ACT", decisions),
+        ("choice", "choice", "warm-up", pairs),
+        ("choice→IL", "imitation", "choice", decisions),
+        ("IL→IL", "imitation", "IL", decisions),
     )
-    for row, stage, model, data in plan:
+    for row, stage, before, data in plan:
+        model = str(folder / before / "checkpoint") if before else "smollm2"
         wanted = ("--recipe", str(RECIPES / f"{stage}.yaml"), *data, "--model", model, "--seed", str(seed))
         yield Step(f"Training {row}, seed {seed}", f"trainers.{stage}", folder / row, wanted)
         yield from measured(row, str(folder / row / "checkpoint"), folder, root)
@@ -105,11 +112,11 @@ def table(root: Path, seeds: int) -> str:
 
 
 def added(root: Path, seeds: int) -> str:
-    """Return the table of ACT→IL less IL, in points: the same states, a mean over seeds and then over each task."""
-    lines = ["| ACT→IL less IL | split | points | tasks |", "|---|---|--:|--:|"]
-    for module in ("judgement", "next_action"):
+    """Return the table of ACT→IL less others, in points: the same states, a mean over seeds, then over each task."""
+    lines = ["| ACT→IL less | | split | points | tasks |", "|---|---|---|--:|--:|"]
+    for other, module in product(BESIDE, ("judgement", "next_action")):
         tasks: dict[str, dict[str, list[float]]] = {}
-        for seed, row in ((seed, row) for seed in range(seeds) for row in ("ACT→IL", "IL")):
+        for seed, row in product(range(seeds), ("ACT→IL", other)):
             for record in read_records(root / f"seed-{seed}" / "measured" / row / module / "records.jsonl"):
                 of_split = tasks.setdefault(record["split"], {})
                 of_task = of_split.setdefault(record["id"].rpartition("#")[0], [])
@@ -117,7 +124,7 @@ def added(root: Path, seeds: int) -> str:
         for split, found in tasks.items():
             interval = bootstrap_mean([fmean(values) for values in found.values()], np.random.default_rng(0))
             shown = f"{interval.value:+.1f} [{interval.low:+.1f}, {interval.high:+.1f}]"
-            lines.append(f"| {module} | {split} | {shown} | {len(found)} |")
+            lines.append(f"| {other} | {module} | {split} | {shown} | {len(found)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -19,7 +19,7 @@ GROUP = 4
 PROMPTS = ("Go to the kitchen.", "Which of two actions is better? It is dark. " * 3, "Look around.", "Open the door.")
 
 
-def scripted(model: Path, folder: Path, *, sequences: int) -> dict[str, list[float]]:
+def scripted(model: Path, folder: Path, *, sequences: int, micro_tokens: int = 0) -> dict[str, list[float]]:
     """Train three steps of GRPO on replies that depend on the prompt and the place in the group alone.
 
     So one process and several see the same replies, which they do not when each draws its own.
@@ -28,19 +28,21 @@ def scripted(model: Path, folder: Path, *, sequences: int) -> dict[str, list[flo
         model: Where training begins.
         folder: The trainer's folder.
         sequences: Replies a step, of all processes.
+        micro_tokens: Of a pass at most; 0 for no bound.
     """
     import torch
     from datasets import Dataset
     from transformers import PrinterCallback
     from trl import GRPOConfig
 
+    from trainers.grpo.budget import Budget
     from trainers.grpo.shared_prompt import SharedPromptTrainer
     from trainers.imitation import Imitation
     from trainers.runs import checkpoints, processes
     from trainers.runs.quiet import quiet
     from trainers.training import common_config
 
-    class Scripted(SharedPromptTrainer):
+    class Scripted(Budget, SharedPromptTrainer):
         def _generate_single_turn(self, prompt_ids: Any, *_: Any) -> Any:
             begin = self.accelerator.process_index * len(prompt_ids)
             replies = []
@@ -73,6 +75,7 @@ def scripted(model: Path, folder: Path, *, sequences: int) -> dict[str, list[flo
         processing_class=policy.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
+    trainer.micro_tokens = micro_tokens
     assert trainer.unshared == ""
     trainer.train()
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -105,6 +108,7 @@ def main() -> int:
     found = {
         "whole groups": scripted(model, Path(folder) / "whole", sequences=8),
         "split groups": scripted(model, Path(folder) / "split", sequences=4),
+        "passes": scripted(model, Path(folder) / "passes", sequences=8, micro_tokens=24),
     }
     if processes.is_first():
         (Path(folder) / "scripted.json").write_text(json.dumps(found))

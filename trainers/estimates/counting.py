@@ -29,6 +29,7 @@ class Load:
         longest: Tokens of the longest sequence, with what it samples.
         micro_batch: Sequences of one pass of one process.
         group: Sequences that share a prompt which is run once; 1 if none do.
+        most: Tokens of a pass at most; 0 for no bound.
     """
 
     sequences: int
@@ -37,11 +38,16 @@ class Load:
     longest: int
     micro_batch: int
     group: int = 1
+    most: int = 0
 
     @property
     def tokens(self) -> float:
         """Tokens that go through the forward and backward pass."""
         return self.sequences * (self.prompt / self.group + self.written)
+
+    def bounded(self, tokens: int) -> int:
+        """Return how many of so many tokens a pass holds."""
+        return min(tokens, self.most) if self.most else tokens
 
 
 def adapters(shape: Shape, rank: int) -> int:
@@ -64,10 +70,10 @@ def held(shape: Shape, arguments: Any, load: Load, *, precision: str) -> tuple[f
         states = shape.parameters * (2 if small else 4) + sum(states_per_gpu(trained, 1, 0).values())
     else:
         states = sum(states_per_gpu(shape.parameters, 1, 0).values()) / (2 if small else 1)
-    tokens = load.micro_batch * load.longest
+    tokens = load.bounded(load.micro_batch * load.longest)
     width = 4 if precision == "fp32" else 2
     kept = shape.activation_bytes(tokens, width, checkpointing=arguments.gradient_checkpointing)
-    logits = 2 * 4 * load.micro_batch * (load.written or load.longest) * shape.vocabulary
+    logits = 2 * 4 * load.bounded(load.micro_batch * (load.written or load.longest)) * shape.vocabulary
     return states, kept + logits
 
 

@@ -193,6 +193,7 @@ def rehearsed(trainer: Any, arguments: Any, stage: str, extra: Mapping[str, Any]
         longest=max(lengths) + written,
         micro_batch=trainer.args.per_device_train_batch_size,
         group=group if getattr(arguments, "shared_prompt", False) else 1,
+        most=getattr(arguments, "micro_tokens", 0),
     )
     unit = "pairs" if stage == "dpo" else "sequences"
     found: dict[str, Any] = {

@@ -22,6 +22,7 @@ from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
 from act_gym.errors import UsageError
+from trainers.grpo.budget import Budget
 from trainers.grpo.shared_prompt import SharedPromptTrainer
 from trainers.runs.settings import EqualGroups
 
@@ -131,12 +132,12 @@ class Groups:
         return [self.train_dataset[index] for index in taken for _ in range(self.num_generations)]
 
 
-class GroupTrainer(Groups, GRPOTrainer):  # type: ignore[misc]
-    """TRL's trainer with rules for groups."""
+class GroupTrainer(Groups, Budget, GRPOTrainer):  # type: ignore[misc]
+    """TRL's trainer with rules for groups, and a bound on the tokens of a pass."""
 
 
-class SharedPromptGroupTrainer(Groups, SharedPromptTrainer):
-    """The trainer whose groups share their prompt, with rules for groups."""
+class SharedPromptGroupTrainer(Groups, Budget, SharedPromptTrainer):
+    """The same of the trainer whose groups share their prompt."""
 
 
 def _flat(rewards: torch.Tensor, size: int) -> torch.Tensor:

@@ -42,6 +42,8 @@ def check(arguments: Any) -> None:
         raise UsageError(f"--num-generations is {arguments.num_generations}; a group needs at least 2 replies.")
     if getattr(arguments, "order", None) == "both" and arguments.groups % 2:
         raise UsageError(f"--order both asks each pair twice a batch: --groups must be even; got {arguments.groups}.")
+    if arguments.micro_tokens < 0:
+        raise UsageError(f"--micro-tokens is {arguments.micro_tokens}; expected tokens of a pass, or 0 for no bound.")
     _reward(arguments)
     generation.check(arguments)
 
@@ -164,6 +166,7 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
         peft_config=lora(arguments),
     )
     trainer.equal, trainer.rounds = arguments.equal_groups, arguments.resample_rounds
+    trainer.micro_tokens = arguments.micro_tokens
     trainer.block = 2 if getattr(arguments, "order", None) == "both" else 1
     if arguments.shared_prompt and trainer.unshared:
         note(f"note: each reply runs its prompt anew, as TRL does it: {trainer.unshared}.")

@@ -180,6 +180,11 @@ class GroupSettings:
     the last digits, several times faster. Off, or where the model's attention does not allow it, TRL's own
     pass is taken. micro_batch should be a multiple of num_generations."""
 
+    micro_tokens: int = 0
+    """Run a micro-batch in passes of at most so many tokens, a shared prompt counted once: the same gradients, and
+    memory that does not follow the longest questions. So micro_batch may hold many groups, of which as many share
+    a pass as fit. 0 runs it in one."""
+
     vllm: Literal["off", "colocate", "server"] = "off"
     """What writes the replies: transformers (off), vLLM in the training processes (colocate), or vLLM behind an
     address (server). docs/scale.md has the commands."""
