@@ -33,14 +33,11 @@ def scripted(model: Path, folder: Path, *, sequences: int, micro_tokens: int = 0
     import torch
     from datasets import Dataset
     from transformers import PrinterCallback
-    from trl import GRPOConfig
 
     from trainers.grpo.budget import Budget
     from trainers.grpo.shared_prompt import SharedPromptTrainer
-    from trainers.imitation import Imitation
     from trainers.runs import checkpoints, processes
     from trainers.runs.quiet import quiet
-    from trainers.training import common_config
 
     class Scripted(Budget, SharedPromptTrainer):
         def _generate_single_turn(self, prompt_ids: Any, *_: Any) -> Any:
@@ -54,23 +51,10 @@ def scripted(model: Path, folder: Path, *, sequences: int, micro_tokens: int = 0
 
     quiet()
     policy = checkpoints.load(str(model), "fp32")
-    settings = Imitation(
-        out=folder,
-        steps=3,
-        learning_rate=1e-2,
-        precision="fp32",
-        micro_batch=sequences,
-        save_every=0,
-        schedule="constant",
-    )
     trainer = Scripted(
         model=policy.model,
         reward_funcs=lambda completion_ids, **_: [float(sum(token % 7 for token in ids)) for ids in completion_ids],
-        args=GRPOConfig(
-            **common_config(settings, sequences=sequences),
-            num_generations=GROUP,
-            max_completion_length=8,
-        ),
+        args=configured(folder, sequences),
         train_dataset=Dataset.from_list([{"prompt": f"{prompt} Turn {n}."} for n in range(8) for prompt in PROMPTS]),
         processing_class=policy.tokenizer,
     )
@@ -81,6 +65,26 @@ def scripted(model: Path, folder: Path, *, sequences: int, micro_tokens: int = 0
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
     assert processes.count() == trainer.accelerator.num_processes
     return {name: [float(step[name]) for step in steps] for name in ("loss", "grad_norm", "reward", "entropy")}
+
+
+def configured(folder: Path, sequences: int) -> Any:
+    """Return TRL's configuration of three steps of so many replies, all of a process in one micro-batch."""
+    from trl import GRPOConfig
+
+    from trainers.imitation import Imitation
+    from trainers.training import common_config
+
+    settings = Imitation(
+        out=folder,
+        steps=3,
+        learning_rate=1e-2,
+        precision="fp32",
+        micro_batch=sequences,
+        save_every=0,
+        schedule="constant",
+    )
+    common = common_config(settings, sequences=sequences)
+    return GRPOConfig(**common, num_generations=GROUP, max_completion_length=8)
 
 
 def main() -> int:
