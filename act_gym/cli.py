@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 
 from act_gym.errors import ActGymError, MissingDependencyError, UnknownNameError, UsageError
@@ -74,6 +75,7 @@ EXTRAS: dict[str, str] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 failed, 2 asked wrongly."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _replace_unencodable()
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(_usage("act-gym", COMMANDS) + "  train        train a policy; see act-gym train --help\n")
         return 0
@@ -99,6 +101,7 @@ def run(program: Callable[[Sequence[str]], int | None], argv: Sequence[str], *, 
         argv: The command line without the program's name.
         training: Whether whoever lacks a package for models had better install all that trains them.
     """
+    _replace_unencodable()
     try:
         status = program(argv)
         sys.stdout.flush()
@@ -155,6 +158,12 @@ def _usage(command: str, entries: dict[str, tuple[str, str]]) -> str:
     lines = [f"usage: {command} COMMAND [ARGUMENTS]", ""]
     lines += [f"  {word:<12} {text}" for word, (_, text) in entries.items()]
     return "\n".join(lines) + "\n"
+
+
+def _replace_unencodable() -> None:
+    """Let standard output show a question mark for a character that its encoding lacks, instead of failing."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _speaks() -> bool:

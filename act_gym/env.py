@@ -67,7 +67,8 @@ class TextEnv(gym.Env[str, str]):
         games: Your own game files instead of the benchmark's tasks: a file, a folder that is searched
             for them, or several of either. Strings, if the spec is to be written as JSON.
         engine: Name of an engine of the benchmark; None for its default.
-        render_mode: `ansi` returns the last exchange as text, `human` prints it; None.
+        render_mode: `ansi` returns the last exchange as text, `human` prints it; None. The first exchange of an
+            episode begins with the goal, which some observations lack (ScienceWorld's; WebShop's `url` and `html`).
         admissible_commands: Whether `info` lists them. With `templates` it has instead, where the engine can,
             `action_templates` (`open OBJ`, …) and `objects` (what OBJ may be), some thirty and some hundred
             strings for ScienceWorld's thousands of commands; not every pair of them is accepted.
@@ -264,7 +265,7 @@ class TextEnv(gym.Env[str, str]):
         self._task, self._state, self._turn, self._last_action, self._goal = task, state, turn, last_action, goal
         self._limit = None if self._limits is None else self._limits(task.task_type)
         if self.render_mode == "human":
-            self._print()
+            self._print(self._task_line() if turn else "")  # restored: perhaps another task than the one before
 
     def _check_limit(self) -> None:
         """Refuse to be cut short by Gymnasium's own limit.
@@ -330,11 +331,19 @@ class TextEnv(gym.Env[str, str]):
     def _exchange(self) -> str:
         if self._state is None:
             return ""
-        asked = f"> {self._last_action}\n" if self._turn else ""
+        asked = f"> {self._last_action}\n" if self._turn else self._task_line()
         return f"{asked}{self._state.observation}\n"
 
-    def _print(self) -> None:
-        sys.stdout.write(self._exchange())
+    def _task_line(self) -> str:
+        return f"Task: {self._goal.strip()}\n\n"
+
+    def _print(self, before: str = "") -> None:
+        """Print the last exchange; characters that standard output cannot encode become question marks."""
+        if sys.stdout is None:  # a program without a console
+            return
+        text = before + self._exchange()
+        encoding = sys.stdout.encoding
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding) if encoding else text)
         sys.stdout.flush()
 
 

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from io import TextIOWrapper
 from pathlib import Path
 
 import gymnasium as gym
@@ -50,8 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.max_turns < 0:
         raise UsageError(f"--max-turns is 0 (the benchmark's own) or more; got {arguments.max_turns}.")
     parse_id(arguments.env)  # a wrong id is refused before a simulator starts
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a letter shows a question mark
     screen = Screen()
     options = read_settings(arguments.env_options, "--env-options")
     if arguments.max_turns:

@@ -45,7 +45,7 @@ class ToolEnvironment:
         self._over = True
 
     def reset(self, task_id: str = "", **row: Any) -> str:  # noqa: ARG002  (TRL passes the whole row)
-        """Start the task of a row and return what it shows, which TRL puts at the end of the prompt.
+        """Start the task of a row and return its goal and first observation, which TRL puts at the end of the prompt.
 
         Raises:
             UsageError: The row names no task. All episodes of a group must play the same one.
@@ -54,7 +54,7 @@ class ToolEnvironment:
             raise UsageError("A row of the dataset needs a task_id; act_gym.adapters.tool_environment.training_rows.")
         observation, self._info = self._env.reset(options={"task_id": task_id})
         self._over = False
-        return observation
+        return f"Task: {self._info['goal']}\n\nObservation:\n{observation}"
 
     def act(self, command: str) -> str:
         """Do one action in the environment.
@@ -100,7 +100,7 @@ def environment_factory(
 def training_rows(env_id: str, chosen: Sequence[Task] | None = None) -> list[dict[str, Any]]:
     """Return one row a task for `datasets.Dataset.from_list`: the prompt's beginning and the task's id.
 
-    The rest of the prompt is the first observation, which `ToolEnvironment.reset` returns.
+    The rest of the prompt is the task and the first observation, which `ToolEnvironment.reset` returns.
 
     Args:
         env_id: For example `act/ALFWorld-train`.

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -30,6 +31,15 @@ def test_train_alone_shows_every_trainer(capsys):
 def test_the_version_is_the_projects(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"act-gym {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [["train", "--help"], ["eval", "--help"]])
+def test_help_is_shown_by_an_ascii_terminal(words):
+    ascii_terminal = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "act_gym", *words]
+    done = subprocess.run(command, env=ascii_terminal, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: ")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 from dataclasses import replace
@@ -185,8 +186,8 @@ def test_commands_are_listed_only_if_wanted(counting):
 def test_ansi_shows_the_last_exchange(counting):
     env = TextEnv("Counting", render_mode="ansi")
     assert env.render() == ""
-    env.reset(seed=0)
-    assert env.render() == "You have 0.\n"
+    _, info = env.reset(seed=0)
+    assert env.render() == f"Task: {info['goal']}\n\nYou have 0.\n"
     env.step("add")
     assert env.render() == "> add\nYou have 1.\n"
     env.close()
@@ -194,10 +195,21 @@ def test_ansi_shows_the_last_exchange(counting):
 
 def test_human_prints_every_exchange_once(counting, capsys):
     env = TextEnv("Counting", render_mode="human")
-    env.reset(seed=0)
+    _, info = env.reset(seed=0)
     env.step("add")
     assert env.render() is None
-    assert capsys.readouterr().out == "You have 0.\n> add\nYou have 1.\n"
+    assert capsys.readouterr().out == f"Task: {info['goal']}\n\nYou have 0.\n> add\nYou have 1.\n"
+    env.close()
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "> é?"), ("ascii", "> ??")])
+def test_printing_never_fails_on_a_character(counting, monkeypatch, encoding, shown):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    env = TextEnv("Counting", render_mode="human")
+    env.reset(seed=0)
+    assert env.step("é\ud800")[4]["turn"] == 1
+    assert terminal.buffer.getvalue().decode(encoding).splitlines()[-2] == shown
     env.close()
 
 
@@ -254,6 +266,18 @@ def test_going_back_shows_the_same_and_what_follows_is_the_same_again(rememberin
         assert env.restore(saved) == (moment[0], moment[4])
         assert env.render() == drawn
         assert [env.step(action) for action in ("add", "say")] == ends
+    env.close()
+
+
+def test_a_person_who_is_taken_back_reads_the_task_again(remembering, capsys):
+    env = TextEnv("Counting", render_mode="human")
+    env.reset(options={"task_id": "counting/short/2"})
+    _, _, _, _, info = env.step("add")
+    saved = env.snapshot()
+    env.reset(options={"task_id": "counting/short/1"})
+    capsys.readouterr()
+    env.restore(saved)
+    assert capsys.readouterr().out == f"Task: {info['goal']}\n\n> add\nYou have 1.\n"
     env.close()
 
 

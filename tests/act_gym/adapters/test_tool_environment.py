@@ -28,7 +28,7 @@ def test_an_experts_commands_solve_the_task_through_the_tool(environment):
     (episode,) = play(ENV, Expert(), tasks(ENV)[:1])
     assert episode.success
     observation = environment.reset(task_id=episode.task.id, prompt="whatever the row holds")
-    assert observation == episode.turns[0].observation
+    assert observation == f"Task: {episode.goal}\n\nObservation:\n{episode.turns[0].observation}"
     for turn, shown in zip(episode.turns, [turn.observation for turn in episode.turns[1:]], strict=False):
         assert environment.get_reward() == 0
         assert environment.act(turn.action) == shown
@@ -64,3 +64,26 @@ def test_a_factory_travels_to_other_processes_and_refuses_what_is_not_there():
         ToolEnvironment(ENV, reward="points")
     with pytest.raises(UnknownNameError):
         environment_factory("act/ALFWorld-generated")
+
+
+@pytest.mark.parametrize("mode", ["text", "url", "html"])
+def test_the_model_reads_the_goal_in_every_view_of_webshop(mode):
+    env_id = "act/WebShop-generated-train"
+    made = environment_factory(env_id, {"observation_mode": mode})()
+    shown = made.reset(task_id=tasks(env_id)[0].id)
+    made._close()
+    assert f"Task: {made._info['goal']}\n" in shown
+
+
+def test_the_model_reads_the_goal_of_every_kind_of_scienceworld():
+    pytest.importorskip("scienceworld", reason="Run: pip install -e '.[scienceworld]'")
+    env_id = "act/ScienceWorld-train"
+    made = environment_factory(env_id)()
+    one_of_each = {task.task_type: task.id for task in tasks(env_id)}
+    assert len(one_of_each) == 30
+    for task_id in one_of_each.values():
+        shown = made.reset(task_id=task_id)
+        goal = made._info["goal"]
+        assert goal
+        assert shown.startswith(f"Task: {goal}\n")
+    made._close()
