@@ -1,0 +1,116 @@
+"""Whole episodes in TRL's own trainer, with an environment's method as a tool."""
+
+import inspect
+import json
+
+import pytest
+
+from act_gym import tasks
+from act_gym.adapters.tool_environment import ToolEnvironment, environment_factory, training_rows
+
+pytest.importorskip("trl")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:You are using 'environment_factory'"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:transformers"),
+]
+
+ENV = "act/ALFWorld-generated-train"
+CALL = "<tool_call>\n" + json.dumps({"name": "act", "arguments": {"command": "look"}}) + "\n</tool_call>"
+
+
+def load(folder):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    return AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+
+
+def memorise(model, tokenizer, prompts, reply, steps=60):
+    """Teach a random model to write one reply whatever it is asked, so that what follows from it can be seen."""
+    import torch
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    written = tokenizer(reply, add_special_tokens=False)["input_ids"]
+    for step in range(steps):
+        prompt = tokenizer(prompts[step % len(prompts)], add_special_tokens=False)["input_ids"][-200:]
+        ids = torch.tensor([prompt + written])
+        labels = ids.clone()
+        labels[:, : len(prompt)] = -100
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def config(folder, **more):
+    from trl import GRPOConfig
+
+    given = {
+        "output_dir": str(folder),
+        "max_steps": 2,
+        "per_device_train_batch_size": 4,
+        "num_generations": 4,
+        "max_completion_length": 400,
+        "learning_rate": 1e-4,
+        "report_to": "none",
+        "save_strategy": "no",
+        "logging_steps": 1,
+        "use_cpu": True,
+        "bf16": False,
+        "disable_tqdm": True,
+        "temperature": 0.7,
+    }
+    return GRPOConfig(**{**given, **more})
+
+
+def test_a_model_acts_by_tool_calls_in_trls_trainer(tiny_model, tmp_path):
+    from datasets import Dataset
+    from trl import GRPOTrainer
+    from trl.chat_template_utils import qwen3_chat_template
+
+    model, tokenizer = load(tiny_model)
+    tokenizer.chat_template = qwen3_chat_template
+    tokenizer.add_tokens([CALL])  # one token, so that so small a model can learn to write it
+    model.resize_token_embeddings(len(tokenizer))
+    rows = training_rows(ENV, tasks(ENV)[:2])
+    tool = ToolEnvironment(ENV).act
+    texts = [
+        tokenizer.apply_chat_template(row["prompt"], tools=[tool], tokenize=False, add_generation_prompt=True)
+        for row in rows
+    ]
+    model.config.max_position_embeddings = 4096  # a tiny tokenizer's prompts are long
+    memorise(model, tokenizer, texts, CALL + "<|im_end|>", steps=30)
+    seen = []
+
+    def watch(environments, **_):
+        seen.extend(environments)
+        return [0.0] * len(environments)
+
+    trainer = GRPOTrainer(
+        model=model,
+        processing_class=tokenizer,
+        reward_funcs=[watch],
+        environment_factory=environment_factory(ENV, {"max_episode_steps": 3}),
+        train_dataset=Dataset.from_list(rows),
+        args=config(tmp_path, max_tool_calling_iterations=2),
+    )
+    result = trainer.train()
+    assert result.global_step == 2
+    logs = [entry for entry in trainer.state.log_history if "tools/call_frequency" in entry]
+    assert len(logs) == 2
+    assert logs[0]["tools/call_frequency"] > 0
+    assert "rewards/ToolEnvironment/mean" in logs[0]
+    assert any(environment._info["turn"] > 0 for environment in seen)
+    for environment in seen:
+        environment._close()
+
+
+def test_only_act_is_a_tool_and_it_is_documented_as_trl_asks():
+    from transformers.utils import get_json_schema
+
+    public = {name for name, _ in inspect.getmembers(ToolEnvironment, inspect.isfunction) if name[0] != "_"}
+    assert public == {"act", "reset", "get_reward"}
+    environment = ToolEnvironment(ENV)
+    schema = get_json_schema(environment.act)["function"]
+    assert (schema["name"], schema["parameters"]["required"]) == ("act", ["command"])
+    environment._close()
