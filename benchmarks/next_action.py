@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from act_gym.arguments import parse
 from act_gym.core import ActionPair, Decision
 from act_gym.errors import UsageError
+from agents.blanks import is_admissible
 from agents.prompts import acting_messages, normalise
 from benchmarks.asking.answers import AskSettings, ask_model, share, write_answers
 from benchmarks.asking.interventions import Intervention, InterventionSettings, prefixes, rationales
@@ -186,7 +187,7 @@ def _answer(decision: Decision, alternative: str | None, action: str | None) -> 
         "action": action or "",
         "right": spoken == normalise(decision.expert_action),
         "malformed": action is None,
-        "admissible": spoken in {normalise(command) for command in decision.admissible_commands},
+        "admissible": action is not None and is_admissible(action, decision.admissible_commands),
         "took_alternative": None if alternative is None else spoken == normalise(alternative),
     }
 

@@ -52,6 +52,13 @@ def test_free_counts_malformed_and_inadmissible_replies():
     assert (found["accuracy"], found["admissible"], found["malformed"]) == (0.0, 0.0, 1.0)
 
 
+def test_words_in_the_place_of_a_blank_are_admissible():
+    asked = [(0, decision(0, "search[red shoes]", commands=("search[<query>]",)))]
+    found = numbers(free_actor(Alphabetical("<action>search[shoes]</action>"), Arguments(decisions=()))(asked))
+    assert (found["accuracy"], found["admissible"]) == (0.0, 1.0)
+    assert found["expert_admissible"] == 0.0  # ranked cannot write the expert's words
+
+
 def test_ranking_without_commands_is_refused_with_the_way_out():
     with pytest.raises(UsageError, match="--decode free"):
         list(ranked_actor(Alphabetical())([(0, decision(0, "ask", commands=()))]))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 
-from act_gym.core import ActionPair
+from act_gym.core import ActionPair, Decision, Task
+from act_gym.engines.webshop.catalogue.build import build
+from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
 from act_gym.errors import RunError
 from trainers.examples.questions import acting_questions
 from trainers.examples.rewards import judge
@@ -22,6 +25,26 @@ def test_a_question_is_rewarded_against_the_expert_and_the_admissible_commands(p
         for action in ("go to kitchen", "Look around", "sing")
     ]
     assert kinds == ["expert", "valid", "other"]
+
+
+def test_another_search_than_the_experts_is_a_valid_action(tmp_path: Path) -> None:
+    build(tmp_path / "stock", GeneratedProducts(60))
+    env = gym.make("act/WebShop", catalogue=str(tmp_path / "stock"))
+    _, info = env.reset(seed=0)
+    task = Task(id="webshop/0", benchmark="WebShop", split="train", task_type="shop")
+    decision = Decision(
+        id="webshop/0#0",
+        task=task,
+        state="A search page.",
+        expert_action="search[black shoes]",
+        admissible_commands=info["admissible_commands"],
+    )
+    (question,) = acting_questions([decision])
+    actions = ("search[black shoes]", "search[shoes]", "Search[ red  shoes ].", "search[]", "search[a[b]", "click[x]")
+    kinds = [judge(f"<action>{one}</action>", "search[black shoes]", question.valid_actions) for one in actions]
+    assert kinds == ["expert", "valid", "valid", "other", "other", "other"]
+    assert env.step("search[shoes]")[4]["action_valid"]
+    env.close()
 
 
 def test_rl_trains_end_to_end(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:

@@ -7,17 +7,15 @@ world modelling random admissible commands are tried besides.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from act_gym.core import Decision
-from agents.blanks import BLANK
+from agents.blanks import is_admissible
 from agents.prompts import normalise
 from trainers.examples.execution import Attempt
 from trainers.examples.proposals import Proposal, Random
 
-__all__ = ["RANDOM", "REPLACEMENT", "Chosen", "choose", "is_admissible"]
+__all__ = ["RANDOM", "REPLACEMENT", "Chosen", "choose"]
 
 RANDOM, REPLACEMENT = "random", "replacement"
 """Sources of an `Experience` that no policy proposed."""
@@ -68,15 +66,3 @@ def choose(
         *(Attempt(command, RANDOM) for command in explored),
     ]
     return Chosen(tuple(attempts), inadmissible, len(replacements))
-
-
-def is_admissible(action: str, commands: Sequence[str]) -> bool:
-    """Return whether an action is one of the commands, where a blank in a command fits any words without brackets."""
-    spoken = normalise(action)
-    if any(spoken == normalise(command) for command in commands):
-        return True
-    return any(_pattern(command).fullmatch(spoken) for command in commands if BLANK.search(command))
-
-
-def _pattern(command: str) -> re.Pattern[str]:
-    return re.compile(r"[^\[\]]+".join(re.escape(normalise(part)) for part in BLANK.split(command)))

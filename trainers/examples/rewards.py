@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from act_gym.errors import UsageError
+from agents.blanks import fits_a_form
 from agents.prompts import normalise, read_reply
 
 __all__ = ["KINDS", "Kind", "Reward", "judge", "normalised"]
@@ -28,7 +29,8 @@ class Reward:
 
     Attributes:
         expert: It names the expert's action.
-        valid: It names another action that is admissible or was shown in the question.
+        valid: It names another action that is admissible or was shown in the question. Where the environment offers
+            a form, such as `search[<query>]`, any words in the place of its blank are admissible.
         other: It is well formed and names neither.
         malformed: It does not hold exactly one action (see `agents.prompts.read_reply`).
 
@@ -56,7 +58,8 @@ def judge(reply: str, expert_action: str, valid_actions: Collection[str]) -> Kin
     Args:
         reply: The model's text, without special tokens.
         expert_action: The expert's action.
-        valid_actions: Other actions that count as valid, already normalised (see `normalised`).
+        valid_actions: Other actions that count as valid, already normalised (see `normalised`); a blank in one of
+            them fits any words.
     """
     action = read_reply(reply).action
     if action is None:
@@ -64,7 +67,7 @@ def judge(reply: str, expert_action: str, valid_actions: Collection[str]) -> Kin
     spoken = normalise(action)
     if spoken == normalise(expert_action):
         return "expert"
-    return "valid" if spoken in valid_actions else "other"
+    return "valid" if spoken in valid_actions or fits_a_form(spoken, valid_actions) else "other"
 
 
 def normalised(actions: Iterable[str]) -> frozenset[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from act_gym.core import ActionPair
 from act_gym.records import read_records
+from agents.blanks import is_admissible
 from agents.prompts import normalise
 
 __all__ = ["as_markdown", "datasheet", "in_words"]
@@ -50,7 +51,6 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
     for record in read_records(pairs):
         pair = ActionPair.from_json(record)
         decision = pair.decision
-        known = {normalise(command) for command in decision.admissible_commands}
         types[decision.task.task_type] += 1
         proposers[pair.proposer] += 1
         states.add(decision.id)
@@ -58,8 +58,8 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
         rows.append(
             (
                 pair.expert_first,
-                normalise(pair.alternative) in known,
-                normalise(decision.expert_action) in known,
+                is_admissible(pair.alternative, decision.admissible_commands),
+                is_admissible(decision.expert_action, decision.admissible_commands),
                 len(pair.alternative),
                 len(decision.expert_action),
                 len(decision.state),

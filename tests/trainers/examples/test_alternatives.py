@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from act_gym.core import Decision, Task
+from agents.blanks import is_admissible
 from agents.prompts import normalise
-from trainers.examples.alternatives import RANDOM, REPLACEMENT, choose, is_admissible
+from trainers.examples.alternatives import RANDOM, REPLACEMENT, choose
 from trainers.examples.proposals import Proposal
 
 TASK = Task(id="alfworld/lamp", benchmark="ALFWorld", split="train", task_type="lamp")
