@@ -26,7 +26,7 @@ class Question:
         thinking: Whether the model is asked to reason first, where the format leaves it open.
         window: Recent turns that are shown.
         list_commands: Admissible commands listed at most; 0 lists none.
-        max_characters: Each observation is cut to this length.
+        max_characters: Each observation is cut to this length; a page's buttons stay (`agents.shortening`).
         example: Whether an expert's episode of another task of this kind stands in front.
     """
 
@@ -62,7 +62,7 @@ class Question:
             view.goal,
             view.observation,
             view.history,
-            view.admissible_commands if self.list_commands else (),
+            view.admissible_commands,
             window=self.window,
             list_commands=self.list_commands,
             max_characters=self.max_characters,

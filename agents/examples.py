@@ -16,6 +16,7 @@ from act_gym.errors import ActGymError, AgentError
 from act_gym.rollout import play
 from agents.formats import find_format
 from agents.scripted import ExpertAgent
+from agents.shortening import shorten
 
 __all__ = ["example_for"]
 
@@ -28,7 +29,7 @@ def example_for(task: Task, format_name: str, max_characters: int = 1200) -> str
     Args:
         task: The task that is about to be played.
         format_name: The format of the replies.
-        max_characters: Each observation is cut to this length.
+        max_characters: Each observation is cut to this length; what the expert clicks stays.
 
     Raises:
         AgentError: There is no other task of this kind that an expert solves.
@@ -39,7 +40,8 @@ def example_for(task: Task, format_name: str, max_characters: int = 1200) -> str
     write = find_format(format_name).write
     lines = [f"Task: {episode.goal.strip()}"]
     for turn in episode.turns:
-        lines += [f"Observation:\n{turn.observation.strip()[:max_characters]}", write(turn.action, "")]
+        # The action is among what was possible, so what the expert clicks is shown.
+        lines += [f"Observation:\n{shorten(turn.observation, max_characters, [turn.action])}", write(turn.action, "")]
     return "\n\n".join(lines)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from act_gym.core import Turn
+from agents.shortening import shorten
 
 __all__ = [
     "Message",
@@ -61,10 +62,12 @@ def state_text(
         goal: The task in words.
         observation: What the environment shows now.
         history: The turns so far, oldest first.
-        admissible_commands: What the simulator accepts now.
+        admissible_commands: What the simulator accepts now; looked at only to list them, or to find the buttons of
+            a page that is too long.
         window: How many recent turns are shown.
         list_commands: How many admissible commands are listed at most; 0 lists none.
-        max_characters: Each observation is cut to this length; the cut is marked.
+        max_characters: Each observation is cut to this length; the cut is marked. The present one keeps the names of
+            its buttons; see `agents.shortening.shorten`.
 
     Returns:
         Plain text that ends with the observation or the list of commands.
@@ -72,10 +75,10 @@ def state_text(
     parts = [f"Task: {goal.strip()}"]
     recent = history[-window:] if window else ()
     if recent:
-        shown = ["", *(_cut(turn.observation, max_characters) + "\n" for turn in recent[1:])]
+        shown = ["", *(shorten(turn.observation, max_characters) + "\n" for turn in recent[1:])]
         lines = [f"{before}> {turn.action}" for before, turn in zip(shown, recent, strict=True)]
         parts.append("Recent turns:\n" + "\n".join(lines))
-    parts.append(f"Observation:\n{_cut(observation, max_characters)}")
+    parts.append(f"Observation:\n{shorten(observation, max_characters, admissible_commands)}")
     if list_commands and admissible_commands:
         parts.append("Possible actions: " + "; ".join(admissible_commands[:list_commands]))
     return "\n\n".join(parts)
@@ -138,8 +141,3 @@ def format_reply(action: str, thought: str = "") -> str:
 def normalise(action: str) -> str:
     """Return the form in which two actions are compared: lower case, single spaces, no final stop."""
     return " ".join(action.lower().split()).rstrip(".")
-
-
-def _cut(text: str, limit: int) -> str:
-    text = text.strip()
-    return text if len(text) <= limit else text[:limit].rstrip() + " …"
