@@ -13,7 +13,7 @@ from inspect import signature
 from typing import Any
 
 from act_gym.core import Task
-from act_gym.errors import UnknownNameError, UsageError
+from act_gym.errors import UnknownNameError, UsageError, shortened
 
 __all__ = ["BENCHMARKS", "Benchmark", "benchmark", "env_ids", "parse_id", "tasks"]
 
@@ -76,7 +76,9 @@ class Benchmark:
         for name in options:
             if name not in self.task_options:
                 known = f"only {', '.join(self.task_options)} do" if self.task_options else "none does"
-                raise UsageError(f"{name}={options[name]!r} does not choose tasks of {self.name}; {known}.")
+                raise UsageError(
+                    f"{name}={shortened(repr(options[name]))} does not choose tasks of {self.name}; {known}."
+                )
         source: Callable[..., Sequence[Task]] = _load(self.task_source)
         return source(split, **options)
 
@@ -95,7 +97,7 @@ class Benchmark:
             UsageError: There are none, or they cannot be had here.
         """
         if not self.own_task_source:
-            raise UsageError(f"{self.name} takes no games of your own; got games={games!r}.")
+            raise UsageError(f"{self.name} takes no games of your own; got games={shortened(repr(games))}.")
         if split is not None:
             raise UsageError(
                 f"games= are your own tasks and in no split; got split {split!r} too. "
@@ -130,7 +132,9 @@ class Benchmark:
         try:
             signature(make).bind(**options)
         except TypeError as cause:
-            raise UsageError(f"The {name} engine of {self.name} does not take {options}: {cause}.") from cause
+            raise UsageError(
+                f"The {name} engine of {self.name} does not take {shortened(options)}: {cause}."
+            ) from cause
         return make(**options)
 
 

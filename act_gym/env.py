@@ -21,7 +21,7 @@ import numpy as np
 from act_gym.benchmark import benchmark as find_benchmark
 from act_gym.core import State, Task
 from act_gym.engine import Engine, detailed, observing, planning, restorable, templating
-from act_gym.errors import UnknownNameError, UsageError
+from act_gym.errors import UnknownNameError, UsageError, shortened
 from act_gym.spaces import AnyText
 from act_gym.sweep import Sweep
 from act_gym.tasklists import LongTaskList
@@ -33,7 +33,7 @@ __all__ = ["Snapshot", "TextEnv"]
 class Snapshot:
     """A moment of an episode, made by `TextEnv.snapshot`; only `TextEnv.restore` looks into it.
 
-    It lives in its process and shares what it can with every other one. Nothing in it changes.
+    It lives in its process and shares what it can with every other one. Nothing in it changes, so its copy is itself.
     """
 
     task: Task
@@ -42,6 +42,10 @@ class Snapshot:
     last_action: str
     goal: str
     inner: Any
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Snapshot:
+        """Return the snapshot itself."""
+        return self
 
 
 class TextEnv(gym.Env[str, str]):
@@ -104,7 +108,9 @@ class TextEnv(gym.Env[str, str]):
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise UnknownNameError("render mode", str(render_mode), self.metadata["render_modes"])
         if admissible_commands not in (True, False, "templates"):
-            raise UsageError(f"admissible_commands is True, False or 'templates'; got {admissible_commands!r}.")
+            raise UsageError(
+                f"admissible_commands is True, False or 'templates'; got {shortened(repr(admissible_commands))}."
+            )
         entry = find_benchmark(benchmark)
         self._limits = None if step_limit is None else partial(entry.step_limit, step_limit)
         if self._limits is not None:
@@ -261,6 +267,18 @@ class TextEnv(gym.Env[str, str]):
             raise UsageError("There is no running episode. Call reset() first.")
         return engine.plan()
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Refuse `copy`, `deepcopy` and `pickle`: the simulator runs once.
+
+        Raises:
+            UsageError: Always; the message names `snapshot()`.
+        """
+        raise UsageError(
+            f"An environment of {self._benchmark} holds a running simulator and can be neither copied nor pickled. "
+            "To go back to a moment of an episode, keep env.unwrapped.snapshot() and restore() it, here or in another "
+            "environment of this process. For another process, send env.spec and call gymnasium.make(spec) there."
+        )
+
     def _begin(self, task: Task, state: State, turn: int, last_action: str, goal: str) -> None:
         self._task, self._state, self._turn, self._last_action, self._goal = task, state, turn, last_action, goal
         self._limit = None if self._limits is None else self._limits(task.task_type)
@@ -284,20 +302,22 @@ class TextEnv(gym.Env[str, str]):
         self._limit_holds = True
 
     def _pick(self, options: Mapping[str, Any]) -> int:
-        unknown = set(options) - {"task_id", "task_index"}
-        if unknown or len(options) > 1:
+        if not isinstance(options, Mapping) or set(options) - {"task_id", "task_index"} or len(options) > 1:
             raise UsageError(
-                f"reset() takes options={{'task_id': …}} or {{'task_index': …}}, one at a time; got {dict(options)}."
+                "reset() takes options={'task_id': …} or {'task_index': …}, one at a time; "
+                f"got {shortened(options)}."
             )
         if "task_id" in options:
             task_id = options["task_id"]
+            if not isinstance(task_id, str):
+                raise UsageError(f"task_id is a string, such as the id of a Task; got {shortened(task_id)}.")
             if task_id not in self._index:
-                raise UnknownNameError("task", str(task_id), islice(self._index, 20_000))
+                raise UnknownNameError("task", task_id, islice(self._index, 20_000))
             return self._index[task_id]
         if "task_index" in options:
             index = options["task_index"]
             if not isinstance(index, int | np.integer) or isinstance(index, bool) or not 0 <= index < len(self.tasks):
-                raise UsageError(f"task_index is 0 to {len(self.tasks) - 1} here; got {index!r}.")
+                raise UsageError(f"task_index is 0 to {len(self.tasks) - 1} here; got {shortened(repr(index))}.")
             return int(index)
         if not self.tasks:
             raise UsageError("There is no task: with these options the split is empty.")

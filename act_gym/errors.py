@@ -44,6 +44,15 @@ __all__ = [
 ]
 
 
+_LONGEST = 100  # characters of a caller's value in a message
+
+
+def shortened(value: object) -> str:
+    """Return a value for a message: a string as it is, anything else as its `repr`; long ones are cut."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters)"
+
+
 class ActGymError(Exception):
     """The root of the tree; catch it to catch everything this project raises on purpose."""
 
@@ -61,14 +70,14 @@ class UnknownNameError(UsageError):
             super().__init__(kind)
             return
         names = sorted(known)
-        near = get_close_matches(name, names, n=3, cutoff=0.5)
+        near = get_close_matches(name, names, n=3, cutoff=0.5) if len(name) <= _LONGEST else []
         if near:
             hint = f" Did you mean {' or '.join(near)}?"
         elif len(names) <= 12:
             hint = f" Expected one of: {', '.join(names)}."
         else:
             hint = f" There are {len(names)}, from {names[0]} to {names[-1]}."
-        super().__init__(f"No {kind} {name}.{hint}")
+        super().__init__(f"No {kind} {shortened(name)}.{hint}")
 
 
 class MissingDependencyError(ActGymError, ImportError):

@@ -1,6 +1,8 @@
 """One contract for every environment there is. A new benchmark passes it by being registered."""
 
+import copy
 import numbers
+import pickle
 from collections.abc import Sequence
 from functools import partial
 
@@ -13,6 +15,7 @@ import act_gym
 from act_gym import TextEnv
 from act_gym.benchmark import BENCHMARKS, parse_id
 from act_gym.engine import detailed
+from act_gym.errors import UsageError
 from act_gym.paths import data_dir
 from act_gym.spaces import AnyText
 
@@ -163,3 +166,42 @@ def test_every_split_runs_in_a_process_of_its_own_and_says_the_same_there(name, 
         here = [env.reset(options={"task_index": 0})[0], *(env.step(action)[0] for action in actions)]
         env.close()
         assert [texts[position] for texts in there] == here
+
+
+@pytest.mark.parametrize("benchmark_name", BENCHMARKS)
+def test_an_environment_is_neither_copied_nor_pickled(benchmark_name):
+    entry = BENCHMARKS[benchmark_name]
+    env = gym.make(f"act/{benchmark_name}-{(entry.generated_splits or entry.splits)[0]}")
+    for way in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(UsageError, match=r"snapshot\(\)"):
+            way(env.unwrapped)
+    with pytest.raises(UsageError, match=r"gymnasium\.make"):
+        copy.deepcopy(env)  # with Gymnasium's wrappers
+    first, _ = env.reset(options={"task_index": 0})
+    again = gym.make(pickle.loads(pickle.dumps(env.spec)))
+    assert again.reset(options={"task_index": 0})[0] == first
+    snapshot = env.unwrapped.snapshot()
+    env.step("look")
+    assert env.unwrapped.restore(copy.deepcopy({"here": snapshot})["here"])[0] == first
+    env.close()
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"task_id": "x" * 100_000},
+        {"task_id": ["x" * 100_000]},
+        {"task_id": act_gym.tasks("act/ALFWorld-generated-train")[0]},
+        {"task_id": None},
+        {"task_index": "x" * 100_000},
+        {"x" * 100_000: 1},
+        ["task_id"],
+        "task_id",
+    ],
+    ids=lambda options: str(options)[:30],
+)
+def test_wrong_options_of_reset_are_one_short_message(options):
+    with TextEnv("ALFWorld", "generated-train") as env, pytest.raises(UsageError) as error:
+        env.reset(options=options)
+    assert len(str(error.value)) < 400

@@ -77,7 +77,7 @@ def test_every_task_can_be_chosen_by_index_and_by_id(env):
         ({"task_index": "0"}, r"task_index is 0 to 7 here; got '0'"),
         ({"task_index": True}, r"task_index is 0 to 7 here; got True"),
         ({"task_id": "counting/short/9"}, r"No task counting/short/9\. Did you mean"),
-        ({"task_id": None}, r"No task None\."),
+        ({"task_id": None}, r"task_id is a string"),
     ],
 )
 def test_options_that_name_no_task_are_refused_and_the_episode_plays_on(env, options, complaint):

@@ -65,3 +65,9 @@ def test_errors_can_be_caught_as_what_python_would_have_raised():
     assert issubclass(UsageError, ValueError)
     assert issubclass(MissingDependencyError, ImportError)
     assert issubclass(MissingDataError, FileNotFoundError)
+
+
+def test_a_message_repeats_a_long_value_in_part():
+    long = "x" * 100_000
+    message = str(UnknownNameError("task", long, ["a", "b"]))
+    assert message == f"No task {'x' * 100} … (100,000 characters). Expected one of: a, b."
