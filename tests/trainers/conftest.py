@@ -121,6 +121,7 @@ def speaking_model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -
             epochs=12,
             batch=4,
             learning_rate=1e-2,
+            precision="fp32",  # the same model on every processor
             probe=4,
             save_every=0,
             log_every=18,

@@ -63,18 +63,20 @@ def test_the_rewarded_answer_becomes_likelier(tmp_path: Path, speaking_model: Pa
             order="both",
             model=str(speaking_model),
             out=out,
-            steps=20,
+            steps=40,
             groups=4,
             num_generations=16,
             max_completion_tokens=10,
             learning_rate=2e-3,
             lr_warmup=0.0,
+            precision="fp32",
             micro_batch=64,
             save_every=0,
         )
     )
     rewards = [line["reward"] for line in lines(out) if "step" in line]
-    assert sum(rewards[-4:]) / 4 > sum(rewards[:4]) / 4 + 0.2
+    # From about -0.1 to 0.9, whatever the random model began as.
+    assert sum(rewards[-8:]) / 8 > sum(rewards[:8]) / 8 + 0.4
     assert all(line.keys() >= {"right_expert_first", "right_expert_second"} for line in lines(out) if "step" in line)
 
 
@@ -92,6 +94,7 @@ def test_every_step_logs_all_that_is_promised(tmp_path: Path, pairs_file: Path, 
             max_completion_tokens=10,
             learning_rate=1e-2,
             lr_warmup=0.0,
+            precision="fp32",
             beta=0.05,
             save_every=0,
             probe=2,

@@ -25,6 +25,7 @@ def test_imitation_lowers_the_loss_on_the_experts_actions(tmp_path: Path, pairs_
             epochs=8,
             batch=8,
             learning_rate=1e-2,
+            precision="fp32",
             probe=0,
             save_every=0,
         )
@@ -47,6 +48,7 @@ def test_lora_leaves_a_whole_model_that_needs_no_peft(tmp_path: Path, pairs_file
             steps=2,
             learning_rate=1e-2,
             lora_rank=4,
+            precision="fp32",
             probe=0,
             lr_warmup=0.0,
             schedule="constant",

@@ -103,6 +103,7 @@ def test_a_killed_and_resumed_act_ends_with_the_weights_of_an_uninterrupted_one(
         max_completion_tokens=12,
         steps=6,
         learning_rate=1e-3,
+        precision="fp32",
         save_every=2,
         probe=0,
     )

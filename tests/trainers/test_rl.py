@@ -60,6 +60,7 @@ def test_rl_trains_end_to_end(tmp_path: Path, pairs_file: Path, speaking_model: 
             beta=0.01,
             iterations=2,
             max_completion_tokens=10,
+            precision="fp32",
             save_every=0,
         )
     )

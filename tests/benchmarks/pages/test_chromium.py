@@ -19,6 +19,8 @@ from tests.benchmarks.pages.written import (
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Run: pip install -e '.[dev]'")
 
+pytestmark = pytest.mark.timeout(900)
+
 TASKS = 150
 ALL = 2 * TASKS + 2
 
@@ -117,19 +119,19 @@ def test_filters_and_a_link_from_a_number_choose_episodes(window, address):
     window.goto(address)
     window.locator(".types a[href^='#episodes']").last.click()
     window.locator("#view-episodes .count").wait_for()
-    assert text(window, "#view-episodes .count") == f"{TASKS} of {ALL}"
+    playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"{TASKS} of {ALL}")
     window.select_option("#view-episodes select[name=outcome]", "success")
-    assert text(window, "#view-episodes .count") == f"{TASKS} of {ALL}"
+    playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"{TASKS} of {ALL}")
     window.select_option("#view-episodes select[name=run]", label=f"base ({TASKS + 1})")
-    assert text(window, "#view-episodes .count") == f"0 of {ALL}"
+    playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"0 of {ALL}")
     assert not window.locator("#view-episodes .list").is_visible()
     window.go_back()
-    assert text(window, "#view-episodes .count") == f"{TASKS} of {ALL}"
+    playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"{TASKS} of {ALL}")
 
 
 def test_what_was_said_is_searched_in_every_block(window, address):
     window.goto(f"{address}#episodes?q=room+41+of+base")
-    assert text(window, "#view-episodes .count") == f"0 of {ALL}"
+    playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"0 of {ALL}")
     window.check("#view-episodes [name=deep]")
     playwright.expect(window.locator("#view-episodes .count")).to_have_text(f"1 of {ALL}")
 
@@ -137,7 +139,7 @@ def test_what_was_said_is_searched_in_every_block(window, address):
 def test_what_is_left_out_of_the_page_is_counted_beside_what_is_on_it(window, tmp_path):
     write_episodes(tmp_path / "runs", "base", [episode_of(n, "base", turns=turns_of("go")) for n in range(1005)])
     window.goto(f"{report(tmp_path, '--episodes', '5')}#episodes")
-    assert text(window, "#view-episodes .count") == "5 of 5 · 1,000 more are not on this page"
+    playwright.expect(window.locator("#view-episodes .count")).to_have_text("5 of 5 · 1,000 more are not on this page")
 
 
 def test_only_the_rows_in_sight_are_elements_and_the_last_can_be_reached(window, address):
@@ -193,7 +195,7 @@ def test_a_pair_is_shown_in_both_orders_with_its_state_and_the_other_models(wind
 def test_a_next_action_is_shown_with_its_state_its_commands_and_the_other_models(window, address):
     window.goto(address)
     window.locator(".types a[href^='#actions']").last.click()
-    assert text(window, "#view-actions .count") == "2 of 4"
+    playwright.expect(window.locator("#view-actions .count")).to_have_text("2 of 4")
     window.goto(f"{address}#actions")
     assert window.locator("#view-actions [name=split]").is_hidden()  # all are of one
     window.select_option("#view-actions [name=outcome]", "not admissible")
@@ -217,7 +219,7 @@ def test_a_next_action_is_shown_with_its_state_its_commands_and_the_other_models
 
 def test_next_actions_are_found_by_what_was_said(window, address):
     window.goto(f"{address}#actions?q=door+1")
-    assert text(window, "#view-actions .count") == "0 of 4"
+    playwright.expect(window.locator("#view-actions .count")).to_have_text("0 of 4")
     window.check("#view-actions [name=deep]")
     playwright.expect(window.locator("#view-actions .count")).to_have_text("2 of 4")
 
