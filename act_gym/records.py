@@ -14,9 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TextIO
 
-from act_gym.errors import RunError
+from act_gym.errors import RunError, UsageError
 
-__all__ = ["RecordWriter", "read_records", "replacing", "unreadable", "write_json", "write_records"]
+__all__ = [
+    "RecordWriter",
+    "check_writable",
+    "make_folder",
+    "read_records",
+    "replacing",
+    "unreadable",
+    "write_json",
+    "write_records",
+]
 
 
 class RecordWriter:
@@ -92,6 +101,41 @@ class RecordWriter:
             keep = start
         if keep < end:
             self._file.truncate(keep)
+
+
+def check_writable(folder: Path, *, file: str = "") -> None:
+    """Refuse a folder that cannot be made or written to; makes nothing.
+
+    Args:
+        folder: The folder. It need not be there yet.
+        file: A file that will be written into it.
+
+    Raises:
+        UsageError: A part of the path is a file, the folder is not ours to write to, or `file` is a folder.
+    """
+    try:
+        place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        if not place.is_dir():
+            raise UsageError(f"Cannot make {folder}: {place} is a file. Choose another --out.")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise UsageError(f"Cannot write to {place}: no permission. Choose another --out.")
+        if file and (folder / file).is_dir():
+            raise UsageError(f"Cannot write {folder / file}: it is a folder. Choose another --out.")
+    except OSError as cause:  # such as a name that is too long
+        raise UsageError(f"Cannot write to {folder}: {cause.strerror or cause}. Choose another --out.") from cause
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it.
+
+    Raises:
+        UsageError: It cannot be made or written to.
+    """
+    check_writable(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise UsageError(f"Cannot make {folder}: {cause.strerror or cause}. Choose another --out.") from cause
 
 
 def unreadable(path: Path, cause: OSError) -> RunError:

@@ -16,11 +16,12 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,16 +29,27 @@ from typing import Any
 
 from act_gym.differences import Difference, difference_table, differences
 from act_gym.errors import RunError, UsageError
-from act_gym.records import RecordWriter, unreadable, write_json
+from act_gym.locks import only_one
+from act_gym.records import RecordWriter, check_writable, make_folder, read_records, unreadable, write_json
 from act_gym.version import __version__
 
-__all__ = ["FREE_ARGUMENTS", "Run", "sha256_of", "versions_of"]
+__all__ = [
+    "FREE_ARGUMENTS",
+    "Run",
+    "check_folder",
+    "has_records",
+    "locked",
+    "refuse_secrets",
+    "sha256_of",
+    "versions_of",
+]
 
 _PACKAGES = ("gymnasium", "alfworld", "textworld", "scienceworld", "torch", "transformers", "trl", "accelerate")
 # Arguments that say how a run is carried out and not what it computes: they may change on resume.
 FREE_ARGUMENTS = frozenset(
     {
         "resume",
+        "overwrite",
         "keep_errors",
         "out",
         "limit_seconds",
@@ -69,11 +81,17 @@ class Run:
             such as the hash of a model's weights. They go into the manifest.
         resume: Continue a folder that is there. The manifest stays that of the first start; under `resumed` it
             has versions, revision, machine and time of every later one.
+        overwrite: Remove what the run in the folder left, and begin again.
+        leaves: Files and folders that the program writes, the file of its records first. A folder in which that
+            file has no record is empty: it may be begun with other settings. `overwrite` removes all of them.
+        growing: Counts among the arguments that may be larger than they were, where 0 is all.
+        facts_then: What `facts` would be under the arguments of the first start, where it differs: compared with the
+            manifest in place of `facts`, which the manifest has from now on.
 
     Raises:
-        RunError: The folder holds another run and `resume` is off, or `resume` is on and the
+        RunError: The folder holds another run and neither `resume` nor `overwrite` is on, or `resume` is on and the
             arguments, inputs or facts are not those it was made with; the message has a table of them.
-        UsageError: An argument looks like a secret, which a run folder must not hold.
+        UsageError: An argument looks like a secret, which a run folder must not hold, or the folder cannot be written.
     """
 
     def __init__(
@@ -85,12 +103,17 @@ class Run:
         inputs: Iterable[Path] = (),
         facts: Mapping[str, Any] | None = None,
         resume: bool = False,
+        overwrite: bool = False,
+        leaves: Sequence[str] = (),
+        growing: Collection[str] = (),
+        facts_then: Mapping[str, Any] | None = None,
     ) -> None:
         assert is_dataclass(config)
         assert not isinstance(config, type)
         self.folder = folder
-        arguments: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
-        _refuse_secrets(arguments)
+        self._growing = growing
+        refuse_secrets(config)
+        arguments = _as_json(config)
         decided: dict[str, Any] = json.loads(json.dumps(facts or {}))  # as it will be read again
         manifest = {
             "program": program,
@@ -101,11 +124,15 @@ class Run:
             "machine": {"platform": platform.platform(), "python": sys.version.split()[0], "cpus": os.cpu_count()},
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        if (folder / "config.json").exists():
-            old = self._check_resumable(arguments, manifest, ("program", "inputs", *decided), resume)
-            self._note_start(old, manifest)
+        check_folder(folder, leaves, program=program, resume=resume, overwrite=overwrite)
+        make_folder(folder)
+        if (folder / "config.json").exists() and not overwrite and not _is_bare(folder, leaves):
+            then = {**manifest, **json.loads(json.dumps(facts_then if facts_then is not None else decided))}
+            old = self._check_resumable(arguments, then, ("program", "inputs", *decided))
+            self._note_start(old, manifest, arguments, decided if then != manifest else {})
         else:
-            folder.mkdir(parents=True, exist_ok=True)
+            for name in leaves:
+                _remove(folder / name)
             write_json(folder / "manifest.json", manifest)
             write_json(folder / "config.json", arguments)
 
@@ -119,23 +146,106 @@ class Run:
         return self.folder / name
 
     def _check_resumable(
-        self, arguments: Mapping[str, Any], manifest: Mapping[str, Any], same: Sequence[str], resume: bool
+        self, arguments: Mapping[str, Any], manifest: Mapping[str, Any], same: Sequence[str]
     ) -> dict[str, Any]:
         """Return the manifest that is there; `same` are those of its keys that must not have changed."""
-        if not resume:
-            raise RunError(f"{self.folder} holds a run already. Continue it with --resume or choose another --out.")
         old_arguments, old_manifest = _read(self.folder / "config.json"), _read(self.folder / "manifest.json")
-        changes = differences(old_arguments, arguments, skip=FREE_ARGUMENTS)
+        grown = {name for name in self._growing if has_grown(old_arguments.get(name), arguments.get(name))}
+        changes = differences(old_arguments, arguments, skip=FREE_ARGUMENTS | grown)
         # What follows from other arguments would only say the same again.
         changes = changes or _changes(old_manifest, manifest, same)
         if changes:
             table = difference_table(changes, ("setting", "then", "now"))
-            raise RunError(f"{self.folder} was made with other settings and cannot be continued:\n{table}")
+            raise RunError(
+                f"{self.folder} was made with other settings and cannot be continued:\n{table}\n"
+                f"Choose another --out{' or start it again with --overwrite' if 'overwrite' in arguments else ''}."
+            )
         return old_manifest
 
-    def _note_start(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    def _note_start(
+        self, old: Mapping[str, Any], new: Mapping[str, Any], arguments: Mapping[str, Any], facts: Mapping[str, Any]
+    ) -> None:
+        """Add a start to the manifest; `facts` replace those of the start before, which are kept beside it."""
         start = {name: new[name] for name in ("started", "git", "versions", "machine")}
-        write_json(self.folder / "manifest.json", {**old, "resumed": [*old.get("resumed", ()), start]})
+        config = _read(self.folder / "config.json")
+        grown = {name: config[name] for name in self._growing if config[name] != arguments[name]}
+        before = {**grown, **{name: old.get(name) for name in facts if facts[name] != old.get(name)}}
+        start |= {"before": before} if before else {}
+        write_json(self.folder / "manifest.json", {**old, **facts, "resumed": [*old.get("resumed", ()), start]})
+        if grown:
+            write_json(self.folder / "config.json", {**config, **{name: arguments[name] for name in grown}})
+
+
+def check_folder(
+    folder: Path, leaves: Sequence[str] = (), *, program: str = "", resume: bool = False, overwrite: bool = False
+) -> None:
+    """Refuse a folder into which a run cannot be begun, before anything is loaded; makes nothing.
+
+    Args:
+        folder: The run folder.
+        leaves: See `Run`.
+        program: See `Run`; empty where it is not known.
+        resume: See `Run`.
+        overwrite: See `Run`.
+
+    Raises:
+        RunError: It holds a run, and neither `resume` nor `overwrite` is on; or no run of this program.
+        UsageError: It cannot be made or written to, or both `resume` and `overwrite` are on.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume continues a run and --overwrite starts it again; give one of them.")
+    check_writable(folder)
+    if not (folder / "config.json").exists():
+        if leaves and has_records(folder / leaves[0]):
+            raise RunError(f"{folder} holds {leaves[0]} of something else. Choose another --out.")
+        return
+    if overwrite and program and _read(folder / "manifest.json").get("program") != program:
+        raise RunError(f"{folder} holds a run of another program, which --overwrite leaves. Choose another --out.")
+    if not (resume or overwrite or _is_bare(folder, leaves)):
+        again = ", start it again with --overwrite" if leaves else ""
+        raise RunError(f"{folder} holds a run already. Continue it with --resume{again} or choose another --out.")
+
+
+@contextmanager
+def locked(folder: Path, doing: str) -> Iterator[None]:
+    """Make a run folder and let one process at a time work in it.
+
+    Args:
+        folder: The run folder.
+        doing: See `act_gym.locks.only_one`.
+
+    Raises:
+        UsageError: It cannot be made or written to.
+    """
+    make_folder(folder)
+    with only_one(folder / ".lock", doing):
+        yield
+
+
+def has_records(path: Path) -> bool:
+    """Return whether a file of records is there and has a complete line."""
+    return path.is_file() and next(read_records(path), None) is not None
+
+
+def _is_bare(folder: Path, leaves: Sequence[str]) -> bool:
+    return bool(leaves) and not has_records(folder / leaves[0])
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def has_grown(then: Any, now: Any) -> bool:
+    """Return whether a limit is larger than it was; 0 is no limit."""
+    return then != now and isinstance(then, int) and isinstance(now, int) and then != 0 and (now == 0 or now > then)
+
+
+def _as_json(config: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return arguments
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any], names: Sequence[str]) -> list[Difference]:
@@ -152,8 +262,16 @@ def _read(path: Path) -> dict[str, Any]:
     return value
 
 
-def _refuse_secrets(arguments: Mapping[str, Any]) -> None:
-    for name, value in arguments.items():
+def refuse_secrets(config: Any) -> None:
+    """Refuse a program's arguments if one looks like a secret, which a run folder must not hold.
+
+    Args:
+        config: The dataclass of arguments.
+
+    Raises:
+        UsageError: One does; its value is not repeated.
+    """
+    for name, value in _as_json(config).items():
         words = [word.partition("=") for word in value if isinstance(word, str)] if isinstance(value, list) else []
         named = [*(key for key, equals, secret in words if equals and secret), *([name] if value else [])]
         for key in named:

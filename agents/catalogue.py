@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any, TypeVar
 
 from act_gym.agent import Agent
@@ -162,8 +163,8 @@ def _foreign(place: str, options: Mapping[str, Any]) -> Agent:
         if cause.name is None or not f"{module_name}.".startswith(f"{cause.name}."):
             raise UsageError(f"The agent {place} needs {cause.name}, which is not installed.") from cause
         raise UsageError(f"No module {module_name} for the agent {place}; looked in {here} too.") from cause
-    except (ImportError, SyntaxError, ValueError) as cause:
-        raise UsageError(f"The module of the agent {place} cannot be imported: {cause}") from cause
+    except Exception as cause:  # it is the user's code and may raise anything
+        raise UsageError(f"The module of the agent {place} cannot be imported: {_spell(cause)}") from cause
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UnknownNameError(f"attribute of {module_name} named", attribute, public)
@@ -189,3 +190,11 @@ def _call(maker: Any, place: str, options: Mapping[str, Any]) -> Any:
         raise
     except TypeError as cause:
         raise UsageError(f"{place} cannot be made with the settings {dict(options)}: {cause}") from cause
+    except Exception as cause:
+        raise UsageError(f"{place} cannot be made: {_spell(cause)}") from cause
+
+
+def _spell(error: Exception) -> str:
+    """Return an error of a user's code with its kind and its place."""
+    frames = extract_tb(error.__traceback__)
+    return f"{type(error).__name__}: {error} ({frames[-1].filename}:{frames[-1].lineno})"

@@ -18,24 +18,28 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from act_gym.agent import Agent
 from act_gym.arguments import parse, read_settings
-from act_gym.errors import UsageError
-from act_gym.run import Run
+from act_gym.core import Episode, Turn
+from act_gym.errors import ActGymError, CorruptDataError, EngineError, UsageError
+from act_gym.run import Run, check_folder, locked, refuse_secrets
 from agents.backends import Backend
 from agents.catalogue import is_foreign, make_agent
 from agents.parallel import Guarded
+from benchmarks.runs.folder import LEAVES, open_run
 from benchmarks.runs.journal import Journal
 from benchmarks.runs.manifest import evaluation_facts
-from benchmarks.runs.plan import Plan, make_plan
+from benchmarks.runs.plan import Key, Plan, make_plan
 from benchmarks.runs.playing import play_plan
 from benchmarks.shown.live import Progress, watch
 from benchmarks.shown.plots import check_plots, write_plots
@@ -106,7 +110,10 @@ class Arguments:
     """Print the summary as JSON instead of a table."""
     resume: bool = False
     """Continue the run in the folder: what was not played is played, and what ended with an error (of a server, a
-    simulator or the agent's code, not by its actions) is tried again. All else stays as it is."""
+    simulator or the agent's code, not by its actions) is tried again. All else stays as it is. `--limit` and
+    `--per-type` may be larger than before."""
+    overwrite: bool = False
+    """Remove the run in the folder and start it again."""
     keep_errors: bool = False
     """With --resume, leave also the episodes that ended with an error as they are."""
 
@@ -115,6 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym eval")
     _check(arguments)
+    check_folder(arguments.out, LEAVES, resume=arguments.resume, overwrite=arguments.overwrite)
     check_trackers(arguments.report_to)
     if arguments.plots:
         check_plots()
@@ -122,23 +130,45 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = plan_of(arguments)
     options = dict(_option(word) for word in arguments.agent_options)
     options |= {name: value for name in ("model", "base_url") if (value := getattr(arguments, name))}
-    make, agent = _agent(arguments.agent, options)  # before the folder is made: a mistake leaves nothing
-    facts = evaluation_facts(plan, arguments.agent, options, agent)
-    run = Run(arguments.out, "benchmarks.evaluate", arguments, facts=facts, resume=arguments.resume)
+    # Before the folder is made: a mistake leaves nothing.
+    if backend.name == "local":
+        check_environments(plan)
+    make, agent = _agent(arguments.agent, options, backend)
+
+    def facts_of(other: Arguments) -> dict[str, Any]:
+        return evaluation_facts(plan if other is arguments else plan_of(other), arguments.agent, options, agent)
+
+    facts = facts_of(arguments)
+    with locked(arguments.out, f"playing into {arguments.out}"):
+        run = open_run(arguments, plan, facts, facts_of)
+        summary = _play(
+            arguments,
+            plan,
+            run,
+            lambda finished, show: play_plan(
+                plan, make, agent, finished, backend=backend, keep_commands=arguments.keep_commands, on_turn=show
+            ),
+        )
+        summary.write(run.folder)
+        if arguments.plots:
+            write_plots(summary, run.path("plots"))
+    show_summary(summary, as_json=arguments.json)
+    return 0
+
+
+def _play(
+    arguments: Arguments,
+    plan: Plan,
+    run: Run,
+    play: Callable[[Collection[Key], Callable[[Turn], None]], Iterator[Episode]],
+) -> Summary:
+    """Play what the folder lacks, and sum everything up; `play` takes what is finished, and what sees each turn."""
     keys = plan.keys()
     with Journal(run.folder, keys, retry=not arguments.keep_errors) as journal:
         if journal.retried:
             sys.stderr.write(f"{journal.retried} episodes ended with an error and are tried again.\n")
         progress = Progress(Counter(env_id for env_id, _, _ in keys), journal.records)
-        episodes = play_plan(
-            plan,
-            make,
-            agent,
-            journal.finished,
-            backend=backend,
-            keep_commands=arguments.keep_commands,
-            on_turn=progress.turn,
-        )
+        episodes = play(journal.finished, progress.turn)
         with tracking(
             arguments.report_to, run.folder, arguments.label or arguments.agent, _told(arguments)
         ) as trackers:
@@ -151,11 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             trackers.finish(progress, summary)
         if journal.errors:
             sys.stderr.write(f"{journal.errors} episodes ended with an error; --resume tries them again.\n")
-    summary.write(run.folder)
-    if arguments.plots:
-        write_plots(summary, run.path("plots"))
-    show_summary(summary, as_json=arguments.json)
-    return 0
+    return summary
 
 
 def make_summary(records: Sequence[Record], label: str, agent: str = "") -> Summary:
@@ -177,16 +203,44 @@ def make_summary(records: Sequence[Record], label: str, agent: str = "") -> Summ
 
 
 def _check(arguments: Arguments) -> None:
+    refuse_secrets(arguments)
     if arguments.keep_errors and not arguments.resume:
         raise UsageError("--keep-errors says what --resume leaves as it is; give it with --resume.")
     if arguments.max_turns < 0:
         raise UsageError("--max-turns is 0 (the benchmark's own) or more.")
+    for name in ("limit", "per_type"):
+        if getattr(arguments, name) < 0:
+            raise UsageError(f"--{name.replace('_', '-')} is 0 (all) or more; got {getattr(arguments, name)}.")
+    for seed in arguments.seeds:
+        if not 0 <= seed < 2**32:
+            raise UsageError(f"--seeds are whole numbers from 0 to 4294967295; got {seed}.")
     if arguments.step_limit and arguments.max_turns:
         raise UsageError("--max-turns and --step-limit are two ways to say the same; give one of them.")
     for name in ("suite", "env", "seeds"):
         values = getattr(arguments, name)
         if len(set(values)) != len(values) or (name == "seeds" and not values):
             raise UsageError(f"--{name} needs each value only once, and --seeds at least one; got {values}.")
+
+
+def check_environments(plan: Plan) -> None:
+    """Make each environment once, so that options it does not take are refused; with options, begin a task too.
+
+    Raises:
+        ActGymError: An environment cannot be made, for want of data or a package or because of an option.
+    """
+    chosen = plan.env_options.keys() - {"step_limit", "max_episode_steps"}
+    for part in plan.parts:
+        try:
+            with closing(gym.make(part.env_id, **plan.env_options)) as env:
+                if chosen and part.tasks:
+                    env.reset(seed=0, options={"task_id": part.tasks[0].id})
+        except (EngineError, CorruptDataError):
+            continue  # a simulator that fails ends one episode
+        except ActGymError:
+            raise
+        except Exception as cause:  # a value of another type fails wherever it is first used
+            options = ", ".join(f"{name}={value}" for name, value in plan.env_options.items())
+            raise UsageError(f"{part.env_id} cannot be made with {options or 'its defaults'}: {cause}") from cause
 
 
 def _told(arguments: Arguments) -> dict[str, Any]:
@@ -241,13 +295,13 @@ def words_of(settings: Mapping[str, Any], *, without: Collection[str] = ()) -> l
     return words
 
 
-def _agent(spec: str, options: dict[str, str]) -> tuple[Callable[[], Agent], Agent | None]:
-    """Return how a process makes its agent, and the agent itself if it has been made.
+def _agent(spec: str, options: dict[str, str], backend: Backend) -> tuple[Callable[[], Agent], Agent | None]:
+    """Return how a process makes its agent, and the agent itself.
 
-    An agent of one's own is made in the processes alone: it may hold what only one can.
+    On Ray an agent of one's own is made in the actors alone: it may need what only their machines have.
     """
     make = partial(make_agent, spec, options)
-    return make, None if is_foreign(spec) else Guarded(make())
+    return make, None if is_foreign(spec) and backend.name == "ray" else Guarded(make())
 
 
 def _option(word: str) -> tuple[str, str]:

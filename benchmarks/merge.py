@@ -22,7 +22,7 @@ from tyro.conf import Positional
 from act_gym.arguments import parse
 from act_gym.differences import difference_table, differences
 from act_gym.errors import RunError, UsageError
-from act_gym.records import read_records, write_json, write_records
+from act_gym.records import check_writable, make_folder, read_records, write_json, write_records
 from act_gym.run import FREE_ARGUMENTS
 from benchmarks.evaluate import Arguments as Evaluation
 from benchmarks.evaluate import make_summary, plan_of, words_of
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym merge")
     if len(arguments.runs) < 2:
         raise UsageError("Name two run folders or more, e.g. act-gym merge runs/a runs/b --out runs/both.")
+    check_writable(arguments.out)
     if arguments.out.exists() and any(arguments.out.iterdir()):
         raise RunError(f"{arguments.out} is not empty. Choose another --out.")
     runs = [FinishedRun.read(folder) for folder in arguments.runs]
@@ -114,7 +115,7 @@ def _joined(configs: Sequence[Mapping[str, Any]], arguments: Arguments) -> Evalu
     labels = {config["label"] for config in configs}
     label = arguments.label or (labels.pop() if len(labels) == 1 else "")
     settings: dict[str, Any] = {**values, **union, "seeds": seeds, "label": label, "out": arguments.out}
-    return replace(Evaluation(**settings), shard="", resume=False, keep_errors=False, json=False)
+    return replace(Evaluation(**settings), shard="", resume=False, overwrite=False, keep_errors=False, json=False)
 
 
 def _missing(plan: Plan, runs: Sequence[FinishedRun], *, partial: bool) -> int:
@@ -143,6 +144,7 @@ def _missing(plan: Plan, runs: Sequence[FinishedRun], *, partial: bool) -> int:
 def _write(folder: Path, asked: Evaluation, plan: Plan, runs: Sequence[FinishedRun]) -> None:
     order = {key: place for place, key in enumerate(plan.keys())}
     records = sorted((record for run in runs for record in run.records), key=lambda record: order[key_of(record)])
+    make_folder(folder)
     write_records(folder / "episodes.jsonl", _episodes(runs))
     write_records(folder / "records.jsonl", records)
     shares = [

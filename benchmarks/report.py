@@ -16,7 +16,7 @@ from tyro.conf import Positional
 
 from act_gym.arguments import parse
 from act_gym.errors import UsageError
-from act_gym.records import replacing
+from act_gym.records import check_writable, make_folder, replacing
 from benchmarks.pages.archive import Archive
 from benchmarks.pages.report import report
 from benchmarks.pages.runs import load, run_folders
@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym report")
     if arguments.episodes < 0:
         raise UsageError(f"--episodes is 0 or more; got {arguments.episodes}.")
+    check_writable(arguments.out.parent, file=arguments.out.name)
     runs = [load(folder) for folder in run_folders(arguments.runs)]
     archive, shown = Archive(), {}
     for place, run in enumerate(runs):
@@ -63,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for record in answers:
             add(number, record)
             shown[place] = number
+    make_folder(arguments.out.parent)
     with replacing(arguments.out) as file:
         file.writelines(report(arguments.title, runs, archive, shown, stages=_STAGES[arguments.stages]))
     for headline in headlines([(str(run.folder), run.summary) for run in runs]):

@@ -9,17 +9,15 @@ in what ended first, or what had to be tried again, have the same file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from act_gym.core import Episode
 from act_gym.errors import RunError
-from act_gym.locks import only_one
 from act_gym.records import RecordWriter, read_records, write_records
 from benchmarks.statistics.scores import Key, flat_record, key_of
 
-__all__ = ["Journal"]
+__all__ = ["Journal", "read_stops"]
 
 _SYNC_EVERY = 0.5  # seconds; see docs/design/evaluation.md for what waiting for the disk costs
 _ERRORS = ("agent_error", "env_error")  # how an episode stops that says nothing of the agent's play
@@ -28,13 +26,14 @@ _ERRORS = ("agent_error", "env_error")  # how an episode stops that says nothing
 class Journal:
     """Keeps the episodes of one run. Close it, or use it in a `with` statement.
 
-    Two processes that play into one folder would play everything twice: the second waits until the first has ended.
+    Two processes that play into one folder would play everything twice: hold `act_gym.run.locked` meanwhile.
 
     Args:
         folder: The run folder.
         keys: Every episode of the run, in the stated order.
-        retry: Take episodes that ended with an error for not played. The folder is an unfinished run then: a
-            `summary.json` that counts them is removed.
+        retry: Take episodes that ended with an error for not played.
+
+    A folder in which an episode is missing is an unfinished run: a `summary.json` of fewer episodes is removed.
 
     Raises:
         RunError: The folder has an episode twice, or one that is not of this run.
@@ -42,8 +41,6 @@ class Journal:
 
     def __init__(self, folder: Path, keys: Sequence[Key], *, retry: bool = False) -> None:
         self._folder = folder
-        self._lock = ExitStack()
-        self._lock.enter_context(only_one(folder / ".lock", f"playing into {folder}"))
         self._order = {key: place for place, key in enumerate(keys)}
         self._records: dict[Key, dict[str, Any]] = {}
         episodes = folder / "episodes.jsonl"
@@ -55,8 +52,9 @@ class Journal:
         self.retried = self.errors if retry else 0
         """How many episodes that ended with an error are to be played again."""
         if self.retried:
-            (folder / "summary.json").unlink(missing_ok=True)
             self._records = {key: record for key, record in self._records.items() if not _is_error(record)}
+        if len(self._records) < len(self._order):
+            (folder / "summary.json").unlink(missing_ok=True)
         self._write_records()  # a kill may have come between an episode and its record
         self._episodes = RecordWriter(episodes, sync_every=_SYNC_EVERY)
         self._flat = RecordWriter(folder / "records.jsonl", sync_every=float("inf"))
@@ -109,7 +107,6 @@ class Journal:
         """Close the files; everything is on the disk then."""
         self._episodes.close()
         self._flat.close()
-        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -127,6 +124,14 @@ class Journal:
 
     def _write_records(self) -> None:
         write_records(self._folder / "records.jsonl", self.records)
+
+
+def read_stops(folder: Path) -> dict[Key, bool]:
+    """Return of every episode in a run folder whether it ended with an error; the last line of one counts."""
+    return {
+        (episode["env_id"], episode["task"]["id"], episode["seed"]): episode["stop"] in _ERRORS
+        for episode in read_records(folder / "episodes.jsonl")
+    }
 
 
 def _is_error(record: Mapping[str, Any] | None) -> bool:

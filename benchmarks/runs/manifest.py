@@ -14,6 +14,7 @@ from act_gym.benchmark import BENCHMARKS, Benchmark, parse_id
 from act_gym.core import Task
 from act_gym.errors import MissingDataError
 from act_gym.run import sha256_of
+from agents.catalogue import is_foreign
 from benchmarks.runs.plan import Plan
 from benchmarks.suites import SUCCESS
 
@@ -52,10 +53,11 @@ def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: A
 
 def _agent(spec: str, options: Mapping[str, str], agent: Agent | None) -> dict[str, Any]:
     said: dict[str, Any] = {"asked_for": spec, "options": dict(options)}
-    if agent is not None:
-        inner = getattr(agent, "agent", agent)  # a guarded one knows nothing of itself
-        return {**said, "name": agent.name, **dict(getattr(inner, "facts", {}))}
-    return {**said, "source_sha256": _source_hash(spec)}
+    source = {"source_sha256": _source_hash(spec)} if is_foreign(spec) else {}
+    if agent is None:
+        return said | source
+    inner = getattr(agent, "agent", agent)  # a guarded one knows nothing of itself
+    return {**said, "name": agent.name, **dict(getattr(inner, "facts", {})), **source}
 
 
 def _source_hash(spec: str) -> str:

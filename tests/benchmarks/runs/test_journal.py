@@ -6,6 +6,7 @@ import pytest
 from act_gym import RunError, Task
 from act_gym.records import RecordWriter, read_records
 from act_gym.rollout import Job, unplayed
+from act_gym.run import locked
 from benchmarks.runs.journal import Journal
 
 KEYS = [("act/Cellar-seen", f"cellar/{number}", seed) for seed in (0, 1) for number in range(3)]
@@ -51,7 +52,7 @@ def test_a_run_with_gaps_is_not_finished(tmp_path):
 
 
 def test_two_processes_never_play_into_one_folder_at_once(tmp_path):
-    with Journal(tmp_path, KEYS), (tmp_path / ".lock").open("r+") as file, pytest.raises(BlockingIOError):
+    with locked(tmp_path, "playing"), (tmp_path / ".lock").open("r+") as file, pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     with (tmp_path / ".lock").open("r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
