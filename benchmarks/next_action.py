@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -62,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda policy: (ranked_actor if arguments.decode == "ranked" else free_actor)(policy, arguments),
         measure,
         also=arguments.files,
+        check=partial(_check, arguments),
     )
     return 0
 
@@ -75,9 +77,7 @@ def ranked_actor(policy: Policy, settings: Arguments | None = None) -> Actor:
 
     def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
         decisions = [decision for _, decision, _ in batch]
-        for decision in decisions:
-            if not decision.admissible_commands:
-                raise UsageError(f"{decision.id} has no admissible commands to rank. Use --decode free.")
+        _need_commands(decisions)
         rankings = policy.rank(
             [acting_messages(decision.state, thinking=thinking) for decision in decisions],
             [decision.admissible_commands for decision in decisions],
@@ -127,6 +127,20 @@ def _actor(policy: Policy, settings: Arguments, answer: Answerer) -> Actor:
             yield record | ({"rationale": argued[place]} if argue else {})
 
     return act
+
+
+def _check(settings: Arguments, questions: Sequence[Decision | ActionPair]) -> None:
+    if settings.decode == "ranked":
+        _need_commands([one.decision if isinstance(one, ActionPair) else one for one in questions])
+    if "injected" in settings.interventions:
+        for question in questions:
+            _pair(question)
+
+
+def _need_commands(decisions: Sequence[Decision]) -> None:
+    for decision in decisions:
+        if not decision.admissible_commands:
+            raise UsageError(f"{decision.id} has no admissible commands to rank. Use --decode free.")
 
 
 def _read_question(record: Mapping[str, Any]) -> Decision | ActionPair:

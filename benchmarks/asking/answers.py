@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
-from act_gym.errors import UsageError
+from act_gym.errors import RunError, UsageError
 from act_gym.progress import track
-from act_gym.records import RecordWriter, read_records
-from act_gym.run import Run
+from act_gym.records import RecordWriter, read_records, write_records
+from act_gym.run import Run, check_folder, locked, refuse_secrets
 from agents.prompts import Message, read_reply
 from benchmarks.shown.tables import show_summary
 from benchmarks.statistics.intervals import wilson
@@ -21,9 +22,14 @@ from benchmarks.statistics.measurement import Measurement, Summary
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["AskSettings", "ask_model", "drawn", "share", "write_answers"]
+__all__ = ["QUESTIONS", "AskSettings", "ask_model", "drawn", "share", "write_answers"]
 
 T = TypeVar("T")
+
+QUESTIONS = "questions.jsonl"
+"""The file of a run folder that holds what was asked: the records of the inputs, each with its `number`."""
+
+_LEAVES = ("records.jsonl", QUESTIONS, "summary.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,9 @@ class AskSettings:
     json: bool = False
     """Print the summary as JSON instead of a table."""
     resume: bool = False
-    """Continue the run in the folder."""
+    """Continue the run in the folder; `--limit` may be larger than before."""
+    overwrite: bool = False
+    """Remove the run in the folder and start it again."""
 
 
 def ask_model(
@@ -69,6 +77,7 @@ def ask_model(
     measure: Callable[[Iterable[dict[str, Any]]], tuple[Measurement, ...]],
     *,
     also: Sequence[Path] = (),
+    check: Callable[[Sequence[T]], None] = lambda _: None,
 ) -> None:
     """Ask a model everything in some files, and leave the answers and their summary in the run folder.
 
@@ -80,19 +89,57 @@ def ask_model(
         asker: Makes of the model what is called with each batch.
         measure: Makes measurements of all answers.
         also: Other files that shape the answers; a run is not continued with others.
+        check: Refuses questions that cannot be asked, before the model is loaded and the folder is made.
     """
-    run = Run(settings.out, f"benchmarks.{kind}", settings, inputs=[*inputs, *also], resume=settings.resume)
-    questions = drawn([read(record) for path in inputs for record in read_records(path)], settings.limit, settings.seed)
+    _check(settings)
+    check_folder(settings.out, _LEAVES, resume=settings.resume, overwrite=settings.overwrite)
+    records = drawn([record for path in inputs for record in read_records(path)], settings.limit, settings.seed)
+    questions = [(number, _question(read, record, inputs)) for number, record in records]
+    check([question for _, question in questions])
 
     from agents.policy import Policy
 
     policy = Policy.load(settings.model, device=settings.device, dtype=settings.dtype)
-    label = f"{kind.replace('_', ' ')}s"
-    records = _answer_all(run, questions, asker(policy), batch_size=settings.batch_size, label=label)
+    ask = asker(policy)
     subject = f"{policy.name}:{settings.decode}"
-    summary = Summary(kind=kind, label=settings.label or subject, subject=subject, measurements=measure(records))
-    summary.write(run.folder)
+    with locked(settings.out, f"asking into {settings.out}"):
+        run = Run(
+            settings.out,
+            f"benchmarks.{kind}",
+            settings,
+            inputs=[*inputs, *also],
+            resume=settings.resume,
+            overwrite=settings.overwrite,
+            leaves=_LEAVES,
+            growing=("limit",),
+        )
+        # What was asked is kept with the answers, so that the folder can be read anywhere.
+        write_records(run.path(QUESTIONS), ({"number": number, **record} for number, record in records))
+        label = f"{kind.replace('_', ' ')}s"
+        answers = _answer_all(run, questions, ask, batch_size=settings.batch_size, label=label)
+        summary = Summary(kind=kind, label=settings.label or subject, subject=subject, measurements=measure(answers))
+        summary.write(run.folder)
     show_summary(summary, as_json=settings.json)
+
+
+def _check(settings: AskSettings) -> None:
+    refuse_secrets(settings)
+    for name, least in (("limit", 0), ("seed", 0), ("max_new_tokens", 1), ("batch_size", 1)):
+        if getattr(settings, name) < least:
+            raise UsageError(f"--{name.replace('_', '-')} is at least {least}; got {getattr(settings, name)}.")
+    if not 0 <= settings.temperature < math.inf:
+        raise UsageError(f"--temperature is 0 or more; got {settings.temperature}.")
+
+
+def _question(read: Callable[[dict[str, Any]], T], record: dict[str, Any], inputs: Sequence[Path]) -> T:
+    try:
+        return read(record)
+    except (KeyError, TypeError, AttributeError) as cause:
+        names = ", ".join(map(str, inputs))
+        raise RunError(
+            f"{names} holds a record of another kind ({cause!r}). "
+            "Expected decisions.jsonl or pairs.jsonl of act-gym train pairs."
+        ) from cause
 
 
 def drawn(items: Sequence[T], limit: int, seed: int) -> list[tuple[int, T]]:
@@ -125,12 +172,7 @@ def _answer_all(
         ask: Takes a batch and returns one record for each question, with its `number`.
         batch_size: Questions asked at once.
         label: What the progress bar says.
-
-    Raises:
-        UsageError: `batch_size` is less than 1.
     """
-    if batch_size < 1:
-        raise UsageError(f"--batch-size is at least 1; got {batch_size}.")
     path = run.path("records.jsonl")
     finished = {record["number"] for record in read_records(path)} if path.exists() else set()
     waiting = [question for question in questions if question[0] not in finished]

@@ -13,7 +13,7 @@ import numpy as np
 from act_gym.core import Decision, Episode
 from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records
-from act_gym.run import sha256_of
+from benchmarks.asking.answers import QUESTIONS
 from benchmarks.statistics.measurement import Summary
 from benchmarks.statistics.scores import failures, flat_record, measure
 
@@ -69,7 +69,7 @@ class LoadedRun:
     def answers(self, shown: int) -> tuple[list[dict[str, Any]], int]:
         """Return the first answers of a run that asked questions, and how many more there are.
 
-        A record gets its question's `state` and `admissible_commands` where the file is still what was asked.
+        A record gets its question's `state` and `admissible_commands` where the folder holds what was asked.
         """
         path = self.folder / "records.jsonl"
         if self.summary.kind not in ("judgement", "next_action") or not path.exists():
@@ -80,14 +80,11 @@ class LoadedRun:
         return kept, len(records) - len(kept)
 
     def _asked(self, numbers: set[int]) -> dict[int, dict[str, Any]]:
-        files = [Path(name) for name in self.inputs]
-        if not files or not all(path.is_file() and sha256_of(path) == self.inputs[str(path)] for path in files):
-            return {}
-        questions = enumerate(record for path in files for record in read_records(path))  # decisions, or pairs of them
+        path = self.folder / QUESTIONS
         asked = {
-            number: Decision.from_json(record.get("decision", record))
-            for number, record in questions
-            if number in numbers
+            record["number"]: Decision.from_json(record.get("decision", record))
+            for record in (read_records(path) if path.is_file() else ())
+            if record["number"] in numbers
         }
         return {
             number: {"state": one.state, "admissible_commands": one.admissible_commands}

@@ -98,7 +98,7 @@ async function showQuestion(view, detail, state, wanted) {
           answers.map((answer, place) => answered(answer, title(answer, place), options(told, answer, place))))))),
     everybody(one, others, heads, view),
     part("the state", told.state ? said(told.state)
-      : el("p", { class: "soft small" }, "The file of questions was not where the run found it, so the state is not here.")),
+      : el("p", { class: "soft small" }, "The run folder has no questions.jsonl, so the state is not here.")),
     commandList(told, told.expert_action, file));
   return undefined;
 }
