@@ -17,7 +17,7 @@ from pathlib import Path
 from act_gym.errors import ActGymError, MissingDependencyError, UnknownNameError, UsageError
 from act_gym.version import __version__
 
-__all__ = ["main"]
+__all__ = ["main", "spelled"]
 
 # Word: (module with a `main(argv)`, one line of help). `act-gym WORD …` is `python -m MODULE …`.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -91,6 +91,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error)
     # Importing a program is part of running it: that is where a missing package shows.
     return run(lambda argv: import_module(module).main(argv), rest, training=module.startswith("trainers."))
+
+
+def spelled(module: str) -> list[str]:
+    """Return the words with which a person starts a program, such as `act-gym train act` for `trainers.act`.
+
+    A program without a command of its own is started as a module, which needs a checkout.
+    """
+    for start, entries in ((["act-gym"], COMMANDS), (["act-gym", "train"], TRAINERS)):
+        for word, (named, _) in entries.items():
+            if named == module:
+                return [*start, word]
+    return ["python", "-m", module]
 
 
 def run(program: Callable[[Sequence[str]], int | None], argv: Sequence[str], *, training: bool = False) -> int:

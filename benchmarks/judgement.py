@@ -1,6 +1,6 @@
 """Measures how well a model judges which of two actions is better, always in both orders.
 
-    python -m benchmarks.judgement --pairs runs/x/pairs/pairs.jsonl --model runs/x/act/checkpoint
+    act-gym judgement --pairs runs/x/pairs/pairs.jsonl --model runs/x/act/checkpoint
 
 Every pair is asked twice, the expert's action as Action 1 and as Action 2. A model that likes a
 position is right in half of the questions without reading them; `first_chosen` shows it, and

@@ -1,6 +1,6 @@
 """Measures how often a model takes the expert's action in the expert's states.
 
-    python -m benchmarks.next_action --decisions runs/x/pairs/decisions.jsonl --model runs/x/rl/checkpoint
+    act-gym next-action --decisions runs/x/pairs/decisions.jsonl --model runs/x/rl/checkpoint
 
 Nothing is executed: it is a question and not an episode, so it is cheap, exact, and kinder than
 playing, where a model has to live with its own mistakes. Given pairs, `--interventions injected` asks again

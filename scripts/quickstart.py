@@ -24,6 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from act_gym.cli import run as run_program
+from act_gym.cli import spelled
 from act_gym.engines.alfworld.files import GAMES_FOLDER
 from act_gym.engines.webshop.catalogue import shops_folder
 from act_gym.paths import data_dir
@@ -153,7 +154,7 @@ def run_steps(plan: Sequence[Step]) -> int:
             continue
         minutes = (time.monotonic() - started) / 60
         sys.stderr.write(f"\n[{number}/{len(plan)}] {step.title} ({minutes:.1f} min)\n")
-        sys.stderr.write(f"  python -m {step.module} {shlex.join(step.argv)}\n")
+        sys.stderr.write(f"  {shlex.join([*spelled(step.module), *step.argv])}\n")
         again = ["--resume"] if (step.out / "config.json").exists() else []
         status = run_program(import_module(step.module).main, [*step.argv, *again])
         if status:

@@ -1,6 +1,6 @@
 """Plays the expert and keeps its episodes: the first stage of every training run.
 
-    python -m trainers.collect --env act/ScienceWorld-train-seen --per-type 4 --out runs/x/collect
+    act-gym train collect --env act/ScienceWorld-train-seen --per-type 4 --out runs/x/collect
 
 Writes `episodes.jsonl` in the order of the tasks, whatever the number of processes, and
 `failures.jsonl` with what was left out because it did not end in success, and why.

@@ -1,6 +1,6 @@
 """A data sheet of a file of pairs: what is in it, what was left out and why, and what is wrong with it.
 
-    python -m trainers.datasheet --pairs runs/x/pairs/pairs.jsonl
+    act-gym train datasheet --pairs runs/x/pairs/pairs.jsonl
 
 `trainers.pairs` writes the short one, of what stands in its files (`sheets.py`). This adds the tokens of a model, and
 carries both actions of pairs out to see which alternatives are as good as the expert's (`comparison.py`).

@@ -1,6 +1,6 @@
 """Makes the data of Early Experience: alternatives to the expert's actions, carried out in the environment.
 
-    python -m trainers.experience --decisions runs/x/pairs/decisions.jsonl --out runs/x/experience
+    act-gym train experience --decisions runs/x/pairs/decisions.jsonl --out runs/x/experience
 
 At every expert state the policy proposes `--alternatives` actions and `--explore` random admissible
 commands are drawn (`alternatives.py`); each is carried out and the state restored (`execution.py`).

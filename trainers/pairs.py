@@ -1,6 +1,6 @@
 """Puts an alternative beside every expert action: the questions of Agentic Critical Training.
 
-    python -m trainers.pairs --episodes runs/x/collect/episodes.jsonl --propose ranked --out runs/x/pairs
+    act-gym train pairs --episodes runs/x/collect/episodes.jsonl --propose ranked --out runs/x/pairs
 
 Writes `decisions.jsonl` (every expert state; imitation and RL learn from them), `pairs.jsonl` (the
 judgement's training data), `proposals.jsonl` (what became of every state) and `summary.json`.
@@ -99,7 +99,7 @@ def propose(arguments: Arguments) -> None:
 
 def _check(arguments: Arguments) -> None:
     if bool(arguments.episodes) == bool(arguments.reuse):
-        raise UsageError("Give either --episodes FILE… (from `python -m trainers.collect`) or --reuse PAIRS.")
+        raise UsageError("Give either --episodes FILE… (from `act-gym train collect`) or --reuse PAIRS.")
     for name in ("per_state", "batch_size", "tries", "max_new_tokens"):
         if getattr(arguments, name) < 1:
             raise UsageError(f"--{name.replace('_', '-')} is at least 1; got {getattr(arguments, name)}.")

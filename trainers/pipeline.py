@@ -1,6 +1,6 @@
 """Runs stages one after the other, each from the checkpoint of the stage before.
 
-    python -m trainers.pipeline --stages warmup act imitation rl --data runs/pairs --out runs/act-il-rl
+    act-gym train pipeline --stages warmup act imitation rl --data runs/pairs --out runs/act-il-rl
 
 Every row of the paper is one line of a recipe: `stages: [act, imitation, rl]`, `[imitation, imitation]`,
 `[dpo, imitation, rl]`, `[experience, reflection]`, `[experience, world, imitation]`. Each stage is the

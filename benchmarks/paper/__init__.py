@@ -1,1 +1,1 @@
-"""The paper's tables, run row by row and shown beside the published numbers: `python -m benchmarks.paper`."""
+"""The paper's tables, run row by row and shown beside the published numbers: `act-gym paper`."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.paper`."""
+"""The program of `act-gym paper`, run as a module."""
 
 import sys
 

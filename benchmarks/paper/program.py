@@ -1,6 +1,6 @@
 """Runs a table of the paper row by row and shows it beside the published numbers.
 
-    python -m benchmarks.paper --table v2 --benchmarks alfworld --rows il act-il --seeds 3 --out runs/paper
+    act-gym paper --table v2 --benchmarks alfworld --rows il act-il --seeds 3 --out runs/paper
 
 Kill it anywhere and run it again: what is finished is not run again, and rows share what they have in common, such as
 the data, the warm-up, or the imitation that IL→IL and IL→RL begin with. See docs/paper-tables.md.

@@ -22,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
+from act_gym.cli import spelled
 from act_gym.errors import ActGymError, RunError
 from act_gym.records import replacing, write_json
 from benchmarks.paper.jobs import Job
@@ -116,8 +117,8 @@ class Worker:
 
 def command(job: Job, launch: str = "") -> list[str]:
     """Return what a person would type to do a job."""
-    program = shlex.split(launch) if _launched(job, launch) else ["python"]
-    return [*program, "-m", job.module, *_argv(job)]
+    program = [*shlex.split(launch), "-m", job.module] if _launched(job, launch) else spelled(job.module)
+    return [*program, *_argv(job)]
 
 
 def _launched(job: Job, launch: str) -> bool:

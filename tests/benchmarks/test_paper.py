@@ -235,7 +235,7 @@ def test_a_job_can_be_run_by_hand_and_training_behind_a_launch_command(tmp_path)
     made = job(tmp_path, "imitation", {"learning_rate": 1e-5}, module="trainers.imitation")
     words = command(made, "accelerate launch --config_file 'my zero3.yaml'")
     assert words[:6] == ["accelerate", "launch", "--config_file", "my zero3.yaml", "-m", "trainers.imitation"]
-    assert command(job(tmp_path, "collect", {}), "accelerate launch")[0] == "python"
+    assert command(job(tmp_path, "collect", {}), "accelerate launch")[:3] == ["act-gym", "train", "collect"]
 
 
 def test_the_plan_of_a_whole_table_is_printed_and_nothing_is_written(tmp_path, capsys):

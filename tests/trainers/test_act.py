@@ -26,7 +26,7 @@ def test_a_model_that_cannot_write_the_format_is_stopped_before_training(
     tmp_path: Path, pairs_file: Path, tiny_model: Path
 ) -> None:
     arguments = Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", max_completion_tokens=12)
-    with pytest.raises(RunError, match=r"100% of 16 .* Run warmup first: python -m trainers\.warmup --model"):
+    with pytest.raises(RunError, match=r"100% of 16 .* Run warmup first: act-gym train warmup --model"):
         train(arguments)
     assert lines(arguments.out)[0]["malformed"] == 1.0
     assert not (arguments.out / "checkpoint").exists()

@@ -107,7 +107,7 @@ def test_missing_inputs_are_named_with_what_makes_them(tmp_path: Path, pairs_fil
         train(Imitation(decisions=pairs_file, model=str(tmp_path / "nowhere"), out=tmp_path / "a"))
     empty = tmp_path / "empty.jsonl"
     empty.touch()
-    with pytest.raises(RunError, match=r"python -m trainers\.pairs"):
+    with pytest.raises(RunError, match=r"act-gym train pairs"):
         train(Imitation(decisions=empty, model=str(tiny_model), out=tmp_path / "b"))
     with pytest.raises(UsageError, match="--max-prompt-tokens"):
         train(Imitation(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "c", max_prompt_tokens=3))

@@ -135,7 +135,7 @@ def read_pairs(path: Path, limit: int = 0) -> list[ActionPair]:
     Raises:
         RunError: The file cannot be read, or holds no pairs.
     """
-    return _read(path, ActionPair, limit, "python -m trainers.pairs")
+    return _read(path, ActionPair, limit, "act-gym train pairs")
 
 
 def read_decisions(path: Path, limit: int = 0) -> list[Decision]:
@@ -148,7 +148,7 @@ def read_decisions(path: Path, limit: int = 0) -> list[Decision]:
     """
     first = next(iter(read_records(path)), {})
     if "decision" not in first:
-        return _read(path, Decision, limit, "python -m trainers.pairs")
+        return _read(path, Decision, limit, "act-gym train pairs")
     decisions = {pair.decision.id: pair.decision for pair in read_pairs(path)}
     return list(decisions.values())[: limit or None]
 
@@ -159,7 +159,7 @@ def read_experience(path: Path, limit: int = 0) -> list[Experience]:
     Raises:
         RunError: The file cannot be read, or holds no such records.
     """
-    records = _read(path, Experience, 0, "python -m trainers.experience")
+    records = _read(path, Experience, 0, "act-gym train experience")
     states = dict.fromkeys(record.decision.id for record in records)
     chosen = set(list(states)[: limit or None])
     return [record for record in records if record.decision.id in chosen]

@@ -84,7 +84,7 @@ def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, set
         )
         if not settings.force:
             raise RunError(
-                f"{advice}. Run warmup first: python -m trainers.warmup --model {settings.model}; "
+                f"{advice}. Run warmup first: act-gym train warmup --model {settings.model}; "
                 "then give --model runs/warmup/checkpoint. Or train anyway with --force."
             )
         note(f"warning: {advice}; going on because of --force.")
