@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import act_gym
 from act_gym.records import read_records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +52,24 @@ def test_an_agent_of_fifteen_lines_is_written_and_benchmarked_and_plays_the_same
     kept = ("env_id", "task_id", "success", "score", "turns", "stop", "error")
     assert [{key: one[key] for key in kept} for one in again] == [{key: one[key] for key in kept} for one in records]
     assert {one["agent"] for one in again} == {"replay:curious"}
+
+
+@pytest.mark.parametrize(
+    "env_id", ["act/ALFWorld-generated-seen", "act/ScienceWorld-seen", "act/WebShop-generated-seen"]
+)
+def test_the_pages_agents_play_every_benchmark(env_id):
+    known = {}
+    exec(block("python", "Your own in fifteen lines"), known)
+    (polite,) = re.findall(r"`(act_gym\.each\(.*\))`", PAGE)
+    first_of_each_kind = {task.task_type: task for task in reversed(act_gym.tasks(env_id))}.values()
+    for agent in (known["Curious"](), eval(polite, {"act_gym": act_gym})):
+        episodes = list(
+            act_gym.play(env_id, agent, list(first_of_each_kind)[:3], env_options={"max_episode_steps": 12})
+        )
+        assert [episode.error for episode in episodes] == [""] * 3
+        assert all(episode.turns for episode in episodes)
+        if agent.name == "curious":
+            assert all(turn.action_valid for episode in episodes for turn in episode.turns)
 
 
 def test_every_setting_that_the_page_names_is_there():

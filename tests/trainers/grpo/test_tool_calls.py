@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning:transformers"),
 ]
 
+ROOT = Path(__file__).resolve().parents[3]
 ENV = "act/ALFWorld-generated-train"
 CALL = "<tool_call>\n" + json.dumps({"name": "act", "arguments": {"command": "look"}}) + "\n</tool_call>"
 
@@ -42,10 +45,8 @@ def memorise(model, tokenizer, prompts, reply, steps=60):
         optimizer.zero_grad()
 
 
-def config(folder, **more):
-    from trl import GRPOConfig
-
-    given = {
+def settings(folder):
+    return {
         "output_dir": str(folder),
         "max_steps": 2,
         "per_device_train_batch_size": 4,
@@ -60,7 +61,12 @@ def config(folder, **more):
         "disable_tqdm": True,
         "temperature": 0.7,
     }
-    return GRPOConfig(**{**given, **more})
+
+
+def config(folder, **more):
+    from trl import GRPOConfig
+
+    return GRPOConfig(**{**settings(folder), **more})
 
 
 def test_a_model_acts_by_tool_calls_in_trls_trainer(tiny_model, tmp_path):
@@ -114,3 +120,22 @@ def test_only_act_is_a_tool_and_it_is_documented_as_trl_asks():
     schema = get_json_schema(environment.act)["function"]
     assert (schema["name"], schema["parameters"]["required"]) == ("act", ["command"])
     environment._close()
+
+
+def test_the_pages_block_trains(tiny_model, tmp_path, monkeypatch):
+    import trl
+    from trl.chat_template_utils import qwen3_chat_template
+
+    page = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(from datasets .*?)```", page, re.DOTALL)
+    model, tokenizer = load(tiny_model)
+    tokenizer.chat_template = qwen3_chat_template  # of the model that the page names
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "model")
+    small = {"max_completion_length": 32, "max_steps": 1, "per_device_train_batch_size": 2, "num_generations": 2}
+    made = trl.GRPOConfig
+    monkeypatch.setattr(trl, "GRPOConfig", lambda **given: made(**{**settings(tmp_path), **given, **small}))
+    assert block.count("Qwen/Qwen3-0.6B") == 1
+    known = {}
+    exec(block.replace("Qwen/Qwen3-0.6B", str(tmp_path / "model")), known)
+    assert known["trainer"].state.global_step == 1
