@@ -39,6 +39,7 @@ __all__ = [
     "check_folder",
     "has_records",
     "locked",
+    "named_files",
     "refuse_secrets",
     "sha256_of",
     "versions_of",
@@ -66,6 +67,7 @@ FREE_ARGUMENTS = frozenset(
 )
 # What a setting is called that must never be written down. `max_new_tokens` is none.
 _SECRET = re.compile(r"(^|[_-])(key|token|secret|password|passwd|credentials?|authorization)$", re.IGNORECASE)
+_PLACE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # module:name
 _CREDENTIALS = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
@@ -292,6 +294,42 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as cause:
         raise unreadable(path, cause) from cause
+
+
+def source_sha256(place: str) -> str:
+    """Return the sha256 of the file of `module:name`, which is not imported here; empty if it is not found."""
+    module = Path(*place.partition(":")[0].split("."))
+    for folder in (*map(Path, sys.path), Path.cwd()):
+        for path in (folder / module.with_suffix(".py"), folder / module / "__init__.py"):
+            if path.is_file():
+                return sha256_of(path)
+    return ""
+
+
+def named_files(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sha256 of each file, and of each `module:name`, that options name; by the option's name.
+
+    Such an option means another thing when the file changes, and so its name alone identifies nothing.
+
+    Args:
+        options: Options as they were given, e.g. an environment's `prices=limits.json`.
+    """
+    found = {name: _digest_of(value) for name, value in options.items()}
+    return {name: digest for name, digest in found.items() if digest}
+
+
+def _digest_of(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        digests = [_digest_of(each) for each in value]
+        return digests if any(digests) else ""
+    if not isinstance(value, str | Path):
+        return ""
+    try:
+        if Path(value).is_file():
+            return sha256_of(Path(value))
+    except (OSError, ValueError):  # a text too long for a path, or with a null in it
+        return ""
+    return source_sha256(str(value)) if _PLACE.fullmatch(str(value)) else ""
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:

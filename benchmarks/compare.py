@@ -126,6 +126,7 @@ def _conditions(run: FinishedRun, suites: Sequence[str]) -> dict[str, Any]:
         "suites": {name: {key: entry[key] for key in _OF_SUITE if key in entry} for name, entry in chosen.items()},
         "shard": run.manifest["shard"],
         "env_options": run.manifest["env_options"],
+        "env_option_files": run.manifest.get("env_option_files", {}),
         "simulators": {name: simulators[name] for name in simulators if name in played},
         "success": {name: text for name, text in run.manifest["success"].items() if name in played},
     }

@@ -28,7 +28,7 @@ from act_gym.core import Episode, Task, Turn
 from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
-from act_gym.run import Run
+from act_gym.run import Run, named_files
 from act_gym.selection import select_from
 from agents.catalogue import make_agent
 from agents.parallel import play_parallel
@@ -81,7 +81,8 @@ def play(arguments: Arguments) -> None:
     if arguments.max_commands < 0 or arguments.max_turns < 1:
         raise UsageError("--max-commands is 0 (all) or more, and --max-turns at least 1.")
     chosen = _choose(arguments)
-    run = Run(arguments.out, "trainers.collect", arguments, resume=arguments.resume)
+    facts = {"env_option_files": named_files(_env_options(arguments))}
+    run = Run(arguments.out, "trainers.collect", arguments, facts=facts, resume=arguments.resume)
     finished = _finished(run)
     with RecordWriter(run.path("episodes.jsonl")) as kept, RecordWriter(run.path("failures.jsonl")) as failed:
         for episode in _play(arguments, chosen, finished):

@@ -25,7 +25,7 @@ from act_gym.core import Decision, Experience
 from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, write_json
-from act_gym.run import Run
+from act_gym.run import Run, named_files
 from trainers.examples.alternatives import choose
 from trainers.examples.execution import Stop, Walk, execute, grouped, turn_of
 from trainers.examples.proposals import Proposal, ProposerSettings, asked
@@ -86,7 +86,8 @@ def carry_out(arguments: Arguments) -> dict[str, Any]:
     episodes = arguments.episodes or episodes_behind(arguments.decisions)
     ways = expert_ways(decisions, episodes, arguments.decisions)
     inputs = [arguments.decisions, *episodes, *([arguments.pairs] if arguments.propose == "pairs" else [])]
-    opened = Run(arguments.out, "trainers.experience", arguments, inputs=inputs, resume=arguments.resume)
+    facts = {"env_option_files": named_files(read_settings(arguments.env_options, "--env-options"))}
+    opened = Run(arguments.out, "trainers.experience", arguments, inputs=inputs, facts=facts, resume=arguments.resume)
     proposals = _proposals(arguments, decisions, opened)
     stops = [
         Stop(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from act_gym.agent import Agent
 from act_gym.benchmark import BENCHMARKS, Benchmark, parse_id
 from act_gym.core import Task
 from act_gym.errors import MissingDataError
-from act_gym.run import sha256_of
-from agents.catalogue import is_foreign
+from act_gym.run import named_files, source_sha256
+from agents.catalogue import is_foreign, parse_agent
 from benchmarks.runs.plan import Plan
 from benchmarks.suites import SUCCESS
 
@@ -45,29 +43,27 @@ def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: A
         "seeds": list(plan.seeds),
         "shard": "/".join(map(str, plan.shard)),
         "env_options": {name: value for name, value in plan.env_options.items() if name != "engine"},
+        **_if_any("env_option_files", named_files(plan.env_options)),
         "success": {name: SUCCESS[name] for name in names},
         "simulators": {name: _simulator(BENCHMARKS[name], plan.env_options) for name in names},
         "agent": _agent(spec, options, agent),
     }
 
 
+def _if_any(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: dict(found)} if found else {}
+
+
 def _agent(spec: str, options: Mapping[str, str], agent: Agent | None) -> dict[str, Any]:
     said: dict[str, Any] = {"asked_for": spec, "options": dict(options)}
-    source = {"source_sha256": _source_hash(spec)} if is_foreign(spec) else {}
+    source: dict[str, Any] = {}
+    if is_foreign(spec):
+        source = {"source_sha256": source_sha256(spec)}
+        source |= _if_any("option_files", named_files({**parse_agent(spec)[1], **options}))
     if agent is None:
         return said | source
     inner = getattr(agent, "agent", agent)  # a guarded one knows nothing of itself
     return {**said, "name": agent.name, **dict(getattr(inner, "facts", {})), **source}
-
-
-def _source_hash(spec: str) -> str:
-    """Return the sha256 of the file of `module:Class`, which is not imported here; empty if it is not found."""
-    place = Path(*spec.partition(":")[0].split("."))
-    for folder in (*map(Path, sys.path), Path.cwd()):
-        for path in (folder / place.with_suffix(".py"), folder / place / "__init__.py"):
-            if path.is_file():
-                return sha256_of(path)
-    return ""
 
 
 def _simulator(entry: Benchmark, env_options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """A mistake leaves no run folder behind, and a run folder never stands in the way of the corrected command."""
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from act_gym import RunError, UnknownNameError, UsageError
 from act_gym.records import read_records
 from act_gym.run import sha256_of
+from benchmarks.compare import main as compare
 from benchmarks.evaluate import main
 from benchmarks.merge import main as merge
 from benchmarks.report import main as report
@@ -37,16 +40,19 @@ class Broken:
 
 
 @pytest.fixture
-def own(tmp_path, monkeypatch) -> Path:
+def own(tmp_path, monkeypatch) -> Iterator[Path]:
     """The file of an agent of one's own that raises in some episodes."""
     path = tmp_path / "own_agent.py"
     path.write_text(AGENT.format(fault='if view.seed == 1: raise KeyError("odd")'), encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
-    return path
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a file changed within a second may look the same
+    yield path
+    sys.modules.pop("own_agent", None)
 
 
-def mend(path: Path) -> None:
-    path.write_text(AGENT.format(fault="pass"), encoding="utf-8")
+def mend(path: Path, more: str = "") -> None:
+    path.write_text(AGENT.format(fault="pass") + more, encoding="utf-8")
+    sys.modules.pop("own_agent", None)  # a command of its own would import the file as it is now
 
 
 def manifest(folder: Path) -> dict:
@@ -155,8 +161,38 @@ def test_mended_code_goes_on_where_its_former_code_only_failed(own, tmp_path):
     assert {record["stop"] for record in FinishedRun.read(folder).records} == {"truncated"}
 
 
+def test_what_a_file_of_prices_holds_is_part_of_the_run(tmp_path):
+    prices = tmp_path / "prices.json"
+    command = [*SHOP[:-4], "--limit", "2", "--workers", "1", "--env-options", f"prices={prices}"]
+    for name, limit in (("low", 10.0), ("high", 900.0)):
+        prices.write_text(json.dumps({"limits": {0: limit}}))
+        assert main([*command, "--out", str(tmp_path / name)]) == 0
+    low, high = tmp_path / "low", tmp_path / "high"
+    assert manifest(high)["env_option_files"] == {"prices": sha256_of(prices)}
+    changed = r"(?m)^  env_option_files\.prices "
+    with pytest.raises(RunError, match=changed):
+        main([*command, "--out", str(low), "--resume"])
+    with pytest.raises(RunError, match=changed):
+        compare([str(low), str(high)])
+    with pytest.raises(RunError, match=changed):
+        merge([str(low), str(high), "--out", str(tmp_path / "both")])
+
+
+def test_files_that_an_agent_is_given_are_part_of_the_run(own, tmp_path):
+    mend(own, "\n\ndef ruled(rules, code):\n    return Agent()\n")
+    rules = tmp_path / "rules.txt"
+    rules.write_text("look")
+    command = [*GAMES, "--limit", "1", "--agent", f"own_agent:ruled:rules={rules}", "--out", str(tmp_path / "run")]
+    command += ["--agent-options", "code=own_agent:Agent"]
+    assert main(command) == 0
+    assert manifest(tmp_path / "run")["agent"]["option_files"] == {"rules": sha256_of(rules), "code": sha256_of(own)}
+    rules.write_text("wait")
+    with pytest.raises(RunError, match=r"(?m)^  agent\.option_files\.rules "):
+        main([*command, "--resume"])
+
+
 @pytest.mark.parametrize("place", ["file/below", "/proc/nowhere", "x" * 300], ids=["file", "proc", "long"])
-def test_a_folder_that_cannot_be_made_is_said_in_one_sentence(place, tmp_path):
+def test_a_folder_that_cannot_be_made_is_one_sentence(place, tmp_path):
     (tmp_path / "file").touch()
     runs = [tmp_path / "one", tmp_path / "two"]
     for seed, run in enumerate(runs):

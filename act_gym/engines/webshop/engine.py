@@ -91,7 +91,7 @@ class WebShopEngine:
         """The catalogue and its checksum, which nouns it holds, and what finds products."""
         settings = {
             "goals": "human" if self._human else "synthetic",
-            "prices": "given" if self._prices.given else "drawn",
+            "prices": f"given, sha256 {self._prices.digest}" if self._prices.given else "drawn",
             "observation_mode": self._mode,
         }
         return {**(self._shop.versions if self._shop else {"catalogue": str(self._catalogue)}), **settings}
@@ -189,7 +189,9 @@ class WebShopEngine:
 
     def _opened(self, catalogue: Named) -> OpenShop:
         if self._shop is None or self._shop.catalogue != name_of(catalogue):
-            self._shop = open_for(catalogue, human=self._human, search_engine=self._search_engine)
+            shop = open_for(catalogue, human=self._human, search_engine=self._search_engine)
+            self._prices.check(shop.products, len(shop.goals))
+            self._shop = shop
         return self._shop
 
     def _running(self) -> _Moment:

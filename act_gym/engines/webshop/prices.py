@@ -10,16 +10,18 @@ What another server drew can be given instead.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 
-from act_gym.engines.webshop.product import Product
+from act_gym.engines.webshop.product import Catalogue, Product
 from act_gym.errors import UsageError
 
 __all__ = ["Prices"]
@@ -36,7 +38,7 @@ class Prices:
             {index of a goal: dollars}}`; both may be left out. A limit of `Prices.NO_LIMIT` is none.
 
     Raises:
-        UsageError: It is something else.
+        UsageError: It is something else, or an amount is negative or no number.
     """
 
     NO_LIMIT = 1_000_000.0
@@ -49,11 +51,38 @@ class Prices:
             self._limits = {int(index): float(limit) for index, limit in table.get("limits", {}).items()}
         except (AttributeError, TypeError, ValueError) as cause:
             raise _no_prices(given) from cause
+        for kind, amounts in (("products", self._products), ("limits", self._limits)):
+            for name, amount in amounts.items():
+                if not 0 <= amount < math.inf:
+                    raise UsageError(f"prices= has {amount} for {name} in {kind}; expected dollars, 0 or more.")
 
     @property
     def given(self) -> bool:
         """Whether any of them is not drawn."""
         return bool(self._products or self._limits)
+
+    @property
+    def digest(self) -> str:
+        """The first 16 digits of a sha256 over what is given, the same however a file spells it."""
+        table = [sorted(self._products.items()), sorted(self._limits.items())]
+        return sha256(json.dumps(table).encode()).hexdigest()[:16]
+
+    def check(self, products: Catalogue, goals: int) -> None:
+        """Refuse prices of products, and limits of goals, that a shop does not have.
+
+        Args:
+            products: What the shop sells.
+            goals: How many goals it has.
+
+        Raises:
+            UsageError: One of them is not there.
+        """
+        for asin in self._products:
+            if products.position(asin) is None:
+                raise UsageError(f"prices= has a price for the product {asin}, which this catalogue does not sell.")
+        for index in self._limits:
+            if not 0 <= index < goals:
+                raise UsageError(f"prices= has a limit for goal {index}; this catalogue has goals 0 to {goals - 1}.")
 
     def price(self, product: Product) -> float:
         """Return what a product costs, in dollars: the price, or one from its range."""

@@ -49,7 +49,7 @@ def test_what_is_worth_one_becomes_an_episode_and_the_rest_a_reason(played, tmp_
     assert episode.goal.endswith(f"lower than {LIMIT:.2f} dollars")
     assert [(turn.observation, turn.action) for turn in episode.turns] == exchanges
     assert {turn.thought for turn in episode.turns} == {"it may help"}
-    assert episode.versions["prices"] == "given"
+    assert episode.versions["prices"].startswith("given, sha256 ")
     replays = list(read_records(out / "replays.jsonl"))
     assert [record["cause"] for record in replays] == ["", "refused"]
     assert [record["same"] for record in replays] == [len(exchanges), len(lesser)]

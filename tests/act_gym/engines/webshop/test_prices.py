@@ -1,7 +1,9 @@
 import json
 import random
+from contextlib import closing
 from dataclasses import replace
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -65,6 +67,27 @@ def test_what_is_given_is_not_drawn(tmp_path):
 def test_other_prices_are_refused(given):
     with pytest.raises(UsageError, match="prices= holds dollars"):
         Prices(given)
+
+
+@pytest.mark.parametrize("amount", [float("nan"), float("inf"), -1])
+@pytest.mark.parametrize("kind", ["products", "limits"])
+def test_amounts_that_cannot_be_are_refused(kind, amount):
+    with pytest.raises(UsageError, match=f"prices= has {float(amount)} for 7 in {kind}; expected dollars, 0 or more"):
+        Prices({kind: {"7": amount}})
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"products": {"B000NOWHERE": 3}}, "the product B000NOWHERE, which this catalogue does not sell"),
+        ({"limits": {"-1": 3}}, "a limit for goal -1; this catalogue has goals 0 to "),
+        ({"limits": {10**9: 3}}, "a limit for goal 1000000000"),
+    ],
+    ids=["product", "negative goal", "goal"],
+)
+def test_prices_of_what_a_shop_lacks_are_refused(given, message):
+    with closing(gym.make("act/WebShop-generated-seen", prices=given)) as env, pytest.raises(UsageError, match=message):
+        env.reset(seed=0)
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
