@@ -224,10 +224,11 @@ def finish(
         return rehearsal.rehearsed(trainer, arguments, stage, extra)
     from transformers import PrinterCallback
 
-    from trainers.runs.callbacks import MetricsCallback, ProgressCallback
+    from trainers.runs.callbacks import EpochCallback, MetricsCallback, ProgressCallback
 
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
     metrics, bar = MetricsCallback(run, stage), ProgressCallback(stage)
+    trainer.add_callback(EpochCallback())
     trainer.add_callback(metrics)
     trainer.add_callback(bar)
     state = processes.by_first(lambda: checkpoints.last_state(arguments.out))

@@ -30,7 +30,12 @@ STAGES = {
     "imitation": {**SUPERVISED, "probe": 4},
     "dpo": SUPERVISED,
     "warmup": {**SUPERVISED, "lora_rank": 4, "learning_rate": 1e-2},
-    "act": {**COMMON, "groups": 2, "num_generations": 4, "max_completion_tokens": 12, "steps": 5, "forecast": 0},
+    # Epochs of two steps; it is killed at the fourth, so that it resumes in the middle of the second epoch.
+    "act": {
+        **COMMON,
+        **{"limit": 4, "groups": 2, "num_generations": 4, "max_completion_tokens": 12},
+        **{"steps": 5, "save_every": 3, "forecast": 0},
+    },
 }
 
 
@@ -150,7 +155,7 @@ def test_a_killed_zero3_run_resumes_to_the_losses_of_a_run_that_was_not_killed(
     returncode, state, log = json.loads((folder / "killed.json").read_text())
     assert returncode != 0
     assert "SIGKILL" in log
-    assert state == "checkpoint-2"
+    assert state == "checkpoint-3"
     for name in ("loss", "grad_norm", "reward", "entropy", "length"):
         found = metrics(folder, "act", name)
         assert len(found) == 5

@@ -26,7 +26,7 @@ from trainers.grpo.budget import Budget
 from trainers.grpo.shared_prompt import SharedPromptTrainer
 from trainers.runs.settings import EqualGroups
 
-__all__ = ["BlockSampler", "GroupTrainer", "Groups", "SharedPromptGroupTrainer", "leave_out", "merge"]
+__all__ = ["GroupTrainer", "Groups", "QuestionSampler", "SharedPromptGroupTrainer", "leave_out", "merge"]
 
 Batch = dict[str, Any]
 
@@ -45,14 +45,11 @@ class Groups:
     block: int = 1
 
     def _get_train_sampler(self: Any, dataset: Any = None) -> Any:
-        questions = self.args.generation_batch_size // self.num_generations
-        if self.block == 1:
-            return super()._get_train_sampler(dataset)  # type: ignore[misc]
-        return BlockSampler(
+        return QuestionSampler(
             self.block,
             data_source=dataset or self.train_dataset,
             mini_repeat_count=self.num_generations,
-            batch_size=questions,
+            batch_size=self.args.generation_batch_size // self.num_generations,
             repeat_count=self.num_iterations * self.args.steps_per_generation,
             shuffle=self.shuffle_dataset,
             seed=self.args.seed,
@@ -191,23 +188,42 @@ def _widened(tensor: torch.Tensor, width: int, fill: int, *, left: bool) -> torc
     return torch.nn.functional.pad(tensor, (missing, 0) if left else (0, missing), value=fill)
 
 
-class BlockSampler(RepeatSampler):  # type: ignore[misc]
-    """TRL's sampler, shuffling blocks of neighbouring questions instead of questions.
+class QuestionSampler(RepeatSampler):  # type: ignore[misc]
+    """TRL's sampler, whose order follows from the seed and the epoch alone, and which shuffles blocks of questions.
+
+    TRL's draws each epoch's order from one generator, so a sampler made to resume in a later epoch begins with the
+    first epoch's order.
 
     Args:
-        block: Questions in a block; the batch size is a multiple of it, and so is the data set's length.
+        block: Questions in a block, neighbours in the data set; the batch size is a multiple of it, and so is the data
+            set's length.
         settings: Of `RepeatSampler`.
     """
 
     def __init__(self, block: int, **settings: Any) -> None:
         super().__init__(**settings)
         self.block = block
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose whose order is drawn; epochs count from 0."""
+        self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
         blocks = range(0, self.num_samples, self.block)
-        places = torch.randperm(len(blocks), generator=self.generator).tolist() if self.shuffle else range(len(blocks))
-        order = [index for place in places for index in range(blocks[place], blocks[place] + self.block)]
+        order = [
+            index for place in self._places(len(blocks)) for index in range(blocks[place], blocks[place] + self.block)
+        ]
         for start in range(0, len(order) - self.batch_size + 1, self.batch_size):
             chunk = order[start : start + self.batch_size]
             for _ in range(self.repeat_count):
                 yield from (index for index in chunk for _ in range(self.mini_repeat_count))
+
+    def _places(self, count: int) -> Sequence[int]:
+        if not self.shuffle:
+            return range(count)
+        # The orders that TRL's sampler gives to a training that is not interrupted.
+        generator = torch.Generator().manual_seed(self.seed)
+        drawn = [torch.randperm(count, generator=generator) for _ in range(self.epoch + 1)]
+        places: list[int] = drawn[-1].tolist()
+        return places

@@ -8,6 +8,7 @@ then runs them through in micro-batches.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,8 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
     from trainers.grpo.groups import GroupTrainer, SharedPromptGroupTrainer
 
     common = common_config(arguments, sequences=sequences)
+    # A state holds no replies, so it is saved where the next step samples its own.
+    common["save_steps"] = math.ceil(common["save_steps"] / arguments.iterations) * arguments.iterations
     config = GRPOConfig(
         **common,
         num_generations=arguments.num_generations,

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 
 from act_gym.run import Run
 
-__all__ = ["MetricsCallback", "ProgressCallback"]
+__all__ = ["EpochCallback", "MetricsCallback", "ProgressCallback"]
 
 # The libraries' names for what we log, and ours. What is not here is not logged.
 _NAMES: Mapping[str, str] = {
@@ -80,6 +80,20 @@ def _number(logs: Mapping[str, Any], name: str) -> float | None:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return round(float(value), 8)
+
+
+class EpochCallback(TrainerCallback):
+    """Tells the sampler of the training which epoch begins.
+
+    The libraries reach samplers of their own, and not one of ours in a resumed epoch of several processes.
+    """
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Look for the innermost sampler; only the wrappers around it are made anew when a training resumes."""
+        batches = train_dataloader.batch_sampler
+        while hasattr(batches, "batch_sampler"):
+            batches = batches.batch_sampler
+        batches.sampler.set_epoch(int(state.epoch or 0))
 
 
 class ProgressCallback(TrainerCallback):

@@ -252,7 +252,8 @@ class OutputSettings:
     """Optimizer steps between two lines of metrics.jsonl."""
 
     save_every: int = 50
-    """Optimizer steps between two states that --resume can continue from; 0 saves none."""
+    """Optimizer steps between two states that --resume can continue from, rounded up to a multiple of `iterations`; 0
+    saves none."""
 
     probe: int = 16
     """Questions answered before training to measure the malformed share; 0 skips it, and the check."""

@@ -18,7 +18,7 @@ from trainers import act
 from trainers.act import Act
 from trainers.examples.questions import in_both_orders, judging_questions
 from trainers.examples.rewards import Reward
-from trainers.grpo.groups import BlockSampler, leave_out, merge
+from trainers.grpo.groups import QuestionSampler, leave_out, merge
 from trainers.grpo.trainer import _trainer, train_on_groups
 from trainers.runs import checkpoints
 from trainers.runs.quiet import quiet
@@ -189,7 +189,7 @@ def test_both_orders_of_a_pair_come_in_one_batch(tmp_path: Path, pairs_file: Pat
 
 
 def test_the_sampler_keeps_blocks_and_shuffles_them() -> None:
-    made = BlockSampler(2, data_source=range(12), mini_repeat_count=3, batch_size=4, repeat_count=2, seed=1)
+    made = QuestionSampler(2, data_source=range(12), mini_repeat_count=3, batch_size=4, repeat_count=2, seed=1)
     order = list(made)
     assert len(order) == len(made) == 12 * 3 * 2
     batches = [order[start : start + 12] for start in range(0, len(order), 12)]
