@@ -126,13 +126,9 @@ def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int
         policy: The model, as it is before this stage.
         rows: Tokens of the prompt and of the two replies, under TRL's names.
     """
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig
 
-    class TokenisedTrainer(DPOTrainer):  # type: ignore[misc, unused-ignore]
-        """Takes rows that are tokens already; TRL would render each reply by the chat template once more."""
-
-        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-            return dataset
+    from trainers.supervised.dpo_trainer import TokenisedDPOTrainer
 
     # Memory and speed are those of sequences, and a pair is two.
     in_pairs = replace(arguments, micro_batch=max(1, arguments.micro_batch // 2))
@@ -146,7 +142,7 @@ def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int
         label_smoothing=arguments.label_smoothing,
         precompute_ref_log_probs=arguments.reference == "precomputed" and not arguments.lora_rank,
     )
-    return TokenisedTrainer(
+    return TokenisedDPOTrainer(
         model=policy.model,
         args=config,
         train_dataset=dataset_of(rows, arguments),

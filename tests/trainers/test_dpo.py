@@ -91,6 +91,27 @@ def test_accumulation_never_changes_a_preference(preferring: DPO, micro_batch: i
         torch.testing.assert_close(weights(pieces.out)[name], tensor, rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize(("limit", "batch", "micro_batch"), [(24, 24, 2), (22, 16, 8)])
+def test_accumulation_never_changes_the_loss(preferring: DPO, limit: int, batch: int, micro_batch: int) -> None:
+    """Of 22 pairs, the last step holds 6: a pass of 4 and one of 2."""
+    whole = replace(
+        preferring,
+        limit=limit,
+        batch=batch,
+        micro_batch=48,
+        imitation_weight=1.0,
+        steps=0,
+        learning_rate=1e-6,
+        lr_warmup=0.0,
+        save_every=0,
+    )
+    pieces = replace(whole, micro_batch=micro_batch, out=preferring.out.with_name("b"))
+    train(whole)
+    train(pieces)
+    assert metrics(pieces.out, "loss") == pytest.approx(metrics(whole.out, "loss"), rel=0, abs=1e-6)
+    assert metrics(pieces.out, "grad_norm") == pytest.approx(metrics(whole.out, "grad_norm"), rel=1e-5)
+
+
 class Killed(Run):
     """A run folder on a machine that goes down when the fifth step is logged."""
 
