@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import gather_object
+from transformers import GenerationConfig
 from trl import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
@@ -54,6 +55,16 @@ class Groups:
             shuffle=self.shuffle_dataset,
             seed=self.args.seed,
         )
+
+    def _generate_single_turn(self: Any, *arguments: Any, **settings: Any) -> Any:
+        # The model's own defaults fill every field that TRL leaves open: min_p, typical_p, suppressed tokens, …
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        held, model.generation_config = model.generation_config, GenerationConfig()
+        try:
+            return super()._generate_single_turn(*arguments, **settings)  # type: ignore[misc]
+        finally:
+            model.generation_config = held
 
     def _calculate_rewards(self: Any, *arguments: Any, **settings: Any) -> torch.Tensor:
         rewards: torch.Tensor = super()._calculate_rewards(*arguments, **settings)  # type: ignore[misc]
