@@ -25,6 +25,7 @@ class Budget:
 
     Attributes:
         micro_tokens: The bound; 0 for none. Prompts that are shared count once. One reply and its prompt always pass.
+            It holds for passes that train and for those that score, and not where replies are sampled.
     """
 
     micro_tokens: int = 0
@@ -46,14 +47,52 @@ class Budget:
                     total += loss.detach()
         return loss + total
 
+    def _get_per_token_logps_and_entropies(
+        self: Any,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **images: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Return what TRL does; what is only scored, by the old or the reference weights, in passes of the bound."""
+        whole = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
+        special = compute_aux_loss or any(value is not None for value in images.values())
+        settings = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss, **images}
+        found: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+        if not self.micro_tokens or torch.is_grad_enabled() or special:
+            found = whole(model, input_ids, attention_mask, logits_to_keep, batch_size, **settings)
+            return found
+        masks = attention_mask[:, :-logits_to_keep], attention_mask[:, -logits_to_keep:]
+        parts = self._cut(input_ids[:, :-logits_to_keep], *masks, batch_size or len(input_ids))
+        scored = [
+            whole(model, input_ids[rows], attention_mask[rows], logits_to_keep, len(rows), **settings) for rows in parts
+        ]
+        log_probs, entropies = ([each[place] for each in scored] for place in (0, 1))
+        return torch.cat(log_probs), None if entropies[0] is None else torch.cat(entropies), None
+
     def _parts(self: Any, inputs: dict[str, Any]) -> list[list[int]]:
-        prompts, replies = inputs["prompt_mask"].sum(dim=1).tolist(), inputs["completion_mask"].sum(dim=1).tolist()
-        groups = runs(inputs["prompt_ids"], inputs["prompt_mask"])
+        ids, mask, replies = inputs["prompt_ids"], inputs["prompt_mask"], inputs["completion_mask"]
+        parts: list[list[int]] = self._cut(ids, mask, replies, len(ids))
+        return parts
+
+    def _cut(
+        self: Any, prompt_ids: torch.Tensor, prompt_mask: torch.Tensor, reply_mask: torch.Tensor, most: int
+    ) -> list[list[int]]:
+        """Return which rows share a pass: of every `most` neighbours as many as the bound allows."""
+        prompts, replies = prompt_mask.sum(dim=1).tolist(), reply_mask.sum(dim=1).tolist()
+        groups = runs(prompt_ids, prompt_mask)
         if getattr(self, "unshared", True):  # then TRL's own pass runs all rows as wide as they are padded
-            width = inputs["prompt_ids"].size(1)
-            prompts, replies = [width] * len(prompts), [inputs["completion_ids"].size(1)] * len(prompts)
+            prompts, replies = [prompt_ids.size(1)] * len(prompts), [reply_mask.size(1)] * len(prompts)
             groups = [range(row, row + 1) for row in range(len(prompts))]
-        found = cut(groups, prompts, replies, self.micro_tokens)
+        found: list[list[int]] = []
+        for start in range(0, len(prompts), most):
+            rows = range(start, min(start + most, len(prompts)))
+            within = [range(max(group.start, rows.start), min(group.stop, rows.stop)) for group in groups]
+            found += cut([group for group in within if group], prompts, replies, self.micro_tokens)
         # With sharded weights all processes must make equally many passes.
         wanted = self.accelerator.gather(torch.tensor([len(found)], device=self.accelerator.device)).max()
         return _at_least(int(wanted), found)

@@ -60,7 +60,7 @@ class Groups:
         # The model's own defaults fill every field that TRL leaves open: min_p, typical_p, suppressed tokens, …
         model = self.accelerator.unwrap_model(self.model_wrapped)
         model = model.get_base_model() if hasattr(model, "get_base_model") else model
-        held, model.generation_config = model.generation_config, GenerationConfig()
+        held, model.generation_config = model.generation_config, GenerationConfig()  # type: ignore[no-untyped-call]
         try:
             return super()._generate_single_turn(*arguments, **settings)  # type: ignore[misc]
         finally:

@@ -145,7 +145,8 @@ class GroupSettings:
     """Clipping range of the probability ratio."""
 
     loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = "dapo"
-    """How token losses are averaged (TRL's names)."""
+    """How token losses are averaged (TRL's names). Only bnpo averages over a micro-batch, so that its loss follows
+    micro_batch."""
 
     scale_rewards: Literal["group", "batch", "none"] = "group"
     """By whose standard deviation advantages are divided."""
@@ -181,9 +182,9 @@ class GroupSettings:
     pass is taken. micro_batch should be a multiple of num_generations."""
 
     micro_tokens: int = 0
-    """Run a micro-batch in passes of at most so many tokens, a shared prompt counted once: the same gradients, and
-    memory that does not follow the longest questions. So micro_batch may hold many groups, of which as many share
-    a pass as fit. 0 runs it in one."""
+    """Train and score a micro-batch in passes of at most so many tokens, a shared prompt counted once: the same
+    gradients, and memory that does not follow the longest questions. So micro_batch may hold many groups, of which
+    as many share a pass as fit. Sampling is not bounded. 0 runs it in one."""
 
     vllm: Literal["off", "colocate", "server"] = "off"
     """What writes the replies: transformers (off), vLLM in the training processes (colocate), or vLLM behind an

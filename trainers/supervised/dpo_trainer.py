@@ -18,6 +18,8 @@ class TokenisedDPOTrainer(DPOTrainer):  # type: ignore[misc, unused-ignore]
     processes.
     """
 
+    loss_weights: list[float]  # TRL's
+
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         self._loss_weights = list(self.loss_weights)
