@@ -73,7 +73,7 @@ EXTRAS: dict[str, str] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 1 failed, 2 asked wrongly."""
+    """Run one command and return its exit status: 0 done, 1 failed, 2 asked wrongly, 3 episodes ended with errors."""
     words = list(sys.argv[1:] if argv is None else argv)
     _replace_unencodable()
     if not words or words[0] in ("-h", "--help", "help"):
@@ -186,4 +186,4 @@ def _speaks() -> bool:
 def _complain(error: ActGymError) -> int:
     if _speaks():
         sys.stderr.write(f"act-gym: {error}\n")
-    return 2 if isinstance(error, UsageError) else 1
+    return error.exit_status

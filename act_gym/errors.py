@@ -14,6 +14,7 @@ ActGymError
 ├── AgentError               an agent or its model failed; ends one episode
 ├── AgentUnavailableError    an agent that can decide nothing any more, such as a dead server; ends the run
 └── RunError                 a run folder that cannot be read, continued or joined
+    └── FailedEpisodesError  episodes ended with errors, so that their numbers are no measurement
 ```
 
 A message says what happened with the value, what was expected, and the next command to run.
@@ -35,6 +36,7 @@ __all__ = [
     "DataError",
     "DownloadError",
     "EngineError",
+    "FailedEpisodesError",
     "MissingDataError",
     "MissingDependencyError",
     "RunError",
@@ -56,9 +58,14 @@ def shortened(value: object) -> str:
 class ActGymError(Exception):
     """The root of the tree; catch it to catch everything this project raises on purpose."""
 
+    exit_status = 1
+    """Of a command that ends with this error."""
+
 
 class UsageError(ActGymError, ValueError):
     """The caller asked for something that cannot be."""
+
+    exit_status = 2
 
 
 class UnknownNameError(UsageError):
@@ -124,3 +131,9 @@ class AgentUnavailableError(ActGymError):
 
 class RunError(ActGymError):
     """A run folder cannot be read, continued or joined."""
+
+
+class FailedEpisodesError(RunError):
+    """Episodes ended with errors of an agent, a server or a simulator, so that their numbers are no measurement."""
+
+    exit_status = 3

@@ -52,6 +52,7 @@ FREE_ARGUMENTS = frozenset(
         "resume",
         "overwrite",
         "keep_errors",
+        "keep_going",
         "out",
         "limit_seconds",
         "json",

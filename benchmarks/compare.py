@@ -21,8 +21,9 @@ from tyro.conf import Positional
 
 from act_gym.arguments import parse
 from act_gym.differences import difference_table, differences
-from act_gym.errors import RunError, UnknownNameError, UsageError
+from act_gym.errors import FailedEpisodesError, RunError, UnknownNameError, UsageError
 from benchmarks.runs.finished import FinishedRun
+from benchmarks.shown.tables import bounds, chance, percent
 from benchmarks.statistics.intervals import Interval
 from benchmarks.statistics.paired import Contrast, contrasts, gap
 
@@ -47,6 +48,8 @@ class Arguments:
     """A difference of success or score, e.g. 0.05: says how many seeds it takes to see it with `--power`."""
     power: float = 0.8
     """How often that difference shall be seen."""
+    count_errors: bool = False
+    """Compare although episodes ended with an error, and count each of them as a failure."""
     task_types: bool = False
     """Show every type of task as well."""
     json: bool = False
@@ -59,13 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.detect and not 0 < arguments.detect <= 1:
         raise UsageError(f"--detect is a difference in 0-1, e.g. 0.05 for five per cent; got {arguments.detect:g}.")
     runs = FinishedRun.read(arguments.first), FinishedRun.read(arguments.second)
+    if not arguments.count_errors:
+        _check_errors(*runs, arguments.suite)
     found = compare(*runs, suites=arguments.suite, detect=arguments.detect, power=arguments.power)
     _note_versions(*runs)
     if arguments.json:
         listing = {"labels": [run.label for run in runs], "contrasts": [each.to_json() for each in found]}
         sys.stdout.write(json.dumps(listing, indent=2, ensure_ascii=False) + "\n")
     else:
-        _print(found, _labels(*runs), types=arguments.task_types)
+        titles = {name: runs[0].title(name) for name in runs[0].suites}
+        _print(found, _labels(*runs), titles, types=arguments.task_types)
     return 0
 
 
@@ -111,6 +117,21 @@ def _check(first: FinishedRun, second: FinishedRun, suites: Sequence[str]) -> No
         )
 
 
+def _check_errors(first: FinishedRun, second: FinishedRun, suites: Sequence[str]) -> None:
+    rows = [
+        f"  {run.folder}  {name}: {run.errors(name):,} of {len(run.of(name)):,} episodes"
+        for run in (first, second)
+        for name in run.suites
+        if (not suites or name in suites) and run.errors(name)
+    ]
+    if rows:
+        listed = "\n".join(rows)
+        raise FailedEpisodesError(
+            f"Episodes ended with an error, so that the runs do not show how well the agents play:\n{listed}\n"
+            "Play them again with act-gym eval --resume, or count each as a failure with --count-errors."
+        )
+
+
 def _note_versions(first: FinishedRun, second: FinishedRun) -> None:
     changes = differences(first.manifest["versions"], second.manifest["versions"])
     if changes:
@@ -147,10 +168,12 @@ def _labels(first: FinishedRun, second: FinishedRun) -> tuple[str, str]:
     return (str(first.folder), str(second.folder)) if alike else (first.label, second.label)
 
 
-def _print(found: Sequence[Contrast], labels: tuple[str, str], *, types: bool) -> None:
+def _print(found: Sequence[Contrast], labels: tuple[str, str], titles: Mapping[str, str], *, types: bool) -> None:
     table = Table(title=escape(" against ".join(labels)), title_justify="left", caption_justify="left")
     table.caption = "per cent with 95 % intervals; the difference is the first minus the second"
-    for heading in ("suite", "", "n", *labels, "difference", "bootstrap", "better : worse", "p"):
+    if any(any(each.errors) for each in found):
+        table.caption += "\nepisodes that ended with an error are counted as failures"
+    for heading in ("suite", "", "n", "errors", *labels, "difference", "better : worse", "p"):
         table.add_column(escape(heading), justify="left" if heading == "suite" else "right")
     previous = ""
     for each in found:
@@ -158,18 +181,19 @@ def _print(found: Sequence[Contrast], labels: tuple[str, str], *, types: bool) -
             continue
         if previous and each.suite != previous:
             table.add_section()
-        heading = f"  {escape(each.task_type)}" if each.task_type else escape(each.suite)
+        title = " − ".join(titles[name] for name in each.suite.split(" - "))
+        heading = f"  {escape(each.task_type)}" if each.task_type else escape(title)
         signed = " - " in each.suite
         table.add_row(
             heading if each.suite != previous or each.task_type else "",
             each.name,
             str(each.tasks),
+            " : ".join(map(str, each.errors)),
             _words(each.first, signed=signed),
             _words(each.second, signed=signed),
             _words(each.difference, signed=True),
-            "" if each.bootstrap is None else _bounds(each.bootstrap, signed=True),
             "" if each.bootstrap is None else f"{each.only_first} : {each.only_second}",
-            "" if each.p_value is None else f"{each.p_value:.2g}",
+            "" if each.p_value is None else chance(each.p_value),
         )
         previous = each.suite
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
@@ -196,13 +220,7 @@ def _in_words(each: Contrast) -> str:
 
 
 def _words(interval: Interval, *, signed: bool) -> str:
-    sign = "+" if signed else ""
-    return f"{100 * interval.value:{sign}.1f} {_bounds(interval, signed=signed)}"
-
-
-def _bounds(interval: Interval, *, signed: bool) -> str:
-    sign = "+" if signed else ""
-    return f"[{100 * interval.low:{sign}.1f}, {100 * interval.high:{sign}.1f}]"
+    return f"{percent(interval.value, signed=signed)} {bounds(interval.low, interval.high, signed=signed)}"
 
 
 if __name__ == "__main__":

@@ -26,18 +26,18 @@ import numpy as np
 
 from act_gym.benchmark import parse_id
 from act_gym.core import Episode
-from act_gym.errors import RunError
+from act_gym.errors import FailedEpisodesError, RunError
 from act_gym.records import read_records, write_json, write_records
 from act_gym.run import FREE_ARGUMENTS
 from benchmarks.evaluate import words_of
 from benchmarks.statistics.measurement import Measurement
-from benchmarks.statistics.scores import flat_record, measure
+from benchmarks.statistics.scores import errors_in, flat_record, measure
 from benchmarks.suites import suite
 
 __all__ = ["NUMBERS", "Entry", "actions_of", "compact", "entries_below", "make_entries", "numbers_of"]
 
 FORMAT = 1
-NUMBERS = ("success", "score", "turns", "invalid_actions", "prompt_tokens", "completion_tokens")
+NUMBERS = ("errors", "success", "score", "turns", "invalid_actions", "prompt_tokens", "completion_tokens")
 """What an entry states of its suite."""
 
 _LEFT_OUT = ("env_id", "benchmark", "split", "agent", "seconds", "error")  # said once in entry.json, or by nobody
@@ -122,16 +122,18 @@ def entries_below(folder: Path) -> list[Entry]:
     return found
 
 
-def make_entries(run: Path, leaderboard: Path, label: str = "") -> list[Entry]:
+def make_entries(run: Path, leaderboard: Path, label: str = "", *, count_errors: bool = False) -> list[Entry]:
     """Make an entry of every suite that a finished run played, and return them.
 
     Args:
         run: A run folder of `act-gym eval --suite`.
         leaderboard: Where entries are.
         label: What the page calls the agent; its own label or name if empty.
+        count_errors: Take episodes that ended with an error, each as a failure.
 
     Raises:
         RunError: The run is not finished, played something else, or only a part of a suite.
+        FailedEpisodesError: Episodes ended with an error.
     """
     manifest, config = (_json(run / name) for name in ("manifest.json", "config.json"))
     summary = _json(run / "summary.json")
@@ -147,12 +149,19 @@ def make_entries(run: Path, leaderboard: Path, label: str = "") -> list[Entry]:
         if missing:
             raise RunError(f"{run} lacks {len(missing)} episodes of {name}. Continue it with --resume.")
         chosen = [own[key] for key in order]
+        errors = errors_in(map(flat_record, chosen))
+        if errors and not count_errors:
+            raise FailedEpisodesError(
+                f"{errors} of {len(chosen)} episodes of {name} in {run} ended with an error. "
+                "Play them again with act-gym eval --resume, or count each as a failure with --count-errors."
+            )
         agent = {"name": chosen[0].agent, **{k: v for k, v in manifest["agent"].items() if k != "name"}}
         facts = {
             "format": FORMAT,
             "suite": {"name": name, "version": frozen.version, "sha256": frozen.sha256},
             "label": label or config.get("label") or summary.get("label", ""),
             "agent": agent,
+            **({"errors_count_as_failures": True} if errors else {}),
             "command": _command(name, config),
             "seeds": manifest["seeds"],
             "date": manifest["started"][:10],

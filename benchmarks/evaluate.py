@@ -9,7 +9,8 @@ Leaves a run folder:
     records.jsonl    one flat line an episode, in the stated order
     summary.json     the numbers, which are printed as a table
 
-A run that was stopped continues with `--resume` where it was; what ended with an error is tried again. Agents
+A run that was stopped continues with `--resume` where it was; what ended with an error is tried again. The exit
+status is 3 where episodes ended with an error: they count as failures, and their split has no interval. Agents
 without a model play in `--workers` processes; `local` and `chat` answer `--batch-size` episodes at once in this one;
 `--backend ray` spreads the episodes over a cluster. See docs/design/evaluation.md for what the numbers mean.
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import partial
@@ -31,11 +32,12 @@ import numpy as np
 from act_gym.agent import Agent
 from act_gym.arguments import parse, read_settings
 from act_gym.core import Episode, Turn
-from act_gym.errors import ActGymError, CorruptDataError, EngineError, UsageError
+from act_gym.errors import ActGymError, CorruptDataError, EngineError, FailedEpisodesError, UsageError
 from act_gym.run import Run, check_folder, locked, refuse_secrets
 from agents.backends import Backend
 from agents.catalogue import is_foreign, make_agent
 from agents.parallel import Guarded
+from benchmarks.runs.early_stop import EarlyStop
 from benchmarks.runs.folder import LEAVES, open_run
 from benchmarks.runs.journal import Journal
 from benchmarks.runs.manifest import evaluation_facts
@@ -45,10 +47,10 @@ from benchmarks.shown.live import Progress, watch
 from benchmarks.shown.plots import check_plots, write_plots
 from benchmarks.shown.tables import show_summary
 from benchmarks.shown.trackers import check_trackers, tracking
-from benchmarks.statistics.measurement import Summary
+from benchmarks.statistics.measurement import Summary, named
 from benchmarks.statistics.scores import Record, failures, measure
 
-__all__ = ["Arguments", "main", "make_summary", "plan_of", "words_of"]
+__all__ = ["Arguments", "main", "make_summary", "plan_of", "status_of", "words_of"]
 
 _DEFAULT = ("act/ScienceWorld-seen", "act/ScienceWorld-unseen")
 
@@ -116,6 +118,8 @@ class Arguments:
     """Remove the run in the folder and start it again."""
     keep_errors: bool = False
     """With --resume, leave also the episodes that ended with an error as they are."""
+    keep_going: bool = False
+    """Play on where the first five episodes ended with the same error, which otherwise stops the run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -153,14 +157,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.plots:
             write_plots(summary, run.path("plots"))
     show_summary(summary, as_json=arguments.json)
-    return 0
+    return status_of(summary)
 
 
 def _play(
     arguments: Arguments,
     plan: Plan,
     run: Run,
-    play: Callable[[Collection[Key], Callable[[Turn], None]], Iterator[Episode]],
+    play: Callable[[Collection[Key], Callable[[Turn], None]], Generator[Episode, None, None]],
 ) -> Summary:
     """Play what the folder lacks, and sum everything up; `play` takes what is finished, and what sees each turn."""
     keys = plan.keys()
@@ -168,27 +172,40 @@ def _play(
         if journal.retried:
             sys.stderr.write(f"{journal.retried} episodes ended with an error and are tried again.\n")
         progress = Progress(Counter(env_id for env_id, _, _ in keys), journal.records)
-        episodes = play(journal.finished, progress.turn)
+        early_stop = EarlyStop(journal.records, limit=0 if arguments.keep_going else 5)
+        playing = play(journal.finished, progress.turn)
         with tracking(
             arguments.report_to, run.folder, arguments.label or arguments.agent, _told(arguments)
         ) as trackers:
-            with watch(progress) as show:
+            with watch(progress) as show, closing(playing) as episodes:
                 for episode in episodes:
-                    show(journal.add(episode))
+                    record = journal.add(episode)
+                    show(record)
                     trackers.progress(progress)
+                    early_stop.add(record)
             records = journal.finish()
-            summary = make_summary(records, arguments.label, arguments.agent)
+            summary = make_summary(records, plan, arguments.label, arguments.agent)
             trackers.finish(progress, summary)
-        if journal.errors:
-            sys.stderr.write(f"{journal.errors} episodes ended with an error; --resume tries them again.\n")
     return summary
 
 
-def make_summary(records: Sequence[Record], label: str, agent: str = "") -> Summary:
-    """Return what came of some episodes.
+def status_of(summary: Summary) -> int:
+    """Return the exit status of a program that made a summary; warn of episodes that ended with an error."""
+    if not summary.errors:
+        return 0
+    sys.stderr.write(
+        f"{summary.errors} of {summary.observations} episodes ended with an error and count as failures. "
+        "act-gym eval --resume tries them again.\n"
+    )
+    return FailedEpisodesError.exit_status
+
+
+def make_summary(records: Sequence[Record], plan: Plan, label: str, agent: str = "") -> Summary:
+    """Measure the episodes of a run.
 
     Args:
         records: Their flat records.
+        plan: What was played, which names the suites.
         label: What a comparison calls them; the agent's name if empty.
         agent: Its name where no episode tells it.
     """
@@ -197,7 +214,7 @@ def make_summary(records: Sequence[Record], label: str, agent: str = "") -> Summ
         kind="episodes",
         label=label or subject,
         subject=subject,
-        measurements=measure(records, np.random.default_rng(0)),
+        measurements=named(measure(records, np.random.default_rng(0)), plan.names()),
         failures=failures(records),
     )
 

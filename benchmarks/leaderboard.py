@@ -41,6 +41,8 @@ class Arguments:
     """Run folders of act-gym eval --suite to make entries of, which are checked at once."""
     label: str = ""
     """What the page calls the agent of these runs; the run's own label or the agent's name if empty."""
+    count_errors: bool = False
+    """With --add, take also runs in which episodes ended with an error, and count each of them as a failure."""
     out: Path = Path("leaderboard.html")
     """The page."""
     markdown: Path = Path("docs/leaderboard.md")
@@ -53,7 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.replays < 0:
         raise UsageError(f"--replays is 0 (all) or more; got {arguments.replays}.")
     if arguments.add:
-        made = [entry for run in arguments.add for entry in make_entries(run, arguments.folder, arguments.label)]
+        made = [
+            entry
+            for run in arguments.add
+            for entry in make_entries(run, arguments.folder, arguments.label, count_errors=arguments.count_errors)
+        ]
         return _check_all(made, arguments.replays)
     entries = entries_below(arguments.folder)
     if arguments.check:

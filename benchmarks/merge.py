@@ -25,7 +25,7 @@ from act_gym.errors import RunError, UsageError
 from act_gym.records import check_writable, make_folder, read_records, write_json, write_records
 from act_gym.run import FREE_ARGUMENTS
 from benchmarks.evaluate import Arguments as Evaluation
-from benchmarks.evaluate import make_summary, plan_of, words_of
+from benchmarks.evaluate import make_summary, plan_of, status_of, words_of
 from benchmarks.runs.finished import FinishedRun
 from benchmarks.runs.plan import Plan
 from benchmarks.shown.tables import show_summary
@@ -75,10 +75,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = shlex.join(["act-gym", "eval", "--resume", *words_of(vars(asked))])
         sys.stdout.write(f"{arguments.out}: {missing} episodes are missing. Play them:\n  {command}\n")
         return 0
-    summary = make_summary(list(read_records(arguments.out / "records.jsonl")), asked.label, asked.agent)
+    summary = make_summary(list(read_records(arguments.out / "records.jsonl")), plan, asked.label, asked.agent)
     summary.write(arguments.out)
     show_summary(summary, as_json=arguments.json)
-    return 0
+    return status_of(summary)
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from act_gym.rollout import play
 from agents.catalogue import make_agent
 from benchmarks.entries import Entry, actions_of, compact, numbers_of
 from benchmarks.runs.manifest import data_facts
+from benchmarks.statistics.scores import errors_in, is_error
 from benchmarks.suites import suite
 
 __all__ = ["check"]
@@ -87,6 +88,9 @@ def _check(entry: Entry, replays: int) -> Iterator[str]:
     if set(actions) != set(expected):
         yield "has not the actions of every episode"
         return
+    errors = errors_in(records)
+    if errors and not entry.facts.get("errors_count_as_failures"):
+        yield f"has {errors} episodes that ended with an error, and does not say that they count as failures"
     yield from _numbers(entry, records)
     found = list(_replays(entry, tasks, records, actions, replays))
     if found and (changes := differences(entry.facts["data"], data_facts(frozen.env_id, tasks, {}))):
@@ -144,6 +148,8 @@ def _replay(
             yield f"{episode.task.id}: {wanted or 'the record'} acts otherwise when it is played again"
             continue
         again = {name: value for name, value in compact(episode).items() if name not in _TOKENS}
+        if is_error(record) and is_error(again):  # the cause of an error cannot be played again; its score can
+            again = {name: value for name, value in again.items() if name not in ("stop", "digest")}
         kept = {name: record.get(name) for name in again}
         if kept != again:
             odd = [f"{name} {kept[name]!r} is {again[name]!r}" for name in again if kept[name] != again[name]]

@@ -23,12 +23,12 @@ def series_of(split: str) -> str:
     return side if side in _SIDES else "all"
 
 
-def key(splits: Sequence[str]) -> Markup:
-    """Return what the marks mean."""
+def key(splits: Sequence[tuple[str, str]]) -> Markup:
+    """Return the legend of the marks: each split with its title."""
     entries = []
-    for split in dict.fromkeys(splits):
+    for split, title in dict.fromkeys(splits):
         mark = element("svg", _mark(8, 8, series_of(split)), viewBox="0 0 16 16", class_="mark", aria_hidden="true")
-        entries.append(element("span", mark, split or "all", class_=f"{series_of(split)} entry"))
+        entries.append(element("span", mark, title, class_=f"{series_of(split)} entry"))
     return element("span", *entries, class_="key")
 
 
@@ -48,7 +48,7 @@ def strip(numbers: Sequence[Measurement], *, signed: bool = False) -> Markup:
         parts.append(element("line", x1=x, x2=x, y1=0, y2=height, class_=middle))
     for row, one in enumerate(numbers):
         parts.append(_interval(one, 2 + _ROW * row + _ROW / 2, begin))
-    said = "; ".join(f"{one.split or 'all'} {in_words(one)} per cent" for one in numbers)
+    said = "; ".join(f"{one.title} {in_words(one)} per cent" for one in numbers)
     return element(
         "svg", *parts, class_="strip", viewBox=f"0 0 {_WIDTH} {height}", role="img", aria_label=said or "not measured"
     )
@@ -74,13 +74,15 @@ def tail(one: Measurement) -> Markup:
     return element("svg", *parts, class_=f"tail {series_of(one.split)}", viewBox="0 0 100 12", aria_hidden="true")
 
 
-def learning(title: str, labels: Sequence[str], lines: Mapping[str, Sequence[Measurement | None]]) -> Markup:
+def learning(
+    title: str, labels: Sequence[str], lines: Mapping[tuple[str, str], Sequence[Measurement | None]]
+) -> Markup:
     """Return how a number changes from stage to stage, one line a split.
 
     Args:
         title: What is measured.
         labels: The stages, in order.
-        lines: For each split a number of each stage, or None where it was not measured.
+        lines: For each split and its title a number of each stage, or None where it was not measured.
     """
     left, top, height = 34, 10, 150
     step = max(72, min(130, 360 // max(len(labels), 1)))
@@ -98,7 +100,7 @@ def learning(title: str, labels: Sequence[str], lines: Mapping[str, Sequence[Mea
         room = step // 5  # letters
         short = label if len(label) <= room else label[: room - 1] + "…"
         parts.append(element("text", short, x=at(place, 0)[0], y=top + height + 18, text_anchor="middle"))
-    for number, (split, values) in enumerate(lines.items()):
+    for number, ((split, _), values) in enumerate(lines.items()):
         shift = 7 * (number - (len(lines) - 1) / 2)
         shown = [(place, one) for place, one in enumerate(values) if one is not None]
         points = [(at(place, one.value)[0] + shift, at(place, one.value)[1]) for place, one in shown]
@@ -110,8 +112,8 @@ def learning(title: str, labels: Sequence[str], lines: Mapping[str, Sequence[Mea
             inside.append(_mark(x, y, series_of(split)))
         parts.append(element("g", *inside, class_=series_of(split)))
     said = ". ".join(
-        f"{split or 'all'}: " + ", ".join(f"{label} {in_words(one)}" for label, one in zip(labels, values, strict=True))
-        for split, values in lines.items()
+        f"{name}: " + ", ".join(f"{label} {in_words(one)}" for label, one in zip(labels, values, strict=True))
+        for (_, name), values in lines.items()
     )
     picture = element(
         "svg",

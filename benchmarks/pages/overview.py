@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from benchmarks.pages import charts
 from benchmarks.pages.markup import Markup, element, joined, plain
-from benchmarks.pages.pairings import in_brief, pairings
+from benchmarks.pages.pairings import pairings
 from benchmarks.pages.runs import KINDS, LoadedRun
 from benchmarks.shown.headline import Column, Headline, headlines
-from benchmarks.shown.tables import columns_of, in_words
+from benchmarks.shown.tables import chance, columns_of, in_words
 from benchmarks.statistics.measurement import Measurement, Summary
 
 __all__ = ["overview"]
@@ -32,9 +32,13 @@ def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: boo
         stages: Whether the runs are stages of one training, in order, so that lines join their numbers; None for
             finding out from their labels.
     """
+    failed = [run for run in runs if run.summary.errors]
+    if failed:
+        yield _failed(failed)
     for headline in headlines([(str(run.folder), run.summary) for run in runs]):
         yield element("h2", headline.benchmark, id=f"of-{headline.benchmark}")
-        measures = dict.fromkeys((column.kind, column.name, column.heading) for column in headline.columns)
+        shares = [column for column in headline.columns if column.name != "errors"]
+        measures = dict.fromkeys((column.kind, column.name, column.heading) for column in shares)
         cards = [
             _measure(headline, [c for c in headline.columns if (c.kind, c.name) == (kind, name)])
             for kind, name, _ in measures
@@ -52,6 +56,22 @@ def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: boo
     yield from (_run(run) for run in runs)
 
 
+def _failed(runs: Sequence[LoadedRun]) -> Markup:
+    """Return a warning of the runs in which episodes ended with an error."""
+    rows = []
+    for run in runs:
+        summary = run.summary
+        causes = [cause for cause in summary.failures if cause.startswith(("agent_error: ", "env_error: "))]
+        counted = f"{summary.label}: {summary.errors:,} of {summary.observations:,} episodes."
+        more = f" and {len(causes) - 1} other causes" if len(causes) > 1 else ""
+        rows.append(element("li", element("b", counted), " ", element("code", causes[0] if causes else ""), more))
+    head = (
+        "Episodes ended with an error. They count as failures, and their splits have no interval and no test. "
+        "Play them again with act-gym eval --resume."
+    )
+    return element("div", element("p", head), element("ul", *rows), class_="card errors", role="alert")
+
+
 def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
     """Return one measurement of all runs: a chart and the numbers of every split beside it."""
     kind, name, heading = columns[0].kind, columns[0].name, columns[0].heading
@@ -61,10 +81,12 @@ def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
         numbers = [headline.cells[label, column] for column in columns if (label, column) in headline.cells]
         if not numbers:
             continue
-        cells = [_number(headline.cells.get((label, column)), column.split or "all") for column in columns]
+        cells = [_number(headline.cells.get((label, column)), column.title) for column in columns]
         if with_gap:
-            chance = headline.gaps.get((label, f"{name}_p_value"))
-            cells.append(_number(headline.gaps.get((label, name)), "seen − unseen", chance))
+            test = headline.gaps.get((label, f"{name}_p_value"))
+            cells.append(_number(headline.gaps.get((label, name)), "seen − unseen", test))
+        if kind == "episodes":
+            cells.append(element("td", headline.errors(label), class_="number", role="cell", data_name="errors"))
         chart = element("td", charts.strip(numbers), class_="chart", role="cell")
         rows.append(element("tr", element("th", label, scope="row", role="rowheader"), chart, *cells, role="row"))
     heads = [
@@ -78,9 +100,10 @@ def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
             role="columnheader",
         ),
     ]
-    splits = [column.split or "all" for column in columns] + (["seen − unseen"] if with_gap else [])
+    splits = [column.title for column in columns] + (["seen − unseen"] if with_gap else [])
+    splits += ["errors"] if kind == "episodes" else []
     heads += [element("th", split, scope="col", class_="number", role="columnheader") for split in splits]
-    caption = element("caption", element("b", heading.capitalize()), charts.key([column.split for column in columns]))
+    caption = element("caption", element("b", heading.capitalize()), charts.key([(c.split, c.title) for c in columns]))
     table = element(
         "table",
         caption,
@@ -92,11 +115,11 @@ def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
     return _scrolled(table, f"{heading}, {headline.benchmark}")
 
 
-def _number(one: Measurement | None, name: str, chance: Measurement | None = None) -> Markup:
+def _number(one: Measurement | None, name: str, test: Measurement | None = None) -> Markup:
     if one is None:
         return element("td", "–", class_="number soft", role="cell", data_name=name)
     value, _, bounds = in_words(one).partition(" ")
-    rest = f"n {one.n}" if chance is None else f"p {in_brief(chance.value)}"
+    rest = f"n {one.n}" if test is None else f"p {chance(test.value)}"
     of = f"{bounds} · {rest}" if bounds else rest
     parts = (element("span", value, class_="value"), " ", element("span", of, class_="range"))
     return element("td", *parts, class_="number", role="cell", data_name=name)
@@ -110,18 +133,20 @@ def _stages(headline: Headline, kind: str, name: str, heading: str, stages: bool
         stages = any(label == "base" or label.startswith("after ") for label in measured)
     if len(measured) < 2 or not stages:
         return None
-    lines = {column.split: [headline.cells.get((label, column)) for label in measured] for column in columns}
+    lines = {
+        (column.split, column.title): [headline.cells.get((label, column)) for label in measured] for column in columns
+    }
     return charts.learning(heading.capitalize(), measured, lines)
 
 
 def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) -> Iterable[Markup]:
     """Yield a table for each kind of run: a row for each task type of each split, a column for each run."""
     for kind, (name, heading, view) in _OF_TYPES.items():
-        found: dict[tuple[str, str], dict[int, Measurement]] = {}
+        found: dict[tuple[str, str, str], dict[int, Measurement]] = {}
         for place, run in enumerate(runs):
             for one in run.summary.measurements if run.summary.kind == kind else ():
                 if one.benchmark == benchmark and one.name == name and one.task_type:
-                    found.setdefault((one.split, one.task_type), {})[place] = one
+                    found.setdefault((one.split, one.suite, one.task_type), {})[place] = one
         if not found:
             continue
         places = sorted({place for cells in found.values() for place in cells})
@@ -146,17 +171,17 @@ def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) 
 
 def _type_rows(
     benchmark: str,
-    found: Mapping[tuple[str, str], Mapping[int, Measurement]],
+    found: Mapping[tuple[str, str, str], Mapping[int, Measurement]],
     places: Sequence[int],
     links: Mapping[int, str],
 ) -> Iterable[Markup]:
-    for split in sorted({split for split, _ in found}):
-        head = element("th", charts.key([split]), colspan=len(places) + 1, scope="colgroup")
+    for split, suite in sorted({key[:2] for key in found}):
+        head = element("th", charts.key([(split, suite or split or "all")]), colspan=len(places) + 1, scope="colgroup")
         rows = [element("tr", head, class_="group")]
-        for task_type in sorted(kind for each, kind in found if each == split):
+        for task_type in sorted(key[2] for key in found if key[:2] == (split, suite)):
             cells = []
             for place in places:
-                one = found[split, task_type].get(place)
+                one = found[split, suite, task_type].get(place)
                 if one is None:
                     cells.append(element("td", "–", class_="soft"))
                     continue
@@ -196,14 +221,14 @@ def _run(run: LoadedRun) -> Markup:
 def _splits(summary: Summary) -> Markup:
     """Return every number of every split that a run measured."""
     columns = columns_of(summary)
-    groups: dict[tuple[str, str], dict[str, Measurement]] = {}
+    groups: dict[str, dict[str, Measurement]] = {}
     for one in summary.measurements:
         if not one.task_type:
-            groups.setdefault((one.benchmark, one.split), {})[one.name] = one
+            groups.setdefault(one.title, {})[one.name] = one
     rows = [
         element(
             "tr",
-            element("th", " ".join(filter(None, group)), scope="row"),
+            element("th", group, scope="row"),
             *(element("td", in_words(found.get(name)), class_="number") for name, _ in columns),
         )
         for group, found in groups.items()

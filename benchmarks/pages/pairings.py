@@ -10,11 +10,12 @@ import numpy as np
 from benchmarks.pages import charts
 from benchmarks.pages.markup import Markup, element
 from benchmarks.pages.runs import LoadedRun
+from benchmarks.shown.tables import bounds, chance, percent
 from benchmarks.statistics.measurement import Measurement
 from benchmarks.statistics.paired import Contrast, contrast
 from benchmarks.statistics.scores import Record
 
-__all__ = ["in_brief", "pairings"]
+__all__ = ["pairings"]
 
 _ALL = 4  # runs of which every two are compared; of more, each is compared with the first
 
@@ -36,14 +37,18 @@ def pairings(benchmark: str, runs: Sequence[LoadedRun]) -> Markup | None:
         for split in played[first]:
             found = _contrast(split, played[first][split], played[second].get(split, ()))
             if found is not None:
-                rows.append(_row(labels, split, found))
+                titles = {_title(runs[place], benchmark, split) for place in (first, second)}
+                rows.append(_row(labels, split, titles.pop() if len(titles) == 1 else split, found))
     if not rows:
         return None
     heads = (
         element("th", "first − second", scope="col"),
         element("th", "split", scope="col"),
         element("th", charts.scale(signed=True), element("span", "difference", class_="unseen-text"), scope="col"),
-        *(element("th", name, scope="col", class_="number") for name in ("success", "only first", "only second", "p")),
+        *(
+            element("th", name, scope="col", class_="number")
+            for name in ("success", "only first", "only second", "errors", "p")
+        ),
     )
     caption = element("caption", element("b", "Agent against agent"), element("span", _ABOUT, class_="soft small"))
     return element(
@@ -53,8 +58,14 @@ def pairings(benchmark: str, runs: Sequence[LoadedRun]) -> Markup | None:
 
 _ABOUT = (
     "Success on the same tasks, in points with 95 % intervals for pairs; p of McNemar's exact test, or of a "
-    "permutation of tasks where there are several seeds."
+    "permutation of tasks where there are several seeds. Where episodes ended with an error there is neither."
 )
+
+
+def _title(run: LoadedRun, benchmark: str, split: str) -> str:
+    """Return what a run calls a split."""
+    suites = (one.suite for one in run.summary.measurements if (one.benchmark, one.split) == (benchmark, split))
+    return next(suites, "") or split or "all"
 
 
 def _by_split(records: Iterable[Record], benchmark: str) -> Mapping[str, list[Record]]:
@@ -71,27 +82,24 @@ def _contrast(split: str, first: Sequence[Record], second: Sequence[Record]) -> 
     return contrast(split, "success", one, other, np.random.default_rng(0), tested=True) if common else None
 
 
-def _row(labels: tuple[str, str], split: str, found: Contrast) -> Markup:
-    difference = found.difference
+def _row(labels: tuple[str, str], split: str, title: str, found: Contrast) -> Markup:
+    difference, failed = found.difference, any(found.errors)
     one = Measurement.of("success", difference, ("", split))
-    value = f"{100 * difference.value:+.1f}"
-    bounds = f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}] · n {found.tasks}"
+    value, of = percent(difference.value, signed=True), f"n {found.tasks}"
+    if failed:
+        one = Measurement.plain("success", difference.value, difference.n, ("", split))
+    else:
+        of = f"{bounds(difference.low, difference.high, signed=True)} · {of}"
     return element(
         "tr",
         element("th", f"{labels[0]} − {labels[1]}", scope="row"),
-        element("td", charts.key([split])),
+        element("td", charts.key([(split, title)])),
         element("td", charts.strip([one], signed=True), class_="chart"),
         element(
-            "td", element("span", value, class_="value"), " ", element("span", bounds, class_="range"), class_="number"
+            "td", element("span", value, class_="value"), " ", element("span", of, class_="range"), class_="number"
         ),
         element("td", found.only_first, class_="number"),
         element("td", found.only_second, class_="number"),
-        element("td", in_brief(found.p_value), class_="number"),
+        element("td", " : ".join(map(str, found.errors)), class_="number"),
+        element("td", chance(None if failed else found.p_value), class_="number"),
     )
-
-
-def in_brief(p_value: float | None) -> str:
-    """Return a p-value as tables show it."""
-    if p_value is None:
-        return "–"
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

@@ -16,10 +16,12 @@ __all__ = ["markdown", "ranking"]
 
 _TITLE = "Leaderboard"
 _ABOUT = (
-    "Success and score in per cent with 95 % intervals. An entry holds every action of every episode: "
+    "Success and score in per cent with 95 % intervals. Episodes that ended with an error count as failures, and an "
+    "entry that has some shows no interval. An entry holds every action of every episode: "
     "`act-gym leaderboard --check` plays all of them again and works out every number from them."
 )
 _COLUMNS = (
+    ("errors", "errors"),
     ("success", "success"),
     ("score", "score"),
     ("turns", "turns"),
@@ -60,8 +62,9 @@ def markdown(entries: Sequence[Entry]) -> str:
 
 
 _ABOUT_MARKDOWN = """\
-Success and score in per cent with 95 % intervals, worked out as [evaluation](design/evaluation.md) says. Every row is a
-folder in `leaderboard/` with its records and every action of every episode.
+Success and score in per cent with 95 % intervals, worked out as [evaluation](design/evaluation.md) says. Episodes that
+ended with an error count as failures, and an entry that has some shows no interval. Every row is a folder in
+`leaderboard/` with its records and every action of every episode.
 
 ```bash
 act-gym leaderboard            # makes this page, and leaderboard.html, of leaderboard/

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from act_gym.cli import spelled
-from act_gym.errors import ActGymError, RunError
+from act_gym.errors import ActGymError, FailedEpisodesError, RunError
 from act_gym.records import replacing, write_json
 from benchmarks.paper.jobs import Job
 
@@ -104,7 +104,9 @@ class Worker:
             self.failed[job.folder] = f"{job.folder.name}: {type(error).__name__}: {error}"
         else:
             if status:
-                self.failed[job.folder] = f"{job.folder.name}: exit status {status}"
+                errors = status == FailedEpisodesError.exit_status
+                why = "episodes ended with an error; run it again to try them" if errors else f"exit status {status}"
+                self.failed[job.folder] = f"{job.folder.name}: {why}"
         if job.folder in self.failed:
             sys.stderr.write(f"✗ {self.failed[job.folder]}\n")
             return

@@ -11,7 +11,7 @@ from typing import Any
 from act_gym.errors import RunError
 from act_gym.records import read_records
 from benchmarks.runs.plan import read_shard
-from benchmarks.statistics.scores import Record, key_of
+from benchmarks.statistics.scores import Record, errors_in, key_of
 from benchmarks.suites import content_hash
 
 __all__ = ["FinishedRun", "read_manifest"]
@@ -63,6 +63,15 @@ class FinishedRun:
         """Return the records of a suite; an environment belongs to one suite of a run."""
         env_id = self.suites[suite]["env_id"]
         return [record for record in self.records if record["env_id"] == env_id]
+
+    def errors(self, suite: str) -> int:
+        """Return how many episodes of a suite ended with an error."""
+        return errors_in(self.of(suite))
+
+    def title(self, suite: str) -> str:
+        """Return a suite's name, and how many of its tasks were played if it was not all."""
+        entry = self.suites[suite]
+        return suite if entry["tasks"] == entry["of"] else f"{suite}, {entry['tasks']:,} of {entry['of']:,}"
 
     def _check(self) -> None:
         path = self.folder / "records.jsonl"

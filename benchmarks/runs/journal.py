@@ -15,12 +15,11 @@ from typing import Any, Self
 from act_gym.core import Episode
 from act_gym.errors import RunError
 from act_gym.records import RecordWriter, read_records, write_records
-from benchmarks.statistics.scores import Key, flat_record, key_of
+from benchmarks.statistics.scores import Key, flat_record, is_error, key_of
 
 __all__ = ["Journal", "read_stops"]
 
 _SYNC_EVERY = 0.5  # seconds; see docs/design/evaluation.md for what waiting for the disk costs
-_ERRORS = ("agent_error", "env_error")  # how an episode stops that says nothing of the agent's play
 
 
 class Journal:
@@ -135,4 +134,4 @@ def read_stops(folder: Path) -> dict[Key, bool]:
 
 
 def _is_error(record: Mapping[str, Any] | None) -> bool:
-    return record is not None and record["stop"] in _ERRORS
+    return record is not None and is_error(record)

@@ -42,6 +42,11 @@ class Part:
     version: int
     size: int
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all its tasks are played."""
+        return len(self.tasks) == self.size
+
     def facts(self) -> dict[str, Any]:
         """Return what a manifest says of it."""
         return {
@@ -77,6 +82,18 @@ class Plan:
             for part in self.parts:
                 for task in part.tasks[first - 1 :: step]:
                     yield part, task, seed
+
+    def names(self) -> dict[tuple[str, str], str]:
+        """Return what tables call each benchmark and split: the suite, or how many of its tasks; see `Measurement`."""
+        share = "" if self.shard == (1, 1) else f", share {'/'.join(map(str, self.shard))}"
+        found = {}
+        for part in self.parts:
+            for place in dict.fromkeys((task.benchmark, task.split) for task in part.tasks):
+                is_suite = part.name != part.env_id
+                name = part.name if is_suite else " ".join(filter(None, place))
+                chosen = "" if part.is_whole else f", {len(part.tasks):,} of {part.size:,}"
+                found[place] = f"{name}{chosen}{share}" if is_suite or chosen or share else ""
+        return found
 
     def keys(self) -> tuple[Key, ...]:
         """Return what makes each episode, in the stated order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator
 
 from act_gym.agent import Agent
 from act_gym.core import Episode, Turn
@@ -22,7 +22,7 @@ def play_plan(
     backend: Backend,
     keep_commands: bool,
     on_turn: Callable[[Turn], None] | None = None,
-) -> Iterator[Episode]:
+) -> Generator[Episode, None, None]:
     """Play every episode of a plan that is not finished and yield it as soon as it ends.
 
     Args:

@@ -18,6 +18,7 @@ _COMPARED = (
     ("next_action", "accuracy_suppressed", "next action, reasoning suppressed"),
     ("next_action", "accuracy_injected", "next action, wrong rationale"),
     ("reasoning", "accuracy", "right"),
+    ("episodes", "errors", "errors"),
     ("episodes", "success", "episode success"),
     ("episodes", "score", "episode score"),
 )
@@ -31,6 +32,12 @@ class Column:
     name: str
     split: str
     heading: str
+    suite: str = ""
+
+    @property
+    def title(self) -> str:
+        """Which tasks: the suite, or the split of the benchmark in question."""
+        return self.suite or self.split or "all"
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,16 @@ class Headline:
     cells: Mapping[tuple[str, Column], Measurement]
     gaps: Mapping[tuple[str, str], Measurement]
 
+    @property
+    def has_errors(self) -> bool:
+        """Whether an episode of any run ended with an error."""
+        return any(one.value for one in self.cells.values() if one.name == "errors")
+
+    def errors(self, label: str) -> int | None:
+        """Return how many episodes of a run ended with an error; None for a run of another kind."""
+        counts = [one.value for (row, _), one in self.cells.items() if row == label and one.name == "errors"]
+        return round(sum(counts)) if counts else None
+
 
 def headlines(runs: Sequence[tuple[str, Summary]]) -> tuple[Headline, ...]:
     """Join runs by their labels, benchmark by benchmark.
@@ -63,25 +80,25 @@ def headlines(runs: Sequence[tuple[str, Summary]]) -> tuple[Headline, ...]:
 
 
 def _headline(benchmark: str, runs: Sequence[tuple[str, Summary]]) -> Headline:
-    found: dict[tuple[str, str, str, str], Measurement] = {}  # label, kind, name, split
+    found: dict[tuple[str, str, str, str, str], Measurement] = {}  # label, kind, name, split, suite
     labels: dict[str, None] = {}
     for folder, summary in runs:
         taken = any(key[:2] == (summary.label, summary.kind) for key in found)
         label = f"{summary.label} ({folder})" if taken else summary.label
         for one in summary.measurements:
             if one.benchmark == benchmark and not one.task_type:
-                found[label, summary.kind, one.name, one.split] = one
+                found[label, summary.kind, one.name, one.split, one.suite] = one
                 labels.setdefault(label)
     columns = tuple(
-        Column(kind, name, split, heading)
+        Column(kind, name, split, heading, suite)
         for kind, name, heading in _COMPARED
-        for split in sorted({key[3] for key in found if key[1:3] == (kind, name) and " - " not in key[3]})
+        for split, suite in sorted({key[3:] for key in found if key[1:3] == (kind, name) and " - " not in key[3]})
     )
     cells = {
-        (label, column): found[label, column.kind, column.name, column.split]
+        (label, column): found[label, column.kind, column.name, column.split, column.suite]
         for label in labels
         for column in columns
-        if (label, column.kind, column.name, column.split) in found
+        if (label, column.kind, column.name, column.split, column.suite) in found
     }
-    gaps = {(label, name): one for (label, _, name, split), one in found.items() if " - " in split}
+    gaps = {(label, name): one for (label, _, name, split, _), one in found.items() if " - " in split}
     return Headline(benchmark, tuple(labels), columns, cells, gaps)

@@ -24,7 +24,9 @@ from rich.text import Text
 
 from act_gym.core import Turn
 from benchmarks.pages.markup import plain
+from benchmarks.shown.tables import bounds, percent
 from benchmarks.statistics.intervals import Interval, wilson
+from benchmarks.statistics.scores import is_error
 
 __all__ = ["LINE_EVERY", "Progress", "one_line", "watch"]
 
@@ -52,6 +54,7 @@ class _Split:
     total: int
     done: int = 0
     successes: int = 0
+    errors: int = 0
     tasks: set[str] = field(default_factory=set)
 
     @property
@@ -60,6 +63,15 @@ class _Split:
             return None
         share = self.successes / self.done
         return wilson(share * len(self.tasks), len(self.tasks))
+
+    def in_words(self) -> str:
+        """Return success so far; without an interval where episodes ended with an error."""
+        share = self.success
+        if share is None:
+            return ""
+        if self.errors:
+            return f" {percent(share.value)} %, {self.errors:,} errors"
+        return f" {percent(share.value)} % {bounds(share.low, share.high)}"
 
 
 class Progress:
@@ -130,6 +142,7 @@ class Progress:
         }
         for env_id, split in self.splits.items():
             found[f"progress/{env_id}/done"] = split.done
+            found[f"progress/{env_id}/errors"] = split.errors
             if split.success is not None:
                 found[f"progress/{env_id}/success"] = split.success.value
         return found
@@ -137,8 +150,7 @@ class Progress:
     def line(self) -> str:
         """Return everything in one plain line, for a pipe."""
         splits = [
-            f"{one_line(env_id)} {split.done}/{split.total}{_spoken(split.success)}"
-            for env_id, split in self.splits.items()
+            f"{one_line(env_id)} {split.done}/{split.total}{split.in_words()}" for env_id, split in self.splits.items()
         ]
         return " | ".join([*splits, self.figures()])
 
@@ -158,6 +170,7 @@ class Progress:
         split = self.splits.setdefault(record["env_id"], _Split(0))
         split.done += 1
         split.successes += bool(record["success"])
+        split.errors += is_error(record)
         split.tasks.add(record["task_id"])
         if record["error"]:
             self.failures[f"{record['stop']}: {one_line(record['error'])}"] += 1
@@ -166,7 +179,7 @@ class Progress:
 
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
-        for heading in ("", "episodes", "", "success, %", "95 %"):
+        for heading in ("", "episodes", "", "errors", "success, %", "95 %"):
             table.add_column(heading, justify="right" if heading else "left")
         for env_id, split in self.splits.items():
             share = split.success
@@ -174,8 +187,9 @@ class Progress:
                 Text(one_line(env_id, 40)),
                 f"{split.done:,}/{split.total:,}",
                 ProgressBar(total=max(1, split.total), completed=split.done, width=24),
-                f"{100 * share.value:.1f}" if share else "–",
-                f"{100 * share.low:.1f} – {100 * share.high:.1f}" if share else "–",
+                f"{split.errors:,}",
+                percent(share.value) if share else "–",
+                bounds(share.low, share.high) if share and not split.errors else "–",
             )
         return table
 
@@ -220,10 +234,6 @@ def _episode(record: Mapping[str, Any]) -> Text:
     return Text(
         f"{sign} {one_line(words, 90)} · {one_line(ending, 50)}", style=style, no_wrap=True, overflow="ellipsis"
     )
-
-
-def _spoken(share: Interval | None) -> str:
-    return f" {100 * share.value:.1f} % [{100 * share.low:.1f}, {100 * share.high:.1f}]" if share else ""
 
 
 def _clock_time(seconds: float) -> str:

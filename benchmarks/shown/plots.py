@@ -6,12 +6,13 @@ marker of its own, so that the pictures can be read in grey.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from act_gym.errors import MissingDependencyError
+from benchmarks.shown.tables import percent
 from benchmarks.statistics.measurement import Measurement, Summary
 
 __all__ = ["check_plots", "draw", "write_plots"]
@@ -20,6 +21,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _INK, _GRID = "#222222", "#dddddd"
 _FORMATS = ("png", "svg")
+Errors = Mapping[tuple[str, str, str], int]  # how many episodes of a group ended with an error
 
 
 def write_plots(summary: Summary, folder: Path) -> list[Path]:
@@ -71,11 +73,12 @@ def draw(summary: Summary) -> Iterator[tuple[str, Any]]:
         "svg.hashsalt": "act-gym",
         "svg.fonttype": "none",
     }
+    errors = {one.group: round(one.value) for one in summary.measurements if one.name == "errors"}
     success = [one for one in summary.measurements if one.name == "success"]
     splits = [one for one in success if not one.task_type and " - " not in one.split]
     with mpl.rc_context(style):
         if splits:
-            yield "splits", _splits(Figure, splits, summary.label)
+            yield "splits", _splits(Figure, splits, summary.label, errors)
         for benchmark in dict.fromkeys(one.benchmark for one in splits):
             own = [one for one in success if one.benchmark == benchmark]
             types = [one for one in own if one.task_type]
@@ -84,44 +87,49 @@ def draw(summary: Summary) -> Iterator[tuple[str, Any]]:
             gaps = [one for one in own if not one.task_type and " - " in one.split]
             if gaps:
                 sides = [one for one in splits if one.benchmark == benchmark]
-                yield f"seen-unseen-{benchmark.lower()}", _gap(Figure, sides, gaps, summary.label, benchmark)
+                yield f"seen-unseen-{benchmark.lower()}", _gap(Figure, sides, gaps, summary.label, errors)
 
 
-def _splits(figure_type: Any, splits: Sequence[Measurement], label: str) -> Any:
-    names = [f"{one.benchmark} {one.split}".strip() for one in splits]
+def _splits(figure_type: Any, splits: Sequence[Measurement], label: str, errors: Errors) -> Any:
     figure, axes = _figure(figure_type, len(splits), f"{label}: success by split")
     for place, one in enumerate(splits):
-        _point(axes, one, place, place, f"{names[place]}")
-    _finish(axes, [f"{name} (n = {one.n:,})" for name, one in zip(names, splits, strict=True)])
+        _point(axes, one, place, place, one.title)
+    _finish(axes, [_counted(one, errors) for one in splits])
     return figure
 
 
 def _types(figure_type: Any, types: Sequence[Measurement], label: str, benchmark: str) -> Any:
-    splits = list(dict.fromkeys(one.split for one in types))
+    splits = list(dict.fromkeys(one.title for one in types))
     rows = sorted({one.task_type for one in types})
     figure, axes = _figure(figure_type, len(rows) * max(1.0, 0.6 * len(splits)), f"{label}: {benchmark} by task type")
     for kind, split in enumerate(splits):
         shift = 0.24 * (kind - (len(splits) - 1) / 2)
-        for one in (one for one in types if one.split == split):
-            _point(axes, one, rows.index(one.task_type) + shift, kind, split or benchmark)
+        for one in (one for one in types if one.title == split):
+            _point(axes, one, rows.index(one.task_type) + shift, kind, split)
     _finish(axes, rows)
     _legend(axes)
     return figure
 
 
 def _gap(
-    figure_type: Any, sides: Sequence[Measurement], gaps: Sequence[Measurement], label: str, benchmark: str
+    figure_type: Any, sides: Sequence[Measurement], gaps: Sequence[Measurement], label: str, errors: Errors
 ) -> Any:
     """Draw both sides and, below a line, what one has over the other."""
-    rows = [*sides, *gaps]
+    rows, benchmark = [*sides, *gaps], sides[0].benchmark
     figure, axes = _figure(figure_type, len(rows), f"{label}: {benchmark}, seen against unseen")
     for place, one in enumerate(rows):
         _point(axes, one, place, place if place < len(sides) else 3, one.split)
     axes.axhline(len(sides) - 0.5, color=_GRID, linewidth=1)
     axes.axvline(0, color=_INK, linewidth=0.8, linestyle=":")
-    names = [f"{one.split} (n = {one.n:,})" for one in sides] + [f"{one.split}\n(difference)" for one in gaps]
-    _finish(axes, names, min(0.0 if one.low is None else one.low for one in gaps))
+    names = [_counted(one, errors) for one in sides] + [f"{one.title}\n(difference)" for one in gaps]
+    _finish(axes, names, min(min(0.0, one.value) if one.low is None else one.low for one in gaps))
     return figure
+
+
+def _counted(one: Measurement, errors: Errors) -> str:
+    """Return which tasks were measured, how many, and how many episodes ended with an error."""
+    failed = errors.get(one.group, 0)
+    return f"{one.title} (n = {one.n:,}" + (f", {failed:,} errors: no interval)" if failed else ")")
 
 
 def _figure(figure_type: Any, rows: float, title: str) -> tuple[Any, Any]:
@@ -132,11 +140,14 @@ def _figure(figure_type: Any, rows: float, title: str) -> tuple[Any, Any]:
 
 
 def _point(axes: Any, one: Measurement, place: float, kind: int, name: str) -> None:
-    low, high = one.low if one.low is not None else one.value, one.high if one.high is not None else one.value
+    high, width = one.value, None  # without an interval no line is drawn: one of no width would look certain
+    if one.low is not None and one.high is not None:
+        high = one.high
+        width = [[max(0.0, 100 * (one.value - one.low))], [max(0.0, 100 * (high - one.value))]]
     axes.errorbar(
         100 * one.value,
         place,
-        xerr=[[max(0.0, 100 * (one.value - low))], [max(0.0, 100 * (high - one.value))]],
+        xerr=width,
         fmt=_MARKERS[kind % len(_MARKERS)],
         color=_COLOURS[kind % len(_COLOURS)],
         markersize=6,
@@ -145,7 +156,7 @@ def _point(axes: Any, one: Measurement, place: float, kind: int, name: str) -> N
         label=name,
     )
     axes.annotate(
-        f"{100 * one.value:.1f}",
+        percent(one.value, signed=" - " in one.split),
         (100 * high, place),
         xytext=(6, 0),
         textcoords="offset points",

@@ -14,11 +14,23 @@ from benchmarks.pages.markup import plain
 from benchmarks.shown.headline import Headline
 from benchmarks.statistics.measurement import Measurement, Summary
 
-__all__ = ["COLUMNS", "COUNTS", "columns_of", "in_words", "print_headline", "print_summary", "show_summary"]
+__all__ = [
+    "COLUMNS",
+    "COUNTS",
+    "bounds",
+    "chance",
+    "columns_of",
+    "in_words",
+    "percent",
+    "print_headline",
+    "print_summary",
+    "show_summary",
+]
 
 # Kind of run: the measurements it shows, each with its heading.
 COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "episodes": (
+        ("errors", "errors"),
         ("success", "success"),
         ("score", "score"),
         ("turns", "turns"),
@@ -52,7 +64,7 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("alternative_chosen_injected", "followed the rationale"),
     ),
 }
-COUNTS = frozenset({"turns", "prompt_tokens", "completion_tokens", "candidates"})
+COUNTS = frozenset({"errors", "turns", "prompt_tokens", "completion_tokens", "candidates"})
 
 
 def columns_of(summary: Summary) -> tuple[tuple[str, str], ...]:
@@ -65,13 +77,33 @@ def in_words(measurement: Measurement | None) -> str:
     """Return a number as a table shows it: shares in per cent, the interval in brackets."""
     if measurement is None:
         return "–"
+    if measurement.name == "errors":
+        return f"{measurement.value:,.0f}"
     if measurement.name in COUNTS:
         return f"{measurement.value:,.1f}"
-    sign = "+" if " - " in measurement.split else ""
-    value = f"{100 * measurement.value:{sign}.1f}"
+    signed = " - " in measurement.split
+    value = percent(measurement.value, signed=signed)
     if measurement.low is None or measurement.high is None:
         return value
-    return f"{value} [{100 * measurement.low:{sign}.1f}, {100 * measurement.high:{sign}.1f}]"
+    return f"{value} {bounds(measurement.low, measurement.high, signed=signed)}"
+
+
+def percent(share: float, *, signed: bool = False) -> str:
+    """Return a share in per cent, e.g. `12.5`, or a difference with its sign, e.g. `−8.2`."""
+    text = f"{100 * share:{'+' if signed else ''}.1f}".replace("-", "−")
+    return text.replace("−0.0", "+0.0" if signed else "0.0") if text == "−0.0" else text
+
+
+def bounds(low: float, high: float, *, signed: bool = False) -> str:
+    """Return an interval in per cent, in brackets."""
+    return f"[{percent(low, signed=signed)}, {percent(high, signed=signed)}]"
+
+
+def chance(p_value: float | None) -> str:
+    """Return a p-value as all tables show it; a dash where nothing was tested."""
+    if p_value is None:
+        return "–"
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def show_summary(summary: Summary, *, as_json: bool) -> None:
@@ -98,12 +130,13 @@ def print_summary(summary: Summary, file: TextIO | None = None) -> None:
 def print_headline(headline: Headline, file: TextIO | None = None) -> None:
     """Print runs side by side, one row a label."""
     file = file or sys.stdout
-    table = Table(title=_inert(headline.benchmark), title_justify="left", caption="per cent with 95 % intervals")
+    table = Table(title=_inert(headline.benchmark), title_justify="left", caption=_about_errors(headline.has_errors))
     table.add_column("")
-    for column in headline.columns:
-        table.add_column(f"{_inert(column.heading)}\n{_inert(column.split or 'all')}", justify="right")
+    columns = [column for column in headline.columns if column.name != "errors" or headline.has_errors]
+    for column in columns:
+        table.add_column(f"{_inert(column.heading)}\n{_inert(column.title)}", justify="right")
     for label in headline.labels:
-        cells = [in_words(headline.cells.get((label, column))).replace(" ", "\n", 1) for column in headline.columns]
+        cells = [in_words(headline.cells.get((label, column))).replace(" ", "\n", 1) for column in columns]
         table.add_row(_inert(label), *cells, end_section=True)
     Console(file=file, highlight=False, width=None if file.isatty() else 140).print(table)
 
@@ -121,23 +154,31 @@ def _table(summary: Summary) -> Table:
     for _, heading in columns:
         table.add_column(heading, justify="right")
     groups: dict[tuple[str, str, str], dict[str, Measurement]] = {}
+    titles = {}
     for measurement in summary.measurements:
         groups.setdefault(measurement.group, {})[measurement.name] = measurement
+        titles[measurement.group[:2]] = measurement.title
     previous = None
     for group, found in sorted(groups.items(), key=lambda item: _place(item[0])):
         if previous is not None and group[:2] != previous[:2]:
             table.add_section()
         previous = group
-        n = next(found[name].n for name, _ in columns if name in found)  # tasks, of which each may have many seeds
+        # Tasks, of which each may have many seeds; errors are counted by episode.
+        n = next(found[name].n for name, _ in columns if name in found and name != "errors")
         cells = [in_words(found.get(name)) + _spread(found.get(f"{name}_std_over_seeds")) for name, _ in columns]
-        table.add_row(_title(group), str(n), *cells, style="" if group[2] else "bold")
+        table.add_row(_title(group[2], titles[group[:2]]), str(n), *cells, style="" if group[2] else "bold")
     return table
 
 
 def _caption(summary: Summary) -> str:
-    words = "per cent with 95 % intervals"
+    words = _about_errors(summary.errors > 0)
     spread = any(one.name.endswith("_std_over_seeds") for one in summary.measurements)
     return f"{words}; ± is the population standard deviation over seeds" if spread else words
+
+
+def _about_errors(has_errors: bool) -> str:
+    errors = "; an error counts as a failure, and a split that holds one has no interval" if has_errors else ""
+    return f"per cent with 95 % intervals{errors}"
 
 
 def _spread(measurement: Measurement | None) -> str:
@@ -146,19 +187,16 @@ def _spread(measurement: Measurement | None) -> str:
 
 def _tests(summary: Summary) -> list[str]:
     """Return a line for each gap with how likely it is to come of chance alone."""
-    values = {(*one.group[:2], one.name): one.value for one in summary.measurements if one.name.endswith("_p_value")}
-    groups = dict.fromkeys((benchmark, split) for benchmark, split, _ in values)
-    lines = []
-    for benchmark, split in groups:
-        found = [(name, values.get((benchmark, split, f"{name}_p_value"))) for name in ("success", "score")]
-        words = ", ".join(f"p = {value:.2g} for {name}" for name, value in found if value is not None)
-        lines.append(f"{benchmark} {split}: {words} if there were no difference")
-    return lines
+    found: dict[str, list[str]] = {}
+    for one in summary.measurements:
+        name, is_test, _ = one.name.partition("_p_value")
+        if is_test:
+            found.setdefault(one.title, []).append(f"p = {chance(one.value)} for {name}".replace("= <", "<"))
+    return [f"{title}: {', '.join(words)} if there were no difference" for title, words in found.items()]
 
 
-def _title(group: tuple[str, str, str]) -> str:
-    benchmark, split, task_type = group
-    return f"  {_inert(task_type)}" if task_type else _inert(" ".join(filter(None, (benchmark, split))) or "all")
+def _title(task_type: str, title: str) -> str:
+    return f"  {_inert(task_type)}" if task_type else _inert(title)
 
 
 def _place(group: tuple[str, str, str]) -> tuple[str, bool, str, str]:

@@ -104,10 +104,11 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def _flat(summary: Summary) -> dict[str, float]:
-    """Return the numbers by name, e.g. `ALFWorld/unseen/success/low`."""
+    """Return the numbers by name, e.g. `alfworld-unseen-134/success/low`, or `ALFWorld/unseen/success/low`."""
     found: dict[str, float] = {}
     for one in summary.measurements:
-        name = "/".join(filter(None, (*one.group, one.name)))
+        place = (one.suite,) if one.suite else (one.benchmark, one.split)
+        name = "/".join(filter(None, (*place, one.task_type, one.name)))
         found |= {name: one.value}
         if one.low is not None and one.high is not None:
             found |= {f"{name}/low": one.low, f"{name}/high": one.high}

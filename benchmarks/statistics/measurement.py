@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from act_gym.errors import RunError
 from act_gym.records import write_json
 from benchmarks.statistics.intervals import Interval
 
-__all__ = ["Measurement", "Summary", "grouped"]
+__all__ = ["Measurement", "Summary", "grouped", "named"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class Measurement(Record):
         benchmark: Whose tasks; empty for all together.
         split: Which split; empty for all together, `seen - unseen` for a gap.
         task_type: Which type of task; empty for all together.
+        suite: The suite, or how many of a split's tasks were chosen, as `alfworld-seen-140, 24 of 140`; empty for all
+            tasks of the split.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Measurement(Record):
     benchmark: str = ""
     split: str = ""
     task_type: str = ""
+    suite: str = ""
 
     @classmethod
     def of(cls, name: str, interval: Interval, group: Sequence[str] = ()) -> Measurement:
@@ -64,6 +67,11 @@ class Measurement(Record):
         """Make a measurement without an interval; `group` is as in `of`."""
         benchmark, split, task_type = (*group, "", "", "")[:3]
         return cls(name=name, value=value, n=n, benchmark=benchmark, split=split, task_type=task_type)
+
+    @property
+    def title(self) -> str:
+        """What was measured: the suite, or benchmark and split."""
+        return (self.suite or " ".join(filter(None, (self.benchmark, self.split))) or "all").replace(" - ", " − ")
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -88,6 +96,17 @@ class Summary:
     subject: str
     measurements: tuple[Measurement, ...]
     failures: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> int:
+        """How many episodes ended with an error."""
+        counts = (one.value for one in self.measurements if one.name == "errors" and not one.task_type)
+        return round(sum(counts))
+
+    @property
+    def observations(self) -> int:
+        """How many episodes stand behind the numbers; 0 for a run of another kind."""
+        return sum(one.n for one in self.measurements if one.name == "errors" and not one.task_type)
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as a dictionary that `json.dumps` takes."""
@@ -127,6 +146,21 @@ class Summary:
                 f"{path} is not the summary of an evaluation ({cause!r}). Expected the run folder of "
                 "act-gym eval, benchmarks.judgement or benchmarks.next_action."
             ) from cause
+
+
+def named(measurements: Iterable[Measurement], names: Mapping[tuple[str, str], str]) -> tuple[Measurement, ...]:
+    """Give measurements the names of their suites.
+
+    Args:
+        measurements: Without such names.
+        names: What was played, by benchmark and split; see `Measurement.suite`.
+    """
+
+    def name(one: Measurement) -> str:
+        sides = [names.get((one.benchmark, split), "") for split in one.split.split(" - ")]
+        return " - ".join(sides) if all(sides) else ""
+
+    return tuple(replace(one, suite=name(one)) for one in measurements)
 
 
 def grouped(records: Iterable[Mapping[str, Any]]) -> list[tuple[tuple[str, str, str], list[Mapping[str, Any]]]]:

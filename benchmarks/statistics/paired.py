@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.statistics.intervals import Interval, bootstrap_mean, newcombe
 from benchmarks.statistics.power import Needed, components, seeds_needed
-from benchmarks.statistics.scores import OUTCOMES, Record, one_seed, per_task, sure
+from benchmarks.statistics.scores import OUTCOMES, Record, errors_in, one_seed, per_task, sure
 from benchmarks.statistics.significance import mcnemar, paired_permutation
 
 __all__ = ["Contrast", "contrast", "contrasts", "gap"]
@@ -33,6 +33,7 @@ class Contrast:
         p_value: Two-sided; None where nothing is tested.
         only_first: Tasks that the first agent did better on.
         only_second: Tasks that the second did better on.
+        errors: Episodes of each that ended with an error, which count as failures.
         needed: Seeds needed to see a given difference, if that was asked; None as well where every task showed the
             same difference, which tells nothing of how much it varies.
     """
@@ -49,6 +50,7 @@ class Contrast:
     p_value: float | None = None
     only_first: int = 0
     only_second: int = 0
+    errors: tuple[int, int] = (0, 0)
     needed: Needed | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -126,6 +128,7 @@ def contrast(
         p_value=p_value,
         only_first=only_first,
         only_second=only_second,
+        errors=(errors_in(first), errors_in(second)),
         needed=needed,
     )
 
@@ -141,6 +144,7 @@ def gap(seen: Contrast, unseen: Contrast) -> Contrast:
         first=first,
         second=second,
         difference=newcombe(seen.difference, unseen.difference),
+        errors=(seen.errors[0] + unseen.errors[0], seen.errors[1] + unseen.errors[1]),
     )
 
 

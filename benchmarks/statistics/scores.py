@@ -2,7 +2,10 @@
 
 Tasks are the independent observations. A task that was played with several seeds counts once, with
 the mean over its seeds, because its seeds resemble each other more than other tasks do. `X_bootstrap` has the
-same number as `X`, with the cluster bootstrap's interval over tasks; `X_p_value` stands beside a gap.
+same number as `X`, with the cluster bootstrap's interval over tasks; `X_p_value` is the test of a gap.
+
+An episode that ended with an error counts as a failure, and tells nothing of how well the agent plays. `errors` counts
+them, and a group that holds one has no interval and no test.
 """
 
 from __future__ import annotations
@@ -25,7 +28,20 @@ from benchmarks.statistics.intervals import (
 from benchmarks.statistics.measurement import Measurement, grouped
 from benchmarks.statistics.significance import fisher, permutation
 
-__all__ = ["OUTCOMES", "Key", "Record", "failures", "flat_record", "key_of", "measure", "one_seed", "per_task", "sure"]
+__all__ = [
+    "OUTCOMES",
+    "Key",
+    "Record",
+    "errors_in",
+    "failures",
+    "flat_record",
+    "is_error",
+    "key_of",
+    "measure",
+    "one_seed",
+    "per_task",
+    "sure",
+]
 
 Record = Mapping[str, Any]
 Key = tuple[str, str, int]
@@ -34,6 +50,7 @@ Key = tuple[str, str, int]
 OUTCOMES = ("success", "score")
 """What an episode comes to; each in 0–1."""
 
+_ERRORS = ("agent_error", "env_error")  # how an episode stops that tells nothing of the agent's play
 _MEANS = ("turns", "prompt_tokens", "completion_tokens", "cost")
 
 
@@ -64,6 +81,16 @@ def flat_record(episode: Episode) -> dict[str, Any]:
 def key_of(record: Record) -> Key:
     """Return what makes the episode of a flat record."""
     return record["env_id"], record["task_id"], record["seed"]
+
+
+def is_error(record: Record) -> bool:
+    """Return whether an episode ended because the agent's code, a server or the simulator failed."""
+    return record["stop"] in _ERRORS
+
+
+def errors_in(records: Iterable[Record]) -> int:
+    """Count the episodes that ended with an error."""
+    return sum(map(is_error, records))
 
 
 def measure(records: Iterable[Record], generator: np.random.Generator) -> tuple[Measurement, ...]:
@@ -131,14 +158,16 @@ def per_task(records: Iterable[Record], name: str) -> dict[str, float]:
 def _measure_group(
     group: tuple[str, str, str], records: Sequence[Record], generator: np.random.Generator
 ) -> list[Measurement]:
-    found = [Measurement.of(name, sure(name, records), group) for name in OUTCOMES]
-    for name in OUTCOMES:
+    errors = errors_in(records)
+    found = [_outcome(name, sure(name, records), group, errors) for name in OUTCOMES]
+    for name in OUTCOMES if not errors else ():
         values = list(per_task(records, name).values())
         found.append(Measurement.of(f"{name}_bootstrap", bootstrap_mean(values, generator), group))
     turns = sum(record["turns"] for record in records)
-    numbers = {name: float(np.mean([record[name] for record in records])) for name in _MEANS}
+    numbers = {"errors": float(errors)}
+    numbers |= {name: float(np.mean([record[name] for record in records])) for name in _MEANS}
     numbers["invalid_actions"] = sum(record["invalid_actions"] for record in records) / turns if turns else 0.0
-    if not one_seed(records):
+    if not one_seed(records) and not errors:
         numbers |= {f"{name}_std_over_seeds": _std_over_seeds(records, name) for name in OUTCOMES}
     benchmark, split, task_type = group
     found += [
@@ -146,6 +175,13 @@ def _measure_group(
         for name, value in numbers.items()
     ]
     return found
+
+
+def _outcome(name: str, interval: Interval, group: Sequence[str], errors: int) -> Measurement:
+    """Return an outcome with its interval, or without where episodes ended with an error."""
+    return (
+        Measurement.plain(name, interval.value, interval.n, group) if errors else Measurement.of(name, interval, group)
+    )
 
 
 def _gap(records: Sequence[Record], near: str, far: str, generator: np.random.Generator) -> list[Measurement]:
@@ -158,7 +194,10 @@ def _gap(records: Sequence[Record], near: str, far: str, generator: np.random.Ge
     for name in OUTCOMES:
         sides = list(per_task(seen, name).values()), list(per_task(unseen, name).values())
         gap = newcombe(sure(name, seen), sure(name, unseen))
-        found.append(Measurement.of(name, gap, group))
+        errors = errors_in(seen) + errors_in(unseen)
+        found.append(_outcome(name, gap, group, errors))
+        if errors:
+            continue
         found.append(Measurement.of(f"{name}_bootstrap", bootstrap_difference(*sides, generator), group))
         exact = name == "success" and one_seed(seen) and one_seed(unseen)
         p_value = fisher(*((int(sum(side)), len(side)) for side in sides)) if exact else permutation(*sides, generator)

@@ -21,6 +21,7 @@ def record(number, success, *, seed=0, score=None):
         "task_id": f"cellar/{number}",
         "task_type": f"type-{number % 2}",
         "seed": seed,
+        "stop": "terminated",
         "success": success,
         "score": float(success) if score is None else score,
     }

@@ -94,15 +94,15 @@ def test_what_failed_is_played_again_and_the_records_are_those_of_a_run_in_which
     assert main([*COMMAND, "--out", str(here / "whole")]) == 0
     assert stops(here / "whole") == {"truncated"}
     (here / "down").touch()
-    assert main([*COMMAND, "--out", str(here / "run")]) == 0
+    assert main([*COMMAND, "--out", str(here / "run")]) == 3
     (here / "down").unlink()
     assert stops(here / "run") == {"truncated", "agent_error", "env_error"}
     failed = sum(bool(record["error"]) for record in records(here / "run"))
-    assert f"{failed} episodes ended with an error; --resume tries them again." in capsys.readouterr().err
+    assert f"{failed} of 24 episodes ended with an error" in capsys.readouterr().err
 
     counted = Summary.read(here / "run")
     lines = (here / "run" / "episodes.jsonl").read_bytes()
-    assert main([*COMMAND, "--out", str(here / "run"), "--resume", "--keep-errors"]) == 0
+    assert main([*COMMAND, "--out", str(here / "run"), "--resume", "--keep-errors"]) == 3
     assert (here / "run" / "episodes.jsonl").read_bytes() == lines
     assert Summary.read(here / "run") == counted
 
@@ -135,7 +135,7 @@ def test_episodes_without_java_are_played_again_when_there_is_one(here, monkeypa
     command += ["--limit", "3", "--max-turns", "3", "--workers", "1"]
     assert main([*command, "--out", str(here / "whole")]) == 0
     (here / "ends java").touch()
-    assert main([*command, "--out", str(here / "run")]) == 0
+    assert main([*command, "--out", str(here / "run")]) == 3
     (here / "no java").unlink()
     assert stops(here / "run") == {"env_error"}
     assert [record["turns"] for record in records(here / "run")] == [1, 0, 0]

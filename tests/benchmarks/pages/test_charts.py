@@ -21,6 +21,6 @@ def test_a_strip_says_its_numbers_and_draws_each_split_with_a_mark_of_its_own():
 
 def test_a_stage_that_was_not_measured_leaves_a_gap():
     values = [number(0.1, 0.0, 0.2, "seen"), None, number(0.9, 0.8, 1.0, "seen")]
-    drawn = learning("Success", ["base", "warm-up", "after ACT"], {"seen": values})
-    assert "warm-up –" in drawn
+    drawn = learning("Success", ["base", "warm-up", "after ACT"], {("seen", "alfworld-seen-mini"): values})
+    assert "alfworld-seen-mini: base 10.0 [0.0, 20.0], warm-up –" in drawn
     assert drawn.count('class="whisker"') == 2

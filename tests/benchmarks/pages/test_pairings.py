@@ -1,5 +1,6 @@
-from benchmarks.pages.pairings import in_brief, pairings
+from benchmarks.pages.pairings import pairings
 from benchmarks.pages.runs import load
+from benchmarks.shown.tables import chance
 from tests.benchmarks.pages.written import episode_of, turns_of, write_episodes
 
 
@@ -20,9 +21,9 @@ def runs(tmp_path, *solved):
 def test_two_agents_are_compared_on_the_tasks_that_both_played(tmp_path):
     table = pairings("Cellar", runs(tmp_path, 0, 9))
     assert "agent 0 − agent 1" in table
-    assert "-100.0" in table
+    assert "−100.0" in table
     assert "n 9" in table
-    assert in_brief(2 / 2**9) in table  # McNemar: nine tasks that only one solved
+    assert chance(2 / 2**9) in table  # McNemar: nine tasks that only one solved
 
 
 def test_of_many_agents_each_is_compared_with_the_first(tmp_path):
@@ -33,4 +34,4 @@ def test_of_many_agents_each_is_compared_with_the_first(tmp_path):
 
 
 def test_a_small_p_value_is_not_rounded_to_nothing():
-    assert [in_brief(p) for p in (None, 0.0001, 0.0312, 1.0)] == ["–", "< 0.001", "0.031", "1.000"]
+    assert [chance(p) for p in (None, 0.0001, 0.0312, 1.0)] == ["–", "< 0.001", "0.031", "1.000"]

@@ -62,12 +62,12 @@ def test_speed_counts_what_this_run_played_and_success_all_of_it():
     clock = Clock()
     earlier = [record(success=True), record(task_id="test/2")]
     progress = Progress({"act/Test-seen": 6}, earlier, clock=clock)
+    assert progress.line().startswith("act/Test-seen 2/6 50.0 % [9.5, 90.5] | ")
     progress.add(record(task_id="test/3", success=True))
     progress.add(record(task_id="test/4", stop="agent_error", error="no memory"))
     clock.now = 30.0
     assert progress.line() == (
-        "act/Test-seen 4/6 50.0 % [15.0, 85.0] | "
-        "0:30 · 4.0 episodes/min · tokens/s: 7 read, 0.7 written · about 0:30 left"
+        "act/Test-seen 4/6 50.0 %, 1 errors | 0:30 · 4.0 episodes/min · tokens/s: 7 read, 0.7 written · about 0:30 left"
     )
     assert progress.failures == {"step limit": 1, "agent_error: no memory": 1}
 
@@ -101,7 +101,7 @@ def test_a_pipe_gets_a_line_now_and_then_and_one_at_the_end():
             show(record(task_id=f"test/{number}", error=HOSTILE, stop="env_error"))
     lines = pipe.getvalue().splitlines()
     assert len(lines) == 40 / LINE_EVERY + 1
-    assert lines[-1].startswith("act/Test-seen 40/40 0.0 % [0.0, ")
+    assert lines[-1].startswith("act/Test-seen 40/40 0.0 %, 40 errors")
     assert "\x1b" not in pipe.getvalue()
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.shown.plots import write_plots
-from benchmarks.statistics.measurement import Measurement, Summary
+from benchmarks.statistics.intervals import Interval
+from benchmarks.statistics.measurement import Measurement, Summary, named
 
 pytest.importorskip("matplotlib")
 
@@ -50,7 +51,7 @@ def test_each_picture_is_a_png_and_an_svg_with_the_numbers_as_text(tmp_path):
         if path.suffix == ".png":
             assert path.read_bytes().startswith(b"\x89PNG")
     words = texts(tmp_path / "plots" / "task-types-alfworld.svg")
-    assert {"put", "heat", "seen", "unseen", "60.0", "20.0", "40.0"} <= words
+    assert {"put", "heat", "ALFWorld seen", "ALFWorld unseen", "60.0", "20.0", "40.0"} <= words
     words = texts(tmp_path / "plots" / "splits.svg")
     assert {"ALFWorld seen (n = 40)", "50.0", "30.0"} <= words
     assert "$a^b$ <script>alert(1)</script>: success by split" in words  # neither a formula nor markup
@@ -59,6 +60,22 @@ def test_each_picture_is_a_png_and_an_svg_with_the_numbers_as_text(tmp_path):
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     first, second = (write_plots(SUMMARY, tmp_path / name) for name in ("first", "second"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+
+
+def test_errors_and_choices_are_named_and_get_no_line(tmp_path):
+    group = ("ALFWorld", "seen")
+    failed = (
+        Measurement.plain("success", 0.0, 25, group),
+        Measurement.plain("errors", 24, 25, group),
+        Measurement.of("success", Interval(0.5, 0.3, 0.7, 24), ("ALFWorld", "unseen")),
+    )
+    names = {("ALFWorld", "seen"): "alfworld-seen-mini", ("ALFWorld", "unseen"): "alfworld-unseen-134, 24 of 134"}
+    summary = Summary(kind="episodes", label="x", subject="x", measurements=named(failed, names))
+    write_plots(summary, tmp_path)
+    words = texts(tmp_path / "splits.svg")
+    assert {"alfworld-seen-mini (n = 25, 24 errors: no interval)", "alfworld-unseen-134, 24 of 134 (n = 24)"} <= words
+    bars = (tmp_path / "splits.svg").read_text().count("LineCollection")
+    assert bars == 1  # of the split that has an interval
 
 
 def test_a_run_without_success_rates_draws_nothing(tmp_path):

@@ -51,7 +51,7 @@ def test_tensorboard_gets_every_number_with_its_interval(run):
     events = EventAccumulator(str(run / "run" / "act-gym"))
     events.Reload()
     tags = events.Tags()["scalars"]
-    assert {f"ALFWorld/generated-seen/success{end}" for end in ("", "/low", "/high")} <= set(tags)
+    assert {f"ALFWorld generated-seen, 6 of 150/success{end}" for end in ("", "/low", "/high")} <= set(tags)
     value = events.Scalars("progress/act/ALFWorld-generated-seen/done")[-1]
     assert (value.step, value.value) == (6, 6.0)
 
@@ -59,7 +59,7 @@ def test_tensorboard_gets_every_number_with_its_interval(run):
 def test_wandb_writes_an_offline_run_into_the_run_folder(run):
     (offline,) = (run / "run" / "wandb").glob("offline-run-*")
     written = b"".join(path.read_bytes() for path in offline.glob("*.wandb"))
-    assert b"ALFWorld/generated-seen/success/low" in written
+    assert b"ALFWorld generated-seen, 6 of 150/success/low" in written
 
 
 def test_trackio_keeps_the_run_in_its_own_place(run):
@@ -67,7 +67,9 @@ def test_trackio_keeps_the_run_in_its_own_place(run):
     connection = sqlite3.connect(database)
     rows = connection.execute("select run_name, metrics from metrics").fetchall()
     connection.close()
-    assert any(name == "tracked" and "ALFWorld/generated-seen/success/low" in str(metrics) for name, metrics in rows)
+    assert any(
+        name == "tracked" and "ALFWorld generated-seen, 6 of 150/success/low" in str(metrics) for name, metrics in rows
+    )
 
 
 def test_no_key_reaches_a_run_folder(run):

@@ -110,7 +110,7 @@ def test_numbers_read_as_per_cent_counts_and_signed_gaps():
     assert in_words(found["Cellar", "seen", "", "success"]) == "100.0 [20.7, 100.0]"
     assert in_words(found["Cellar", "seen", "", "turns"]) == "2.0"
     # Newcombe's of Wilson's [20.7, 100] and [0, 79.3]: 1 - sqrt(0.793² + 0.793²), and not more than 1.
-    assert in_words(found["Cellar", "seen - unseen", "", "score"]) == "+100.0 [-12.2, +100.0]"
+    assert in_words(found["Cellar", "seen - unseen", "", "score"]) == "+100.0 [−12.2, +100.0]"
     assert in_words(None) == "–"
 
 
@@ -124,6 +124,34 @@ def test_a_gap_has_the_p_value_of_fishers_test_and_over_seeds_that_of_permutatio
     over_seeds = measured([*rows, *again])["Cellar", "seen - unseen", "", "success_p_value"].value
     assert 0.01 < over_seeds < 1
     assert over_seeds != found["Cellar", "seen - unseen", "", "success_p_value"].value
+
+
+def test_a_split_with_an_error_has_no_interval_and_no_test():
+    failed = record(0, stop="agent_error", error="ZeroDivisionError: division by zero (a.py:3)", success=False)
+    rows = [failed, *(record(n, split=split, success=True) for split in ("seen", "unseen") for n in range(1, 9))]
+    found = measured(rows)
+    seen, unseen = found["Cellar", "seen", "", "success"], found["Cellar", "unseen", "", "success"]
+    assert (seen.value, seen.low, seen.high) == (8 / 9, None, None)
+    assert (found["Cellar", "seen", "", "errors"].value, found["Cellar", "seen", "", "errors"].n) == (1, 9)
+    assert (unseen.low is not None, found["Cellar", "unseen", "", "errors"].value) == (True, 0)
+    assert found["Cellar", "seen", "type-1", "success"].low is not None  # the error was in a task of the other type
+    assert found["Cellar", "seen - unseen", "", "success"].low is None
+    for place in (("seen", "success_bootstrap"), ("seen - unseen", "success_p_value")):
+        assert ("Cellar", place[0], "", place[1]) not in found
+
+
+@pytest.mark.parametrize("stop", ["agent_error", "env_error"])
+def test_a_table_counts_errors_and_says_what_they_mean(stop):
+    rows = [record(n, stop=stop, error="no service") for n in range(3)]
+    summary = Summary(
+        kind="episodes", label="base", subject="x", measurements=measure(rows, np.random.default_rng(0)), failures={}
+    )
+    assert (summary.errors, summary.observations) == (3, 3)
+    shown = StringIO()
+    print_summary(summary, file=shown)
+    (line,) = [line for line in shown.getvalue().splitlines() if line.startswith("│ Cellar seen")]
+    assert [cell.strip() for cell in line.split("│")[2:6]] == ["3", "3", "0.0", "0.0"]
+    assert "an error counts as a failure" in shown.getvalue()
 
 
 def test_the_bootstrap_stands_beside_with_the_same_number():
@@ -145,8 +173,8 @@ def test_a_table_shows_tasks_the_spread_over_seeds_and_the_test_of_the_gap():
     )
     shown = StringIO()
     print_summary(summary, file=shown)
-    (seen,) = [line for line in shown.getvalue().splitlines() if line.startswith("│ Cellar seen ") and "-" not in line]
+    (seen,) = [line for line in shown.getvalue().splitlines() if line.startswith("│ Cellar seen ") and "−" not in line]
     assert seen.split("│")[2].strip() == "5"  # tasks, not episodes
     assert "±0.0" in seen  # two of five are solved with either seed
-    assert "p = 1 for success" in shown.getvalue()
+    assert "p = 1.000 for success" in shown.getvalue()
     assert "population standard deviation over seeds" in shown.getvalue()
