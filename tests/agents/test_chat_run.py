@@ -55,7 +55,7 @@ def test_a_key_reaches_no_file_no_log_and_no_error(faulty_server, tmp_path):
 
     faulty_server.answer = tell
     done = run_eval(faulty_server, tmp_path / "run", "--limit", "4", "--agent-options", "retries=0")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 3, done.stderr
     assert {headers["Authorization"] for headers in faulty_server.headers} == {f"Bearer {KEY}"}
     written = {path: path.read_text() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert len(written) >= 4
@@ -113,7 +113,7 @@ def test_episodes_that_a_server_failed_are_played_again_to_the_same_records(faul
 
     faulty_server.answer = fail_for_a_while
     words = words_of(faulty_server, tmp_path / "run", *settings)
-    assert main(["eval", *words]) == 0
+    assert main(["eval", *words]) == 3
     failed = [record for record in read_records(tmp_path / "run" / "records.jsonl") if record["error"]]
     assert [record["stop"] for record in failed] == ["agent_error"] * 3
 

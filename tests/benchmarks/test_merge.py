@@ -42,7 +42,7 @@ def test_seeds_and_shares_make_the_same_run_as_one_on_its_own(runs, tmp_path, ca
     out = tmp_path / "joined"
     parts = [str(runs[name]) for name in ("one, 2/2", "zero", "one, 1/2")]
     assert main([*parts, "--out", str(out)]) == 0
-    assert "ALFWorld generated-seen" in capsys.readouterr().out
+    assert f"{SUITE}, 6 of 24" in capsys.readouterr().out
     assert records(out) == records(runs["whole"])
     assert Summary.read(out) == Summary.read(runs["whole"])
     joined, whole = FinishedRun.read(out).manifest, FinishedRun.read(runs["whole"]).manifest
