@@ -115,7 +115,9 @@ def _joined(configs: Sequence[Mapping[str, Any]], arguments: Arguments) -> Evalu
     labels = {config["label"] for config in configs}
     label = arguments.label or (labels.pop() if len(labels) == 1 else "")
     settings: dict[str, Any] = {**values, **union, "seeds": seeds, "label": label, "out": arguments.out}
-    return replace(Evaluation(**settings), shard="", resume=False, overwrite=False, keep_errors=False, json=False)
+    return replace(
+        Evaluation(**settings), shard="", resume=False, overwrite=False, keep_errors=False, keep_going=False, json=False
+    )
 
 
 def _missing(plan: Plan, runs: Sequence[FinishedRun], *, partial: bool) -> int:

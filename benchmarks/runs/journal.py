@@ -128,7 +128,7 @@ class Journal:
 def read_stops(folder: Path) -> dict[Key, bool]:
     """Return of every episode in a run folder whether it ended with an error; the last line of one counts."""
     return {
-        (episode["env_id"], episode["task"]["id"], episode["seed"]): episode["stop"] in _ERRORS
+        (episode["env_id"], episode["task"]["id"], episode["seed"]): is_error(episode)
         for episode in read_records(folder / "episodes.jsonl")
     }
 

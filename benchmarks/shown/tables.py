@@ -117,7 +117,7 @@ def show_summary(summary: Summary, *, as_json: bool) -> None:
 def print_summary(summary: Summary, file: TextIO | None = None) -> None:
     """Print a summary: all splits, then their task types, the gap, and why episodes failed."""
     file = file or sys.stdout
-    console = Console(file=file, highlight=False, width=None if file.isatty() else 140)
+    console = Console(file=file, highlight=False, width=None if file.isatty() else 160)
     console.print(_table(summary))
     for line in _tests(summary):
         console.print(line, soft_wrap=True, markup=False)
@@ -138,7 +138,7 @@ def print_headline(headline: Headline, file: TextIO | None = None) -> None:
     for label in headline.labels:
         cells = [in_words(headline.cells.get((label, column))).replace(" ", "\n", 1) for column in columns]
         table.add_row(_inert(label), *cells, end_section=True)
-    Console(file=file, highlight=False, width=None if file.isatty() else 140).print(table)
+    Console(file=file, highlight=False, width=None if file.isatty() else 160).print(table)
 
 
 def _table(summary: Summary) -> Table:
