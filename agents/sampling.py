@@ -1,7 +1,8 @@
 """The sampling loop: left-padded rows, one shared cache, one random generator a row.
 
 `transformers.generate` draws all rows from one global generator, so a row's reply would depend on
-its neighbours. Here every row has its own, on the CPU, so that a seed means the same on every device.
+its neighbours. Here every row has its own, on the CPU, so that a seed means the same on every device. One number a
+row goes to where the model is; softmax and cumulative sum run there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from agents.decoder import Step
 
 __all__ = ["Sampler", "Writing", "left_padded"]
 
+_CPU_ROWS = 4  # rows drawn at once on a CPU: more do not fit its cache, and take three times as long
 _REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
@@ -85,12 +87,15 @@ class Sampler:
     def _draw(self, logits: torch.Tensor, generators: Sequence[torch.Generator]) -> list[int]:
         """Draw one token a row by inverting the cumulative distribution at the row's own number."""
         if self.temperature == 0:
-            return [int(token) for token in logits.argmax(-1)]
-        chances = (logits.float().cpu() / self.temperature).softmax(-1)  # (B, V)
+            return [int(token) for token in logits.argmax(-1).tolist()]
         numbers = torch.cat([torch.rand(1, generator=one, dtype=torch.float64) for one in generators])
-        sums = chances.double().cumsum(-1)
-        tokens = torch.searchsorted(sums, numbers[:, None] * sums[:, -1:], right=True)[:, 0]
-        return [int(token) for token in tokens.clamp(max=logits.shape[-1] - 1)]
+        rows = _CPU_ROWS if logits.device.type == "cpu" else len(numbers)
+        drawn = [
+            token
+            for part, own in zip(torch.split(logits, rows), torch.split(numbers, rows), strict=True)
+            for token in _inverted(part, own, self.temperature).tolist()
+        ]
+        return [int(token) for token in drawn]
 
     def _ends_with(self, reply: list[int], token: int, begin: str) -> bool:
         """Take a token into the reply and return whether the reply ends with it."""
@@ -143,6 +148,19 @@ class Writing:
         (token,) = self._sampler._draw(logits, [self._generator])
         ended = self._sampler._ends_with(self.reply, token, self._begin)
         self.done = ended or len(self.reply) >= self._sampler.max_new_tokens
+
+
+def _inverted(logits: torch.Tensor, numbers: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the token at which each row's cumulative distribution passes the row's number.
+
+    Shapes: logits (B, V), numbers and result (B,).
+    """
+    if logits.device.type == "mps":  # has no float64
+        logits = logits.cpu()
+    chances = logits.to(torch.float32, copy=True).div_(temperature).softmax(-1)
+    sums = chances.double().cumsum_(-1)
+    places = numbers.to(sums.device)[:, None] * sums[:, -1:]
+    return torch.searchsorted(sums, places, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
 
 
 def left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
