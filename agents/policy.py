@@ -24,7 +24,7 @@ try:
     from agents.attention import has_cache, keeps_states
     from agents.quiet import quiet_loading
     from agents.ranking import search
-    from agents.sampling import Sampler, Writing
+    from agents.sampling import Sampler, Writing, reasoning_opening
 except ImportError as cause:
     raise MissingDependencyError(f"A package that local models need ({cause.name})", "local") from cause
 
@@ -39,7 +39,8 @@ class Completion:
     """What a model wrote.
 
     Attributes:
-        text: The reply without special tokens; it starts with the prefix that was put into its mouth.
+        text: The reply without special tokens; it starts with the prefix that was put into its mouth. Where the chat
+            template opens the reasoning, `<think>` stands in front, so that unfinished reasoning can be seen as such.
         prompt_tokens: Tokens read, the prefix included.
         completion_tokens: Tokens written.
     """
@@ -140,8 +141,7 @@ class Policy:
 
         Where the chat template opens the reasoning itself, the prefix begins inside it.
         """
-        end = self.tokenizer.decode(self.prompt_ids([{"role": "user", "content": ""}], thinking=True)[-4:])
-        opening = "" if end.rstrip().endswith("<think>") else "<think>"
+        opening = "" if reasoning_opening(self.tokenizer, thinking=True) else "<think>"
         return f"{opening}{reasoning}</think>"
 
     def ids(self, text: str) -> list[int]:
@@ -180,6 +180,8 @@ class Policy:
             raise UsageError(f"Expected one seed a prompt; got {len(seeds)} for {len(prompts)}.")
         begun = _each(prefix, len(prompts))
         rows = [self.prompt_ids(*row, thinking=thinking) for row in zip(prompts, begun, strict=True)]
+        opening = reasoning_opening(self.tokenizer, thinking=thinking)
+        begun = [opening + text for text in begun]
         drawn = list(seeds) or list(range(len(rows)))
         sampler = Sampler(self.model, self.tokenizer, max_new_tokens, temperature, stop)
         done: dict[int, Completion] = {}
@@ -209,10 +211,11 @@ class Policy:
         """
         row = self.prompt_ids(messages, thinking=thinking)
         list(self.batches([row], extra=max_new_tokens))  # the check of the length
-        work = Writing(Sampler(self.model, self.tokenizer, max_new_tokens, temperature, stop), row, seed)
+        begun = reasoning_opening(self.tokenizer, thinking=thinking)
+        work = Writing(Sampler(self.model, self.tokenizer, max_new_tokens, temperature, stop), row, seed, begun)
 
         def completion() -> Completion:
-            text = self.tokenizer.decode(work.reply, skip_special_tokens=True)
+            text = begun + self.tokenizer.decode(work.reply, skip_special_tokens=True)
             return Completion(text, len(row), len(work.reply))
 
         return work, completion

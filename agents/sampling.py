@@ -15,7 +15,7 @@ import torch
 
 from agents.decoder import Step
 
-__all__ = ["Sampler", "Writing", "left_padded"]
+__all__ = ["Sampler", "Writing", "left_padded", "reasoning_opening"]
 
 _CPU_ROWS = 4  # rows drawn at once on a CPU: more do not fit its cache, and take three times as long
 _REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
@@ -41,17 +41,16 @@ class Sampler:
         self.ends = _end_tokens(model, tokenizer)
 
     @torch.inference_mode()
-    def run(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], prefixes: Sequence[str]) -> list[list[int]]:
+    def run(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], begin: Sequence[str]) -> list[list[int]]:
         """Return each prompt's reply as tokens, the end-of-sequence token left out.
 
         Args:
             prompts: Tokens of each row, B rows.
             seeds: One a row.
-            prefixes: What each row's reply starts with; counts when looking for the stop text.
+            begin: What each row's reply starts with, in the prompt; counts when looking for the stop text.
         """
         replies: list[list[int]] = [[] for _ in prompts]
         generators = [torch.Generator().manual_seed(seed % 2**63) for seed in seeds]
-        begin = [self._opening(prompt) + prefix for prompt, prefix in zip(prompts, prefixes, strict=True)]
         active = list(range(len(prompts)))  # the row of `replies` each line of the batch writes
         finished: set[int] = set()
         tokens, mask = left_padded(prompts, self.tokenizer.pad_token_id, self.model.device)
@@ -109,11 +108,6 @@ class Sampler:
             return False
         return self.stop in _REASONING.sub("", begin + self.tokenizer.decode(reply))
 
-    def _opening(self, prompt: Sequence[int]) -> str:
-        """Return `<think>` if the chat template itself has opened the reasoning."""
-        end = self.tokenizer.decode(list(prompt[-4:])).rstrip()
-        return "<think>" if end.endswith("<think>") else ""
-
 
 class Writing:
     """One reply being sampled, as work for a `Decoder`; the same tokens that `Sampler.run` would write.
@@ -122,18 +116,18 @@ class Writing:
         sampler: How.
         prompt: The tokens before it.
         seed: Of what is drawn.
-        prefix: What the reply starts with; counts when looking for the stop text.
+        begin: What the reply starts with, in the prompt; counts when looking for the stop text.
     """
 
     tail = 1
 
-    def __init__(self, sampler: Sampler, prompt: Sequence[int], seed: int, prefix: str = "") -> None:
+    def __init__(self, sampler: Sampler, prompt: Sequence[int], seed: int, begin: str = "") -> None:
         self.prompt = prompt
         self.reply: list[int] = []
         self.done = False
         self._sampler = sampler
         self._generator = torch.Generator().manual_seed(seed % 2**63)
-        self._begin = sampler._opening(prompt) + prefix
+        self._begin = begin
 
     def begin(self, logits: torch.Tensor) -> None:
         """Draw the first token; see `agents.decoder.Work`."""
@@ -161,6 +155,19 @@ def _inverted(logits: torch.Tensor, numbers: torch.Tensor, temperature: float) -
     sums = chances.double().cumsum_(-1)
     places = numbers.to(sums.device)[:, None] * sums[:, -1:]
     return torch.searchsorted(sums, places, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+
+
+def reasoning_opening(tokenizer: Any, *, thinking: bool) -> str:
+    """Return `<think>` if the chat template opens the reasoning in the prompt, so that a reply begins inside it.
+
+    Args:
+        tokenizer: With a chat template.
+        thinking: Passed to chat templates that take it.
+    """
+    options = {"enable_thinking": thinking} if "enable_thinking" in tokenizer.chat_template else {}
+    asked = [{"role": "user", "content": "?"}]
+    text = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True, **options)
+    return "<think>" if text.rstrip().endswith("<think>") else ""
 
 
 def left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
