@@ -23,6 +23,7 @@ __all__ = [
     "acting_messages",
     "format_reply",
     "judging_messages",
+    "named_by_number",
     "normalise",
     "read_reply",
     "split_thought",
@@ -34,6 +35,8 @@ Message = dict[str, str]
 
 _ACTION = re.compile(r"<action>(.*?)</action>", re.DOTALL)
 _THINK = re.compile(r"<think>(.*?)(?:</think>|\Z)", re.DOTALL)
+
+_NUMBERED = re.compile(r"action ([12])(?: ?[:.] ?(.*))?")
 
 _ACT = "What is your next action? Reply with <action>your action</action>."
 _ACT_THINKING = (
@@ -136,6 +139,24 @@ def format_reply(action: str, thought: str = "") -> str:
     """Write the reply that `read_reply` reads."""
     reasoning = f"<think>{thought}</think>" if thought else ""
     return f"{reasoning}<action>{action}</action>"
+
+
+def named_by_number(action: str, first: str, second: str) -> str | None:
+    """Return the action that an answer to a judging question names by its number, such as `Action 1: go to hallway`.
+
+    Args:
+        action: The answer.
+        first: What the question shows as Action 1.
+        second: What it shows as Action 2.
+
+    Returns:
+        The action; empty if other words than its own follow the number; None if the answer begins with no number.
+    """
+    found = _NUMBERED.fullmatch(normalise(action))
+    if found is None:
+        return None
+    named = (first, second)[int(found[1]) - 1]
+    return named if not found[2] or found[2] == normalise(named) else ""
 
 
 def normalise(action: str) -> str:

@@ -14,13 +14,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from act_gym.arguments import parse
 from act_gym.core import ActionPair
-from agents.prompts import Message, format_reply, judging_messages, normalise
+from agents.prompts import Message, format_reply, judging_messages, named_by_number, normalise
 from benchmarks.asking.answers import AskSettings, ask_model, share, write_answers
 from benchmarks.asking.interventions import Intervention, InterventionSettings, prefixes, rationales
 from benchmarks.statistics.intervals import bootstrap_mean, clustered
@@ -49,6 +49,9 @@ class _Inputs:
 class Arguments(AskSettings, InterventionSettings, _Inputs):
     """Ask a model of every pair which action is better, in both orders."""
 
+    numbered: Literal["neither", "action"] = "neither"
+    """Under free, an answer that only numbers an action, such as Action 1, counts as neither action, or as the action
+    it numbers. Its share is measured as numbered either way."""
     out: Path = Path("runs/judgement")
     """The run folder."""
 
@@ -81,7 +84,7 @@ def ranked_judge(policy: Policy, settings: Arguments | None = None) -> Judge:
         scores = policy.log_probabilities(prompts, replies, prefix=prefix, thinking=bool(prefix))
         pairs = [pair for _, pair in batch for _ in (0, 1)]
         for pair, shown, (first, second) in zip(pairs, _all_shown(batch), scores, strict=True):
-            yield _answer(pair, shown[0 if first >= second else 1], log_probabilities=[first, second])
+            yield _answer(pair, shown, shown[0 if first >= second else 1], log_probabilities=[first, second])
 
     return _judge(policy, settings or Arguments(pairs=()), answer)
 
@@ -100,8 +103,8 @@ def free_judge(policy: Policy, settings: Arguments) -> Judge:
             prefix=prefix,
         )
         pairs = [pair for _, pair in batch for _ in (0, 1)]
-        for pair, (text, action) in zip(pairs, replies, strict=True):
-            yield _answer(pair, action, reply=text)
+        for pair, shown, (text, action) in zip(pairs, _all_shown(batch), replies, strict=True):
+            yield _answer(pair, shown, action, numbered=settings.numbered, reply=text)
 
     return _judge(policy, settings, answer)
 
@@ -164,6 +167,8 @@ def _measure_answers(
     yield from share(f"right_in_both{suffix}", (all(pair) for pair in both), group)
     yield from share(f"first_chosen{suffix}", first, group)
     yield from share(f"alternative_chosen{suffix}", (outcome == "wrong" for outcome in outcomes), group)
+    numbered = ("numbered" in answer for answers in pairs for answer in answers)
+    yield from share(f"numbered{suffix}", numbered, group)
     yield from share(f"neither{suffix}", (outcome == "neither" for outcome in outcomes), group)
     yield from share(f"malformed{suffix}", (outcome == "malformed" for outcome in outcomes), group)
 
@@ -189,14 +194,23 @@ def _both_orders(pair: ActionPair, *, thinking: bool = False) -> list[list[Messa
     ]
 
 
-def _answer(pair: ActionPair, action: str | None, **details: Any) -> dict[str, Any]:
-    if action is None:
-        outcome = "malformed"
-    elif normalise(action) == normalise(pair.decision.expert_action):
-        outcome = "right"
-    else:
-        outcome = "wrong" if normalise(action) == normalise(pair.alternative) else "neither"
+def _answer(
+    pair: ActionPair, shown: tuple[str, str], action: str | None, *, numbered: str = "neither", **details: Any
+) -> dict[str, Any]:
+    outcome = _outcome(pair, action)
+    named = named_by_number(action or "", *shown) if outcome == "neither" else None
+    if named is not None:
+        outcome = _outcome(pair, named) if named and numbered == "action" else "numbered"
+        details["numbered"] = True
     return {"outcome": outcome, "action": action or "", **details}
+
+
+def _outcome(pair: ActionPair, action: str | None) -> str:
+    if action is None:
+        return "malformed"
+    if normalise(action) == normalise(pair.decision.expert_action):
+        return "right"
+    return "wrong" if normalise(action) == normalise(pair.alternative) else "neither"
 
 
 def _record(number: int, pair: ActionPair, answers: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from act_gym.arguments import parse
 from act_gym.cli import run
 from trainers.estimates.rehearsal import dry_run
-from trainers.examples.questions import judging_questions, read_pairs
+from trainers.examples.questions import Numbered, judging_questions, read_pairs
 from trainers.grpo.trainer import check, train_on_groups
 from trainers.runs.settings import (
     GroupSettings,
@@ -34,6 +34,10 @@ __all__ = ["Act", "main", "train"]
 @dataclass(frozen=True, kw_only=True)
 class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, JudgingInputs):
     """Train a model with GRPO to tell the expert's action from an alternative."""
+
+    numbered: Numbered = "neither"
+    """An answer that only numbers an action, such as Action 1, counts as neither action, or as the action it numbers.
+    Its share is logged as numbered either way."""
 
     learning_rate: float = 5e-6
     """Peak learning rate."""
@@ -56,6 +60,7 @@ def train(arguments: Act) -> dict[str, Any]:
         order=arguments.order,
         thinking=arguments.thinking,
         seed=arguments.seed,
+        numbered=arguments.numbered,
     )
     return train_on_groups("act", arguments, opened, questions)
 

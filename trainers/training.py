@@ -39,6 +39,7 @@ _SUMMED_UP = (
     "reward",
     "right",
     "malformed",
+    "numbered",
     "equal_groups",
     "right_expert_first",
     "right_expert_second",

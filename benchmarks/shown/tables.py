@@ -45,6 +45,7 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("right_in_both", "right in both"),
         ("first_chosen", "chose first"),
         ("malformed", "malformed"),
+        ("numbered", "by number"),
         ("accuracy_suppressed", "reasoning suppressed"),
         ("accuracy_injected", "wrong rationale"),
         ("alternative_chosen_injected", "followed it"),

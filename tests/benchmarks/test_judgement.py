@@ -143,6 +143,14 @@ def test_a_third_action_is_neither():
     assert (found["neither"], found["malformed"], found["accuracy"]) == (1.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize(("numbered", "right"), [("neither", 0.0), ("action", 0.5)])
+def test_an_answer_by_number_is_counted_apart(numbered, right):
+    reply = "<action>Action 1</action>"
+    found = numbers(free_judge(Reader(reply=reply), Arguments(pairs=(), numbered=numbered))(PAIRS))
+    assert (found["numbered"], found["neither"], found["malformed"]) == (1.0, 0.0, 0.0)
+    assert (found["accuracy"], found["alternative_chosen"]) == (right, right)
+
+
 def test_answers_are_compared_after_normalisation():
     found = numbers(free_judge(Reader("light lamp", reply="<action> {}. </action>"), Arguments(pairs=()))(PAIRS))
     assert found["accuracy"] == 0.75

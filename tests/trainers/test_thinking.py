@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,30 @@ def test_a_template_that_opens_the_reasoning_is_gone_on_in_or_closed_at_once(qwe
         row = supervised.encode(policy, question, format_reply("go to hallway", thought))
         answer = policy.tokenizer.decode([label for label in row["labels"] if label != -100])
         assert answer == f"{spoken}<action>go to hallway</action><|im_end|>"
+
+
+CUT = "I could <action>go to hallway</action>, or"
+
+
+def test_an_action_in_reasoning_that_never_ends_is_none(qwen: Path) -> None:
+    policy = checkpoints.load(str(qwen), "fp32")
+    question = Question("x", [{"role": "user", "content": "Go."}], "go to hallway", (), thinking=True)
+    ids = policy.ids(CUT)
+    found = {}
+    for name in ("written", "opened"):
+        if name == "opened":
+            policy.tokenizer.chat_template = policy.tokenizer.chat_template.replace(
+                "{{- '<|im_start|>assistant\\n' }}", "{{- '<|im_start|>assistant\\n<think>\\n' }}"
+            )
+        kinds: dict[str, float] = {}
+        reward = grpo.reward_function([question], Reward(), policy.tokenizer)
+        earned = reward([ids, policy.ids("Dark.</think><action>go to hallway</action>")], [0, 0], kinds.__setitem__)
+        (begun,) = policy.generate([question.prompt], max_new_tokens=2, temperature=0, thinking=True)
+        agent = LocalAgent(LocalSettings(thinking=True), policy=policy)
+        action = agent._written(replace(begun, text=("<think>" if name == "opened" else "") + CUT)).action
+        found[name] = earned, kinds["malformed"], begun.text.startswith("<think>"), action
+    assert found["written"] == ([1.0, 1.0], 0.0, False, "go to hallway")
+    assert found["opened"] == ([-0.5, 1.0], 0.5, True, "")
 
 
 def test_preferences_are_learned_with_reasoning_off(qwen: Path, pairs_file: Path, tmp_path: Path) -> None:

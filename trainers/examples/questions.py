@@ -17,10 +17,11 @@ import numpy as np
 from act_gym.core import ActionPair, Decision, Experience
 from act_gym.errors import RunError
 from act_gym.records import read_records
-from agents.prompts import Message, acting_messages, judging_messages
-from trainers.examples.rewards import normalised
+from agents.prompts import Message, acting_messages, judging_messages, named_by_number, read_reply
+from trainers.examples.rewards import Kind, judge, normalised
 
 __all__ = [
+    "Numbered",
     "Order",
     "Question",
     "acting_questions",
@@ -37,6 +38,10 @@ Order = Literal["recorded", "random", "both"]
 """Which action is shown first: as the pair recorded it, drawn anew, or each pair both ways."""
 
 
+Numbered = Literal["neither", "action"]
+"""What an answer such as `Action 1` counts as in a judging question: neither action, or the one it numbers."""
+
+
 @dataclass(frozen=True)
 class Question:
     """One prompt with what it takes to reward a reply.
@@ -48,6 +53,7 @@ class Question:
         other_actions: Other actions that count as valid.
         expert_first: Whether the expert's action is shown as Action 1; None in an acting question.
         thinking: Whether it asks for reasoning first. Templates that have a switch for it are given this as well.
+        numbered: What an answer that only numbers an action counts as.
     """
 
     id: str
@@ -56,15 +62,40 @@ class Question:
     other_actions: tuple[str, ...]
     expert_first: bool | None = None
     thinking: bool = False
+    numbered: Numbered = "neither"
 
     @cached_property
     def valid_actions(self) -> frozenset[str]:
         """The other actions in the form in which actions are compared."""
         return normalised(self.other_actions)
 
+    def by_number(self, reply: str) -> str | None:
+        """Return the action that a reply names only by its number; see `agents.prompts.named_by_number`."""
+        action = read_reply(reply).action
+        if self.expert_first is None or action is None:
+            return None
+        if judge(reply, self.expert_action, self.valid_actions) != "other":
+            return None
+        shown = (self.expert_action, self.other_actions[0])
+        return named_by_number(action, *(shown if self.expert_first else shown[::-1]))
+
+    def kind(self, reply: str) -> Kind:
+        """Return what a reply is, under the question's treatment of numbers."""
+        named = self.by_number(reply)
+        if named is None:
+            return judge(reply, self.expert_action, self.valid_actions)
+        if self.numbered == "neither" or not named:
+            return "numbered"
+        return "expert" if named == self.expert_action else "valid"
+
 
 def judging_questions(
-    pairs: Iterable[ActionPair], *, order: Order = "recorded", thinking: bool = False, seed: int = 0
+    pairs: Iterable[ActionPair],
+    *,
+    order: Order = "recorded",
+    thinking: bool = False,
+    seed: int = 0,
+    numbered: Numbered = "neither",
 ) -> list[Question]:
     """Ask of every pair which action is better.
 
@@ -73,6 +104,7 @@ def judging_questions(
         order: See `Order`; `both` gives two questions for a pair, one after the other.
         thinking: Whether the model is asked to reason first.
         seed: For `order="random"`.
+        numbered: See `Numbered`.
     """
     random = np.random.default_rng(seed)
     questions = []
@@ -90,6 +122,7 @@ def judging_questions(
                     other_actions=(pair.alternative, *decision.admissible_commands),
                     expert_first=expert_first,
                     thinking=thinking,
+                    numbered=numbered,
                 )
             )
     return questions

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from act_gym.errors import RunError, UsageError
 from act_gym.run import Run
 from trainers.examples.questions import Question
-from trainers.examples.rewards import judge
 from trainers.runs import processes
 from trainers.runs.notes import note
 
@@ -70,7 +69,7 @@ def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, set
     )
     with processes.whole(policy.model):
         replies = processes.by_first(ask)
-    kinds = [judge(r.text, q.expert_action, q.valid_actions) for r, q in zip(replies, asked, strict=True)]
+    kinds = [question.kind(reply.text) for reply, question in zip(replies, asked, strict=True)]
     malformed = kinds.count("malformed") / len(kinds)
     run.log(
         stage=stage, event="format", asked=len(asked), malformed=malformed, right=kinds.count("expert") / len(kinds)

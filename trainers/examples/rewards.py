@@ -17,10 +17,10 @@ from agents.prompts import normalise, read_reply
 
 __all__ = ["KINDS", "Kind", "Reward", "judge", "normalised"]
 
-Kind = Literal["expert", "valid", "other", "malformed"]
+Kind = Literal["expert", "valid", "numbered", "other", "malformed"]
 """What a reply turned out to be."""
 
-KINDS: tuple[Kind, ...] = ("expert", "valid", "other", "malformed")
+KINDS: tuple[Kind, ...] = ("expert", "valid", "numbered", "other", "malformed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Reward:
         expert: It names the expert's action.
         valid: It names another action that is admissible or was shown in the question. Where the environment offers
             a form, such as `search[<query>]`, any words in the place of its blank are admissible.
-        other: It is well formed and names neither.
+        other: It is well formed and names neither, or names one only by its number (`numbered`).
         malformed: It does not hold exactly one action (see `agents.prompts.read_reply`).
 
     Raises:
@@ -49,7 +49,9 @@ class Reward:
 
     def of(self, kind: Kind) -> float:
         """Return what a kind of reply earns."""
-        return {"expert": self.expert, "valid": self.valid, "other": self.other, "malformed": self.malformed}[kind]
+        name = "other" if kind == "numbered" else kind
+        earned: float = getattr(self, name)
+        return earned
 
 
 def judge(reply: str, expert_action: str, valid_actions: Collection[str]) -> Kind:

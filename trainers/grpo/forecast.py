@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from act_gym.run import Run
 from trainers.examples.questions import Question
 from trainers.examples.replies import spread
-from trainers.examples.rewards import Reward, judge
+from trainers.examples.rewards import Reward
 from trainers.runs import processes
 from trainers.runs.notes import note
 
@@ -58,7 +58,7 @@ def forecast(
     )
     with processes.whole(policy.model):
         replies = processes.by_first(ask)
-    kinds = [judge(reply.text, q.expert_action, q.valid_actions) for reply, q in zip(replies, rows, strict=True)]
+    kinds = [question.kind(reply.text) for reply, question in zip(replies, rows, strict=True)]
     groups = [kinds[start : start + size] for start in range(0, len(kinds), size)]
     equal = [len({reward.of(kind) for kind in group}) == 1 for group in groups]
     mastered = [set(group) == {"expert"} for group in groups]

@@ -16,7 +16,7 @@ from act_gym.errors import UsageError
 from act_gym.run import Run
 from trainers.examples.questions import Question, in_both_orders
 from trainers.examples.replies import check_format, drop_long
-from trainers.examples.rewards import KINDS, Kind, Reward, judge
+from trainers.examples.rewards import Kind, Reward
 from trainers.grpo import generation
 from trainers.grpo.forecast import forecast
 from trainers.runs import checkpoints
@@ -103,6 +103,9 @@ def reward_function(questions: Sequence[Question], reward: Reward, tokenizer: An
 
     The dataset carries only each question's index, because lists of admissible commands are long.
     """
+    from agents.sampling import reasoning_opening
+
+    opening = {thinking: reasoning_opening(tokenizer, thinking=thinking) for thinking in (False, True)}
 
     def composite(
         completion_ids: list[list[int]],
@@ -112,9 +115,13 @@ def reward_function(questions: Sequence[Question], reward: Reward, tokenizer: An
     ) -> list[float]:
         replies = tokenizer.batch_decode(completion_ids, skip_special_tokens=True)
         asked = [questions[index] for index in question]
-        kinds = [judge(r, q.expert_action, q.valid_actions) for r, q in zip(replies, asked, strict=True)]
-        for kind in KINDS:
+        replies = [opening[each.thinking] + reply for each, reply in zip(asked, replies, strict=True)]
+        kinds = [each.kind(reply) for each, reply in zip(asked, replies, strict=True)]
+        for kind in ("expert", "valid", "other", "malformed"):
             log_metric("right" if kind == "expert" else kind, kinds.count(kind) / len(kinds))
+        for each, reply in zip(asked, replies, strict=True):
+            if each.expert_first is not None:
+                log_metric("numbered", float(each.by_number(reply) is not None))
         log_metric("mastered_groups", _share_mastered(question, kinds))
         for kind, each in zip(kinds, asked, strict=True):
             # One by one, as TRL averages over all processes, and one of them may have none.

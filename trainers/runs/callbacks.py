@@ -37,6 +37,7 @@ _NAMES: Mapping[str, str] = {
     "step_time": "seconds",
     "right": "right",
     "valid": "valid",
+    "numbered": "numbered",
     "other": "other",
     "malformed": "malformed",
     "right_expert_first": "right_expert_first",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from act_gym.core import ActionPair, Decision, Task
 from act_gym.errors import UsageError
 from agents.prompts import format_reply, normalise
+from trainers.examples.questions import acting_questions, judging_questions
 from trainers.examples.rewards import KINDS, Reward, judge, normalised
 
 VALID = normalised(["go to hallway", "Look around."])
@@ -36,13 +40,44 @@ def test_a_reply_earns_what_the_paper_says(reply: str, kind: str, earned: float)
     assert Reward().of(kind) == earned  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("answer", "named", "counted"),
+    [
+        ("Action 1", "go to kitchen", "expert"),
+        ("action 2.", "go to hallway", "valid"),
+        ("Action 1: go to kitchen", "go to kitchen", "expert"),
+        ("ACTION 2 : Go to hallway.", "go to hallway", "valid"),
+        ("Action 1: go to hallway", "", "numbered"),
+        ("Action 3", None, "other"),
+        ("go to kitchen", None, "expert"),
+        ("look around", None, "valid"),
+    ],
+)
+def test_answers_by_number_are_counted_apart(answer: str, named: str | None, counted: str) -> None:
+    task = Task(id="lamp", benchmark="ALFWorld", split="train", task_type="lamp")
+    decision = Decision(
+        id="lamp#0", task=task, state="", expert_action="go to kitchen", admissible_commands=("look around",)
+    )
+    pair = ActionPair(decision=decision, alternative="go to hallway", proposer="hand", expert_first=True)
+    reply = f"<action>{answer}</action>"
+    (neither,), (action,) = judging_questions([pair]), judging_questions([pair], numbered="action")
+    assert neither.by_number(reply) == named
+    assert action.kind(reply) == counted
+    assert neither.kind(reply) == (counted if named is None else "numbered")
+    assert Reward().of("numbered") == 0.0
+    (swapped,) = judging_questions([replace(pair, expert_first=False)], numbered="action")
+    assert swapped.kind("<action>Action 1</action>") == "valid"
+    (acting,) = acting_questions([decision])
+    assert acting.kind("<action>Action 1</action>") == "other"
+
+
 def test_the_expert_action_counts_as_the_experts_even_if_it_is_listed_as_valid() -> None:
     assert judge("<action>look around</action>", "look around", VALID) == "expert"
 
 
 def test_each_term_can_be_switched_off() -> None:
     only_right = Reward(valid=0.0, malformed=0.0)
-    assert [only_right.of(kind) for kind in KINDS] == [1.0, 0.0, 0.0, 0.0]
+    assert [only_right.of(kind) for kind in KINDS] == [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_a_reward_that_does_not_favour_the_expert_is_refused() -> None:
