@@ -16,6 +16,7 @@ import numpy as np
 from act_gym.arguments import parse
 from act_gym.errors import UsageError
 from benchmarks.statistics.intervals import Interval, bootstrap_difference, bootstrap_mean, clustered, newcombe, wilson
+from benchmarks.statistics.significance import agreeing, fisher, mcnemar, paired_permutation, permutation
 
 __all__ = ["Arguments", "Row", "main", "rows"]
 
@@ -103,7 +104,9 @@ def _gap(tasks: int, seeds: int, generator: np.random.Generator) -> tuple[Interv
     """Other tasks on either side: 60 % of the seen and 50 % of the unseen are solved."""
     seen = _play(generator.beta(0.9, 0.6, size=tasks), seeds, generator)
     unseen = _play(generator.beta(0.75, 0.75, size=tasks), seeds, generator)
-    ours = newcombe(_ours(seen, seeds), _ours(unseen, seeds))
+    tested = permutation(seen, unseen, permutations=_RESAMPLES)
+    exact = fisher((round(sum(seen)), tasks), (round(sum(unseen)), tasks)) if seeds == 1 else tested.p_value
+    ours = agreeing(newcombe(_ours(seen, seeds), _ours(unseen, seeds)), exact, tested)
     return ours, bootstrap_difference(seen, unseen, generator, resamples=_RESAMPLES)
 
 
@@ -114,6 +117,10 @@ def _pair(tasks: int, seeds: int, generator: np.random.Generator) -> tuple[Inter
     pairs = np.array([one, other])
     varied = (pairs.min(axis=1) < pairs.max(axis=1)).all()
     ours = newcombe(_ours(one, seeds), _ours(other, seeds), float(np.corrcoef(pairs)[0, 1]) if varied else 0.0)
+    differences = pairs[0] - pairs[1]
+    tested = paired_permutation(differences.tolist(), permutations=_RESAMPLES)
+    better, worse = int((differences > 0).sum()), int((differences < 0).sum())
+    ours = agreeing(ours, mcnemar(better, worse) if seeds == 1 else tested.p_value, tested)
     return ours, bootstrap_mean((pairs[0] - pairs[1]).tolist(), generator, resamples=_RESAMPLES)
 
 

@@ -88,10 +88,12 @@ class Plan:
         share = "" if self.shard == (1, 1) else f", share {'/'.join(map(str, self.shard))}"
         found = {}
         for part in self.parts:
-            for place in dict.fromkeys((task.benchmark, task.split) for task in part.tasks):
+            places = dict.fromkeys((task.benchmark, task.split) for task in part.tasks)
+            word = "from " if len(places) > 1 else ""  # the choice was made from several splits together
+            for place in places:
                 is_suite = part.name != part.env_id
                 name = part.name if is_suite else " ".join(filter(None, place))
-                chosen = "" if part.is_whole else f", {len(part.tasks):,} of {part.size:,}"
+                chosen = "" if part.is_whole else f", {word}{len(part.tasks):,} of {part.size:,}"
                 found[place] = f"{name}{chosen}{share}" if is_suite or chosen or share else ""
         return found
 

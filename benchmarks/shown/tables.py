@@ -133,12 +133,15 @@ def print_headline(headline: Headline, file: TextIO | None = None) -> None:
     file = file or sys.stdout
     table = Table(title=_inert(headline.benchmark), title_justify="left", caption=_about_errors(headline.has_errors))
     table.add_column("")
-    columns = [column for column in headline.columns if column.name != "errors" or headline.has_errors]
+    columns = [column for column in headline.columns if column.name != "errors"]
     for column in columns:
-        table.add_column(f"{_inert(column.heading)}\n{_inert(column.title)}", justify="right")
+        table.add_column(f"{_inert(column.heading)}\n{_inert(column.title)}", justify="right", overflow="fold")
+    if headline.has_errors:
+        table.add_column("errors", justify="right")
     for label in headline.labels:
         cells = [in_words(headline.cells.get((label, column))).replace(" ", "\n", 1) for column in columns]
-        table.add_row(_inert(label), *cells, end_section=True)
+        errors = headline.errors(label) if headline.has_errors else None
+        table.add_row(_inert(label), *cells, *([] if errors is None else [str(errors)]), end_section=True)
     Console(file=file, highlight=False, width=None if file.isatty() else 160).print(table)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.statistics.intervals import Interval, bootstrap_mean, newcombe
 from benchmarks.statistics.power import Needed, components, seeds_needed
 from benchmarks.statistics.scores import OUTCOMES, Record, errors_in, one_seed, per_task, sure
-from benchmarks.statistics.significance import mcnemar, paired_permutation
+from benchmarks.statistics.significance import agreeing, mcnemar, paired_permutation
 
 __all__ = ["Contrast", "contrast", "contrasts", "gap"]
 
@@ -27,7 +27,7 @@ class Contrast:
         tasks: How many.
         first: The first agent's mean, with its interval.
         second: The second's.
-        difference: First minus second, with Newcombe's interval for pairs.
+        difference: First minus second, with Newcombe's interval for pairs, made to agree with the test.
         bootstrap: The same with the cluster bootstrap's interval over tasks.
         test: `mcnemar` or `permutation`; empty where nothing is tested.
         p_value: Two-sided; None where nothing is tested.
@@ -73,7 +73,7 @@ def contrasts(
         suite: Its name.
         first: Flat records of one agent.
         second: Those of the other on the same tasks.
-        generator: Draws resamples and permutations.
+        generator: Draws resamples.
         detect: A difference for which to say how many seeds it needs; 0 for none.
         power: How often that shall be seen.
     """
@@ -106,11 +106,14 @@ def contrast(
     differences = pairs[:, 0] - pairs[:, 1]
     only_first, only_second = int((differences > 0).sum()), int((differences < 0).sum())
     sides = sure(name, first), sure(name, second)
+    difference = newcombe(*sides, _correlation(pairs))
     test, p_value = "", None
-    if tested and name == "success" and one_seed(first) and one_seed(second):
-        test, p_value = "mcnemar", mcnemar(only_first, only_second)
-    elif tested:
-        test, p_value = "permutation", paired_permutation(differences.tolist(), generator)
+    if tested:
+        flipped = paired_permutation(differences.tolist())
+        exact = name == "success" and one_seed(first) and one_seed(second)
+        test = "mcnemar" if exact else "permutation"
+        p_value = mcnemar(only_first, only_second) if exact else flipped.p_value
+        difference = agreeing(difference, p_value, flipped)
     needed = None
     if detect and len(one) > 1:
         measured = components(_outcomes(first, name), _outcomes(second, name))
@@ -122,7 +125,7 @@ def contrast(
         tasks=len(one),
         first=sides[0],
         second=sides[1],
-        difference=newcombe(*sides, _correlation(pairs)),
+        difference=difference,
         bootstrap=bootstrap_mean(differences.tolist(), generator),
         test=test,
         p_value=p_value,

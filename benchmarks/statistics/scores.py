@@ -26,7 +26,7 @@ from benchmarks.statistics.intervals import (
     wilson,
 )
 from benchmarks.statistics.measurement import Measurement, grouped
-from benchmarks.statistics.significance import fisher, permutation
+from benchmarks.statistics.significance import agreeing, fisher, permutation
 
 __all__ = [
     "OUTCOMES",
@@ -193,14 +193,15 @@ def _gap(records: Sequence[Record], near: str, far: str, generator: np.random.Ge
     found = []
     for name in OUTCOMES:
         sides = list(per_task(seen, name).values()), list(per_task(unseen, name).values())
-        gap = newcombe(sure(name, seen), sure(name, unseen))
+        tested = permutation(*sides)
+        exact = name == "success" and one_seed(seen) and one_seed(unseen)
+        p_value = fisher(*((int(sum(side)), len(side)) for side in sides)) if exact else tested.p_value
+        gap = agreeing(newcombe(sure(name, seen), sure(name, unseen)), p_value, tested)
         errors = errors_in(seen) + errors_in(unseen)
         found.append(_outcome(name, gap, group, errors))
         if errors:
             continue
         found.append(Measurement.of(f"{name}_bootstrap", bootstrap_difference(*sides, generator), group))
-        exact = name == "success" and one_seed(seen) and one_seed(unseen)
-        p_value = fisher(*((int(sum(side)), len(side)) for side in sides)) if exact else permutation(*sides, generator)
         found.append(Measurement(name=f"{name}_p_value", value=p_value, n=gap.n, benchmark=group[0], split=group[1]))
     return found
 

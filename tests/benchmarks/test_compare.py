@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,9 +45,29 @@ def test_two_agents_are_paired_task_by_task():
     assert (success.only_first, success.only_second, success.test) == (8, 2, "mcnemar")
     assert success.p_value == mcnemar(8, 2)
     phi = np.corrcoef(np.array(pairs).T)[0, 1]
-    assert success.difference == newcombe(wilson(13, 20), wilson(7, 20), phi)
+    alone = newcombe(wilson(13, 20), wilson(7, 20), phi)
+    assert (success.p_value > 0.05, alone.low > 0) == (True, True)  # they contradict each other
+    assert success.difference == replace(alone, low=0.0)
     assert success.bootstrap.value == pytest.approx(0.3)
     assert success.bootstrap.low < 0.3 < success.bootstrap.high
+
+
+def test_the_same_tasks_have_one_p_value_wherever_it_is_shown():
+    generator = np.random.default_rng(0)
+    sides = [[record(n, bool(v), seed=s) for s in (0, 1) for n, v in enumerate(generator.integers(0, 2, 30))]] * 2
+    sides[1] = [{**one, "success": bool(generator.integers(0, 2))} for one in sides[1]]
+    first = contrast("cellar", "success", *sides, np.random.default_rng(1), tested=True)
+    again = contrast("cellar", "success", *(side[::-1] for side in sides), np.random.default_rng(2), tested=True)
+    assert first.test == "permutation"
+    assert first.p_value == again.p_value
+    assert (first.difference.low, first.difference.high) == pytest.approx((again.difference.low, again.difference.high))
+
+
+def test_a_sure_difference_of_small_scores_is_not_shown_as_none():
+    first, second = ([record(n, False, score=0.01 + shift) for n in range(40)] for shift in (0.0035, 0.0))
+    found = contrast("cellar", "score", first, second, np.random.default_rng(0), tested=True)
+    assert found.p_value < 0.001
+    assert 0 < found.difference.low <= found.difference.value == pytest.approx(0.0035)
 
 
 def test_pairing_sees_what_two_separate_intervals_do_not():

@@ -20,6 +20,28 @@ def test_every_task_comes_once_a_seed_in_the_stated_order():
     assert [(task_id, seed) for _, task_id, seed in keys] == [(task_id, seed) for seed in (3, 1) for task_id in ids]
 
 
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"suites": PAIR[:1]}, {("ALFWorld", "generated-seen"): PAIR[0]}),
+        ({"suites": PAIR[:1], "limit": 6}, {("ALFWorld", "generated-seen"): f"{PAIR[0]}, 6 of 24"}),
+        ({"suites": PAIR[:1], "shard": "1/2"}, {("ALFWorld", "generated-seen"): f"{PAIR[0]}, share 1/2"}),
+        ({"env_ids": ["act/ScienceWorld-seen"]}, {("ScienceWorld", "seen"): ""}),
+        (
+            {"env_ids": ["act/ScienceWorld-seen"], "limit": 24},
+            {("ScienceWorld", "seen"): "ScienceWorld seen, 24 of 1,469"},
+        ),
+        (
+            {"env_ids": ["act/ScienceWorld"], "per_type": 1},
+            {("ScienceWorld", split): f"ScienceWorld {split}, from 30 of 7,207" for split in ("test", "train", "dev")},
+        ),
+    ],
+    ids=["suite", "choice", "share", "split", "choice of a split", "choice of splits"],
+)
+def test_what_is_played_is_named(settings, names):
+    assert plan(**settings).names() == names
+
+
 @pytest.mark.parametrize("count", [1, 2, 5, 30])
 def test_shares_are_apart_and_together_everything(count):
     whole = plan(PAIR, seeds=(0, 1)).keys()

@@ -1,9 +1,10 @@
 import io
+from dataclasses import replace
 
 from benchmarks.shown.headline import headlines
 from benchmarks.shown.tables import print_headline
 from benchmarks.statistics.intervals import Interval
-from benchmarks.statistics.measurement import Measurement, Summary
+from benchmarks.statistics.measurement import Measurement, Summary, named
 
 
 def summary(label, kind, name, value, split):
@@ -32,6 +33,15 @@ def test_two_runs_of_one_kind_and_label_are_told_apart_by_their_folders():
     one = summary("base", "judgement", "accuracy", 0.25, "seen")
     (found,) = headlines([("first", one), ("second", one)])
     assert found.labels == ("base", "base (second)")
+
+
+def test_a_sample_of_a_split_has_a_column_of_its_own():
+    runs = [summary(label, "episodes", "success", 0.5, "seen") for label in ("mini", "whole")]
+    names = {("Cellar", "seen"): "cellar-mini"}
+    mini = replace(runs[0], measurements=named(runs[0].measurements, names))
+    (found,) = headlines([("a", mini), ("b", runs[1])])
+    assert [column.title for column in found.columns] == ["seen", "cellar-mini"]
+    assert [column.title for label, column in found.cells if label == "mini"] == ["cellar-mini"]
 
 
 def test_a_gap_is_no_column():
