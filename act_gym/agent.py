@@ -7,9 +7,9 @@ agent that looks at one episode at a time wraps a function with `each`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from act_gym.core import Task, Turn
 from act_gym.errors import AgentError, CorruptDataError, EngineError, UsageError
@@ -42,6 +42,7 @@ class View:
         plan: Returns commands that solve the task from here, whatever was done before. Just as
             privileged. It raises `UsageError` where the engine cannot plan from any state, and
             `EngineError` where no plan was found.
+        env_options: What the environment was made with besides its id, e.g. `{"legacy_commands": True}`.
     """
 
     task: Task
@@ -52,6 +53,7 @@ class View:
     seed: int = 0
     expert_commands: Callable[[], tuple[str, ...]] = field(default=_no_expert, compare=False)
     plan: Callable[[], tuple[str, ...]] = field(default=_no_plan, compare=False)
+    env_options: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

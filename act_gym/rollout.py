@@ -242,6 +242,7 @@ class _Seat:
             seed=self.job.seed,
             expert_commands=self._text_env().expert_commands,
             plan=self._text_env().plan,
+            env_options=self.settings.env_options,
         )
 
     def take(self, choice: Choice | Failure) -> Episode | None:

@@ -70,7 +70,8 @@ class Question:
         if self.example:
             from agents.examples import example_for
 
-            state = _EXAMPLE.format(example=example_for(view.task, self.format, self.max_characters), state=state)
+            example = example_for(view.task, self.format, self.max_characters, env_options=view.env_options)
+            state = _EXAMPLE.format(example=example, state=state)
         return self.reply.ask(state, self.thinking)
 
 
