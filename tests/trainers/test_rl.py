@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -72,3 +73,11 @@ def test_rl_trains_end_to_end(tmp_path: Path, pairs_file: Path, speaking_model: 
 def test_the_format_is_checked_here_too(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:
     with pytest.raises(RunError, match="Run warmup first"):
         train(RL(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "run", max_completion_tokens=8, probe=4))
+
+
+def test_a_limit_that_cuts_the_reasoning_off_is_named(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
+    asked = RL(decisions=pairs_file, model=str(speaking_model), out=tmp_path / "run", thinking=True, probe=4)
+    with pytest.raises(
+        RunError, match=r"\d of these \d were cut off at --max-completion-tokens 24: raise it; reasoning"
+    ):
+        train(replace(asked, max_completion_tokens=24, temperature=5.0, max_malformed=0.0))

@@ -58,10 +58,11 @@ def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, set
         return None
     thinking = questions[0].thinking  # where some ask for reasoning and some do not, the first kind is measured
     asked = spread([question for question in questions if question.thinking is thinking], settings.probe)
+    longest = getattr(settings, "max_completion_tokens", 256 if thinking else 24)
     ask = partial(
         policy.generate,
         [question.prompt for question in asked],
-        max_new_tokens=getattr(settings, "max_completion_tokens", 256 if thinking else 24),
+        max_new_tokens=longest,
         temperature=getattr(settings, "temperature", 1.0),
         seeds=[settings.seed + number for number in range(len(asked))],
         stop=None,  # GRPO's sampling has no stop text either: a second action makes a reply malformed
@@ -75,6 +76,7 @@ def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, set
         stage=stage, event="format", asked=len(asked), malformed=malformed, right=kinds.count("expert") / len(kinds)
     )
     note(f"{stage}: {malformed:.0%} of {len(asked)} sampled replies are malformed before training.")
+    ends = [r.completion_tokens >= longest for r, kind in zip(replies, kinds, strict=True) if kind == "malformed"]
     limit = getattr(settings, "max_malformed", None)
     if limit is not None and malformed > limit:
         advice = (
@@ -82,12 +84,21 @@ def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, set
             "every group would earn the same and GRPO would learn nothing"
         )
         if not settings.force:
+            cut = _cut(sum(ends), len(ends), longest, thinking=thinking)
             raise RunError(
-                f"{advice}. Run warmup first: act-gym train warmup --model {settings.model}; "
+                f"{advice}. {cut}Run warmup first: act-gym train warmup --model {settings.model}; "
                 "then give --model runs/warmup/checkpoint. Or train anyway with --force."
             )
         note(f"warning: {advice}; going on because of --force.")
     return malformed
+
+
+def _cut(cut: int, malformed: int, longest: int, *, thinking: bool) -> str:
+    """Return how many malformed replies the limit of tokens cut off, and which option raises it; empty if none."""
+    if not cut:
+        return ""
+    needed = "; reasoning takes hundreds of tokens" if thinking else ""
+    return f"{cut} of these {malformed} were cut off at --max-completion-tokens {longest}: raise it{needed}. "
 
 
 def spread(questions: Sequence[Question], count: int) -> list[Question]:
