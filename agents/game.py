@@ -14,8 +14,9 @@ from typing import Any
 import gymnasium as gym
 
 from act_gym.core import Episode, Turn
+from act_gym.engine import observing
 from act_gym.env import TextEnv
-from act_gym.errors import EngineError
+from act_gym.errors import EngineError, UsageError
 from act_gym.records import RecordWriter
 from agents.blanks import fill, has_blank
 from agents.screen import FEW, HELP, Screen, matching
@@ -48,6 +49,7 @@ class Game:
         self.stop = ""  # why the episode ended; empty while it runs
         self._finished: Episode | None = None  # written once nobody can take its last action back
         self._hinted = False
+        self._changing: list[bool] = []  # for each turn, whether it changed what can be seen
         self._asked = 0.0
         self._first_seed: int | None = seed
         inner = env.unwrapped
@@ -66,7 +68,7 @@ class Game:
         options = {"task_id": task_id} if task_id else None
         self.observation, self.info = self.env.reset(seed=self._first_seed, options=options)
         self._first_seed = None  # a seed begins the same order again
-        self.turns, self.stop, self._hinted = [], "", False
+        self.turns, self.stop, self._hinted, self._changing = [], "", False, []
         self._show_task()
         self._show()
         self.screen.say("Type a command, its number, or :help", "dim")
@@ -133,7 +135,9 @@ class Game:
     def _step(self, action: str) -> None:
         before, commands = self.observation, tuple(self.commands)
         try:
+            seen = self._seen()
             self.observation, reward, terminated, truncated, self.info = self.env.step(action)
+            self._changing.append(self._seen() != seen)
         except EngineError as error:
             self.stop = "env_error"
             self.screen.say(str(error), "red")
@@ -161,7 +165,7 @@ class Game:
             return
         *kept, dropped = self.turns
         self.observation, self.info = self.env.reset(options={"task_id": self.info["task_id"]})
-        self.turns, self.stop, self._finished = [], "", None
+        self.turns, self.stop, self._finished, self._changing = [], "", None, []
         for turn in kept:
             self._step(turn.action)
         self.turns = [replace(new, seconds=old.seconds) for new, old in zip(self.turns, kept, strict=False)]
@@ -174,19 +178,41 @@ class Game:
 
     def _hint(self) -> None:
         try:
-            expert = self._inner.expert_commands()
+            hint = self._planned() or self._on_the_experts_way()
         except EngineError as error:
             self.screen.say(str(error), "red")
             return
         self._hinted = True
-        done = [turn.action for turn in self.turns]
-        same = next((place for place, (a, b) in enumerate(zip(done, expert, strict=False)) if a != b), len(done))
-        if same >= len(expert):
-            self.screen.say("The expert had finished by now.", "magenta")
-        elif same == len(done):
-            self.screen.say(f"The expert's next command: {expert[same]}", "magenta")
-        else:
-            self.screen.say(f"You left the expert's way at turn {same + 1}; there it did: {expert[same]}", "magenta")
+        self.screen.say(hint, "magenta")
+
+    def _planned(self) -> str:
+        """Return the first command of a plan from here; empty where the engine cannot plan."""
+        try:
+            plan = self._inner.plan()
+        except UsageError:
+            return ""
+        return f"The expert's next command: {plan[0]}" if plan else "The task is solved."
+
+    def _on_the_experts_way(self) -> str:
+        """Return the next command of the solution from the start, after those that were done in its order."""
+        expert = self._inner.expert_commands()
+        done, left = 0, 0
+        for number, (turn, changed) in enumerate(zip(self.turns, self._changing, strict=True), start=1):
+            if done < len(expert) and turn.action == expert[done]:
+                done += 1
+            elif changed and not left:
+                left = number
+        if done == len(expert):
+            return "You have done all that the expert does."
+        if left:
+            return f"You left the expert's way at turn {left}. The next command on it: {expert[done]}"
+        return f"The expert's next command: {expert[done]}"
+
+    def _seen(self) -> tuple[str, ...]:
+        """Return the score and the engine's texts about the state; an action that leaves them changed nothing."""
+        engine = self._inner.engine
+        names: tuple[str, ...] = getattr(engine, "observable", ())
+        return (str(self.info.get("score")), *(observing(engine, names).observe(name) for name in names))
 
     def _show_task(self) -> None:
         self.screen.goal(self.info["goal"], self.info["task_id"], self.info["task_type"])

@@ -48,11 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym play")
     if arguments.max_turns < 0:
         raise UsageError(f"--max-turns is 0 (the benchmark's own) or more; got {arguments.max_turns}.")
-    parse_id(arguments.env)  # a wrong id is refused before a simulator starts
+    entry, _ = parse_id(arguments.env)  # a wrong id is refused before a simulator starts
     screen = Screen()
     options = read_settings(arguments.env_options, "--env-options")
     if arguments.max_turns:
         options["max_episode_steps"] = arguments.max_turns
+    screen.say(f"Starting {entry.name} …", "dim")  # Java takes seconds
+    sys.stdout.flush()
     with closing(gym.make(arguments.env, **options)) as env:
         game = Game(env, screen, arguments.env, seed=arguments.seed, save=arguments.save)
         try:

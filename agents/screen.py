@@ -31,7 +31,7 @@ HELP = """\
 Type a command, or the number of one.
   ?word     list the commands with a word that begins like this; ? alone lists all, or their verbs
   +         more of the last list
-  :hint     what the expert did here (the saved episode is marked)
+  :hint     the expert's next command (the saved episode is marked)
   :undo     take the last action back: the task is started again and the others are replayed
   :history  the actions so far
   :task     the task once more

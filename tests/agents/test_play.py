@@ -1,9 +1,12 @@
 import io
 import json
+import re
 import sys
+from contextlib import closing
 from pathlib import Path
 from subprocess import run
 
+import gymnasium as gym
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +14,7 @@ from rich.console import Console
 
 from act_gym.core import Episode
 from act_gym.records import read_records
+from agents.game import Game
 from agents.screen import Screen, clean, matching
 
 TASK = "scienceworld/boil/21"
@@ -51,12 +55,39 @@ def test_a_game_through_a_pipe_is_plain_lines_and_is_saved_without_what_was_take
 def test_a_hint_is_the_experts_next_command_and_marks_the_episode(tmp_path: Path) -> None:
     pytest.importorskip("scienceworld", reason="Run: pip install -e '.[scienceworld]'")
     file = tmp_path / "mine.jsonl"
-    shown = play([":hint", "1", ":hint"], "--max-turns", "1", "--save", str(file))
-    assert "The expert's next command: open door to kitchen" in shown
-    assert "You left the expert's way at turn 1" in shown
+    lines = [":hint", "look around", ":hint", "open door to kitchen", ":hint", "go to kitchen", ":hint", "1"]
+    shown = play(lines, "--max-turns", "4", "--save", str(file))
+    assert shown.startswith("Starting ScienceWorld")
+    before, *hints = re.findall(r"The expert's next command: (.*)", shown)
+    assert before == hints[0] == "open door to kitchen"  # looking around changes nothing
+    assert hints[1] == "go to kitchen"
+    assert len(set(hints)) == 3
     (record,) = read_records(file)
     assert record["agent"] == "human:hinted"
-    assert record["turns"][0]["action"] == record["turns"][0]["admissible_commands"][0]
+    assert record["turns"][3]["action"] == record["turns"][3]["admissible_commands"][0]
+
+
+def test_a_hint_after_another_way_moves_on_with_the_experts() -> None:
+    pytest.importorskip("scienceworld", reason="Run: pip install -e '.[scienceworld]'")
+    shown = play(["activate bathtub", ":hint", "open door to kitchen", ":hint", ":quit"])
+    assert "You left the expert's way at turn 1. The next command on it: open door to kitchen" in shown
+    assert "You left the expert's way at turn 1. The next command on it: go to kitchen" in shown
+
+
+def test_hints_in_alfworld_solve_the_task_from_anywhere() -> None:
+    stream = io.StringIO()
+    screen = Screen(Console(file=stream, markup=False, emoji=False, highlight=False))
+    env_id = "act/ALFWorld-generated-seen"
+    with closing(gym.make(env_id)) as env:
+        game = Game(env, screen, env_id)
+        game.start()
+        for _ in range(4):
+            game.take("look")
+            game.take(f"go to {[command for command in game.commands if command.startswith('go to')][-1][6:]}")
+        while not game.stop:
+            game.take(":hint")
+            game.take(stream.getvalue().rpartition("The expert's next command: ")[2].strip())
+        assert game.info["success"]
 
 
 @given(st.text())
