@@ -14,13 +14,34 @@ from pathlib import PurePath
 from typing import Any
 
 from act_gym.agent import Choice, View
-from act_gym.errors import AgentError, AgentUnavailableError, UsageError
+from act_gym.errors import AgentError, AgentUnavailableError, UnknownNameError, UsageError
 from agents.asking import Question, view_seed
 from agents.conversations import Conversations
-from agents.endpoint import Address, Endpoint, RemoteReply
-from agents.formats import write_tool_call
+from agents.endpoint import Address, Endpoint, RemoteReply, RequestRefusedError
+from agents.formats import until, write_tool_call
 
-__all__ = ["ChatAgent", "ChatSettings"]
+__all__ = ["SERVERS", "ChatAgent", "ChatSettings"]
+
+SERVERS = ("auto", "vllm", "transformers", "openai")
+"""Which fields a server takes besides OpenAI's: see `ChatSettings.server`."""
+
+# Sampling that changes no probability. A server fills a field that is not sent from the model's generation config, or
+# from defaults of its own, so that the same weights would play otherwise than in this process.
+_NEUTRAL = {"top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
+_NEUTRAL_VLLM = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+_NEUTRAL_TRANSFORMERS = {
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "typical_p": 1.0,
+    "epsilon_cutoff": 0.0,
+    "eta_cutoff": 0.0,
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+}
+
+_OWN_FIELDS = (*_NEUTRAL_VLLM, "generation_config", "chat_template_kwargs")
+_TRANSFORMERS_REFUSAL = "Unexpected fields in the request"  # of `transformers serve`, to a field that it does not know
 
 # Settings that change how an answer is had, and not which one it is.
 _CARRIED = {"model", "base_url", "key_env", "timeout", "deadline", "retries", "patience"}
@@ -53,9 +74,13 @@ class ChatSettings:
     max_new_tokens: int = 1024
     """Longest reply in tokens, reasoning included."""
     temperature: float = 0.0
-    """Of sampling; below 0 it is not sent, for models that take none."""
+    """Of sampling from all tokens. Below 0, no setting of sampling is sent and the server's own hold."""
+    server: str = "auto"
+    """Fields that are sent besides OpenAI's. `vllm`: `chat_template_kwargs.enable_thinking` and every setting of
+    sampling, as vLLM, SGLang and llama.cpp take them; `transformers`: the same for `transformers serve`; `openai`:
+    none; `auto`: `openai` for OpenAI's own address, else what the server takes of the first two."""
     body: str = ""
-    """More of the request's body as a JSON object, e.g. `{"reasoning_effort": "low"}`."""
+    """More of the request's body as a JSON object, e.g. `{"reasoning_effort": "low"}`; it wins."""
     timeout: float = 120.0
     """Seconds that a request may stay silent before it is tried again."""
     deadline: float = 600.0
@@ -80,6 +105,8 @@ class ChatSettings:
         self.address().check()
         self.question()
         self.more()
+        if self.server not in SERVERS:
+            raise UnknownNameError("server", self.server, SERVERS)
         if min(self.timeout, self.deadline) <= 0 or min(self.max_new_tokens, self.patience) < 1 or self.retries < 0:
             raise UsageError("timeout and deadline are more than 0, max_new_tokens and patience at least 1, retries 0.")
         if min(self.input_price, self.output_price) < 0:
@@ -102,6 +129,22 @@ class ChatSettings:
         if not isinstance(more, dict):
             raise UsageError(f"body is a JSON object; got {self.body!r}.")
         return more
+
+    def fields(self, server: str) -> dict[str, Any]:
+        """Return the fields beside OpenAI's that a kind of server is sent, the body's own included."""
+        more = self.more()
+        if server == "openai":
+            return more
+        sent: dict[str, Any] = {}
+        if self.temperature >= 0:
+            config = {"do_sample": self.temperature > 0, "temperature": self.temperature, **_NEUTRAL_TRANSFORMERS}
+            sent = {"generation_config": json.dumps(config)} if server == "transformers" else dict(_NEUTRAL_VLLM)
+        template = more.get("chat_template_kwargs")
+        more["chat_template_kwargs"] = {
+            "enable_thinking": self.thinking,
+            **(template if isinstance(template, dict) else {}),
+        }
+        return {**sent, **more}
 
     def label(self) -> str:
         """Return what follows the model in the agent's name, e.g. `chat,format=react`."""
@@ -135,7 +178,8 @@ class ChatAgent:
         settings.check()
         self.settings = settings
         self._question = settings.question()
-        self._more = settings.more()
+        guessed = "openai" if settings.address().is_openai else "vllm"
+        self._server = guessed if settings.server == "auto" else settings.server
         self._failed = 0  # requests since the last one that was answered
         self._answered = False
 
@@ -155,6 +199,7 @@ class ChatAgent:
             "model": self.settings.model,
             "prompts_sha256": prompts_hash(self._question),
             "sampling": {name: value for name, value in sampling.items() if name not in _CARRIED},
+            "sent": {**self._sampling(), **self.settings.fields(self._server)},
         }
 
     @property
@@ -203,13 +248,19 @@ class ChatAgent:
             "messages": self._question.messages(view),
             limit: settings.max_new_tokens,
         }
-        if settings.temperature >= 0:
-            request["temperature"] = settings.temperature
+        request |= self._sampling()
         if settings.temperature > 0:
             request["seed"] = view_seed(view)
         if self._question.reply.tools:
             request["tools"] = [dict(tool) for tool in self._question.reply.tools]
-        return {**request, "extra_body": self._more} if self._more else request
+        return {**request, "extra_body": settings.fields(self._server)}
+
+    def _sampling(self) -> dict[str, float]:
+        """Return the settings of sampling among OpenAI's fields."""
+        if self.settings.temperature < 0:
+            return {}
+        neutral = {} if self._server == "openai" else _NEUTRAL
+        return {"temperature": self.settings.temperature, **neutral}
 
     async def decide(self, endpoint: Endpoint, request: Mapping[str, Any]) -> Choice:
         """Ask for one decision and count what goes wrong.
@@ -219,7 +270,7 @@ class ChatAgent:
             AgentUnavailableError: So did too many before it, or every further one would.
         """
         try:
-            reply = await endpoint.ask(request)
+            reply = await self._ask(endpoint, request)
         except AgentError as error:
             self._failed += 1
             if self._failed >= self.settings.patience:
@@ -228,14 +279,35 @@ class ChatAgent:
                     "What was finished is kept; continue with --resume once the server answers."
                 ) from None
             raise
-        self._failed = 0
+        self._failed, self._answered = 0, True
         return self.choice(reply)
 
+    async def _ask(self, endpoint: Endpoint, request: Mapping[str, Any]) -> RemoteReply:
+        """Send a request, in the fields of `transformers serve` where that is what answers.
+
+        Raises:
+            AgentUnavailableError: The server takes the fields of neither kind.
+        """
+        try:
+            return await endpoint.ask(request)
+        except RequestRefusedError as error:
+            if self.settings.server == "auto" and _TRANSFORMERS_REFUSAL in str(error):
+                self._server = "transformers"
+                return await endpoint.ask({**request, "extra_body": self.settings.fields(self._server)})
+            if self._answered or not any(name in str(error) for name in _OWN_FIELDS):
+                raise
+            raise AgentUnavailableError(
+                f"{error}\nIt does not take the fields that fix how it samples and whether it reasons. With "
+                "--agent-options server=openai they are not sent, and its own defaults hold."
+            ) from None
+
     def choice(self, reply: RemoteReply) -> Choice:
-        """Read a reply; one without an action gives an empty action."""
+        """Read a reply up to the text that completes it; one without an action gives an empty action."""
+        stop = self._question.reply.stop
+        text = until(stop, reply.text) if stop else reply.text
         calls = "\n".join(write_tool_call(name, arguments) for name, arguments in reply.calls)
         thought = f"<think>{reply.reasoning.replace('</think>', '')}</think>" if reply.reasoning else ""
-        response = thought + "\n".join(part for part in (reply.text, calls) if part)
+        response = thought + "\n".join(part for part in (text, calls) if part)
         read = self._question.reply.read(response)
         return Choice(
             action=read.action or "",

@@ -21,14 +21,19 @@ from act_gym.errors import AgentError, AgentUnavailableError, MissingDependencyE
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-__all__ = ["Address", "Endpoint", "RemoteReply"]
+__all__ = ["Address", "Endpoint", "RemoteReply", "RequestRefusedError"]
 
 OPENAI = "https://api.openai.com/v1"
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 _REFUSED = (401, 403, 404)  # the key, what it may do, and the model's name: the same for every further request
+_MALFORMED = (400, 422)  # what the request holds
 _SECRET = 8  # shorter keys, such as EMPTY or none, are no secret, and words of replies
 _SHOWN = 300  # characters of a server's message in an error
 _LONGEST = 200_000  # characters of a reply that are kept; no model means to write more for one action
+
+
+class RequestRefusedError(AgentError):
+    """A server does not take what a request holds: too many tokens, or a field that it does not know."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,11 @@ class Address:
     def url(self) -> str:
         """The address itself."""
         return self.base_url or OPENAI
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether it is OpenAI's own."""
+        return urlsplit(self.url).hostname == urlsplit(OPENAI).hostname
 
     def check(self) -> None:
         """Refuse an address or a variable that cannot be meant, without repeating what may be a secret.
@@ -156,7 +166,8 @@ class Endpoint:
             request: Arguments of `chat.completions.create`.
 
         Raises:
-            AgentError: This request failed; another one may not.
+            AgentError: This request failed; another one may not. A `RequestRefusedError` where the server said what
+                it does not take.
             AgentUnavailableError: Every further one would fail as well.
         """
         import openai
@@ -178,7 +189,7 @@ class Endpoint:
             said = f"{url} answered {error.status_code}: {self._clean(str(error.message))}"
             if error.status_code in _REFUSED:
                 raise AgentUnavailableError(f"{said}. Check model, base_url and key_env; then --resume.") from None
-            raise AgentError(said) from None
+            raise (RequestRefusedError if error.status_code in _MALFORMED else AgentError)(said) from None
         except (openai.OpenAIError, ValueError, TypeError) as error:
             raise AgentError(f"{url} did not answer with a chat completion: {self._clean(str(error))}") from None
         return self._read(answer)

@@ -21,7 +21,7 @@ from typing import Any
 from act_gym.errors import UnknownNameError
 from agents.prompts import Message, Reply, acting_messages, format_reply, read_reply, split_thought
 
-__all__ = ["FORMATS", "TOOL", "Format", "find_format", "read_react", "read_tool_calls", "write_tool_call"]
+__all__ = ["FORMATS", "TOOL", "Format", "find_format", "read_react", "read_tool_calls", "until", "write_tool_call"]
 
 TOOL: Mapping[str, Any] = {
     "type": "function",
@@ -71,6 +71,16 @@ class Format:
     stop: str | None
     tools: tuple[Mapping[str, Any], ...]
     longest_reply: tuple[int, int]
+
+
+def until(stop: str, text: str) -> str:
+    """Return a reply up to its first `stop` outside the reasoning, where a local model is stopped; else all of it."""
+    opened = "<think>" if "</think>" in text.partition("<think>")[0] else ""  # by the chat template
+    whole = opened + text
+    for found in re.finditer(rf"<think>.*?(?:</think>|\Z)|{re.escape(stop)}", whole, re.DOTALL):
+        if found.group() == stop:
+            return whole[len(opened) : found.end()]
+    return text
 
 
 def read_react(text: str) -> Reply:

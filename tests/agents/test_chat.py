@@ -50,6 +50,46 @@ def test_what_is_sent_is_the_state_the_limits_and_what_the_user_adds(faulty_serv
     assert not {"temperature", "seed", "tools", "tool_choice"} & faulty_server.requests[-1].keys()
 
 
+def test_every_setting_of_sampling_and_the_reasoning_switch_are_sent(faulty_server, make_agent, make_view):
+    neutral = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+    neutral |= {"presence_penalty": 0.0, "frequency_penalty": 0.0}
+    only(make_agent(), make_view())
+    sent = faulty_server.requests[-1]
+    assert sent.items() >= {"temperature": 0.0, **neutral, "chat_template_kwargs": {"enable_thinking": False}}.items()
+    only(make_agent(thinking=True, body='{"top_p": 0.9, "chat_template_kwargs": {"effort": 1}}'), make_view())
+    sent = faulty_server.requests[-1]
+    assert (sent["top_p"], sent["chat_template_kwargs"]) == (0.9, {"enable_thinking": True, "effort": 1})
+    only(make_agent(temperature=-1.0), make_view())
+    assert not neutral.keys() & faulty_server.requests[-1].keys()
+    only(make_agent(server="openai"), make_view())
+    assert faulty_server.requests[-1].keys() - {"path", "time"} == {"model", "messages", "max_tokens", "temperature"}
+
+
+def test_a_server_that_takes_only_openais_fields_is_named_with_the_setting(faulty_server, make_agent, make_view):
+    refusal = b'{"error": {"message": "Unrecognized request argument supplied: top_k"}}'
+    faulty_server.answer = lambda handler, body: (
+        handler.say(400, refusal) if "top_k" in body else handler.complete("<action>look</action>")
+    )
+    with pytest.raises(AgentUnavailableError, match="server=openai"):
+        make_agent().act([make_view()])
+    assert only(make_agent(server="openai"), make_view()).action == "look"
+
+
+def test_openais_own_address_is_sent_openais_fields(monkeypatch, make_view):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    agent = ChatAgent(ChatSettings(model="m"))
+    assert agent.request(make_view())["extra_body"] == {}
+    assert not {"top_p", "presence_penalty"} & agent.request(make_view()).keys()
+
+
+def test_what_follows_the_first_action_is_not_read(faulty_server, make_agent, make_view):
+    faulty_server.answer = lambda handler, body: handler.complete(
+        "<action>look</action>\nObservation: <action>go</action>"
+    )
+    choice = only(make_agent(), make_view())
+    assert (choice.action, choice.response) == ("look", "<action>look</action>")
+
+
 def test_native_tool_calls_are_actions_and_kept_as_text(faulty_server, make_agent, make_view):
     call = {"id": "1", "type": "function", "function": {"name": "act", "arguments": '{"command": "look </tool_call>"}'}}
     faulty_server.answer = lambda handler, body: handler.complete(None, tool_calls=[call], reasoning_content="I see")

@@ -1,5 +1,6 @@
 """The chat agent against `transformers serve` with SmolLM2: a real model behind a real server, in its own process."""
 
+import json
 import os
 import shutil
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from copy import copy, deepcopy
 from pathlib import Path
 
 import pytest
@@ -15,9 +17,20 @@ from act_gym.errors import AgentUnavailableError
 from act_gym.records import read_records
 from act_gym.rollout import play
 from agents.chat import ChatAgent, ChatSettings
+from agents.local import LocalAgent, LocalSettings
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("openai")
+
+# A generation config that plays otherwise: a request that leaves a setting out is answered with these.
+GENERATION = {"do_sample": True, "temperature": 0.2, "top_k": 1, "top_p": 0.1, "min_p": 0.9, "repetition_penalty": 3.0}
+
+# A reasoning switch like Qwen3's: without it, or with `false`, the reasoning is closed before the reply begins.
+SWITCH = """{% if add_generation_prompt and enable_thinking is defined and enable_thinking is false %}{{ '<think>
+
+</think>
+
+' }}{% endif %}"""
 
 # SmolLM2's own template, which knows no tools, with a system message where tools are offered.
 TEMPLATE = """{% if tools %}{{ '<|im_start|>system
@@ -39,8 +52,12 @@ def server(policy, tmp_path_factory):
     (folder / "chat_template.jinja").unlink()
     own = (source / "chat_template.jinja").read_text()
     (folder / "chat_template.jinja").write_text(
-        TEMPLATE + own.replace("{% if loop.first", "{% if not tools and loop.first")
+        TEMPLATE + own.replace("{% if loop.first", "{% if not tools and loop.first") + SWITCH
     )
+    config = folder / "generation_config.json"
+    own_config = json.loads(config.read_text())
+    config.unlink()
+    config.write_text(json.dumps({**own_config, **GENERATION}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -74,17 +91,35 @@ def settings(server, **more):
     return ChatSettings(**{"model": model, "base_url": url, "max_new_tokens": 12, "timeout": 120.0, **more})
 
 
-def test_the_reply_is_the_one_that_the_same_model_gives_in_this_process(server, policy, make_view):
-    agent = ChatAgent(settings(server))
+@pytest.fixture
+def here(server, policy):
+    """The served model in this process: the same weights, and the chat template that is served."""
+    served = copy(policy)
+    served.tokenizer = deepcopy(policy.tokenizer)
+    served.tokenizer.chat_template = (Path(server[1]) / "chat_template.jinja").read_text()
+    return served
+
+
+@pytest.mark.parametrize("thinking", [False, True])
+def test_the_same_model_is_the_same_agent_here_and_behind_a_server(server, here, make_view, thinking):
     views = [make_view(task_id=f"scienceworld/boil/{n}", observation=f"You see {n} pots.") for n in range(2)]
-    here = policy.generate(
-        [agent.request(view)["messages"] for view in views], max_new_tokens=12, temperature=0, stop=None
-    )
-    for choice, completion in zip(agent.act(views), here, strict=True):
-        assert choice.response == completion.text
-        assert choice.prompt_tokens == completion.prompt_tokens
-        # The server counts the token that ends the reply, where the model wrote it.
-        assert choice.completion_tokens - completion.completion_tokens in (0, 1)
+    remote = ChatAgent(settings(server, thinking=thinking, max_new_tokens=24)).act(views)
+    local = LocalAgent(LocalSettings(thinking=thinking, max_new_tokens=24), policy=here).act(views)
+    for there, choice in zip(remote, local, strict=True):
+        assert there.response == choice.response
+        assert there.action == choice.action
+        assert there.prompt_tokens == choice.prompt_tokens
+        # The server counts the token that ends the reply, where the model wrote it, and all that follows the action.
+        assert there.completion_tokens >= choice.completion_tokens
+
+
+def test_sampling_is_from_all_tokens_whatever_the_generation_config_says(server, make_view):
+    views = [make_view(task_id=f"scienceworld/boil/{n}") for n in range(3)]
+    agent = ChatAgent(settings(server, temperature=1.5))
+    assert len({choice.response for choice in agent.act(views)}) == 3
+    # Where nothing is sent, the server's own settings hold: here the likeliest token every time.
+    agent = ChatAgent(settings(server, temperature=-1.0))
+    assert len({choice.response for choice in agent.act(views)}) == 1
 
 
 def test_it_plays_and_what_it_read_is_counted(server):

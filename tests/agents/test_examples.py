@@ -81,7 +81,9 @@ def test_an_example_of_a_simplified_world_is_simplified():
 def test_an_example_is_of_the_goals_that_are_played(webshop_data):
     """The small shop has no goals of people to train on: the message says so, and no other goal is shown."""
     (task, *_) = tasks("act/WebShop-test", human_goals=True)
-    with pytest.raises(AgentError, match=r"act/WebShop-train with \{'human_goals': True\} .* Play without example=true"):
+    with pytest.raises(
+        AgentError, match=r"act/WebShop-train with \{'human_goals': True\} .* Play without example=true"
+    ):
         example_for(task, "tags", env_options={"human_goals": True})
     assert example_for(task, "tags")
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from act_gym.errors import UnknownNameError
-from agents.formats import FORMATS, TOOL, find_format, read_react, read_tool_calls, write_tool_call
+from agents.formats import FORMATS, TOOL, find_format, read_react, read_tool_calls, until, write_tool_call
 
 WORDS = st.lists(
     st.text(st.characters(exclude_characters="<>:", exclude_categories=("Z", "C")), min_size=1), min_size=1
@@ -123,3 +123,18 @@ def test_every_format_asks_about_the_state_and_says_how_to_reply(name):
 def test_a_misspelt_format_is_answered_with_the_nearest_one():
     with pytest.raises(UnknownNameError, match="Did you mean react"):
         find_format("reakt")
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("<action>a</action> <action>b</action>", "<action>a</action>"),
+        ("<think><action>b</action></think><action>a</action>.", "<think><action>b</action></think><action>a</action>"),
+        ("<action>b</action></think><action>a</action>.", "<action>b</action></think><action>a</action>"),
+        ("<think><action>a</action>", "<think><action>a</action>"),
+        ("go", "go"),
+        ("", ""),
+    ],
+)
+def test_a_reply_ends_with_its_first_action(text, kept):
+    assert until("</action>", text) == kept
