@@ -63,6 +63,7 @@ class Choice:
     action: str
     response: str = ""
     thought: str = ""
+    label: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0

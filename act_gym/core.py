@@ -86,6 +86,7 @@ class Turn(Record):
         response: The agent's raw reply.
         thought: The reasoning found in the reply, if any.
         action: The command sent to the environment; empty if the reply held none.
+        label: The action that imitation learns in this state, whatever was played; empty to learn none.
         action_valid: The simulator understood the action and carried it out.
         reward: The environment's reward for the action.
         score: Progress after the action, in 0–1.
@@ -100,6 +101,7 @@ class Turn(Record):
     response: str = ""
     thought: str = ""
     action: str = ""
+    label: str = ""
     action_valid: bool = True
     reward: float = 0.0
     score: float = 0.0

@@ -267,6 +267,7 @@ class _Seat:
                 response=choice.response,
                 thought=choice.thought,
                 action=choice.action,
+                label=choice.label,
                 action_valid=self.info["action_valid"],
                 reward=float(reward),
                 score=self.info["score"],

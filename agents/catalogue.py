@@ -89,6 +89,13 @@ def _expert(options: Mapping[str, Any]) -> Agent:
     return ExpertAgent()
 
 
+def _search(options: Mapping[str, Any]) -> Agent:
+    from agents.search_expert import SearchExpert
+
+    _no_settings("search", options)
+    return SearchExpert()
+
+
 def _local(options: Mapping[str, Any]) -> Agent:
     from agents.local import LocalAgent, LocalSettings
 
@@ -110,6 +117,7 @@ def _replay(options: Mapping[str, Any]) -> Agent:
 AGENTS: Mapping[str, Callable[[Mapping[str, Any]], Agent]] = {
     "random": _random,
     "expert": _expert,
+    "search": _search,
     "local": _local,
     "chat": _chat,
     "replay": _replay,

@@ -1,0 +1,107 @@
+"""Mixture of an expert and another agent, with every state labelled by the expert: the player of DAgger.
+
+Source: Ross, Gordon, Bagnell, "A Reduction of Imitation Learning and Structured Prediction to No-Regret Online
+Learning" (2011). With a random agent as the player, the same gives demonstrations with detours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from zlib import crc32
+
+import numpy as np
+
+from act_gym.agent import Agent, Choice, Failure, Stream, StreamingAgent, View
+from act_gym.errors import AgentError, UsageError
+from act_gym.rollout import BatchStream
+
+__all__ = ["MixtureAgent"]
+
+_SALT = 0x0DA66E12  # keeps these draws apart from those of an agent that draws from the same seed
+
+
+class MixtureAgent:
+    """Plays the expert's action with probability `beta`, else the player's; labels each state with the expert's.
+
+    A state that the expert cannot label, such as one from which the goal cannot be reached, has no label and is played
+    by the player. A draw depends on the episode's seed, the task and the turn.
+
+    Args:
+        expert: Labels.
+        player: Plays the other turns.
+        beta: Share of turns that the expert plays, 0–1.
+
+    Raises:
+        UsageError: `beta` is outside 0–1.
+    """
+
+    def __init__(self, expert: Agent, player: Agent, beta: float) -> None:
+        if not 0 <= beta <= 1:
+            raise UsageError(f"beta is the share of turns that the expert plays, 0 to 1; got {beta}.")
+        self.expert, self.player, self.beta = expert, player, beta
+
+    @property
+    def name(self) -> str:
+        """Both names and the share; the name of the one who plays alone."""
+        if self.beta in (0.0, 1.0):
+            return self.expert.name if self.beta else self.player.name
+        return f"mixture:{self.beta:g}*{self.expert.name}+{1 - self.beta:g}*{self.player.name}"
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        """Return a labelled choice for each view."""
+        begun = [self.begin(view) for view in views]
+        asked = [view for view, (_, is_expert) in zip(views, begun, strict=True) if not is_expert]
+        played = iter(self.player.act(asked) if asked else ())
+        return [
+            _expert_choice(label) if is_expert else replace(next(played), label=label) for label, is_expert in begun
+        ]
+
+    def stream(self, size: int) -> Stream:
+        """Begin to answer several episodes, each as soon as it can be; see `StreamingAgent`."""
+        return _MixtureStream(self, size)
+
+    def begin(self, view: View) -> tuple[str, bool]:
+        """Return a state's label, empty if the expert has none, and whether the expert plays it."""
+        try:
+            label = self.expert.act([view])[0].action
+        except AgentError:
+            return "", False
+        entropy = [_SALT, view.seed % 2**64, crc32(view.task.id.encode()), len(view.history)]
+        return label, bool(np.random.default_rng(entropy).random() < self.beta)
+
+
+class _MixtureStream:
+    """The player's stream, in which the expert answers some turns at once."""
+
+    def __init__(self, agent: MixtureAgent, size: int) -> None:
+        self._agent = agent
+        player = agent.player
+        self._stream = player.stream(size) if isinstance(player, StreamingAgent) else BatchStream(player)
+        self._labels: dict[int, str] = {}
+        self._ready: list[tuple[int, Choice | Failure]] = []
+
+    def ask(self, number: int, view: View) -> None:
+        label, is_expert = self._agent.begin(view)
+        if is_expert:
+            self._ready.append((number, _expert_choice(label)))
+        else:
+            self._labels[number] = label
+            self._stream.ask(number, view)
+
+    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
+        ready, self._ready = self._ready, []
+        if ready:
+            return ready
+        return [
+            (number, replace(answer, label=self._labels.pop(number)) if isinstance(answer, Choice) else answer)
+            for number, answer in self._stream.answers()
+        ]
+
+    def close(self) -> None:
+        self._stream.close()
+        self._labels, self._ready = {}, []
+
+
+def _expert_choice(label: str) -> Choice:
+    return Choice(action=label, response=label, label=label)
