@@ -1,8 +1,10 @@
-"""Plays the expert and keeps its episodes: the first stage of every training run.
+"""Collects demonstrations: plays an expert, or any agent, and keeps the episodes. The first stage of a training.
 
     act-gym train collect --env act/ScienceWorld-train-seen --per-type 4 --out runs/x/collect
+    act-gym train collect --env act/ALFWorld-train --agent search --detours 0.2 --out runs/x/collect
 
-Writes `episodes.jsonl` in the order of the tasks, whatever the number of processes, and
+Every turn carries a label, the action that imitation learns there: the agent's own, also where a detour played
+another one. Writes `episodes.jsonl` in the order of the tasks, whatever the number of processes, and
 `failures.jsonl` with what was left out because it did not end in success, and why.
 
 Every turn carries the whole list of admissible commands by default: the alternatives of `trainers.pairs`
@@ -28,17 +30,22 @@ from act_gym.core import Episode, Task, Turn
 from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
+from act_gym.rollout import Job, play_jobs
 from act_gym.run import Run, named_files
 from act_gym.selection import select_from
 from agents.catalogue import make_agent
-from agents.parallel import play_parallel
+from agents.mixture import MixtureAgent
+from agents.parallel import play_jobs_parallel
+from agents.scripted import RandomAgent
 
 __all__ = ["Arguments", "main", "play"]
+
+MODEL_EPISODES = 32  # that one local model plays at once
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Play the expert on tasks of one or more environments and keep its episodes."""
+    """Play an expert on tasks of one or more environments and keep its episodes."""
 
     env: tuple[str, ...] = ("act/ScienceWorld-train-seen",)
     """Environments whose tasks are played; a task that stands in two of them is played once."""
@@ -54,6 +61,14 @@ class Arguments:
     """The environments' own settings as name=value, e.g. `catalogue=generated` for WebShop."""
     out: Path = Path("runs/collect")
     """The run folder."""
+    agent: str = "expert"
+    """Who plays: `expert` (knows the solution), `search` (ALFWorld, knows what it has seen), or any agent of
+    `act-gym eval` with its settings, e.g. `local:model=runs/x/checkpoint,temperature=1` for rejection sampling."""
+    episodes_per_task: int = 1
+    """Episodes of each task, with the seeds seed, seed + 1, …"""
+    detours: float = 0.0
+    """Share of turns, 0-1, that play a random admissible command instead of the agent's; the label stays the agent's.
+    So the data shows how to recover from states that the agent alone never reaches."""
     max_turns: int = 300
     """Step limit. Above the benchmarks' own, because some expert solutions are longer than those."""
     max_commands: int = 0
@@ -78,8 +93,10 @@ def play(arguments: Arguments) -> None:
     Raises:
         UsageError: The arguments do not fit together.
     """
-    if arguments.max_commands < 0 or arguments.max_turns < 1:
-        raise UsageError("--max-commands is 0 (all) or more, and --max-turns at least 1.")
+    if arguments.max_commands < 0 or arguments.max_turns < 1 or arguments.episodes_per_task < 1:
+        raise UsageError("--max-commands is 0 (all) or more, --max-turns and --episodes-per-task at least 1.")
+    if not 0 <= arguments.detours < 1:
+        raise UsageError(f"--detours is a share of turns, 0 or more and less than 1; got {arguments.detours}.")
     chosen = _choose(arguments)
     facts = {"env_option_files": named_files(_env_options(arguments))}
     run = Run(arguments.out, "trainers.collect", arguments, facts=facts, resume=arguments.resume)
@@ -109,45 +126,51 @@ def _choose(arguments: Arguments) -> list[tuple[str, Task]]:
     return list(chosen.values())
 
 
-def _finished(run: Run) -> set[str]:
-    """Return the ids of tasks that need not be played again."""
+def _finished(run: Run) -> set[tuple[str, int]]:
+    """Return the tasks, with their seeds, that need not be played again."""
     episodes, failures = run.path("episodes.jsonl"), run.path("failures.jsonl")
-    ids = {record["task"]["id"] for record in read_records(episodes)} if episodes.exists() else set()
-    return ids | {record["task_id"] for record in read_records(failures)} if failures.exists() else ids
+    done = {(record["task"]["id"], record["seed"]) for record in read_records(episodes)} if episodes.exists() else set()
+    return (
+        done | {(record["task_id"], record["seed"]) for record in read_records(failures)} if failures.exists() else done
+    )
 
 
-def _play(arguments: Arguments, chosen: list[tuple[str, Task]], finished: set[str]) -> Iterator[Episode]:
-    def episodes() -> Iterator[Episode]:
-        for env_id in arguments.env:
-            tasks = [task for home, task in chosen if home == env_id and task.id not in finished]
-            played = play_parallel(
-                env_id,
-                partial(make_agent, "expert"),
-                tasks,
-                seed=arguments.seed,
-                workers=arguments.workers,
-                env_options=_env_options(arguments),
-            )
-            yield from _in_order(played, tasks)
+def _play(arguments: Arguments, chosen: list[tuple[str, Task]], finished: set[tuple[str, int]]) -> Iterator[Episode]:
+    seeds = range(arguments.seed, arguments.seed + arguments.episodes_per_task)
+    jobs = [Job(env_id, task, seed) for env_id, task in chosen for seed in seeds]
+    left = [job for job in jobs if (job.task.id, job.seed) not in finished]
+    played = _played(arguments, left)
+    return track(_in_order(played, left), "episodes", total=len(jobs), done=len(jobs) - len(left))
 
-    done = sum(task.id in finished for _, task in chosen)
-    return track(episodes(), "expert episodes", total=len(chosen), done=done)
+
+def _played(arguments: Arguments, jobs: Sequence[Job]) -> Iterator[Episode]:
+    """Play jobs in processes; with a model, of which one copy answers many episodes at once, in this one."""
+    options = _env_options(arguments)
+    if arguments.agent.partition(":")[0] == "local":
+        agent = _labelling(arguments.agent, arguments.detours)
+        return play_jobs(jobs, agent, num_envs=MODEL_EPISODES, env_options=options)
+    make = partial(_labelling, arguments.agent, arguments.detours)
+    return play_jobs_parallel(jobs, make, workers=arguments.workers, env_options=options)
+
+
+def _labelling(spec: str, detours: float) -> MixtureAgent:
+    return MixtureAgent(make_agent(spec), RandomAgent(), 1 - detours)
 
 
 def _env_options(arguments: Arguments) -> dict[str, Any]:
     return {**read_settings(arguments.env_options, "--env-options"), "max_episode_steps": arguments.max_turns}
 
 
-def _in_order(episodes: Iterable[Episode], tasks: Sequence[Task]) -> Iterator[Episode]:
+def _in_order(episodes: Iterable[Episode], jobs: Sequence[Job]) -> Iterator[Episode]:
     """Hold back episodes that overtook others, so that the file never depends on timing."""
-    ahead: dict[str, Episode] = {}
-    expected = iter(tasks)
-    next_task = next(expected, None)
+    ahead: dict[tuple[str, int], Episode] = {}
+    expected = iter(jobs)
+    following = next(expected, None)
     for episode in episodes:
-        ahead[episode.task.id] = episode
-        while next_task is not None and next_task.id in ahead:
-            yield ahead.pop(next_task.id)
-            next_task = next(expected, None)
+        ahead[episode.task.id, episode.seed] = episode
+        while following is not None and (following.task.id, following.seed) in ahead:
+            yield ahead.pop((following.task.id, following.seed))
+            following = next(expected, None)
 
 
 def _thin(episode: Episode, arguments: Arguments) -> Episode:
@@ -163,15 +186,16 @@ def _sample(turn: Turn, size: int, generator: np.random.Generator) -> Turn:
     commands = turn.admissible_commands
     if len(commands) <= size:
         return turn
-    others = [command for command in commands if command != turn.action]
-    expert = [turn.action] if len(others) < len(commands) else []
-    picked = generator.choice(len(others), size - len(expert), replace=False)
+    expert = [command for command in commands if command in (turn.action, turn.label)]
+    others = [command for command in commands if command not in expert]
+    picked = generator.choice(len(others), max(0, size - len(expert)), replace=False)
     return replace(turn, admissible_commands=tuple(sorted(expert + [others[index] for index in picked.tolist()])))
 
 
 def _failure(episode: Episode) -> dict[str, Any]:
     return {
         "task_id": episode.task.id,
+        "seed": episode.seed,
         "task_type": episode.task.task_type,
         "stop": episode.stop,
         "score": episode.score,
@@ -188,7 +212,7 @@ def _summary(run: Run) -> str:
         turns += len(record["turns"])
         successes += record["success"]
     size = run.path("episodes.jsonl").stat().st_size / 2**20
-    lines = [f"{types.total()} expert episodes, {turns} turns, {size:.1f} MiB: {run.path('episodes.jsonl')}"]
+    lines = [f"{types.total()} episodes, {turns} turns, {size:.1f} MiB: {run.path('episodes.jsonl')}"]
     lines += [f"  {name:<48} {count:>6}" for name, count in sorted(types.items())]
     causes: Counter[str] = Counter()
     for record in read_records(run.path("failures.jsonl")):
