@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 from act_gym.agent import View
-from act_gym.errors import UsageError
+from act_gym.errors import UnknownNameError, UsageError
 from agents.formats import Format, find_format
+from agents.prompt_sets import DEFAULT, find_prompts
 from agents.prompts import Message, state_text
+from agents.shortening import shorten_alone
 
-__all__ = ["Question", "view_seed"]
+__all__ = ["HISTORIES", "TRAINED_WITH", "Question", "trained_with", "view_seed"]
+
+TRAINED_WITH = "act_gym.json"
+HISTORIES = ("window", "conversation")
+_LONGEST_UNREAD = 400  # characters of a reply without an action that a conversation keeps
 
 _EXAMPLE = (
     "Here is another task of this kind and how it was solved.\n\n{example}\n\nNow comes your own task.\n\n{state}"
@@ -28,6 +37,8 @@ class Question:
         list_commands: Admissible commands listed at most; 0 lists none.
         max_characters: Each observation is cut to this length; a page's buttons stay (`agents.shortening`).
         example: Whether an expert's episode of another task of this kind stands in front.
+        history: `window`: one message with the recent turns; `conversation`: the episode as a growing chat.
+        prompts: The prompt set of a conversation: a name, or a folder (`agents.prompt_sets`).
     """
 
     format: str = "tags"
@@ -36,6 +47,8 @@ class Question:
     list_commands: int = 0
     max_characters: int = 1200
     example: bool = False
+    history: str = "window"
+    prompts: str = DEFAULT
 
     def __post_init__(self) -> None:
         """Refuse what does not fit.
@@ -46,6 +59,12 @@ class Question:
         find_format(self.format)
         if min(self.window, self.list_commands) < 0 or self.max_characters < 1:
             raise UsageError("window and list_commands are 0 or more, and max_characters is at least 1.")
+        if self.history not in HISTORIES:
+            raise UnknownNameError("history", self.history, HISTORIES)
+        if self.history == "conversation":
+            find_prompts(self.prompts)
+            if self.list_commands or self.example:
+                raise UsageError("list_commands and example need history=window; a conversation shows neither.")
 
     @property
     def reply(self) -> Format:
@@ -58,6 +77,8 @@ class Question:
         Raises:
             AgentError: There is to be an example, and none can be had.
         """
+        if self.history == "conversation":
+            return self.conversation(view)
         state = state_text(
             view.goal,
             view.observation,
@@ -73,6 +94,46 @@ class Question:
             example = example_for(view.task, self.format, self.max_characters, env_options=view.env_options)
             state = _EXAMPLE.format(example=example, state=state)
         return self.reply.ask(state, self.thinking)
+
+    def conversation(self, view: View, turns: int | None = None) -> list[Message]:
+        """Ask about a view as a chat: the opening, then each reply and the observation after it.
+
+        Replies hold the action without its reasoning; a reply without an action is shown as it was written.
+
+        Args:
+            view: The view.
+            turns: How many of the last turns are shown; None for all. The opening is always shown.
+        """
+        shown = [turn.observation for turn in view.history] + [view.observation]
+        opening = find_prompts(self.prompts).opening(
+            view.task.benchmark,
+            view.goal,
+            shorten_alone(shown[0], self.max_characters),
+            self.format,
+            reasoning=self.thinking,
+        )
+        messages: list[Message] = [{"role": "user", "content": opening}]
+        first = 0 if turns is None else len(view.history) - turns
+        for turn, observation in zip(view.history[first:], shown[first + 1 :], strict=True):
+            reply = self.reply.write(turn.action, "") if turn.action else turn.response[:_LONGEST_UNREAD]
+            messages.append({"role": "assistant", "content": reply})
+            messages.append({"role": "user", "content": shorten_alone(observation, self.max_characters)})
+        return messages
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a checkpoint says of how it was asked in training."""
+        return {**asdict(self), "prompts_sha256": find_prompts(self.prompts).digest}
+
+
+def trained_with(model: str) -> dict[str, Any]:
+    """Return `Question.facts` of a checkpoint's training; empty for a model that does not say.
+
+    Args:
+        model: A model's name or folder; training leaves `act_gym.json` with the weights.
+    """
+    path = Path(model).expanduser() / TRAINED_WITH
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
 
 
 def view_seed(view: View) -> int:

@@ -19,6 +19,7 @@ from agents.asking import Question, view_seed
 from agents.conversations import Conversations
 from agents.endpoint import Address, Endpoint, RemoteReply, RequestRefusedError
 from agents.formats import until, write_tool_call
+from agents.prompt_sets import DEFAULT
 
 __all__ = ["SERVERS", "ChatAgent", "ChatSettings"]
 
@@ -71,6 +72,10 @@ class ChatSettings:
     """Each observation in the prompt is cut to this length."""
     example: bool = False
     """Whether the prompt shows how an expert solved another task of the same kind."""
+    history: str = "window"
+    """`window`: one message with the recent turns; `conversation`: the episode as a growing chat."""
+    prompts: str = DEFAULT
+    """With `conversation`: the prompt set, a name or a folder."""
     max_new_tokens: int = 1024
     """Longest reply in tokens, reasoning included."""
     temperature: float = 0.0

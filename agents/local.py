@@ -6,6 +6,7 @@ answers is data: a reply without an action is a turn with an empty action.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from act_gym.agent import Choice, View
 from act_gym.errors import AgentError, UnknownNameError, UsageError
 from act_gym.rollout import BatchStream
-from agents.asking import Question, view_seed
+from agents.asking import Question, trained_with, view_seed
 from agents.blanks import fill
+from agents.prompt_sets import DEFAULT
 from agents.prompts import Message, format_reply
 
 if TYPE_CHECKING:
@@ -55,6 +57,11 @@ class LocalSettings:
     """Each observation in the prompt is cut to this length."""
     example: bool = False
     """Whether the prompt shows how an expert solved another task of the same kind."""
+    history: str = "auto"
+    """`window`: one message with the recent turns; `conversation`: the episode as a growing chat, of which each turn
+    reads only what is new; `auto`: as the checkpoint was trained, else `window`."""
+    prompts: str = DEFAULT
+    """With `conversation`: the prompt set, a name or a folder."""
     max_new_tokens: int = 0
     """Longest reply in tokens; 0 for 32, 128 or 64, as the format needs, or 512 with thinking."""
     temperature: float = 0.0
@@ -82,7 +89,19 @@ class LocalSettings:
 
     def question(self) -> Question:
         """Return how the model is asked."""
-        return Question(**{field.name: getattr(self, field.name) for field in fields(Question)})
+        trained = trained_with(self.model)
+        history = trained.get("history", "window") if self.history == "auto" else self.history
+        values = {field.name: getattr(self, field.name) for field in fields(Question)}
+        question = Question(**{**values, "history": history})
+        if trained and question.history == "conversation" and question.facts() != trained:
+            differs = [name for name, value in question.facts().items() if trained.get(name) != value]
+            warnings.warn(
+                f"{self.model} was trained with other prompts than it is asked with now; they differ in "
+                f"{', '.join(differs)}. Its numbers are not those of its training.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return question
 
     def label(self) -> str:
         """Return what follows the model in the agent's name, e.g. `ranked,window=0`."""
@@ -235,6 +254,8 @@ class LocalAgent:
     def _prompt(self, view: View) -> list[Message]:
         """Ask about a view; what does not fit the model's context is left out, the oldest turns first."""
         room = self.policy.context - (self._longest_reply() if self.settings.decode == "free" else 64)
+        if self._question.history == "conversation":
+            return self._conversation(view, room)
         bare = replace(self._question, window=0, list_commands=0)
         questions = [
             *(
@@ -256,6 +277,17 @@ class LocalAgent:
             if len(self.policy.prompt_ids(messages, thinking=self.settings.thinking)) <= room:
                 return messages
         raise AgentError(f"{view.task.id} does not fit the {self.policy.context} tokens that {self.policy.name} takes.")
+
+    def _conversation(self, view: View, room: int) -> list[Message]:
+        """Ask about a view as a chat; of one that is too long the opening and as many of the last turns as fit."""
+        turns = len(view.history)
+        while True:
+            messages = self._question.conversation(view, turns)
+            if len(self.policy.prompt_ids(messages, thinking=self.settings.thinking)) <= room:
+                return messages
+            if not turns:
+                raise AgentError(f"{view.task.id} does not fit the {self.policy.context} tokens of {self.policy.name}.")
+            turns //= 2
 
 
 def _load(settings: LocalSettings) -> Policy:

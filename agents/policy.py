@@ -22,6 +22,7 @@ try:
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
     from agents.attention import has_cache, keeps_states
+    from agents.conversation import following_ids, reply_ids
     from agents.quiet import quiet_loading
     from agents.ranking import search
     from agents.sampling import Sampler, Writing, reasoning_opening
@@ -126,15 +127,22 @@ class Policy:
         """Return the tokens of a conversation up to where the model goes on.
 
         Args:
-            messages: The conversation; the model speaks next.
+            messages: The conversation; the model speaks next. What follows the opening is appended turn by turn and
+                never rendered again (`agents.conversation`), so a longer conversation begins with the same tokens.
             prefix: Text put into the model's mouth. It is tokenised on its own.
             thinking: Passed to chat templates that take `enable_thinking`; no others are affected.
         """
         options: dict[str, Any] = {"tools": [dict(tool) for tool in self.tools]} if self.tools else {}
         if "enable_thinking" in self.tokenizer.chat_template:
             options["enable_thinking"] = thinking
-        text = self.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True, **options)
-        return self.ids(text) + (self.ids(prefix) if prefix else [])
+        replies = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
+        opening = list(messages[: replies[0]] if replies else messages)
+        text = self.tokenizer.apply_chat_template(opening, tokenize=False, add_generation_prompt=True, **options)
+        row = self.ids(text)
+        for place in replies:
+            row += reply_ids(self, row, messages[place]["content"])
+            row += following_ids(self, messages[place + 1]["content"], thinking=thinking)
+        return row + (self.ids(prefix) if prefix else [])
 
     def reasoned(self, reasoning: str) -> str:
         """Return the prefix that puts finished reasoning into the model's mouth; to be used with `thinking`.

@@ -11,13 +11,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["shorten"]
+__all__ = ["shorten", "shorten_alone"]
 
 _SEPARATOR = " [SEP] "
 _MARKUP = re.compile(r"<[^<>\n]*>")
 _MARKS = re.compile(r"\[(?:clicked )?button_?\]")
 _TARGET = re.compile(r"\w+\[(.*)\]", re.DOTALL)
 _MARK = " …"
+_BUTTON = 100  # characters; texts of a page that are not longer are kept like buttons
 _READABLE = 24  # characters; a shorter rest of a text says little, and then the marks of buttons go first
 
 
@@ -56,6 +57,16 @@ def shorten(text: str, limit: int, commands: Sequence[str] = ()) -> str:
     length = _longest([piece.name for piece in pieces], [piece.button for piece in pieces], separator, limit)
     shown = (piece.name if piece.button else _cut(piece.name, length) for piece in pieces)
     return separator.join(part for part in shown if part)
+
+
+def shorten_alone(text: str, limit: int) -> str:
+    """Return an observation of at most `limit` characters by what it shows alone, whatever is possible now.
+
+    A conversation shows an observation again in every later turn, when its commands are no longer known. Of a page the
+    short texts are kept, as its buttons are short.
+    """
+    names = text.split(_SEPARATOR)
+    return shorten(text, limit, [f"click[{name}]" for name in names if len(name) <= _BUTTON] if names[1:] else ())
 
 
 def _pieces(text: str, separator: str, commands: Sequence[str]) -> list[_Piece]:

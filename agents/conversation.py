@@ -1,0 +1,74 @@
+"""Conversation history: an episode as one growing chat whose tokens are appended and never rendered again.
+
+A chat template renders a whole chat, and many templates render earlier turns differently once later ones follow. Here
+a template renders the opening only; each reply, and the template's own text between a reply and the next one, is
+tokenised on its own and appended. So the tokens of turn t are the beginning of those of turn t + 1: a cache of them
+stays valid, and training reads the very tokens that are read when the model plays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from act_gym.errors import UsageError
+from agents.prompts import Message
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
+
+__all__ = ["between", "following_ids", "reply_ids"]
+
+_QUESTION, _ANSWER, _NEXT = "Which command?", "QZANSWERZQ", "QZNEXTZQ"
+_TAG_TOKENS = 12  # `<think>` and white space have no more
+
+
+def reply_ids(policy: Policy, prompt: Sequence[int], reply: str) -> list[int]:
+    """Return the tokens of a reply after a prompt, without the token that ends it.
+
+    Some templates open the reasoning in the prompt: a reply with reasoning continues it, and one without closes it.
+    """
+    # The last tokens are enough to see it, and a tag may be one token or several.
+    if (
+        policy.tokenizer.decode(list(prompt[-_TAG_TOKENS:])).rstrip().endswith("<think>")
+        and "</think>" not in (reply.partition("<think>")[0])
+    ):
+        reply = reply.removeprefix("<think>") if reply.startswith("<think>") else f"</think>{reply}"
+    return policy.ids(reply)
+
+
+def following_ids(policy: Policy, content: str, *, thinking: bool = False) -> list[int]:
+    """Return the tokens from the end of a reply to where the next reply begins: its end, the user's turn, the header.
+
+    Args:
+        policy: The model.
+        content: The user's next message.
+        thinking: Passed to chat templates that take `enable_thinking`.
+    """
+    before, after = between(policy.tokenizer, thinking)
+    return policy.ids(f"{before}{content.strip()}{after}")
+
+
+@lru_cache(maxsize=16)
+def between(tokenizer: Any, thinking: bool = False) -> tuple[str, str]:
+    """Return what a chat template writes between a reply and the user's next message, and after that message.
+
+    Raises:
+        UsageError: The template does not write messages as they are given, or cannot hold several turns.
+    """
+    chat: list[Message] = [
+        {"role": "user", "content": _QUESTION},
+        {"role": "assistant", "content": _ANSWER},
+        {"role": "user", "content": _NEXT},
+    ]
+    options = {"enable_thinking": thinking} if "enable_thinking" in tokenizer.chat_template else {}
+    text: str = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, **options)
+    _, answered, rest = text.partition(_ANSWER)
+    before, asked, after = rest.partition(_NEXT)
+    if not (answered and asked and before and after):
+        raise UsageError(
+            f"The chat template writes a chat of two turns as {text[-300:]!r}; expected both of the user's messages "
+            "and the reply between them. Use history=window with this model."
+        )
+    return before, after

@@ -1,0 +1,113 @@
+"""Prompt templates: what a model reads before an episode begins, as files that anyone can replace.
+
+A prompt set is a folder:
+
+| file | text |
+|---|---|
+| `alfworld.txt`, `scienceworld.txt`, `webshop.txt` | the environment and its commands |
+| `other.txt` | the same for a benchmark without a file |
+| `act.txt` | the opening of an episode, with `$environment`, `$goal`, `$observation` and `$reply` |
+| `reply_<format>.txt`, `reply_<format>_reasoning.txt` | how to answer; see `agents.formats` |
+
+Values are put into their places once and never read again, so an observation with a `$` in it is only text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from act_gym.errors import UnknownNameError, UsageError
+
+__all__ = ["DEFAULT", "PromptSet", "find_prompts"]
+
+DEFAULT = "default"
+_PLACES = frozenset({"environment", "goal", "observation", "reply"})
+
+
+@dataclass(frozen=True)
+class PromptSet:
+    """One set of prompt templates.
+
+    Attributes:
+        name: The set's name, or its folder.
+        texts: The text of every file, by the name of the file without `.txt`.
+    """
+
+    name: str
+    texts: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all texts with their names."""
+        joined = "".join(f"{name}\0{self.texts[name]}\0" for name in sorted(self.texts))
+        return hashlib.sha256(joined.encode()).hexdigest()
+
+    def opening(self, benchmark: str, goal: str, observation: str, reply: str, *, reasoning: bool = False) -> str:
+        """Return the first message of an episode.
+
+        Args:
+            benchmark: For example `ALFWorld`.
+            goal: The task.
+            observation: The first observation.
+            reply: The name of the reply's format.
+            reasoning: Whether the model reasons before it answers.
+
+        Raises:
+            UsageError: The set has no text for this reply.
+        """
+        environment = self.texts.get(benchmark.lower()) or self.texts["other"]
+        asked = [f"reply_{reply}_reasoning"] * reasoning + [f"reply_{reply}"]
+        found = next((self.texts[name] for name in asked if name in self.texts), None)
+        if found is None:
+            raise UsageError(f"The prompt set {self.name} has no file {asked[0]}.txt, which format={reply} needs.")
+        values = {"environment": environment, "goal": goal, "observation": observation, "reply": found}
+        return Template(self.texts["act"]).substitute({name: text.strip() for name, text in values.items()}).strip()
+
+
+def find_prompts(name: str) -> PromptSet:
+    """Return a prompt set by its name, or a user's own from its folder.
+
+    Raises:
+        UnknownNameError: There is neither a set nor a folder of that name.
+        UsageError: The folder lacks a file, or a template lacks a place.
+    """
+    own = Path(name).expanduser()
+    return _read(name, str(own) if own.is_dir() else "")
+
+
+@lru_cache(maxsize=16)
+def _read(name: str, folder: str) -> PromptSet:
+    sets = files("agents").joinpath("prompt_sets")
+    place = Path(folder) if folder else sets.joinpath(name)
+    if not place.is_dir():
+        known = sorted(entry.name for entry in sets.iterdir() if entry.is_dir() and not entry.name.startswith("_"))
+        raise UnknownNameError("prompt set", name, (*known, "a folder of your own"))
+    texts = {
+        entry.name.removesuffix(".txt"): entry.read_text(encoding="utf-8")
+        for entry in place.iterdir()
+        if entry.name.endswith(".txt")
+    }
+    for needed in ("act", "other"):
+        if needed not in texts:
+            raise UsageError(
+                f"The prompt set {name} has no file {needed}.txt. Copy agents/prompt_sets/default and edit it."
+            )
+    try:
+        places = frozenset(Template(texts["act"]).get_identifiers())
+        Template(texts["act"]).substitute(dict.fromkeys(places, ""))
+    except ValueError as cause:
+        raise UsageError(f"act.txt of the prompt set {name} is no template: {cause}. Write $$ for a $.") from cause
+    if places != _PLACES:
+        lacking, unknown = sorted(_PLACES - places), sorted(places - _PLACES)
+        found = [f"lacks ${one}" for one in lacking] + [f"has the unknown place ${one}" for one in unknown]
+        raise UsageError(
+            f"act.txt of the prompt set {name} {' and '.join(found)}. "
+            f"Expected {', '.join(f'${one}' for one in sorted(_PLACES))}."
+        )
+    return PromptSet(name, texts)

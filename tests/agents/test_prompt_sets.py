@@ -1,0 +1,62 @@
+"""Prompt sets: the one that is shipped, a user's own, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from act_gym.errors import UnknownNameError, UsageError
+from agents.formats import FORMATS
+from agents.prompt_sets import find_prompts
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    shutil.copytree(str(files("agents") / "prompt_sets" / "default"), tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize("name", ["ALFWorld", "ScienceWorld", "WebShop", "Cellar"])
+@pytest.mark.parametrize("reply", FORMATS)
+@pytest.mark.parametrize("reasoning", [False, True])
+def test_an_opening_holds_everything(name: str, reply: str, reasoning: bool) -> None:
+    text = find_prompts("default").opening(name, "dig here", "A $cellar ${x}.", reply, reasoning=reasoning)
+    assert "dig here" in text
+    assert "A $cellar ${x}." in text
+    assert "command" in text
+    assert text == text.strip()
+
+
+def test_a_folder_of_ones_own_is_a_set(own: Path) -> None:
+    (own / "alfworld.txt").write_text("Tidy up.")
+    opening = find_prompts(str(own)).opening("ALFWorld", "g", "o", "tags")
+    assert opening.startswith("Tidy up.")
+    assert find_prompts(str(own)).digest != find_prompts("default").digest
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("$environment $goal $reply", r"lacks \$observation"),
+        ("$environment $goal $observation $reply $history", r"unknown place \$history"),
+        ("$environment $goal $observation $reply costs $5", "no template"),
+    ],
+)
+def test_a_template_without_its_places_is_refused(own: Path, text: str, message: str) -> None:
+    (own / "act.txt").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        find_prompts(str(own))
+
+
+def test_a_set_without_a_file_is_refused(own: Path) -> None:
+    (own / "other.txt").unlink()
+    with pytest.raises(UsageError, match=r"no other\.txt"):
+        find_prompts(str(own))
+
+
+def test_an_unknown_set_is_named_with_those_there_are() -> None:
+    with pytest.raises(UnknownNameError, match="default"):
+        find_prompts("defualt")
