@@ -1,4 +1,4 @@
-"""Imitation learning: maximum likelihood of the expert's action in its state.
+"""Imitation learning: maximum likelihood of the expert's action, in whole episodes or state by state.
 
 The loss covers the answer alone, and reasoning is off, in the question and in the chat template: an expert's
 trajectory holds none to imitate. `reflection` is imitation with reasoning; docs/method.md says what each stage
@@ -26,13 +26,14 @@ from trainers.runs.settings import (
     SupervisedSettings,
 )
 from trainers.supervised.answers import train_on_answers
+from trainers.supervised.episode_imitation import EpisodeInputs, read_episodes, train_on_episodes
 from trainers.training import open_run, show
 
 __all__ = ["Imitation", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imitation(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, DecisionInputs):
+class Imitation(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, EpisodeInputs, DecisionInputs):
     """Train a model on the expert's actions."""
 
     out: Path = Path("runs/imitation")
@@ -42,9 +43,12 @@ class Imitation(OutputSettings, OptimisationSettings, SupervisedSettings, ModelS
 @dry_run
 def train(arguments: Imitation) -> dict[str, Any]:
     """Run the stage and return its summary."""
-    opened, summary = open_run("trainers.imitation", arguments, [arguments.decisions])
+    inputs = list(arguments.episodes) or [arguments.decisions]
+    opened, summary = open_run("trainers.imitation", arguments, inputs)
     if summary is not None:
         return summary
+    if arguments.episodes:
+        return train_on_episodes(arguments, opened, read_episodes(arguments.episodes, arguments.limit), "imitation")
     questions = acting_questions(read_decisions(arguments.decisions, arguments.limit))
     answers = [format_reply(question.expert_action) for question in questions]
     return train_on_answers("imitation", arguments, opened, questions, answers)

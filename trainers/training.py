@@ -218,9 +218,18 @@ def step_size(batch: int, rows: int, micro_batch: int) -> int:
 
 
 def finish(
-    trainer: Any, tokenizer: Any, run: Run, arguments: Any, stage: str, extra: Mapping[str, Any]
+    trainer: Any,
+    tokenizer: Any,
+    run: Run,
+    arguments: Any,
+    stage: str,
+    extra: Mapping[str, Any],
+    notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train, or go on training; save the checkpoint; mark the stage done; return its summary."""
+    """Train, or go on training; save the checkpoint; mark the stage done; return its summary.
+
+    `notes` are JSON files that the checkpoint holds besides the model, by name.
+    """
     if rehearsal.current():
         return rehearsal.rehearsed(trainer, arguments, stage, extra)
     from transformers import PrinterCallback
@@ -253,7 +262,9 @@ def finish(
     model = trainer.accelerator.unwrap_model(trainer.model)
 
     def close() -> dict[str, Any]:
-        digest = checkpoints.save(model, tokenizer, arguments.out / "checkpoint", weights=weights, base=arguments.model)
+        digest = checkpoints.save(
+            model, tokenizer, arguments.out / "checkpoint", weights=weights, base=arguments.model, notes=notes
+        )
         run.log(event="done", **summary)
         checkpoints.mark_done(arguments.out, digest, summary)
         return summary

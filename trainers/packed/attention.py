@@ -95,7 +95,7 @@ def _continuations(
     keys, values = (
         torch.cat([common.expand(count, -1, -1, -1), own], dim=2) for common, own in zip(start[1:], others, strict=True)
     )
-    seen = layout.behind(part.start, longest, window, device)
+    seen = layout.branches(part, window, device) if part.after else layout.behind(part.start, longest, window, device)
     found: torch.Tensor = sdpa_attention_forward(module, query, keys, values, seen, **settings)[0].flatten(0, 1)
     return (found if even else found.index_select(0, back))[None]
 

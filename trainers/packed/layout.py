@@ -45,6 +45,22 @@ class Layout:
             self._made[key] = _near(at[:, None], at[None, :], window)[None, None]
         return self._made[key]
 
+    def branches(self, part: Sequences, window: int, device: torch.device) -> torch.Tensor:
+        """Return what continuations see that follow different places of a start.
+
+        Returns:
+            Booleans of shape (continuations, 1, longest, start + longest).
+        """
+        key = ("branches", part, window, device)
+        if key not in self._made:
+            after = torch.tensor(part.after, device=device)[:, None, None]
+            here = torch.arange(max(part.continuations), device=device)[:, None]
+            start = torch.arange(part.start, device=device).expand(1, 1, -1)
+            ahead = (start < after) & _near(after + here, start, window)
+            own = _near(here, here.T, window).expand(len(part.after), -1, -1)
+            self._made[key] = torch.cat([ahead, own], dim=-1)[:, None]
+        return self._made[key]
+
     def behind(self, start: int, longest: int, window: int, device: torch.device) -> torch.Tensor:
         """Return what tokens of a continuation see of the start and of itself, shape (1, 1, longest, start + longest).
 

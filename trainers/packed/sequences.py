@@ -13,11 +13,13 @@ class Sequences:
 
     Attributes:
         start: Tokens of the start; 0 if there is none.
-        continuations: Tokens of each sequence that goes on from it; none if the start is the only sequence.
+        continuations: Tokens of each sequence that continues it; none if the start is the only sequence.
+        after: How many of the start's tokens each continuation follows, at least 1; all of them if it is empty.
     """
 
     start: int
     continuations: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> tuple[int, int]:

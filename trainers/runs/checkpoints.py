@@ -70,7 +70,13 @@ def gathered(trainer: Any) -> dict[str, Any] | None:
 
 
 def save(
-    model: Any, tokenizer: Any, folder: Path, *, weights: dict[str, Any] | None = None, base: str | None = None
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    *,
+    weights: dict[str, Any] | None = None,
+    base: str | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> str:
     """Write a complete model and tokenizer to a folder, whole or not at all; return its sha256.
 
@@ -82,6 +88,7 @@ def save(
         folder: Where the model goes.
         weights: Those of `gathered`; None takes the model's own.
         base: The model, see `find_model`, that sharded adapters are merged into.
+        notes: JSON files that are written too, by name.
     """
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload() if weights is None else _merged(model, weights, str(base))
@@ -90,6 +97,8 @@ def save(
     shutil.rmtree(draft, ignore_errors=True)
     model.save_pretrained(str(draft), state_dict=weights)
     tokenizer.save_pretrained(str(draft))
+    for name, value in (notes or {}).items():
+        write_json(draft / name, value)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return hash_of(folder)

@@ -1,0 +1,138 @@
+"""Imitation of whole episodes: from files of episodes to a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from act_gym.core import Episode
+from act_gym.errors import RunError, UsageError
+from act_gym.records import read_records
+from act_gym.run import Run
+from agents.asking import TRAINED_WITH, Question
+from agents.prompt_sets import DEFAULT
+from trainers.runs import checkpoints
+from trainers.runs.notes import note
+from trainers.runs.quiet import quiet
+from trainers.supervised.episodes import EpisodeRow, encode_episode
+from trainers.training import common_config, finish, lora, step_size
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
+
+__all__ = ["EpisodeInputs", "read_episodes", "train_on_episodes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeInputs:
+    """Whole episodes as training data, and how a model reads them."""
+
+    episodes: tuple[Path, ...] = ()
+    """Files of episodes with labels, from `act-gym train collect` or `dagger`: one sequence an episode, with loss on
+    every label. Without any, each state of --decisions is a sample of its own."""
+
+    prompts: str = DEFAULT
+    """With --episodes: the prompt set, a name or a folder; see docs/agents.md."""
+
+    max_episode_tokens: int = 4096
+    """With --episodes: an episode is cut before the turn that does not fit; 0 keeps all."""
+
+    max_tokens_per_pass: int = 2048
+    """With --episodes: tokens in one forward and backward pass; bounds the memory and changes nothing else. 0 runs a
+    whole batch at once."""
+
+    observation_weight: float = 0.0
+    """With --episodes: weight of the loss on observations, the implicit world model; 0 trains actions alone."""
+
+
+def read_episodes(paths: Iterable[Path], limit: int = 0) -> list[Episode]:
+    """Read the first `limit` episodes of some files that hold a label; all of them if it is 0.
+
+    Raises:
+        RunError: A file cannot be read, or holds something else.
+        UsageError: No episode holds a label.
+    """
+    episodes: list[Episode] = []
+    for path in paths:
+        for number, record in enumerate(read_records(path), start=1):
+            try:
+                episode = Episode.from_json(record)
+            except (KeyError, TypeError) as cause:
+                raise RunError(f"{path}, line {number}, is no Episode: {cause!r} is missing.") from cause
+            if any(turn.label for turn in episode.turns):
+                episodes.append(episode)
+    if not episodes:
+        raise UsageError(
+            f"No episode in {', '.join(map(str, paths))} holds a label. Collect some with: act-gym train collect"
+        )
+    return episodes[: limit or None]
+
+
+def train_on_episodes(arguments: Any, run: Run, episodes: Sequence[Episode], stage: str) -> dict[str, Any]:
+    """Fine-tune a model on the labels of episodes and leave it in the run's `checkpoint` folder.
+
+    Args:
+        arguments: The program's arguments: episode, supervised, model, optimisation and output settings.
+        run: The open run folder.
+        episodes: With labels.
+        stage: The stage's name; marks the log.
+
+    Returns:
+        The stage's summary; its loss is the mean over the last quarter, in nats a trained token.
+    """
+    quiet()
+    policy = checkpoints.load(arguments.model, arguments.precision)
+    question = Question(history="conversation", prompts=arguments.prompts)
+    rows = [
+        encode_episode(
+            policy,
+            episode,
+            question,
+            max_tokens=arguments.max_episode_tokens,
+            observations=arguments.observation_weight > 0,
+        )
+        for episode in episodes
+    ]
+    rows = [row for row in rows if row.turns]
+    left_out = sum(row.left_out for row in rows)
+    if left_out:
+        note(f"{left_out} labels are beyond --max-episode-tokens {arguments.max_episode_tokens} and are left out.")
+    told = {
+        "episodes": len(rows),
+        "labels": sum(row.turns for row in rows),
+        "tokens": sum(row.size for row in rows),
+        "trained_tokens": sum(row.trained for row in rows),
+    }
+    trainer = _trainer_of(arguments, policy, rows)
+    notes = {TRAINED_WITH: question.facts()}
+    return finish(trainer, policy.tokenizer, run, arguments, stage, told, notes)
+
+
+def _trainer_of(arguments: Any, policy: Policy, rows: Sequence[EpisodeRow]) -> Any:
+    from datasets import Dataset
+    from trl import SFTConfig
+
+    from trainers.packed.models import attends_alone, use
+    from trainers.supervised.episode_trainer import EpisodeCollator, EpisodeTrainer
+
+    batch = step_size(arguments.batch, len(rows), arguments.batch)
+    settings = {**common_config(arguments, sequences=batch), "remove_unused_columns": False}
+    # A whole batch comes from the collator, which cuts it into passes.
+    settings["per_device_train_batch_size"] *= settings.pop("gradient_accumulation_steps")
+    collator = EpisodeCollator(
+        rows=rows,
+        budget=arguments.max_tokens_per_pass,
+        observation_weight=arguments.observation_weight,
+        packed=not attends_alone(policy.model) and use(policy.model),
+        padding=policy.tokenizer.pad_token_id,
+    )
+    return EpisodeTrainer(
+        model=policy.model,
+        args=SFTConfig(**settings, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True}),
+        train_dataset=Dataset.from_dict({"row": range(len(rows))}),
+        processing_class=policy.tokenizer,
+        peft_config=lora(arguments),
+        data_collator=collator,
+    )
