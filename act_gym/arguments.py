@@ -15,6 +15,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from act_gym.bounds import check_bounds
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.recipes import layered, read_recipe
 
@@ -32,7 +33,7 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
         program: What the usage line calls the program.
 
     Raises:
-        UsageError: The recipe cannot be read, or does not fit the dataclass.
+        UsageError: The recipe cannot be read, or does not fit the dataclass, or a number is outside its bounds.
     """
     import tyro
 
@@ -41,7 +42,7 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
     if recipes:
         # A field that neither a recipe nor the dataclass fills must come from the command line.
         default = from_recipes(arguments, recipes, absent=tyro.MISSING)
-    return tyro.cli(  # type: ignore[return-value]  # None stands for "no default" here
+    parsed: T = tyro.cli(  # type: ignore[assignment]  # None stands for "no default" here
         arguments,
         args=rest,
         default=default,
@@ -49,6 +50,8 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
         description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe FILE.yaml gives defaults for all of these; "
         "of several, the later ones win.",
     )
+    check_bounds(parsed)
+    return parsed
 
 
 def from_recipes(arguments: type[T], recipes: Sequence[Path], *, absent: Any = None) -> T:
