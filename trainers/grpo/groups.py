@@ -25,6 +25,7 @@ from trl.trainer.utils import RepeatSampler
 from act_gym.errors import UsageError
 from trainers.grpo.budget import Budget
 from trainers.grpo.shared_prompt import SharedPromptTrainer
+from trainers.runs.schedule import FirstStepTrains
 from trainers.runs.settings import EqualGroups
 
 __all__ = ["GroupTrainer", "Groups", "QuestionSampler", "SharedPromptGroupTrainer", "leave_out", "merge"]
@@ -32,7 +33,7 @@ __all__ = ["GroupTrainer", "Groups", "QuestionSampler", "SharedPromptGroupTraine
 Batch = dict[str, Any]
 
 
-class Groups:
+class Groups(FirstStepTrains):
     """Mixed into a GRPO trainer, before it, this treats equal groups as it is told.
 
     Attributes:

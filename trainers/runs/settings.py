@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from act_gym.bounds import Bound, Finite, NotNegative, Positive, PositiveFloat, Seed, Share
 from trainers.examples.questions import Order
 
 __all__ = [
@@ -79,20 +80,20 @@ class ModelSettings:
     """fp32; mixed (fp32 weights, bf16 arithmetic); bf16 (bf16 weights: an update of 1e-5 is rounded away
     in 98 % of them); auto: mixed where the hardware has bf16, else fp32."""
 
-    lora_rank: int = 0
+    lora_rank: NotNegative = 0
     """Rank of LoRA adapters on every linear layer; 0 trains all weights. Adapters are merged into the
     checkpoint."""
 
-    lora_alpha: float = 0.0
+    lora_alpha: Annotated[float, Bound(least=0)] = 0.0
     """LoRA's scale numerator; 0 takes twice the rank."""
 
-    lora_dropout: float = 0.0
+    lora_dropout: Annotated[float, Bound(least=0, below=1)] = 0.0
     """Dropout inside the adapters."""
 
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: less memory, about a third more time."""
 
-    max_prompt_tokens: int = 2048
+    max_prompt_tokens: NotNegative = 2048
     """Questions with longer prompts are left out, and counted; 0 keeps all."""
 
 
@@ -100,7 +101,7 @@ class ModelSettings:
 class SupervisedSettings:
     """Maximum likelihood of answers: how samples become batches."""
 
-    batch: int = 16
+    batch: Positive = 16
     """Samples in one optimizer step: questions with their answers."""
 
     pack: bool = True
@@ -114,34 +115,34 @@ class GroupSettings:
     thinking: bool = False
     """Ask the model to reason inside <think> before it answers."""
 
-    max_completion_tokens: int = 24
-    """Longest reply; reasoning needs hundreds."""
+    max_completion_tokens: Positive = 24
+    """Longest reply; with thinking it needs hundreds, e.g. 512."""
 
-    num_generations: int = 8
+    num_generations: Annotated[int, Bound(least=2)] = 8
     """Replies in a group. Advantages are relative to the group's mean, so at least 2."""
 
-    temperature: float = 1.0
+    temperature: PositiveFloat = 1.0
     """Sampling temperature of the replies."""
 
-    top_p: float = 1.0
+    top_p: Annotated[float, Bound(above=0, most=1)] = 1.0
     """Nucleus of the sampling; 1 samples from the whole distribution."""
 
-    reward_expert: float = 1.0
+    reward_expert: Finite = 1.0
     """Reward of a reply that names the expert's action."""
 
-    reward_valid: float = 0.1
+    reward_valid: Finite = 0.1
     """Reward of a reply that names another valid action."""
 
-    reward_other: float = 0.0
+    reward_other: Finite = 0.0
     """Reward of a well-formed reply that names neither."""
 
-    reward_malformed: float = -0.5
+    reward_malformed: Finite = -0.5
     """Reward of a malformed reply."""
 
-    beta: float = 0.0
+    beta: Annotated[float, Bound(least=0)] = 0.0
     """Weight of the KL divergence from the model before this stage; 0 does without the second model."""
 
-    epsilon: float = 0.2
+    epsilon: PositiveFloat = 0.2
     """Clipping range of the probability ratio."""
 
     loss_type: Literal["grpo", "dr_grpo", "dapo", "bnpo"] = "dapo"
@@ -151,28 +152,28 @@ class GroupSettings:
     scale_rewards: Literal["group", "batch", "none"] = "group"
     """By whose standard deviation advantages are divided."""
 
-    iterations: int = 1
+    iterations: Positive = 1
     """Passes over each batch of replies; above 1 the later ones are off-policy and cost no sampling."""
 
-    max_malformed: float = 0.9
+    max_malformed: Share = 0.9
     """Stop before training if a larger share of sampled replies is malformed: every group would earn the
     same and GRPO would learn nothing."""
 
     force: bool = False
     """Train even then."""
 
-    groups: int = 4
+    groups: Positive = 4
     """Questions in one optimizer step; with num_generations replies each."""
 
     equal_groups: EqualGroups = "keep"
     """A group whose rewards are all equal teaches nothing. keep: it counts where the loss is averaged, as TRL
     does it. filter: it is left out there as well. resample: other questions are sampled in its place."""
 
-    resample_rounds: int = 3
+    resample_rounds: NotNegative = 3
     """With resample: how often other questions are sampled at most for one batch; what is still equal then is
     left out."""
 
-    forecast: int = 8
+    forecast: NotNegative = 8
     """Questions that get a whole group of replies before training, which tells the share of equal groups it
     begins with; 0 skips it."""
 
@@ -181,7 +182,7 @@ class GroupSettings:
     the last digits, several times faster. Off, or where the model's attention does not allow it, TRL's own
     pass is taken. micro_batch should be a multiple of num_generations."""
 
-    micro_tokens: int = 0
+    micro_tokens: NotNegative = 0
     """Train and score a micro-batch in passes of at most so many tokens, a shared prompt counted once: the same
     gradients, and memory that does not follow the longest questions. So micro_batch may hold many groups, of which
     as many share a pass as fit. Sampling is not bounded. 0 runs it in one."""
@@ -193,13 +194,13 @@ class GroupSettings:
     vllm_server: str = "http://127.0.0.1:8000"
     """With server: where it is. It takes weights from whoever reaches it, so keep it off public networks."""
 
-    vllm_timeout: float = 240.0
+    vllm_timeout: PositiveFloat = 240.0
     """With server: seconds to wait until it is up."""
 
-    vllm_memory: float = 0.3
+    vllm_memory: Annotated[float, Bound(above=0, below=1)] = 0.3
     """With colocate: vLLM's share of each GPU's memory."""
 
-    vllm_tensor_parallel: int = 1
+    vllm_tensor_parallel: Positive = 1
     """With colocate: processes that hold one copy of vLLM's weights together."""
 
     vllm_sleep: bool = False
@@ -214,31 +215,31 @@ class GroupSettings:
 class OptimisationSettings:
     """The optimizer, AdamW, and the length of the training."""
 
-    epochs: float = 1.0
+    epochs: PositiveFloat = 1.0
     """Passes over the questions."""
 
-    steps: int = 0
+    steps: NotNegative = 0
     """Optimizer steps; 0 trains for `epochs`."""
 
-    learning_rate: float = 1e-5
+    learning_rate: PositiveFloat = 1e-5
     """Peak learning rate."""
 
     schedule: Schedule = "linear"
-    """How the learning rate falls after its warm-up."""
+    """How the learning rate falls after its warm-up; it is above 0 from the first step to the last."""
 
-    lr_warmup: float = 0.05
-    """Share of the steps in which the learning rate rises from 0."""
+    lr_warmup: Annotated[float, Bound(least=0, below=1)] = 0.05
+    """Share of the steps in which the learning rate rises to its peak."""
 
-    weight_decay: float = 0.0
+    weight_decay: Annotated[float, Bound(least=0)] = 0.0
     """AdamW's weight decay."""
 
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this norm."""
+    max_grad_norm: Annotated[float, Bound(least=0)] = 1.0
+    """Gradients are scaled down to this norm; 0 leaves them as they are."""
 
-    micro_batch: int = 8
+    micro_batch: Positive = 8
     """Sequences in one forward and backward pass; smaller needs less memory and gives the same result."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seeds the order of the questions and the sampling."""
 
 
@@ -249,20 +250,20 @@ class OutputSettings:
     out: Path = Path("runs/train")
     """The run folder."""
 
-    log_every: int = 1
+    log_every: Positive = 1
     """Optimizer steps between two lines of metrics.jsonl."""
 
-    save_every: int = 50
+    save_every: NotNegative = 50
     """Optimizer steps between two states that --resume can continue from, rounded up to a multiple of `iterations`; 0
     saves none."""
 
-    probe: int = 16
+    probe: NotNegative = 16
     """Questions answered before training to measure the malformed share; 0 skips it, and the check."""
 
     report_to: ReportTo = "none"
     """Also report to one of these; its package must be installed."""
 
-    limit: int = 0
+    limit: NotNegative = 0
     """Use only the first so many records; 0 uses all."""
 
     resume: bool = False

@@ -103,12 +103,17 @@ def trainer_of(arguments: Any, policy: Policy, rows: Sequence[dict[str, list[int
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
+    from trainers.runs.schedule import FirstStepTrains
+
+    class AnswerTrainer(FirstStepTrains, SFTTrainer):  # type: ignore[misc, unused-ignore]
+        """TRL's trainer, of which the first step trains already."""
+
     config = SFTConfig(
         **common_config(arguments, sequences=step_size(arguments.batch, len(rows), arguments.micro_batch)),
         max_length=None,  # cutting would lose the answer, which stands last; drop_long bounds the length
         packing=False,
     )
-    return SFTTrainer(
+    return AnswerTrainer(
         model=policy.model,
         args=config,
         train_dataset=Dataset.from_list(list(rows)),

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from trl import DPOTrainer
 
+from trainers.runs.schedule import FirstStepTrains
+
 __all__ = ["TokenisedDPOTrainer"]
 
 
-class TokenisedDPOTrainer(DPOTrainer):  # type: ignore[misc, unused-ignore]
+class TokenisedDPOTrainer(FirstStepTrains, DPOTrainer):  # type: ignore[misc, unused-ignore]
     """Takes rows that are tokens already; TRL would render each reply by the chat template once more.
 
     TRL averages preferences over the pairs of a micro-batch and its `sft` loss over the tokens of a micro-batch, and
