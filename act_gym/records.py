@@ -21,6 +21,8 @@ __all__ = [
     "check_writable",
     "make_folder",
     "read_records",
+    "record_at",
+    "records_with_places",
     "replacing",
     "unreadable",
     "write_json",
@@ -155,21 +157,47 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         RunError: There is no such file, or a line before the last is not a JSON object.
     """
+    return (record for _, record in records_with_places(path))
+
+
+def records_with_places(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the records of a file, each after the byte at which its line begins; see `read_records`."""
     try:
         file = path.open("rb")
     except OSError as cause:
         raise unreadable(path, cause) from cause
     with file:
+        offset = 0
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                record = json.loads(line)
-            except ValueError as cause:
-                raise RunError(f"{path}, line {number}, is not JSON: {cause}.") from cause
-            if not isinstance(record, dict):
-                raise RunError(f"{path}, line {number}, is not a JSON object.")
-            yield record
+            yield offset, _parsed(line, f"{path}, line {number},")
+            offset += len(line)
+
+
+def record_at(path: Path, offset: int) -> dict[str, Any]:
+    """Return the record whose line begins at a byte of a file.
+
+    Raises:
+        RunError: The file cannot be read, or has changed.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            line = file.readline()
+    except OSError as cause:
+        raise unreadable(path, cause) from cause
+    return _parsed(line, f"{path}, byte {offset},")
+
+
+def _parsed(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError as cause:
+        raise RunError(f"{where} is not JSON: {cause}.") from cause
+    if not isinstance(record, dict):
+        raise RunError(f"{where} is not a JSON object.")
+    return record
 
 
 @contextmanager

@@ -12,28 +12,31 @@ alternatives are kept, as in version 1. Every draw depends on the seed and the d
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from act_gym.arguments import parse
+from act_gym.bounds import NotNegative, Positive, check_bounds
 from act_gym.core import ActionPair, Decision
 from act_gym.errors import UsageError
 from act_gym.progress import track
-from act_gym.records import RecordWriter, read_records, replacing, write_json
+from act_gym.records import RecordWriter, read_records, replacing, write_json, write_records
 from act_gym.run import Run
-from trainers.examples.decisions import StateSettings, expert_decisions
+from trainers.examples.decisions import ExpertStates, StateSettings
 from trainers.examples.proposals import ProposerSettings, asked, generator_of
 from trainers.examples.sheets import datasheet, in_words
 from trainers.runs import provenance
+from trainers.runs.cleanup import discard_unstarted
+from trainers.runs.notes import note
 
-__all__ = ["Arguments", "main", "propose"]
+__all__ = ["Arguments", "check", "main", "propose"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,20 +49,20 @@ class Arguments(ProposerSettings):
     """Take the pairs of this file as they are, whoever made them; no model is asked. The run says whose they are."""
     propose: Literal["free", "ranked", "random"] = "ranked"
     """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them."""
-    per_state: int = 1
+    per_state: Positive = 1
     """Alternatives for each state at most."""
-    limit: int = 0
+    limit: NotNegative = 0
     """At most this many states, drawn from all of them; 0 for all."""
-    count: int = 0
+    count: NotNegative = 0
     """Stop at this many pairs: states are asked in a drawn order, and those not reached are left out of
     decisions.jsonl as well; 0 asks all."""
     out: Path = Path("runs/pairs")
     """The run folder."""
-    window: int = 3
+    window: NotNegative = 3
     """How many recent turns a state shows."""
-    list_commands: int = 0
+    list_commands: NotNegative = 0
     """How many admissible commands a state lists at most; 0 lists none."""
-    max_characters: int = 1200
+    max_characters: Positive = 1200
     """Each observation in a state is cut to this length."""
     resume: bool = False
     """Continue the run in the folder."""
@@ -71,78 +74,106 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+@discard_unstarted
 def propose(arguments: Arguments) -> None:
     """Propose what is not proposed yet, and write the summary of the run to stdout.
 
     Raises:
         UsageError: The arguments do not fit together.
     """
-    _check(arguments)
+    check(arguments)
     inputs = [*arguments.episodes, *([arguments.reuse] if arguments.reuse else [])]
     run = Run(arguments.out, "trainers.pairs", arguments, inputs=inputs, resume=arguments.resume)
     if arguments.reuse:
         _reuse(arguments, arguments.reuse, run)
     else:
         settings = StateSettings(arguments.window, arguments.list_commands, arguments.max_characters)
-        decisions = _limited(list(expert_decisions(arguments.episodes, settings)), arguments)
-        if arguments.count:
-            drawn = np.random.default_rng([arguments.seed, arguments.count]).permutation(len(decisions))
-            decisions = [decisions[index] for index in drawn.tolist()]
-        _write_all(run.path("decisions.jsonl"), decisions)
-        reached = _propose(arguments, decisions, run)
-        if len(reached) < len(decisions):
-            _write_all(run.path("decisions.jsonl"), reached)
+        _propose_all(arguments, ExpertStates(arguments.episodes, settings), run)
     sheet = datasheet(run.path("pairs.jsonl"), run.path("decisions.jsonl"), run.path("proposals.jsonl"))
     write_json(run.path("summary.json"), sheet)
     sys.stdout.write(in_words(sheet))
+    if arguments.propose == "free" and sheet["unreadable_replies"] > sheet["pairs"]:
+        note(
+            f"note: most replies held no action. They are cut after --max-new-tokens {arguments.max_new_tokens}"
+            + ("; reasoning needs hundreds." if arguments.thinking else ".")
+        )
 
 
-def _check(arguments: Arguments) -> None:
+def check(arguments: Arguments) -> None:
+    """Look at whether settings fit together.
+
+    Raises:
+        UsageError: They do not.
+    """
+    check_bounds(arguments)
     if bool(arguments.episodes) == bool(arguments.reuse):
         raise UsageError("Give either --episodes FILE… (from `act-gym train collect`) or --reuse PAIRS.")
-    for name in ("per_state", "batch_size", "tries", "max_new_tokens"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name.replace('_', '-')} is at least 1; got {getattr(arguments, name)}.")
-    if arguments.temperature <= 0:
-        raise UsageError(f"--temperature is above 0; got {arguments.temperature}.")
 
 
-def _limited(decisions: list[Decision], arguments: Arguments) -> list[Decision]:
-    if not 0 < arguments.limit < len(decisions):
-        return decisions
-    drawn = np.random.default_rng(arguments.seed).permutation(len(decisions))[: arguments.limit]
-    return [decisions[index] for index in sorted(drawn.tolist())]
+def _order(arguments: Arguments, states: int) -> list[int]:
+    """Return the numbers of the states that are asked, in order: the limit is drawn first, then the order."""
+    numbers = range(states)
+    if 0 < arguments.limit < states:
+        drawn = np.random.default_rng(arguments.seed).permutation(states)[: arguments.limit]
+        numbers = sorted(drawn.tolist())
+    if not arguments.count:
+        return list(numbers)
+    order = np.random.default_rng([arguments.seed, arguments.count]).permutation(len(numbers))
+    return [numbers[index] for index in order.tolist()]
 
 
-def _write_all(path: Path, records: Sequence[Decision]) -> None:
-    """Write a file that is complete or absent; cheaper than a `RecordWriter`, which waits for every line."""
-    with replacing(path) as file:
-        for record in records:
-            file.write(json.dumps(record.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
+def _propose_all(arguments: Arguments, states: ExpertStates, run: Run) -> None:
+    """Write the states that are drawn, and ask about them; with `count`, of no more than it takes."""
+    order, path = _order(arguments, len(states)), run.path("decisions.jsonl")
+    drawn = arguments.count + arguments.count // 4 + 64 if arguments.count else len(order)
+    while True:
+        states.write(path, order[:drawn])
+        reached = _propose(arguments, path, min(drawn, len(order)), run)
+        if reached < drawn or drawn >= len(order):
+            break
+        drawn *= 2  # many states gave no pair
+    if reached < min(drawn, len(order)):
+        _keep_first(path, reached)
+
+
+def _keep_first(path: Path, count: int) -> None:
+    with path.open(encoding="utf-8") as before, replacing(path) as file:
+        file.writelines(islice(before, count))
 
 
 def _reuse(arguments: Arguments, source: Path, run: Run) -> None:
-    pairs = [ActionPair.from_json(record) for record in read_records(source)][: arguments.limit or None]
-    decisions = {pair.decision.id: pair.decision for pair in pairs}
-    _write_all(run.path("decisions.jsonl"), list(decisions.values()))
+    def pairs() -> Iterator[ActionPair]:
+        return (ActionPair.from_json(record) for record in islice(read_records(source), arguments.limit or None))
+
+    seen: set[str] = set()
+    decisions = (pair.decision for pair in pairs() if pair.decision.id not in seen and not seen.add(pair.decision.id))
+    write_records(run.path("decisions.jsonl"), (decision.to_json() for decision in decisions))
     written = _written(run.path("pairs.jsonl"))
     provenance.take_over(source, run.folder)
     with RecordWriter(run.path("pairs.jsonl")) as file:
-        for pair in pairs:
+        for pair in pairs():
             if (pair.decision.id, pair.alternative) not in written:
                 file.write(pair.to_json())
 
 
-def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> list[Decision]:
-    """Ask about the states that were not asked about; return all that were, up to `count` pairs."""
+def _propose(arguments: Arguments, states: Path, total: int, run: Run) -> int:
+    """Ask about the states in a file that were not asked about, up to `count` pairs; return how many were in all.
+
+    They are the first in the file. No more than a batch of them is in memory.
+    """
     log = run.path("proposals.jsonl")
     finished = {record["id"] for record in read_records(log)} if log.exists() else set()
     written = _written(run.path("pairs.jsonl"))
     begun = {place for place, _ in written} - finished  # a pair may be there although its state was not finished
     enough = arguments.count or math.inf
-    waiting = [d for d in decisions if d.id not in finished and (len(written) < enough or d.id in begun)]
-    found = asked(arguments, arguments.propose, waiting, arguments.per_state, run.folder)
-    proposals = track(found, "states", total=len(decisions), done=len(decisions) - len(waiting))
+
+    def waiting() -> Iterator[Decision]:
+        for decision in map(Decision.from_json, read_records(states)):
+            if decision.id not in finished and (len(written) < enough or decision.id in begun):
+                yield decision
+
+    found = asked(arguments, arguments.propose, waiting(), arguments.per_state, run.folder)
+    proposals = track(found, "states", total=total, done=len(finished))
     with RecordWriter(run.path("pairs.jsonl")) as pairs, RecordWriter(log) as outcomes:
         for decision, proposal, proposer in proposals:
             if len(written) >= enough and decision.id not in begun:
@@ -160,7 +191,7 @@ def _propose(arguments: Arguments, decisions: list[Decision], run: Run) -> list[
                     written.add((decision.id, alternative))
             outcomes.write({"id": decision.id, "task_type": decision.task.task_type, **asdict(proposal)})
             finished.add(decision.id)
-    return [decision for decision in decisions if decision.id in finished]
+    return len(finished)
 
 
 def _written(path: Path) -> set[tuple[str, str]]:

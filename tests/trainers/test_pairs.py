@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,56 @@ def test_a_count_of_pairs_is_reached_exactly_with_the_states_that_were_asked(tmp
     files[2].write_bytes(b"".join(whole[2].splitlines(keepends=True)[:-1]))
     main([*command, "--out", str(tmp_path / "run"), "--resume"])
     assert [file.read_bytes() for file in files] == whole
+
+
+def test_a_count_that_needs_more_states_draws_them(tmp_path):
+    # A state whose only other command is the expert's gives no pair, so most states that are drawn first do not.
+    episodes = tmp_path / "episodes.jsonl"
+    write_episodes(episodes, 400, turns=1)
+    lines = [json.loads(line) for line in episodes.read_text().splitlines()]
+    for number, line in enumerate(lines):
+        if number % 8:
+            line["turns"][0]["admissible_commands"] = ["take lamp"]
+    episodes.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command = ["--episodes", str(episodes), "--propose", "random"]
+    main([*command, "--count", "40", "--out", str(tmp_path / "run")])
+    assert len(pairs_in(tmp_path / "run")) == 40
+    asked = [record["id"] for record in read_records(tmp_path / "run" / "proposals.jsonl")]
+    assert [record["id"] for record in read_records(tmp_path / "run" / "decisions.jsonl")] == asked
+    assert 114 < len(asked) < 400
+    main([*command, "--count", "60", "--out", str(tmp_path / "all")])
+    assert len(pairs_in(tmp_path / "all")) == 50
+    assert len(list(read_records(tmp_path / "all" / "decisions.jsonl"))) == 400
+
+
+def test_no_more_than_a_batch_of_states_is_in_memory(tmp_path):
+    def peak(count: int) -> int:
+        """The most that Python has allocated, in bytes, while pairs are made from so many states."""
+        folder = tmp_path / str(count)
+        write_large_episodes(folder / "episodes.jsonl", count)
+        command = ["--episodes", str(folder / "episodes.jsonl"), "--propose", "random", "--batch-size", "2"]
+        tracemalloc.start()
+        try:
+            main([*command, "--count", str(count * 4), "--out", str(folder / "run")])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    small, large = peak(4), peak(32)
+    assert large < 1.5 * small
+
+
+def write_large_episodes(path: Path, count: int) -> None:
+    """Episodes of four turns with 4,000 commands each, about a third of a MiB a turn."""
+    commands = [f"move the object number {number} to the object" for number in range(4000)]
+    write_episodes(path, count, turns=4)
+    with path.open() as file:
+        lines = [json.loads(line) for line in file]
+    with path.open("w") as file:
+        for line in lines:
+            for turn in line["turns"]:
+                turn["admissible_commands"] = commands
+            file.write(json.dumps(line) + "\n")
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,26 @@
 
 The state is written by `agents.prompts.state_text`, the same words an agent reads when it plays.
 Turns on which the expert only looks around or waits are kept: they are part of what it does.
+
+A state of ScienceWorld carries thousands of admissible commands, a third of a MiB in memory, and its training split
+has 223,572 states. So nothing here holds more than one episode: `ExpertStates` counts, and reads what was drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from act_gym.core import Decision, Episode
 from act_gym.errors import UsageError
-from act_gym.records import read_records
+from act_gym.records import read_records, record_at, records_with_places, replacing
 from agents.prompts import state_text
 
-__all__ = ["StateSettings", "decisions_of", "expert_decisions"]
+__all__ = ["ExpertStates", "StateSettings", "decisions_of", "expert_decisions"]
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,21 @@ class StateSettings:
     """Each observation is cut to this length; the cut is marked."""
 
 
-def decisions_of(episode: Episode, settings: StateSettings | None = None) -> Iterator[Decision]:
+def decisions_of(
+    episode: Episode, settings: StateSettings | None = None, only: Container[int] | None = None
+) -> Iterator[Decision]:
     """Yield one decision for each turn that holds an action.
 
     The id is the task's id and the turn from 0, e.g. `scienceworld/boil/3#4`.
+
+    Args:
+        episode: An expert's.
+        settings: How much a state shows.
+        only: Turns, from 0; None for all.
     """
     settings = settings or StateSettings()
     for number, turn in enumerate(episode.turns):
-        if not turn.action.strip():
+        if not turn.action.strip() or (only is not None and number not in only):
             continue
         state = state_text(
             episode.goal,
@@ -75,9 +88,82 @@ def expert_decisions(
     for path in paths:
         for record in read_records(path):
             episode = Episode.from_json(record)
-            if not (episode.success or failures):
-                continue
-            if episode.task.id in seen:
-                raise UsageError(f"{path} plays {episode.task.id} a second time; give each task's episode once.")
-            seen.add(episode.task.id)
-            yield from decisions_of(episode, settings)
+            if (episode.success or failures) and _is_first(episode.task.id, seen, path):
+                yield from decisions_of(episode, settings)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an episode is, and which of its turns hold an action."""
+
+    path: Path
+    offset: int
+    turns: tuple[int, ...]
+
+
+class ExpertStates:
+    """The decisions of files of expert episodes, numbered from 0 in their order and read when they are asked for.
+
+    Args:
+        paths: Files written by `trainers.collect`; episodes without success are left out.
+        settings: How much a state shows.
+
+    Raises:
+        RunError: A file cannot be read.
+        UsageError: A task was played twice, so that two decisions would share an id.
+    """
+
+    def __init__(self, paths: Iterable[Path], settings: StateSettings | None = None) -> None:
+        self._settings = settings
+        self._places: list[_Place] = []
+        seen: set[str] = set()
+        for path in paths:
+            for offset, record in records_with_places(path):
+                if record["success"] and _is_first(record["task"]["id"], seen, path):
+                    turns = tuple(n for n, turn in enumerate(record["turns"]) if turn["action"].strip())
+                    self._places.append(_Place(path, offset, turns))
+
+    def __len__(self) -> int:
+        return sum(len(place.turns) for place in self._places)
+
+    def read(self, numbers: Container[int]) -> Iterator[tuple[int, Decision]]:
+        """Yield the decisions with these numbers and their numbers, in the order of the files."""
+        first = 0
+        for place in self._places:
+            wanted = {turn: first + n for n, turn in enumerate(place.turns) if first + n in numbers}
+            first += len(place.turns)
+            if wanted:
+                episode = Episode.from_json(record_at(place.path, place.offset))
+                found = decisions_of(episode, self._settings, wanted)
+                yield from zip(wanted.values(), found, strict=True)
+
+    def write(self, path: Path, order: Sequence[int]) -> None:
+        """Write the decisions with these numbers to a file in this order; it is complete or absent.
+
+        Reading follows the order of the episodes, so that none is read twice; a temporary file sorts them.
+        """
+        with TemporaryFile(dir=path.parent) as spool, replacing(path) as file:
+            places: dict[int, tuple[int, int]] = {}
+            ascending = all(before < after for before, after in pairwise(order))
+            for number, decision in self.read(set(order)):
+                line = json.dumps(decision.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n"
+                if ascending:
+                    file.write(line)
+                else:
+                    places[number] = (spool.tell(), spool.write(line.encode("utf-8", "backslashreplace")))
+            for number in () if ascending else order:
+                start, size = places[number]
+                spool.seek(start)
+                file.write(spool.read(size).decode("utf-8"))
+
+
+def _is_first(task_id: str, seen: set[str], path: Path) -> bool:
+    """Return True and note the task.
+
+    Raises:
+        UsageError: It was noted before.
+    """
+    if task_id in seen:
+        raise UsageError(f"{path} plays {task_id} a second time; give each task's episode once.")
+    seen.add(task_id)
+    return True

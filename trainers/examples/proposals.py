@@ -7,14 +7,16 @@ ever write a valid command. `random` needs no model. Nothing here is executed in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
 import numpy as np
 
+from act_gym.bounds import Positive, PositiveFloat, Seed
 from act_gym.core import Decision
 from agents.blanks import has_blank
 from agents.prompts import acting_messages, normalise, read_reply
@@ -38,19 +40,19 @@ class ProposerSettings:
     """`auto`, `cpu` or a torch device such as `cuda:1`."""
     dtype: str = "auto"
     """`float32`, `bfloat16`, `float16` or `auto`."""
-    temperature: float = 1.0
+    temperature: PositiveFloat = 1.0
     """Of the policy's distribution, for free and ranked."""
-    max_new_tokens: int = 32
+    max_new_tokens: Positive = 32
     """Longest reply of free; with thinking it needs hundreds."""
-    tries: int = 3
+    tries: Positive = 3
     """How often free is asked at most until a reply holds an action."""
     prefix: str = ""
     """Text put into the model's mouth for free, e.g. `<action>` for a model that cannot write the format."""
     thinking: bool = False
     """Whether free lets the model reason before it answers."""
-    batch_size: int = 16
+    batch_size: Positive = 16
     """States the model is asked about at once."""
-    seed: int = 0
+    seed: Seed = 0
     """Of every draw."""
 
 
@@ -205,27 +207,27 @@ class Free:
 
 
 def asked(
-    settings: ProposerSettings, how: str, decisions: Sequence[Decision], count: int, folder: Path
+    settings: ProposerSettings, how: str, decisions: Iterable[Decision], count: int, folder: Path
 ) -> Iterator[tuple[Decision, Proposal, str]]:
     """Yield each decision with what is proposed there, and the proposer's name; no model is loaded for no decision.
 
     Args:
         settings: Who proposes.
         how: `free`, `ranked` or `random`.
-        decisions: The states.
+        decisions: The states; no more than a batch is read ahead.
         count: Alternatives of each at most.
         folder: The run folder, which is told who proposes.
 
     Raises:
         RunError: Another proposer has begun the run.
     """
-    if not decisions:
-        return
-    proposer = _proposer(settings, how)
-    policy = None if isinstance(proposer, Random) else proposer.policy
-    provenance.note_proposer(folder, proposer.name, settings.model, policy)
-    for start in range(0, len(decisions), settings.batch_size):
-        batch = decisions[start : start + settings.batch_size]
+    waiting = iter(decisions)
+    proposer: Random | Ranked | Free | None = None
+    while batch := list(islice(waiting, settings.batch_size)):
+        if proposer is None:
+            proposer = _proposer(settings, how)
+            policy = None if isinstance(proposer, Random) else proposer.policy
+            provenance.note_proposer(folder, proposer.name, settings.model, policy)
         for decision, proposal in zip(batch, proposer.propose(batch, count), strict=True):
             yield decision, proposal, proposer.name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
     """
     types: Counter[str] = Counter()
     proposers: Counter[str] = Counter()
-    questions: Counter[tuple[str, str, str]] = Counter()
+    questions: Counter[bytes] = Counter()  # digests: the texts of all states are gigabytes
     states: set[str] = set()
     rows: list[tuple[float, ...]] = []
     for record in read_records(pairs):
@@ -54,7 +55,8 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
         types[decision.task.task_type] += 1
         proposers[pair.proposer] += 1
         states.add(decision.id)
-        questions[decision.state, normalise(decision.expert_action), normalise(pair.alternative)] += 1
+        asked = (decision.state, normalise(decision.expert_action), normalise(pair.alternative))
+        questions[blake2b(repr(asked).encode(), digest_size=16).digest()] += 1
         rows.append(
             (
                 pair.expert_first,
@@ -67,15 +69,18 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
             )
         )
     means = np.mean(rows, axis=0).tolist() if rows else [0.0] * 7
-    outcomes = list(read_records(proposals)) if proposals.exists() else []
+    outcomes: Counter[str] = Counter()
+    for outcome in read_records(proposals) if proposals.exists() else ():
+        outcomes["without"] += not outcome["alternatives"]
+        outcomes.update({name: outcome[name] for name in ("matched", "repeated", "unreadable")})
     return {
         "kind": "pairs",
         "states": sum(1 for _ in read_records(decisions)) if decisions.exists() else len(states),
         "pairs": len(rows),
-        "states_without_pair": sum(not outcome["alternatives"] for outcome in outcomes),
-        "matched_expert": sum(outcome["matched"] for outcome in outcomes),
-        "repeated": sum(outcome["repeated"] for outcome in outcomes),
-        "unreadable_replies": sum(outcome["unreadable"] for outcome in outcomes),
+        "states_without_pair": outcomes["without"],
+        "matched_expert": outcomes["matched"],
+        "repeated": outcomes["repeated"],
+        "unreadable_replies": outcomes["unreadable"],
         "duplicates": sum(count - 1 for count in questions.values()),
         "expert_first": means[0],
         "alternative_admissible": means[1],

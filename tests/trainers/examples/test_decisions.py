@@ -1,8 +1,8 @@
 import pytest
 
 from act_gym import Decision, Episode, Task, Turn, UsageError
-from act_gym.records import RecordWriter
-from trainers.examples.decisions import StateSettings, decisions_of, expert_decisions
+from act_gym.records import RecordWriter, read_records
+from trainers.examples.decisions import ExpertStates, StateSettings, decisions_of, expert_decisions
 
 TASK = Task(id="cellar/lamp/0", benchmark="Cellar", split="train", task_type="lamp")
 
@@ -77,3 +77,37 @@ def test_the_same_task_twice_is_refused(tmp_path):
         file.write(episode(["look"]).to_json())
     with pytest.raises(UsageError, match="a second time"):
         list(expert_decisions([path, path]))
+
+
+def files_of_episodes(folder):
+    """Two files: of each three episodes, one failed; an action is left out in the last."""
+    paths = [folder / "first.jsonl", folder / "second.jsonl"]
+    for place, path in enumerate(paths):
+        with RecordWriter(path) as file:
+            for number, actions in enumerate((["look", "take lamp"], ["fail"], ["look", " ", "light lamp\ud800"])):
+                task = Task(id=f"cellar/{place}/{number}", benchmark="Cellar", split="train", task_type="lamp")
+                file.write(episode(actions, success=actions != ["fail"], task=task).to_json())
+    return paths
+
+
+def test_states_that_are_read_when_asked_for_are_the_same(tmp_path):
+    paths = files_of_episodes(tmp_path)
+    together, states = list(expert_decisions(paths)), ExpertStates(paths)
+    assert len(states) == len(together) == 8
+    assert list(states.read(range(8))) == list(enumerate(together))
+    assert list(states.read({1, 6})) == [(1, together[1]), (6, together[6])]
+
+
+@pytest.mark.parametrize("order", [[], [0, 3, 7], [7, 0, 3, 4]], ids=str)
+def test_drawn_states_are_written_in_their_order(order, tmp_path):
+    states = ExpertStates(files_of_episodes(tmp_path), StateSettings(window=1))
+    together = list(expert_decisions(files_of_episodes(tmp_path / "again"), StateSettings(window=1)))
+    states.write(tmp_path / "decisions.jsonl", order)
+    written = [Decision.from_json(record) for record in read_records(tmp_path / "decisions.jsonl")]
+    assert written == [Decision.from_json(together[number].to_json()) for number in order]
+
+
+def test_a_task_that_was_played_twice_is_refused_when_counted(tmp_path):
+    paths = files_of_episodes(tmp_path)
+    with pytest.raises(UsageError, match="a second time"):
+        ExpertStates([*paths, paths[0]])
