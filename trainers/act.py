@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from act_gym.arguments import parse
+from act_gym.bounds import PositiveFloat
 from act_gym.cli import run
 from trainers.estimates.rehearsal import dry_run
 from trainers.examples.questions import Numbered, judging_questions, read_pairs
 from trainers.grpo.trainer import check, train_on_groups
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import (
     GroupSettings,
     JudgingInputs,
@@ -39,7 +41,7 @@ class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, Ju
     """An answer that only numbers an action, such as Action 1, counts as neither action, or as the action it numbers.
     Its share is logged as numbered either way."""
 
-    learning_rate: float = 5e-6
+    learning_rate: PositiveFloat = 5e-6
     """Peak learning rate."""
 
     schedule: Schedule = "constant"
@@ -50,6 +52,7 @@ class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, Ju
 
 
 @dry_run
+@discard_unstarted
 def train(arguments: Act) -> dict[str, Any]:
     """Run the stage and return its summary; for what it raises see `grpo.trainer`."""
     opened, summary = open_run("trainers.act", arguments, [arguments.pairs], check=check)

@@ -18,6 +18,7 @@ from act_gym.cli import run
 from agents.prompts import format_reply
 from trainers.estimates.rehearsal import dry_run
 from trainers.examples.questions import judging_questions, read_pairs
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import (
     JudgingInputs,
     ModelSettings,
@@ -40,6 +41,7 @@ class Choice(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSett
 
 
 @dry_run
+@discard_unstarted
 def train(arguments: Choice) -> dict[str, Any]:
     """Run the stage and return its summary."""
     opened, summary = open_run("trainers.choice", arguments, [arguments.pairs])

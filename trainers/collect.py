@@ -20,14 +20,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from zlib import crc32
 
 import numpy as np
 
 from act_gym.arguments import parse, read_settings
+from act_gym.bounds import Bound, NotNegative, Positive, Seed, check_bounds
 from act_gym.core import Episode, Task, Turn
-from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.rollout import Job, play_jobs
@@ -37,6 +37,7 @@ from agents.catalogue import make_agent
 from agents.mixture import MixtureAgent
 from agents.parallel import play_jobs_parallel
 from agents.scripted import RandomAgent
+from trainers.runs.cleanup import discard_unstarted
 
 __all__ = ["Arguments", "main", "play"]
 
@@ -51,11 +52,11 @@ class Arguments:
     """Environments whose tasks are played; a task that stands in two of them is played once."""
     task_types: tuple[str, ...] = ()
     """Only tasks of these types, wherever they stand; all types if none is given."""
-    per_type: int = 0
+    per_type: NotNegative = 0
     """At most this many tasks of each type in each environment; 0 for all."""
-    limit: int = 0
+    limit: NotNegative = 0
     """At most this many tasks of each environment, taken from its types in turn; 0 for all."""
-    seed: int = 0
+    seed: Seed = 0
     """Which tasks are chosen, and the seed of every episode."""
     env_options: tuple[str, ...] = ()
     """The environments' own settings as name=value, e.g. `catalogue=generated` for WebShop."""
@@ -64,18 +65,18 @@ class Arguments:
     agent: str = "expert"
     """Who plays: `expert` (knows the solution), `search` (ALFWorld, knows what it has seen), or any agent of
     `act-gym eval` with its settings, e.g. `local:model=runs/x/checkpoint,temperature=1` for rejection sampling."""
-    episodes_per_task: int = 1
+    episodes_per_task: Positive = 1
     """Episodes of each task, with the seeds seed, seed + 1, …"""
-    detours: float = 0.0
+    detours: Annotated[float, Bound(least=0, below=1)] = 0.0
     """Share of turns, 0-1, that play a random admissible command instead of the agent's; the label stays the agent's.
     So the data shows how to recover from states that the agent alone never reaches."""
-    max_turns: int = 300
+    max_turns: Positive = 300
     """Step limit. Above the benchmarks' own, because some expert solutions are longer than those."""
-    max_commands: int = 0
+    max_commands: NotNegative = 0
     """Admissible commands kept for each turn: a uniform sample that holds the expert's; 0 for all."""
     keep_failures: bool = False
     """Whether episodes without success are kept as well."""
-    workers: int = 1
+    workers: Positive = 1
     """Processes that play at once, each with its own simulator."""
     resume: bool = False
     """Continue the run in the folder; tasks that were finished are not played again."""
@@ -87,16 +88,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+@discard_unstarted
 def play(arguments: Arguments) -> None:
     """Play what is not played yet, and write the summary of the run to stdout.
 
     Raises:
         UsageError: The arguments do not fit together.
     """
-    if arguments.max_commands < 0 or arguments.max_turns < 1 or arguments.episodes_per_task < 1:
-        raise UsageError("--max-commands is 0 (all) or more, --max-turns and --episodes-per-task at least 1.")
-    if not 0 <= arguments.detours < 1:
-        raise UsageError(f"--detours is a share of turns, 0 or more and less than 1; got {arguments.detours}.")
+    check_bounds(arguments)
     chosen = _choose(arguments)
     facts = {"env_option_files": named_files(_env_options(arguments))}
     run = Run(arguments.out, "trainers.collect", arguments, facts=facts, resume=arguments.resume)

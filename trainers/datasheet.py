@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from act_gym.arguments import parse, read_settings
+from act_gym.bounds import Bound
 from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from act_gym.progress import track
@@ -40,7 +41,7 @@ class Arguments:
 
     pairs: Path = Path("runs/pairs/pairs.jsonl")
     """The pairs, from trainers.pairs."""
-    execute: int = 200
+    execute: Annotated[int, Bound(least=-1)] = 200
     """Pairs whose two actions are carried out, an even spread of all; 0 carries out none, -1 all."""
     episodes: tuple[Path, ...] = ()
     """The expert's episodes, for the way to each state. If none is given: those that the pairs' run folder names."""

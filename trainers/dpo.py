@@ -12,9 +12,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from act_gym.arguments import parse
+from act_gym.bounds import Bound, Positive, PositiveFloat
 from act_gym.cli import run
 from act_gym.core import ActionPair
 from act_gym.errors import UsageError
@@ -24,6 +25,7 @@ from trainers.estimates.rehearsal import dry_run
 from trainers.examples.questions import acting_questions, read_pairs
 from trainers.examples.replies import check_format, drop_long
 from trainers.runs import checkpoints
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.quiet import quiet
 from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs
 from trainers.supervised.answers import spoken_ids
@@ -32,26 +34,26 @@ from trainers.training import common_config, dataset_of, finish, lora, open_run,
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["DPO", "main", "train", "trainer_of"]
+__all__ = ["DPO", "check", "main", "train", "trainer_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Inputs(PairInputs):
     """What is preferred to what, and how strongly."""
 
-    batch: int = 16
+    batch: Positive = 16
     """Pairs in one optimizer step; each is two sequences."""
 
-    beta: float = 0.1
+    beta: PositiveFloat = 0.1
     """How strongly the policy is held to the reference; above 0."""
 
     loss_type: Literal["sigmoid", "ipo", "hinge", "robust", "apo_zero"] = "sigmoid"
     """How the difference of the two rewards becomes a loss (TRL's names); sigmoid is DPO as published."""
 
-    label_smoothing: float = 0.0
+    label_smoothing: Annotated[float, Bound(least=0, below=0.5)] = 0.0
     """With `robust`: how likely an alternative is better than the expert's action, 0 to below 0.5."""
 
-    imitation_weight: float = 0.0
+    imitation_weight: Annotated[float, Bound(least=0)] = 0.0
     """Weight of imitating the expert's action beside the preference (TRL's `sft` loss); keeps its probability from
     falling together with the alternative's."""
 
@@ -64,7 +66,7 @@ class _Inputs(PairInputs):
 class DPO(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
     """Train a model to prefer the expert's action to an alternative."""
 
-    learning_rate: float = 1e-6
+    learning_rate: PositiveFloat = 1e-6
     """Peak learning rate."""
 
     out: Path = Path("runs/dpo")
@@ -72,27 +74,27 @@ class DPO(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
 
 
 @dry_run
+@discard_unstarted
 def train(arguments: DPO) -> dict[str, Any]:
     """Run the stage and return its summary.
 
     Raises:
         UsageError: The settings do not fit together, or no question is short enough.
     """
-    opened, summary = open_run("trainers.dpo", arguments, [arguments.pairs], check=_check)
+    opened, summary = open_run("trainers.dpo", arguments, [arguments.pairs], check=check)
     if summary is not None:
         return summary
     return _train(arguments, opened, read_pairs(arguments.pairs, arguments.limit))
 
 
-def _check(arguments: DPO) -> None:
-    if arguments.beta <= 0:
-        raise UsageError(f"--beta is above 0; got {arguments.beta}.")
-    if not 0 <= arguments.label_smoothing < 0.5:
-        raise UsageError(f"--label-smoothing is 0 to below 0.5; got {arguments.label_smoothing}.")
+def check(arguments: DPO) -> None:
+    """Look at whether settings fit together.
+
+    Raises:
+        UsageError: They do not.
+    """
     if arguments.label_smoothing and arguments.loss_type != "robust":
         raise UsageError(f"The loss {arguments.loss_type} takes no --label-smoothing; use --loss-type robust.")
-    if arguments.imitation_weight < 0:
-        raise UsageError(f"--imitation-weight is 0 or more; got {arguments.imitation_weight}.")
 
 
 def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str, Any]:

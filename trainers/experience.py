@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from act_gym.arguments import parse, read_settings
+from act_gym.bounds import NotNegative, Positive, check_bounds
 from act_gym.core import Decision, Experience
 from act_gym.errors import UsageError
 from act_gym.progress import track
@@ -31,6 +32,7 @@ from trainers.examples.execution import Stop, Walk, execute, grouped, turn_of
 from trainers.examples.proposals import Proposal, ProposerSettings, asked
 from trainers.examples.questions import read_decisions, read_pairs
 from trainers.runs import provenance
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.notes import note
 
 __all__ = ["Arguments", "carry_out", "episodes_behind", "expert_ways", "main"]
@@ -52,15 +54,15 @@ class Arguments(ProposerSettings):
     model is asked. pairs: the alternatives of the file of pairs, as they are."""
     pairs: Path = Path("runs/pairs/pairs.jsonl")
     """For `--propose pairs`."""
-    alternatives: int = 3
+    alternatives: NotNegative = 3
     """Proposals at each state; 0 asks no model."""
-    explore: int = 8
+    explore: NotNegative = 8
     """Random admissible commands tried at each state besides."""
-    limit: int = 0
+    limit: NotNegative = 0
     """Only the first so many decisions; 0 for all."""
-    tries: int = 1
+    tries: Positive = 1
     """How often free is asked until a reply holds an action; random commands stand for those that hold none."""
-    workers: int = 1
+    workers: Positive = 1
     """Processes that play at once, each with its own simulator."""
     out: Path = Path("runs/experience")
     """The run folder."""
@@ -74,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+@discard_unstarted
 def carry_out(arguments: Arguments) -> dict[str, Any]:
     """Carry out what is not carried out yet, write the summary of the run to stdout and return it.
 
@@ -81,7 +84,7 @@ def carry_out(arguments: Arguments) -> dict[str, Any]:
         UsageError: The arguments do not fit together, or the way to a state is not known.
         RunError: A file cannot be read, or a process died.
     """
-    _check(arguments)
+    check_bounds(arguments)
     decisions = read_decisions(arguments.decisions, arguments.limit)
     episodes = arguments.episodes or episodes_behind(arguments.decisions)
     ways = expert_ways(decisions, episodes, arguments.decisions)
@@ -108,17 +111,6 @@ def carry_out(arguments: Arguments) -> dict[str, Any]:
     write_json(opened.path("summary.json"), summary)
     sys.stdout.write(_in_words(summary, opened.path("experience.jsonl")))
     return summary
-
-
-def _check(arguments: Arguments) -> None:
-    for name in ("alternatives", "explore", "limit"):
-        if getattr(arguments, name) < 0:
-            raise UsageError(f"--{name} is 0 or more; got {getattr(arguments, name)}.")
-    for name in ("batch_size", "tries", "max_new_tokens", "workers"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name.replace('_', '-')} is at least 1; got {getattr(arguments, name)}.")
-    if arguments.temperature <= 0:
-        raise UsageError(f"--temperature is above 0; got {arguments.temperature}.")
 
 
 def episodes_behind(decisions: Path) -> tuple[Path, ...]:

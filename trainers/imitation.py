@@ -18,6 +18,7 @@ from act_gym.cli import run
 from agents.prompts import format_reply
 from trainers.estimates.rehearsal import dry_run
 from trainers.examples.questions import acting_questions, read_decisions
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import (
     DecisionInputs,
     ModelSettings,
@@ -41,6 +42,7 @@ class Imitation(OutputSettings, OptimisationSettings, SupervisedSettings, ModelS
 
 
 @dry_run
+@discard_unstarted
 def train(arguments: Imitation) -> dict[str, Any]:
     """Run the stage and return its summary."""
     inputs = list(arguments.episodes) or [arguments.decisions]

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from act_gym.arguments import parse
+from act_gym.bounds import NotNegative
 from act_gym.core import Episode, State, Task, Turn
 from act_gym.engine import Engine
 from act_gym.engines.scienceworld import JvmEngine
@@ -98,7 +99,7 @@ class Arguments:
     """What was made easier when those of ScienceWorld were made."""
     task_types: tuple[str, ...] = ()
     """Only trajectories of these task types; all if none is given."""
-    limit: int = 0
+    limit: NotNegative = 0
     """At most this many, of ScienceWorld taken from the task types in turn; 0 for all."""
     out: Path = Path("runs/imports")
     """The run folder."""

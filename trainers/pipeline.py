@@ -19,17 +19,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from act_gym.arguments import parse
+from act_gym.bounds import NotNegative, Seed, check_bounds
 from act_gym.cli import run
-from act_gym.errors import UsageError
+from act_gym.errors import RunError, UsageError
 from act_gym.records import write_json
 from act_gym.run import Run
 from trainers import act, choice, collect, dpo, experience, imitation, pairs, reflection, rl, warmup, world
 from trainers.estimates.outlook import COLUMNS, outlook, total
-from trainers.runs import processes
+from trainers.grpo import trainer as grpo
+from trainers.runs import checkpoints, processes
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.notes import note
-from trainers.training import table
+from trainers.training import check_inputs, check_packages, micro_batches, table
 
-__all__ = ["PROGRAMS", "Pipeline", "Stage", "main", "plan", "train"]
+__all__ = ["PROGRAMS", "Pipeline", "Stage", "check", "main", "plan", "train"]
 
 Stage = Literal[
     "collect", "pairs", "experience", "warmup", "choice", "dpo", "act", "imitation", "reflection", "world", "rl"
@@ -63,10 +66,10 @@ class Pipeline:
     model: str = "smollm2"
     """The model before the first stage; it also proposes the alternatives of `pairs`."""
 
-    seed: int = 0
+    seed: Seed = 0
     """The seed of every stage."""
 
-    limit: int = 0
+    limit: NotNegative = 0
     """The limit of every stage: 4 makes a smoke test; 0 leaves each stage its own."""
 
     collect: collect.Arguments = field(default_factory=collect.Arguments)
@@ -177,11 +180,70 @@ def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
     return {"decisions": data / "decisions.jsonl"}
 
 
+def check(arguments: Pipeline, stages: Sequence[tuple[str, Stage, Any]]) -> None:
+    """Look at settings, inputs and models of all stages, before the first one runs and a model is converted.
+
+    Args:
+        arguments: The pipeline's.
+        stages: See `plan`.
+
+    Raises:
+        MissingDataError: A model is not there.
+        RunError: An input cannot be read or is empty.
+        UsageError: The settings of a stage make no sense.
+    """
+    made = {settings.out for _, stage, settings in stages if stage in _MAKING}
+    for name, stage, settings in stages:
+        try:
+            check_bounds(settings)
+            _check_settings(stage, settings)
+            check_inputs(path for path in _files(stage, settings) if path.parent not in made)
+        except UsageError as error:
+            raise UsageError(f"Stage {name}: {error}") from error
+        except RunError as error:
+            raise RunError(f"Stage {name}: {error}") from error
+    training = [settings for _, stage, settings in stages if stage not in _MAKING]
+    if training:
+        check_packages()
+        checkpoints.find_model(arguments.model)
+    for settings in training:
+        if getattr(settings, "writer", ""):
+            checkpoints.find_model(settings.writer)
+
+
+def _check_settings(stage: Stage, settings: Any) -> None:
+    if stage in ("act", "rl"):
+        grpo.check(settings)
+        # A smoke test may have fewer questions than a step; how many is not known yet.
+        if not 0 < settings.limit < settings.groups:
+            micro_batches(settings.groups * settings.num_generations, settings.micro_batch)
+    elif stage == "dpo":
+        dpo.check(settings)
+    elif stage == "pairs":
+        pairs.check(settings)
+
+
+def _files(stage: Stage, settings: Any) -> list[Path]:
+    """Return the files of records that a stage reads."""
+    if stage == "collect":
+        return []
+    if stage == "pairs":
+        return [*settings.episodes, *([settings.reuse] if settings.reuse else [])]
+    if stage == "experience":
+        judged = [settings.pairs] if settings.propose == "pairs" else []
+        return [settings.decisions, *settings.episodes, *judged]
+    if stage in ("reflection", "world"):
+        return [settings.experience]
+    return [settings.pairs if stage in ("warmup", "choice", "dpo", "act") else settings.decisions]
+
+
+@discard_unstarted
 def train(arguments: Pipeline) -> Sequence[Mapping[str, Any]]:
     """Run the stages that are not finished; return the summaries of all training stages."""
     stages = list(plan(arguments))
     if arguments.dry_run:
         return outlook(stages, PROGRAMS, arguments.model, arguments.pairs.count)
+    processes.by_first(lambda: check(arguments, stages))
     processes.by_first(lambda: Run(arguments.out, "trainers.pipeline", arguments, resume=arguments.resume))
     summaries: list[Mapping[str, Any]] = []
     for number, (name, stage, settings) in enumerate(stages, start=1):

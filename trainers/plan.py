@@ -14,9 +14,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from act_gym.arguments import parse
+from act_gym.bounds import Bound, Positive, PositiveFloat, check_bounds
 from act_gym.cli import run
 from act_gym.errors import UsageError
 from trainers.estimates.costs import SHAPES, Shape, gathered_parameters, states_per_gpu, traffic
@@ -25,40 +26,41 @@ from trainers.packed.sequences import Sequences
 __all__ = ["Plan", "main", "planned"]
 
 _GB = 1e9
+_Part = Annotated[float, Bound(above=0, most=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """Plan a GRPO stage from counted operations and bytes; the machine's defaults are an H100's (SXM, 80 GB)."""
 
-    parameters: float = 8e9
+    parameters: PositiveFloat = 8e9
     """Weights; the published shape nearest in size is taken, with other layers."""
 
     model: str = ""
     """Count this model instead: its folder, its config.json, or a published shape's name such as qwen3-8b."""
 
-    gpus: int = 8
+    gpus: Annotated[int, Bound(least=2)] = 8
     """GPUs, one process each."""
 
-    gpus_per_node: int = 8
+    gpus_per_node: Positive = 8
     """GPUs of one machine."""
 
     zero: Literal[2, 3] = 3
     """DeepSpeed's stage."""
 
-    prompt: int = 1024
+    prompt: Positive = 1024
     """Tokens of a prompt."""
 
-    completion: int = 512
+    completion: Positive = 512
     """Tokens of a reply."""
 
-    num_generations: int = 8
+    num_generations: Positive = 8
     """Replies in a group."""
 
-    groups: int = 32
+    groups: Positive = 32
     """Questions in one optimizer step."""
 
-    micro_batch: int = 8
+    micro_batch: Positive = 8
     """Sequences in one forward and backward pass of one GPU."""
 
     shared_prompt: bool = True
@@ -67,34 +69,34 @@ class Plan:
     checkpointing: bool = True
     """Recompute activations."""
 
-    tensor_parallel: int = 1
+    tensor_parallel: Positive = 1
     """GPUs that hold the generating model together, as vLLM's; 1 is also generation without vLLM."""
 
-    questions: int = 10240
+    questions: Positive = 10240
     """Questions of the stage."""
 
-    epochs: float = 3.0
+    epochs: PositiveFloat = 3.0
     """Passes over them."""
 
-    memory: float = 80.0
+    memory: PositiveFloat = 80.0
     """GB of one GPU."""
 
-    teraflops: float = 989.0
+    teraflops: PositiveFloat = 989.0
     """bf16 operations a second of one GPU, in 10^12, without sparsity."""
 
-    memory_rate: float = 3350.0
+    memory_rate: PositiveFloat = 3350.0
     """GB a second between a GPU and its memory."""
 
-    link: float = 450.0
+    link: PositiveFloat = 450.0
     """GB a second that a GPU receives from others in its machine."""
 
-    network: float = 50.0
+    network: PositiveFloat = 50.0
     """GB a second that a GPU's share of the network receives from other machines."""
 
-    efficiency: float = 0.4
+    efficiency: _Part = 0.4
     """Assumed share of `teraflops` in the training pass and in reading prompts."""
 
-    decode_efficiency: float = 0.5
+    decode_efficiency: _Part = 0.5
     """Assumed share of `memory_rate` when replies are written token by token."""
 
 
@@ -122,8 +124,7 @@ def planned(settings: Plan) -> str:
 
 def _check(s: Plan) -> None:
     sequences = s.groups * s.num_generations
-    if s.gpus < 2 or min(s.gpus_per_node, s.micro_batch, s.tensor_parallel, s.prompt, s.completion) < 1:
-        raise UsageError("A plan is for at least 2 GPUs, and sizes are at least 1.")
+    check_bounds(s)
     if s.gpus > s.gpus_per_node and s.gpus % s.gpus_per_node:
         raise UsageError(f"{s.gpus} GPUs are not whole machines of {s.gpus_per_node}.")
     if s.gpus % s.tensor_parallel:

@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from act_gym.arguments import parse
+from act_gym.bounds import Bound, Positive
 from act_gym.cli import run
 from act_gym.core import Experience
-from act_gym.errors import RunError, UsageError
+from act_gym.errors import RunError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.run import Run
@@ -27,6 +28,7 @@ from trainers.estimates.rehearsal import dry_run
 from trainers.examples.monologues import KINDS, Scene, scenes, write_monologues
 from trainers.examples.questions import Question, acting_questions, read_experience
 from trainers.runs import checkpoints, processes
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.notes import note
 from trainers.runs.settings import (
     ExperienceInputs,
@@ -45,28 +47,28 @@ __all__ = ["Reflection", "lessons", "main", "train"]
 class _Inputs(ExperienceInputs):
     """What is reflected on."""
 
-    alternatives: int = 3
+    alternatives: Positive = 3
     """Alternatives that a monologue is shown at most, with what they led to."""
 
     writer: str = ""
     """The model that writes the monologues, if it is not the one that is trained."""
 
-    temperature: float = 0.7
+    temperature: Annotated[float, Bound(least=0)] = 0.7
     """Of sampling them."""
 
-    max_new_tokens: int = 512
+    max_new_tokens: Positive = 512
     """Longest monologue."""
 
-    max_outcome_characters: int = 400
+    max_outcome_characters: Positive = 400
     """Each outcome in the prompt is cut to this length."""
 
-    tries: int = 2
+    tries: Positive = 2
     """How often the model is asked for a monologue until one can be kept."""
 
     mix_expert: bool = True
     """Whether every expert action is also learned without reasoning."""
 
-    generation_batch: int = 16
+    generation_batch: Positive = 16
     """Monologues that are written at once."""
 
 
@@ -79,6 +81,7 @@ class Reflection(OutputSettings, OptimisationSettings, SupervisedSettings, Model
 
 
 @dry_run
+@discard_unstarted
 def train(arguments: Reflection) -> dict[str, Any]:
     """Run the stage and return its summary.
 
@@ -86,8 +89,8 @@ def train(arguments: Reflection) -> dict[str, Any]:
         UsageError: The settings make no sense, or no question is short enough.
         RunError: No monologue can be used.
     """
-    writer = sorted(checkpoints.find_model(arguments.writer).glob("*.safetensors")) if arguments.writer else []
-    opened, summary = open_run("trainers.reflection", arguments, [arguments.experience, *writer], check=_check)
+    writer = [arguments.writer] if arguments.writer else []
+    opened, summary = open_run("trainers.reflection", arguments, [arguments.experience], models=writer)
     if summary is not None:
         return summary
     experiences = read_experience(arguments.experience, arguments.limit)
@@ -131,14 +134,6 @@ def lessons(
         questions += acting_questions(decisions.values())
         answers += [format_reply(decision.expert_action) for decision in decisions.values()]
     return questions, answers
-
-
-def _check(arguments: Reflection) -> None:
-    for name in ("alternatives", "max_new_tokens", "max_outcome_characters", "tries", "generation_batch"):
-        if getattr(arguments, name) < 1:
-            raise UsageError(f"--{name.replace('_', '-')} is at least 1; got {getattr(arguments, name)}.")
-    if arguments.temperature < 0:
-        raise UsageError(f"--temperature is 0 or more; got {arguments.temperature}.")
 
 
 def _write(arguments: Reflection, opened: Run, found: Sequence[Scene]) -> dict[str, int]:

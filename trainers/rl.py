@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from act_gym.arguments import parse
+from act_gym.bounds import PositiveFloat
 from act_gym.cli import run
 from trainers.estimates.rehearsal import dry_run
 from trainers.examples.questions import acting_questions, read_decisions
 from trainers.grpo.trainer import check, train_on_groups
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import (
     DecisionInputs,
     GroupSettings,
@@ -34,7 +36,7 @@ __all__ = ["RL", "main", "train"]
 class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, DecisionInputs):
     """Train a model with GRPO to act as the expert does."""
 
-    learning_rate: float = 5e-6
+    learning_rate: PositiveFloat = 5e-6
     """Peak learning rate."""
 
     schedule: Schedule = "constant"
@@ -45,6 +47,7 @@ class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, Dec
 
 
 @dry_run
+@discard_unstarted
 def train(arguments: RL) -> dict[str, Any]:
     """Run the stage and return its summary; for what it raises see `grpo.trainer`."""
     opened, summary = open_run("trainers.rl", arguments, [arguments.decisions], check=check)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from act_gym.errors import MissingDependencyError, UsageError
+from act_gym.bounds import check_bounds
+from act_gym.errors import MissingDependencyError, RunError, UsageError
+from act_gym.records import read_records
 from act_gym.run import Run
 from trainers.estimates import rehearsal
 from trainers.runs import checkpoints, processes
@@ -22,11 +24,14 @@ from trainers.runs.provenance import in_words, origin
 from trainers.runs.settings import Precision
 
 __all__ = [
+    "check_inputs",
+    "check_packages",
     "common_config",
     "dataset_of",
     "facts_of",
     "finish",
     "lora",
+    "micro_batches",
     "open_run",
     "resolve_precision",
     "show",
@@ -50,7 +55,12 @@ _SUMMED_UP = (
 
 
 def open_run(
-    program: str, arguments: Any, inputs: Sequence[Path], *, check: Callable[[Any], None] | None = None
+    program: str,
+    arguments: Any,
+    inputs: Sequence[Path],
+    *,
+    models: Sequence[str] = (),
+    check: Callable[[Any], None] | None = None,
 ) -> tuple[Run, dict[str, Any] | None]:
     """Open a stage's run folder; also return its summary if the stage is already finished.
 
@@ -61,20 +71,28 @@ def open_run(
     Args:
         program: The stage's module.
         arguments: The program's.
-        inputs: Files it reads.
+        inputs: Files of records it reads.
+        models: Other models than the one that is trained.
         check: Called with the arguments of a stage that is not finished. What it raises leaves no folder behind.
 
     Raises:
         MissingDependencyError: A package that trains is not installed.
+        MissingDataError: A model is not there.
+        RunError: An input cannot be read or is empty, or the folder holds another run.
+        UsageError: A setting is outside its bounds.
     """
-    _check_packages()
+    check_bounds(arguments)
+    check_packages()
 
     def opened() -> tuple[Run, dict[str, Any] | None]:
-        # A dry run is never continued, and weights take long to hash.
-        weights = [] if rehearsal.current() else sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
         summary = checkpoints.finished(arguments.out)
-        if summary is None and check is not None:
-            check(arguments)
+        if summary is None:
+            if check is not None:
+                check(arguments)
+            check_inputs(inputs)  # before the default model is converted
+        # A dry run is never continued, and weights take long to hash.
+        names = () if rehearsal.current() else (arguments.model, *models)
+        weights = [path for name in names for path in sorted(checkpoints.find_model(name).glob("*.safetensors"))]
         facts = facts_of(inputs) if summary is None else {}
         _tell(facts.get("alternatives", {}), arguments.model)
         run = Run(arguments.out, program, arguments, inputs=[*inputs, *weights], facts=facts, resume=arguments.resume)
@@ -86,8 +104,23 @@ def open_run(
     return run if processes.is_first() else _Watched(arguments.out), summary
 
 
-def _check_packages() -> None:
-    """Look for what trains before there is a run folder: it is imported only when the training begins."""
+def check_inputs(inputs: Iterable[Path]) -> None:
+    """Look at whether files hold records; only the first of each is read.
+
+    Raises:
+        RunError: One cannot be read or is empty.
+    """
+    for path in inputs:
+        if next(iter(read_records(path)), None) is None:
+            raise RunError(f"{path} holds no records. It was left empty by the command that made it; run that again.")
+
+
+def check_packages() -> None:
+    """Look for what trains before there is a run folder: it is imported only when the training begins.
+
+    Raises:
+        MissingDependencyError: A package is not installed.
+    """
     for package in ("torch", "transformers", "trl", "accelerate", "datasets", "peft"):
         if find_spec(package) is None:
             raise MissingDependencyError(f"The package {package}", "train")
@@ -156,10 +189,7 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
     """
     import torch
 
-    sequences = processes.per_process(sequences)
-    micro_batch = min(arguments.micro_batch, sequences)
-    if sequences % micro_batch:
-        raise UsageError(f"{sequences} sequences a step do not divide into micro-batches of {micro_batch}.")
+    micro_batch, passes = micro_batches(sequences, arguments.micro_batch)
     mixed = resolve_precision(arguments.precision) == "mixed"
     on_gpu = torch.cuda.is_available()
     if mixed and processes.uses_deepspeed() and not on_gpu:
@@ -167,7 +197,7 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
     return {
         "output_dir": str(arguments.out / "state"),
         "per_device_train_batch_size": micro_batch,
-        "gradient_accumulation_steps": sequences // micro_batch,
+        "gradient_accumulation_steps": passes,
         "num_train_epochs": arguments.epochs,
         "max_steps": arguments.steps or -1,
         "learning_rate": arguments.learning_rate,
@@ -191,6 +221,26 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
         "disable_tqdm": True,  # we have a bar of our own
         "dataloader_pin_memory": on_gpu,
     }
+
+
+def micro_batches(sequences: int, micro_batch: int) -> tuple[int, int]:
+    """Return the sequences of a process's micro-batch, and how many of those it runs in an optimizer step.
+
+    Args:
+        sequences: Of one optimizer step, of all processes together.
+        micro_batch: As many as are wanted in one; where a step has fewer, it is one micro-batch.
+
+    Raises:
+        UsageError: They do not divide into processes and micro-batches.
+    """
+    sequences = processes.per_process(sequences)
+    micro_batch = min(micro_batch, sequences)
+    if sequences % micro_batch:
+        raise UsageError(
+            f"{sequences} sequences a step do not divide into micro-batches of {micro_batch}. "
+            f"Give a --micro-batch that divides {sequences}."
+        )
+    return micro_batch, sequences // micro_batch
 
 
 def dataset_of(rows: Sequence[Mapping[str, Any]], arguments: Any) -> Any:
@@ -235,6 +285,7 @@ def finish(
     from transformers import PrinterCallback
 
     from trainers.runs.callbacks import EpochCallback, MetricsCallback, ProgressCallback
+    from trainers.runs.schedule import fingerprint
 
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
     metrics, bar = MetricsCallback(run, stage), ProgressCallback(stage)
@@ -242,6 +293,7 @@ def finish(
     trainer.add_callback(metrics)
     trainer.add_callback(bar)
     state = processes.by_first(lambda: checkpoints.last_state(arguments.out))
+    before = fingerprint(trainer.model)
     started = time.perf_counter()
     try:
         trainer.train(resume_from_checkpoint=None if state is None else str(state))
@@ -258,6 +310,11 @@ def finish(
         value = metrics.mean_of_last(name)
         if value is not None:
             summary[name] = round(value, 4)
+    if fingerprint(trainer.model) == before:
+        note(
+            f"warning: {stage} ends with the weights it began with; none of its {trainer.state.global_step} steps "
+            "changed them. Every gradient was zero, or every update was rounded away."
+        )
     weights = checkpoints.gathered(trainer)
     model = trainer.accelerator.unwrap_model(trainer.model)
 

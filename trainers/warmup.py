@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from act_gym.arguments import parse
+from act_gym.bounds import NotNegative, Positive, PositiveFloat, Share
 from act_gym.cli import run
 from act_gym.core import ActionPair
-from act_gym.errors import UsageError
 from agents.prompts import format_reply
 from trainers.estimates.rehearsal import dry_run
 from trainers.examples.questions import Question, acting_questions, judging_questions, read_pairs
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, SupervisedSettings
 from trainers.supervised.answers import train_on_answers
 from trainers.training import open_run, show
@@ -36,10 +37,10 @@ _THOUGHT = "I compare what the actions would do and decide."
 class _Inputs(PairInputs):
     """What the format is practised on."""
 
-    examples: int = 128
+    examples: NotNegative = 128
     """Pairs used, evenly spread over the file; 0 uses all."""
 
-    acting_share: float = 0.25
+    acting_share: Share = 0.25
     """Share of the examples that ask for the next action; the others ask which of two is better."""
 
     thinking: bool = False
@@ -50,10 +51,10 @@ class _Inputs(PairInputs):
 class Warmup(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, _Inputs):
     """Teach a model the answer format by answers drawn at random."""
 
-    batch: int = 8
+    batch: Positive = 8
     """Samples in one optimizer step."""
 
-    learning_rate: float = 5e-5
+    learning_rate: PositiveFloat = 5e-5
     """Peak learning rate."""
 
     out: Path = Path("runs/warmup")
@@ -101,13 +102,14 @@ def lessons(
 
 
 @dry_run
+@discard_unstarted
 def train(arguments: Warmup) -> dict[str, Any]:
     """Run the stage and return its summary.
 
     Raises:
         UsageError: The settings make no sense, or no question is short enough.
     """
-    opened, summary = open_run("trainers.warmup", arguments, [arguments.pairs], check=_check)
+    opened, summary = open_run("trainers.warmup", arguments, [arguments.pairs])
     if summary is not None:
         return summary
     pairs = read_pairs(arguments.pairs, arguments.limit)
@@ -118,11 +120,6 @@ def train(arguments: Warmup) -> dict[str, Any]:
         pairs, acting_share=arguments.acting_share, thinking=arguments.thinking, seed=arguments.seed
     )
     return train_on_answers("warmup", arguments, opened, questions, answers)
-
-
-def _check(arguments: Warmup) -> None:
-    if not 0 <= arguments.acting_share <= 1:
-        raise UsageError(f"--acting-share is {arguments.acting_share}; expected a share between 0 and 1.")
 
 
 def main(argv: Sequence[str]) -> int:

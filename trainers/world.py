@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from act_gym.arguments import parse
+from act_gym.bounds import Positive
 from act_gym.cli import run
 from act_gym.core import Experience
-from act_gym.errors import UsageError
 from trainers.estimates.rehearsal import dry_run
 from trainers.examples.alternatives import RANDOM
 from trainers.examples.questions import Question, read_experience
+from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import (
     ExperienceInputs,
     ModelSettings,
@@ -43,7 +44,7 @@ class _Inputs(ExperienceInputs):
     """Whose consequences are learned besides those of the expert's actions: random admissible actions, or the policy's
     proposals too."""
 
-    max_characters: int = 1200
+    max_characters: Positive = 1200
     """Observations to be foreseen are cut to this length; the cut is marked."""
 
 
@@ -84,13 +85,14 @@ def lessons(
 
 
 @dry_run
+@discard_unstarted
 def train(arguments: World) -> dict[str, Any]:
     """Run the stage and return its summary.
 
     Raises:
         UsageError: The settings make no sense, or no question is short enough.
     """
-    opened, summary = open_run("trainers.world", arguments, [arguments.experience], check=_check)
+    opened, summary = open_run("trainers.world", arguments, [arguments.experience])
     if summary is not None:
         return summary
     questions, answers = lessons(
@@ -99,11 +101,6 @@ def train(arguments: World) -> dict[str, Any]:
         max_characters=arguments.max_characters,
     )
     return train_on_answers("world", arguments, opened, questions, answers, acting=False)
-
-
-def _check(arguments: World) -> None:
-    if arguments.max_characters < 1:
-        raise UsageError(f"--max-characters is at least 1; got {arguments.max_characters}.")
 
 
 def main(argv: Sequence[str]) -> int:

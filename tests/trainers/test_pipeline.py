@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from act_gym.arguments import parse
-from act_gym.errors import RunError, UsageError
+from act_gym.errors import ActGymError, RunError, UsageError
+from trainers import pairs
 from trainers.act import Act
+from trainers.dpo import DPO
 from trainers.imitation import Imitation
-from trainers.pipeline import Pipeline, plan, train
+from trainers.pipeline import Pipeline, check, plan, train
+from trainers.reflection import Reflection
 from trainers.rl import RL
 
 RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
@@ -77,6 +81,43 @@ def test_a_pipeline_runs_resumes_and_skips_what_is_finished(
     assert [summary["stage"] for summary in summaries] == ["act", "imitation", "rl"]
     assert json.loads((tmp_path / "run" / "summary.json").read_text()) == summaries
     assert train(replace(arguments, resume=True)) == summaries
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model": "Qwen/Qwen3-0.6B"}, r"hf download Qwen/Qwen3-0\.6B --local-dir models/Qwen3-0\.6B"),
+        ({"reflection": Reflection(writer="no-writer")}, "No model in no-writer"),
+        ({"rl": RL(vllm="server", vllm_server="nowhere")}, "Stage rl: --vllm-server"),
+        ({"act": Act(groups=3, micro_batch=16)}, "Stage act: 24 sequences a step do not divide"),
+        ({"dpo": DPO(label_smoothing=0.1)}, "Stage dpo: The loss sigmoid takes no --label-smoothing"),
+        ({"imitation": Imitation(epochs=0)}, "Stage imitation: --epochs is 0"),
+        ({"pairs": pairs.Arguments(per_state=0)}, "Stage pairs: --per-state is 0"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_all_stages_are_checked_before_the_first(
+    change: dict[str, Any], message: str, tiny_model: Path, tmp_path: Path
+) -> None:
+    stages = ("collect", "pairs", "experience", "dpo", "act", "imitation", "reflection", "rl")
+    right = Pipeline(stages=stages, model=str(tiny_model), out=tmp_path / "run")
+    with pytest.raises(ActGymError, match=message):
+        train(replace(right, **change))
+    assert not right.out.exists()
+
+
+def test_the_data_of_later_stages_is_looked_at_first(data: Path, speaking_model: Path, tmp_path: Path) -> None:
+    (data / "decisions.jsonl").unlink()
+    arguments = Pipeline(stages=("warmup", "rl"), data=data, model=str(speaking_model), out=tmp_path / "run")
+    with pytest.raises(RunError, match=r"Stage rl: Cannot read .*decisions\.jsonl"):
+        train(arguments)
+    assert not arguments.out.exists()
+
+
+def test_what_the_stages_make_themselves_need_not_be_there(tiny_model: Path, tmp_path: Path) -> None:
+    stages = ("collect", "pairs", "experience", "act", "imitation", "reflection", "world")
+    arguments = Pipeline(stages=stages, model=str(tiny_model), out=tmp_path / "run")
+    check(arguments, list(plan(arguments)))
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)

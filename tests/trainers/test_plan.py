@@ -64,7 +64,7 @@ def test_a_models_own_configuration_is_counted(tmp_path: Path, tiny_model: Path)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"gpus": 1}, "at least 2 GPUs"),
+        ({"gpus": 1}, "--gpus is 1; expected a number of at least 2"),
         ({"gpus": 12}, "not whole machines"),
         ({"tensor_parallel": 3}, "does not divide"),
         ({"groups": 3}, "not whole passes"),

@@ -44,9 +44,7 @@ def check(settings: Any) -> None:
     """
     if settings.vllm == "off":
         return
-    if not 0 < settings.vllm_memory < 1:
-        raise UsageError(f"--vllm-memory is a share of the GPU, between 0 and 1; got {settings.vllm_memory}.")
-    if settings.vllm_tensor_parallel < 1 or processes.count() % settings.vllm_tensor_parallel:
+    if processes.count() % settings.vllm_tensor_parallel:
         raise UsageError(
             f"--vllm-tensor-parallel {settings.vllm_tensor_parallel} does not divide {processes.count()} processes."
         )

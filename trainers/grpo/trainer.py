@@ -39,12 +39,8 @@ def check(arguments: Any) -> None:
         MissingDependencyError: vLLM shall write the replies and is not installed.
         UsageError: They do not.
     """
-    if arguments.num_generations < 2:
-        raise UsageError(f"--num-generations is {arguments.num_generations}; a group needs at least 2 replies.")
     if getattr(arguments, "order", None) == "both" and arguments.groups % 2:
         raise UsageError(f"--order both asks each pair twice a batch: --groups must be even; got {arguments.groups}.")
-    if arguments.micro_tokens < 0:
-        raise UsageError(f"--micro-tokens is {arguments.micro_tokens}; expected tokens of a pass, or 0 for no bound.")
     _reward(arguments)
     generation.check(arguments)
 

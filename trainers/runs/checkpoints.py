@@ -39,8 +39,9 @@ def find_model(name: str) -> Path:
     folder = Path(model_path(name)).expanduser()
     if not (folder / "config.json").exists() or not any(folder.glob("*.safetensors")):
         raise MissingDataError(
-            f"No model in {folder}: expected config.json and *.safetensors. "
-            "A finished training stage leaves them in runs/<name>/checkpoint."
+            f"No model in {folder}: expected a folder with config.json and *.safetensors, such as the checkpoint "
+            f"of a finished training stage. Fetch a model of the Hugging Face hub first, then give its folder: "
+            f"hf download {name if name.count('/') == 1 else 'ORGANISATION/NAME'} --local-dir models/{folder.name}"
         )
     return folder
 
