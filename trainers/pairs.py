@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -112,7 +112,7 @@ def check(arguments: Arguments) -> None:
 
 def _order(arguments: Arguments, states: int) -> list[int]:
     """Return the numbers of the states that are asked, in order: the limit is drawn first, then the order."""
-    numbers = range(states)
+    numbers: Sequence[int] = range(states)
     if 0 < arguments.limit < states:
         drawn = np.random.default_rng(arguments.seed).permutation(states)[: arguments.limit]
         numbers = sorted(drawn.tolist())
@@ -145,9 +145,14 @@ def _reuse(arguments: Arguments, source: Path, run: Run) -> None:
     def pairs() -> Iterator[ActionPair]:
         return (ActionPair.from_json(record) for record in islice(read_records(source), arguments.limit or None))
 
-    seen: set[str] = set()
-    decisions = (pair.decision for pair in pairs() if pair.decision.id not in seen and not seen.add(pair.decision.id))
-    write_records(run.path("decisions.jsonl"), (decision.to_json() for decision in decisions))
+    def decisions() -> Iterator[dict[str, Any]]:
+        seen: set[str] = set()
+        for pair in pairs():
+            if pair.decision.id not in seen:
+                seen.add(pair.decision.id)
+                yield pair.decision.to_json()
+
+    write_records(run.path("decisions.jsonl"), decisions())
     written = _written(run.path("pairs.jsonl"))
     provenance.take_over(source, run.folder)
     with RecordWriter(run.path("pairs.jsonl")) as file:
