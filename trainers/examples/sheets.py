@@ -69,10 +69,7 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
             )
         )
     means = np.mean(rows, axis=0).tolist() if rows else [0.0] * 7
-    outcomes: Counter[str] = Counter()
-    for outcome in read_records(proposals) if proposals.exists() else ():
-        outcomes["without"] += not outcome["alternatives"]
-        outcomes.update({name: outcome[name] for name in ("matched", "repeated", "unreadable")})
+    outcomes = _outcomes(proposals)
     return {
         "kind": "pairs",
         "states": sum(1 for _ in read_records(decisions)) if decisions.exists() else len(states),
@@ -92,6 +89,15 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
         "proposers": dict(proposers.most_common()),
         "task_types": dict(sorted(types.items())),
     }
+
+
+def _outcomes(proposals: Path) -> Counter[str]:
+    """Count the states that gave no pair, and what was discarded in all of them."""
+    outcomes: Counter[str] = Counter()
+    for outcome in read_records(proposals) if proposals.exists() else ():
+        outcomes["without"] += not outcome["alternatives"]
+        outcomes.update({name: outcome[name] for name in ("matched", "repeated", "unreadable")})
+    return outcomes
 
 
 def in_words(sheet: Mapping[str, Any]) -> str:
