@@ -234,6 +234,8 @@ def _files(stage: Stage, settings: Any) -> list[Path]:
         return [settings.decisions, *settings.episodes, *judged]
     if stage in ("reflection", "world"):
         return [settings.experience]
+    if stage == "imitation" and settings.episodes:
+        return list(settings.episodes)
     return [settings.pairs if stage in ("warmup", "choice", "dpo", "act") else settings.decisions]
 
 

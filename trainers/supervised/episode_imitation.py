@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from act_gym.bounds import Bound, NotNegative
 from act_gym.core import Episode
 from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records
@@ -36,14 +37,14 @@ class EpisodeInputs:
     prompts: str = DEFAULT
     """With --episodes: the prompt set, a name or a folder; see docs/agents.md."""
 
-    max_episode_tokens: int = 4096
+    max_episode_tokens: NotNegative = 4096
     """With --episodes: an episode is cut before the turn that does not fit; 0 keeps all."""
 
-    max_tokens_per_pass: int = 2048
+    max_tokens_per_pass: NotNegative = 2048
     """With --episodes: tokens in one forward and backward pass; bounds the memory and changes nothing else. 0 runs a
     whole batch at once."""
 
-    observation_weight: float = 0.0
+    observation_weight: Annotated[float, Bound(least=0)] = 0.0
     """With --episodes: weight of the loss on observations, the implicit world model; 0 trains actions alone."""
 
 

@@ -17,6 +17,7 @@ from trl import SFTTrainer
 from trainers.grpo.budget import Budget
 from trainers.packed.layout import Layout
 from trainers.packed.sequences import Sequences
+from trainers.runs.schedule import FirstStepTrains
 from trainers.supervised.episodes import EpisodeRow, passes, unbranched
 
 __all__ = ["EpisodeCollator", "EpisodeTrainer"]
@@ -104,7 +105,7 @@ class EpisodeCollator:
         return found
 
 
-class EpisodeTrainer(Budget, SFTTrainer):  # type: ignore[misc]
+class EpisodeTrainer(FirstStepTrains, Budget, SFTTrainer):  # type: ignore[misc]
     """TRL's supervised trainer on batches of `EpisodeCollator`."""
 
     def compute_loss(
