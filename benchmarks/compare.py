@@ -31,7 +31,7 @@ __all__ = ["Arguments", "compare", "main"]
 
 _TESTS = {"mcnemar": "McNemar, exact", "permutation": "permutation of tasks"}
 # What decides a suite's numbers, beside the agent. How many tasks there would have been does not.
-_OF_SUITE = ("sha256", "env_id", "step_limit", "tasks", "catalogue", "generator", "games_sha256")
+_OF_SUITE = ("sha256", "env_id", "step_limit", "tasks", "catalogue", "generator", "games_sha256", "simulator")
 
 
 @dataclass(frozen=True)

@@ -32,9 +32,18 @@ from act_gym.run import FREE_ARGUMENTS
 from benchmarks.evaluate import words_of
 from benchmarks.statistics.measurement import Measurement
 from benchmarks.statistics.scores import errors_in, flat_record, measure
-from benchmarks.suites import suite
+from benchmarks.suites import SIMULATORS, Suite, simulator_of, suite
 
-__all__ = ["NUMBERS", "Entry", "actions_of", "compact", "entries_below", "make_entries", "numbers_of"]
+__all__ = [
+    "NUMBERS",
+    "Entry",
+    "actions_of",
+    "compact",
+    "entries_below",
+    "make_entries",
+    "numbers_of",
+    "other_simulator",
+]
 
 FORMAT = 1
 NUMBERS = ("errors", "success", "score", "turns", "invalid_actions", "prompt_tokens", "completion_tokens")
@@ -143,6 +152,8 @@ def make_entries(run: Path, leaderboard: Path, label: str = "", *, count_errors:
         frozen = suite(name)
         if played["sha256"] != frozen.sha256 or manifest.get("env_options") or manifest.get("shard", "1/1") != "1/1":
             raise RunError(f"{run} did not play {name} as it is frozen; play it whole, without --env-options.")
+        simulator = manifest["simulators"][frozen.benchmark]
+        _check_simulator(run, frozen, simulator)
         own = {(each.task.id, each.seed): each for each in episodes if each.env_id == frozen.env_id}
         order = [(task.id, seed) for seed in manifest["seeds"] for task in frozen.tasks()]
         missing = [key for key in order if key not in own]
@@ -167,13 +178,33 @@ def make_entries(run: Path, leaderboard: Path, label: str = "", *, count_errors:
             "date": manifest["started"][:10],
             "git": manifest["git"],
             "versions": {"python": manifest["machine"]["python"], **manifest["versions"]},
-            "simulator": manifest["simulators"][frozen.benchmark],
+            "simulator": simulator,
             "data": {key: played[key] for key in ("catalogue", "generator", "games_sha256") if key in played},
         }
         made.append(_write(leaderboard / name / _slug(facts["label"] or agent["name"]), facts, chosen))
     if not made:
         raise RunError(f"{run} played no suite. Expected a run of act-gym eval --suite NAME.")
     return made
+
+
+def other_simulator(frozen: Suite, simulator: Mapping[str, Any]) -> str:
+    """Return the simulator that was played, if a suite is of another minor version; empty otherwise.
+
+    Args:
+        frozen: The suite.
+        simulator: What a manifest or an entry says of it.
+    """
+    found = simulator_of(frozen.benchmark, str(simulator.get(SIMULATORS.get(frozen.benchmark, ""), "")))
+    return (found or "an unknown one") if found != frozen.simulator else ""
+
+
+def _check_simulator(run: Path, frozen: Suite, simulator: Mapping[str, Any]) -> None:
+    other = other_simulator(frozen, simulator)
+    if other:
+        raise RunError(
+            f"{run} played {frozen.name} with {other}, and the suite is of {frozen.simulator}: its numbers are of "
+            "another benchmark. Play it again with the suite's own."
+        )
 
 
 def compact(episode: Episode) -> dict[str, Any]:

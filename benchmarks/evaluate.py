@@ -49,6 +49,7 @@ from benchmarks.shown.tables import show_summary
 from benchmarks.shown.trackers import check_trackers, tracking
 from benchmarks.statistics.measurement import Summary, named
 from benchmarks.statistics.scores import Record, failures, measure
+from benchmarks.suites import suite
 
 __all__ = ["Arguments", "main", "make_summary", "plan_of", "status_of", "words_of"]
 
@@ -132,6 +133,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_plots()
     backend = _backend(arguments)
     plan = plan_of(arguments)
+    for name in arguments.suite:
+        suite(name).check_simulator()
     options = dict(_option(word) for word in arguments.agent_options)
     options |= {name: value for name in ("model", "base_url") if (value := getattr(arguments, name))}
     # Before the folder is made: a mistake leaves nothing.

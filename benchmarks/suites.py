@@ -6,6 +6,8 @@
 A number is comparable with another one of the same suite and version, whoever measured it. Everything that
 decides what a suite is stands in `suites.json`: what it plays, and the sha256 over its ordered task ids, its step
 limit and its definition of success. A suite never changes; a change is another version under the same name.
+Where a new minor version of a simulator answers otherwise to the same actions, that version is part of the suite
+as well: ScienceWorld's suites are those of scienceworld 1.2.
 A suite called `-mini` is a sample that is stratified by task type; its ids are written out, because a
 generator's stream may change between versions of numpy.
 """
@@ -18,6 +20,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +28,21 @@ from act_gym.arguments import parse
 from act_gym.benchmark import parse_id
 from act_gym.benchmark import tasks as list_tasks
 from act_gym.core import Task
-from act_gym.errors import CorruptDataError, UnknownNameError
+from act_gym.errors import CorruptDataError, MissingDependencyError, UnknownNameError
 from act_gym.listing import entries
 
-__all__ = ["SUCCESS", "Arguments", "Suite", "content_hash", "main", "suite", "suites"]
+__all__ = [
+    "SIMULATORS",
+    "SUCCESS",
+    "Arguments",
+    "Suite",
+    "content_hash",
+    "installed",
+    "main",
+    "simulator_of",
+    "suite",
+    "suites",
+]
 
 FILE = Path(__file__).with_name("suites.json")
 
@@ -38,6 +52,9 @@ SUCCESS: Mapping[str, str] = {
     "WebShop": "the reward of the purchase is 1.0; an episode without a purchase is never a success",
 }
 """What counts as a success, for each benchmark; part of every suite's hash."""
+
+SIMULATORS: Mapping[str, str] = {"ScienceWorld": "scienceworld"}
+"""The package whose minor version is part of a benchmark's suites."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,8 @@ class Suite:
         size: How many tasks it has.
         sha256: Of its content; see `content_hash`.
         task_ids: The tasks in their order; None for all tasks of the environment in theirs.
+        simulator: The package with its minor version whose answers the numbers are of, e.g. `scienceworld 1.2`; empty
+            where the engine is our own.
     """
 
     name: str
@@ -61,6 +80,7 @@ class Suite:
     size: int
     sha256: str
     task_ids: tuple[str, ...] | None = None
+    simulator: str = ""
 
     @property
     def benchmark(self) -> str:
@@ -86,6 +106,41 @@ class Suite:
                 f"{self.name} version {self.version} has the hash {digest}; expected {self.sha256}. {_REINSTALL}"
             )
         return found
+
+    def check_simulator(self) -> None:
+        """Refuse a simulator of another minor version; one that is not installed is noticed when it is started.
+
+        Raises:
+            MissingDependencyError: Another one is installed.
+        """
+        package = self.simulator.partition(" ")[0]
+        found = simulator_of(self.benchmark, installed(package)) if package else ""
+        if found not in (self.simulator, ""):
+            minor = self.simulator.partition(" ")[2]
+            raise MissingDependencyError(
+                f"{self.name} is a suite of {self.simulator}. Here is {package} {installed(package)}, which answers "
+                f"otherwise to the same actions; {self.simulator}",
+                command=f"pip install '{package}=={minor}.*'",
+            )
+
+
+def installed(package: str) -> str:
+    """Return the version of a package; empty if it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def simulator_of(benchmark: str, found: str) -> str:
+    """Return a benchmark's simulator with its minor version, as suites have it; empty if it is no part of them.
+
+    Args:
+        benchmark: The benchmark's name.
+        found: The version of its package, e.g. `1.2.3`.
+    """
+    package = SIMULATORS.get(benchmark, "")
+    return f"{package} {'.'.join(found.split('.')[:2])}" if package and found else ""
 
 
 _REINSTALL = "Run: pip install --force-reinstall act-gym"
@@ -164,7 +219,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _cells(each: Suite, missing: Sequence[str]) -> tuple[str, ...]:
     state = "; ".join(missing) or "ready"
-    return each.name, f"v{each.version}", str(each.size), str(each.max_turns), each.env_id, each.sha256[:12], state
+    name = f"v{each.version}, {each.simulator}" if each.simulator else f"v{each.version}"
+    return each.name, name, str(each.size), str(each.max_turns), each.env_id, each.sha256[:12], state
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

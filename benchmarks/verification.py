@@ -18,7 +18,7 @@ from act_gym.differences import difference_table, differences
 from act_gym.errors import ActGymError, AgentError, MissingDataError, MissingDependencyError
 from act_gym.rollout import play
 from agents.catalogue import make_agent
-from benchmarks.entries import Entry, actions_of, compact, numbers_of
+from benchmarks.entries import Entry, actions_of, compact, numbers_of, other_simulator
 from benchmarks.runs.manifest import data_facts
 from benchmarks.statistics.scores import errors_in, is_error
 from benchmarks.suites import suite
@@ -77,6 +77,10 @@ def _check(entry: Entry, replays: int) -> Iterator[str]:
     if stated != {"version": frozen.version, "sha256": frozen.sha256}:
         yield f"is of another {entry.suite} than version {frozen.version}, {frozen.sha256[:12]}: {stated}"
         return
+    if other := other_simulator(frozen, entry.facts["simulator"]):
+        yield f"was played with {other}, and {entry.suite} is of {frozen.simulator}"
+        return
+    frozen.check_simulator()
     if entry.folder.parent.name != entry.suite:
         yield f"stands in the folder {entry.folder.parent.name} and is of {entry.suite}"
     tasks, seeds = frozen.tasks(), entry.facts["seeds"]
@@ -93,7 +97,8 @@ def _check(entry: Entry, replays: int) -> Iterator[str]:
         yield f"has {errors} episodes that ended with an error, and does not say that they count as failures"
     yield from _numbers(entry, records)
     found = list(_replays(entry, tasks, records, actions, replays))
-    if found and (changes := differences(entry.facts["data"], data_facts(frozen.env_id, tasks, {}))):
+    here = data_facts(frozen.env_id, tasks, {})
+    if found and (changes := differences(entry.facts["data"], here, skip={"simulator"})):
         yield f"was played with other data than is here:\n{difference_table(changes, ('data', 'there', 'here'))}"
     yield from found
 

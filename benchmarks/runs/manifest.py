@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from act_gym.agent import Agent
@@ -14,7 +13,7 @@ from act_gym.errors import MissingDataError
 from act_gym.run import named_files, source_sha256
 from agents.catalogue import is_foreign, parse_agent
 from benchmarks.runs.plan import Plan
-from benchmarks.suites import SUCCESS
+from benchmarks.suites import SIMULATORS, SUCCESS, installed, simulator_of
 
 __all__ = ["FORMAT", "data_facts", "evaluation_facts"]
 
@@ -73,7 +72,7 @@ def _simulator(entry: Benchmark, env_options: Mapping[str, Any]) -> dict[str, An
 
 
 def data_facts(env_id: str, tasks: Sequence[Task], env_options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what tasks are made from on this machine.
+    """Return what tasks are made from on this machine, or whose answers they get.
 
     Args:
         env_id: Their environment.
@@ -90,7 +89,10 @@ def data_facts(env_id: str, tasks: Sequence[Task], env_options: Mapping[str, Any
         return {"catalogue": {"name": name, **_catalogue(name)}}
     if generated:
         return {"generator": {entry.generator_package: _version(entry.generator_package)}}
-    return {"games_sha256": _games(tasks, env_options.get("data"))} if entry.name == "ALFWorld" else {}
+    if entry.name == "ALFWorld":
+        return {"games_sha256": _games(tasks, env_options.get("data"))}
+    simulator = simulator_of(entry.name, installed(SIMULATORS.get(entry.name, "")))
+    return {"simulator": simulator} if simulator else {}
 
 
 def _games(tasks: Sequence[Task], data: str | None) -> str:
@@ -109,10 +111,7 @@ def _games(tasks: Sequence[Task], data: str | None) -> str:
 
 
 def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"
+    return installed(package) or "absent"
 
 
 def _catalogue(name: str) -> dict[str, Any]:

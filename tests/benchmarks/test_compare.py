@@ -136,9 +136,10 @@ def changed(runs, tmp_path, change):
         (lambda m: m["env_options"].update(prices="given"), r"env_options\.prices"),
         (lambda m: m["suites"][SUITES[0]]["catalogue"].update(sha256="0"), rf"{SUITES[0]}\.catalogue\.sha256"),
         (lambda m: m["simulators"]["WebShop"].update(engine="other"), r"simulators\.WebShop\.engine"),
+        (lambda m: m["suites"][SUITES[0]].update(simulator="scienceworld 1.3"), rf"{SUITES[0]}\.simulator"),
         (lambda m: m["suites"].pop(SUITES[1]), ""),
     ],
-    ids=["settings", "catalogue", "engine", "suites"],
+    ids=["settings", "catalogue", "engine", "simulator", "suites"],
 )
 def test_runs_of_other_suites_or_conditions_are_refused_with_what_differs(runs, tmp_path, change, place):
     folder = changed(runs, tmp_path, change)

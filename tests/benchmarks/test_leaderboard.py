@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from act_gym.errors import RunError
-from benchmarks.entries import Entry, make_entries
+from benchmarks.entries import Entry, entries_below, make_entries
 from benchmarks.evaluate import main as evaluate
 from benchmarks.leaderboard import main
+from benchmarks.suites import suite
 from benchmarks.verification import check
 
+LEADERBOARD = Path(__file__).parents[2] / "leaderboard"
 SUITE = "webshop-generated-unseen-mini"
 
 
@@ -65,6 +67,32 @@ def test_a_record_that_the_simulator_does_not_bear_out_is_refused(entry):
     found = problems(entry)
     assert any("success True is False, score 1.0 is" in problem for problem in found)
     assert any("the records say" in problem for problem in found)
+
+
+def test_an_entry_of_another_minor_version_of_the_simulator_is_refused(tmp_path):
+    (there,) = [one for one in entries_below(LEADERBOARD / "scienceworld-seen-mini") if one.label == "random"]
+    assert list(check(there, replays=1)) == []
+    other = tmp_path / "scienceworld-seen-mini" / "random"
+    shutil.copytree(there.folder, other)
+    edit(other / "entry.json", lambda facts: facts["simulator"].update(scienceworld="1.3.0"))
+    assert list(check(Entry.read(other), replays=1)) == [
+        "was played with scienceworld 1.3, and scienceworld-seen-mini is of scienceworld 1.2"
+    ]
+
+
+def test_a_run_of_another_minor_version_makes_no_entry(run, tmp_path):
+    """A real run, said to be of the suite and the simulator."""
+    other = tmp_path / "run"
+    shutil.copytree(run, other)
+    name = "scienceworld-seen-mini"
+
+    def change(manifest):
+        played = {**next(iter(manifest["suites"].values())), "sha256": suite(name).sha256}
+        manifest.update(suites={name: played}, simulators={"ScienceWorld": {"engine": "jvm", "scienceworld": "1.3.0"}})
+
+    edit(other / "manifest.json", change)
+    with pytest.raises(RunError, match=r"with scienceworld 1\.3, and the suite is of scienceworld 1\.2"):
+        make_entries(other, tmp_path / "board")
 
 
 def test_other_actions_of_an_agent_without_a_model_are_refused(entry):

@@ -93,6 +93,7 @@ def test_an_episode_that_two_runs_have_is_refused(runs, tmp_path):
         ("manifest.json", "agent.name", lambda m: m["agent"].update(name="expert")),
         ("manifest.json", "env_options.prices", lambda m: m["env_options"].update(prices="given")),
         ("manifest.json", "simulators.ALFWorld.engine", lambda m: m["simulators"]["ALFWorld"].update(engine="x")),
+        ("manifest.json", r"suites\.\S+\.simulator", lambda m: next(iter(m["suites"].values())).update(simulator="x")),
         ("config.json", "keep_commands", lambda c: c.update(keep_commands=True)),
     ],
 )

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from act_gym import CorruptDataError, UnknownNameError
+from act_gym import CorruptDataError, UnknownNameError, tasks
+from act_gym.errors import MissingDependencyError
 from act_gym.splits.alfworld import FOLDERS, MANIFEST
-from benchmarks.suites import SUCCESS, content_hash, main, suite, suites
+from benchmarks.evaluate import main as evaluate
+from benchmarks.runs.manifest import data_facts
+from benchmarks.suites import SUCCESS, content_hash, main, simulator_of, suite, suites
 
 MINIS = [name for name in suites() if name.endswith("-mini")]
 # Numbers are published under these. A change is another version, and another line here.
@@ -101,3 +104,35 @@ def test_the_list_says_what_data_is_missing(tmp_path, monkeypatch, capsys):
     assert states["alfworld-seen-140"] == "act-gym download alfworld"
     assert states["webshop-test-500"] == "act-gym download webshop"
     assert states["alfworld-generated-seen"] == states["webshop-generated-seen"] == "ready"
+
+
+@pytest.fixture
+def another_scienceworld(tmp_path, monkeypatch):
+    """A machine on which another minor version of the simulator is installed, as its metadata say."""
+    folder = tmp_path / "scienceworld-1.3.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: scienceworld\nVersion: 1.3.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_scienceworlds_suites_are_those_of_one_minor_version():
+    named = {name: each.simulator for name, each in suites().items()}
+    assert {named[name] for name in named if name.startswith("scienceworld")} == {"scienceworld 1.2"}
+    assert {named[name] for name in named if not name.startswith("scienceworld")} == {""}
+    assert simulator_of("ScienceWorld", "1.2.3") == simulator_of("ScienceWorld", "1.2.9") == "scienceworld 1.2"
+    for each in suites().values():
+        each.check_simulator()
+
+
+def test_another_minor_version_is_refused_before_a_folder(another_scienceworld, tmp_path):
+    with pytest.raises(
+        MissingDependencyError, match=r"Here is scienceworld 1\.3\.0.*Run: pip install 'scienceworld==1\.2\.\*'"
+    ):
+        evaluate(["--suite", "scienceworld-test-mini", "--agent", "random", "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+    suite("alfworld-seen-mini").check_simulator()
+
+
+def test_a_manifest_names_the_minor_version(another_scienceworld):
+    env_id = "act/ScienceWorld-test"
+    assert data_facts(env_id, tasks(env_id)[:1], {}) == {"simulator": "scienceworld 1.3"}
