@@ -3,7 +3,7 @@
     act-gym serve --env act/ALFWorld-train           prints an address with a secret in it
 
 Any client of OpenEnv plays with that address as its `base_url`: TRL's, torchforge's, or `GameClient` below.
-The protocol is that of openenv-core 0.3: a WebSocket is a session, and a session has an environment of its own.
+The protocol is that of openenv 0.10: a WebSocket is a session, and a session has an environment of its own.
 """
 
 from __future__ import annotations

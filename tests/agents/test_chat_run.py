@@ -56,7 +56,8 @@ def test_a_key_reaches_no_file_no_log_and_no_error(faulty_server, tmp_path):
     faulty_server.answer = tell
     done = run_eval(faulty_server, tmp_path / "run", "--limit", "4", "--agent-options", "retries=0")
     assert done.returncode == 3, done.stderr
-    assert {headers["Authorization"] for headers in faulty_server.headers} == {f"Bearer {KEY}"}
+    sent = [{name.lower(): value for name, value in headers.items()} for headers in faulty_server.headers]
+    assert {headers["authorization"] for headers in sent} == {f"Bearer {KEY}"}
     written = {path: path.read_text() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     assert len(written) >= 4
     assert "Bearer [key]" in written[tmp_path / "run" / "episodes.jsonl"]
