@@ -177,15 +177,20 @@ class TextEnv(gym.Env[str, str]):
             whether it has come to its `step_limit`, and `info`.
 
         Raises:
-            UsageError: There is no running episode.
+            UsageError: There is no running episode, or the action is no string.
             EngineError: The simulator failed.
         """
         if self._state is None or self._task is None:
             raise UsageError("There is no running episode. Call reset() first.")
         if self._state.terminated:
             raise UsageError(f"The episode of {self._task.id} has ended. Call reset() to start another.")
+        if not isinstance(action, str):
+            raise UsageError(
+                f"step() takes one action as a string, e.g. 'look'; got {repr(action)[:60]} of type "
+                f"{type(action).__name__}."
+            )
         before, self._state = self._state.score, None  # the episode ends here if the engine fails
-        action = str(action)
+        action = str(action)  # also one of numpy's
         state = self.engine.step(action)
         self._state, self._last_action = state, action
         self._turn += 1

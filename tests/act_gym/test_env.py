@@ -354,3 +354,13 @@ def test_a_benchmark_that_takes_games_of_ones_own_plays_them_and_no_split(counti
     with pytest.raises(UsageError, match=r"ScienceWorld takes no games of your own; got games='folder'"):
         TextEnv("ScienceWorld", games="folder")
     assert counting.running == 0
+
+
+@pytest.mark.parametrize("action", [["look"], ("look",), None, 3, b"look"])
+def test_an_action_that_is_no_string_is_refused(action):
+    env = gym.make("act/ALFWorld-generated-seen").unwrapped
+    env.reset(seed=0)
+    with pytest.raises(UsageError, match=f"as a string.* of type {type(action).__name__}"):
+        env.step(action)
+    assert env.step("look")[4]["turn"] == 1  # the episode is still there
+    env.close()
