@@ -8,11 +8,14 @@ agent that looks at one episode at a time wraps a function with `each`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Protocol, runtime_checkable
 
 from act_gym.core import Task, Turn
-from act_gym.errors import AgentError, CorruptDataError, EngineError, UsageError
+from act_gym.errors import ActGymError, AgentError, CorruptDataError, EngineError, UsageError, one_line
 
 __all__ = ["Agent", "Choice", "Failure", "Stream", "StreamingAgent", "View", "each"]
 
@@ -70,7 +73,12 @@ class Choice:
 
 
 class Agent(Protocol):
-    """Chooses the next action of every episode it is shown."""
+    """Chooses the next action of every episode it is shown.
+
+    Two more attributes are read where an agent has them. `batch_size` (int) is how many episodes it is best asked about
+    at once. `cheap` (bool) says that it costs little to make and to ask, as one without a model or a connection does:
+    each process makes its own. Any other agent is made once.
+    """
 
     @property
     def name(self) -> str:
@@ -129,12 +137,107 @@ class StreamingAgent(Protocol):
 class _Each:
     name: str
     choose: Callable[[View], str]
+    cheap: bool = False
 
     def act(self, views: Sequence[View]) -> Sequence[Choice]:
-        actions = [self.choose(view) for view in views]
-        return [Choice(action=action, response=action) for action in actions]
+        return [_said(self.choose(view)) for view in views]
 
 
-def each(name: str, choose: Callable[[View], str]) -> Agent:
-    """Make an agent of a function from one view to one action."""
-    return _Each(name, choose)
+@dataclass(frozen=True)
+class _Concurrent:
+    """Asks a function about several views at once, each in a thread."""
+
+    name: str
+    choose: Callable[[View], str]
+    batch_size: int
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        stream = self.stream(min(len(views), self.batch_size))
+        try:
+            for number, view in enumerate(views):
+                stream.ask(number, view)
+            answers: dict[int, Choice | Failure] = {}
+            while len(answers) < len(views):
+                answers |= dict(stream.answers())
+        finally:
+            stream.close()
+        choices = []
+        for _, answer in sorted(answers.items()):
+            if not isinstance(answer, Choice):
+                raise answer
+            choices.append(answer)
+        return choices
+
+    def stream(self, size: int) -> Stream:
+        return _Threads(self.choose, min(size, self.batch_size))
+
+
+class _Threads:
+    def __init__(self, choose: Callable[[View], str], size: int) -> None:
+        self.choose = choose
+        self.asked: SimpleQueue[tuple[int, View] | None] = SimpleQueue()
+        self.answered: SimpleQueue[tuple[int, Choice | Exception]] = SimpleQueue()
+        self.size = size
+        for _ in range(size):
+            Thread(target=self._work, name="agent", daemon=True).start()
+
+    def ask(self, number: int, view: View) -> None:
+        try:
+            # Listed here and not in the other thread: listing commands may ask the simulator, as planning would.
+            commands = tuple(view.admissible_commands)
+        except (EngineError, CorruptDataError) as error:
+            self.answered.put((number, error))
+            return
+        self.asked.put((number, replace(view, admissible_commands=commands, expert_commands=_no_expert, plan=_no_plan)))
+
+    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
+        found = [self.answered.get()]
+        with suppress(Empty):
+            while True:
+                found.append(self.answered.get_nowait())
+        answers: list[tuple[int, Choice | Failure]] = []
+        for number, answer in found:
+            if not isinstance(answer, Choice | Failure):
+                raise answer
+            answers.append((number, answer))
+        return answers
+
+    def close(self) -> None:
+        with suppress(Empty):
+            while True:
+                self.asked.get_nowait()
+        for _ in range(self.size):
+            self.asked.put(None)
+
+    def _work(self) -> None:
+        while (asked := self.asked.get()) is not None:
+            number, view = asked
+            try:
+                self.answered.put((number, _said(self.choose(view))))
+            except ActGymError as error:
+                self.answered.put((number, error))
+            except Exception as cause:
+                self.answered.put((number, AgentError(one_line(cause))))
+
+
+def _said(action: str) -> Choice:
+    return Choice(action=action, response=action)
+
+
+def each(name: str, choose: Callable[[View], str], *, concurrency: int = 1, cheap: bool = False) -> Agent:
+    """Make an agent of a function from one view to one action.
+
+    Args:
+        name: Its name.
+        choose: The function.
+        concurrency: Views it is called about at once, each in a thread: for a function that waits for something else,
+            such as a server. It must be safe to call from threads, and its views offer neither the expert's commands
+            nor a plan.
+        cheap: See `Agent`.
+
+    Raises:
+        UsageError: `concurrency` is less than 1, or it is more than 1 and `cheap` is on.
+    """
+    if concurrency < 1 or (cheap and concurrency > 1):
+        raise UsageError(f"concurrency is at least 1, and 1 for a cheap agent; got {concurrency}.")
+    return _Each(name, choose, cheap) if concurrency == 1 else _Concurrent(name, choose, concurrency)

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from traceback import extract_tb
 
 __all__ = [
     "ActGymError",
@@ -43,6 +44,7 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedGameError",
     "UsageError",
+    "one_line",
 ]
 
 
@@ -137,3 +139,10 @@ class FailedEpisodesError(RunError):
     """Episodes ended with errors of an agent, a server or a simulator, so that their numbers are no measurement."""
 
     exit_status = 3
+
+
+def one_line(error: BaseException) -> str:
+    """Return the kind, the message and the place of an error in a user's code, e.g. `KeyError: 'x' (my.py:7)`."""
+    frames = extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -1,11 +1,14 @@
 """Where episodes are played: in this process, in processes beside it, or on a Ray cluster.
 
-One rule decides, and `workers` and `batch_size` change it:
+Three rules decide, and `workers` and `batch_size` change them:
 
-- An agent that answers many episodes at once (it has a `batch_size`, as a local model has) plays here, so many
-  episodes at a time. Its environments step here too: beside a model's decision a simulator's step is short.
-- Any other agent plays in one process a core, each with its own agent and its own simulator.
-- On Ray every actor is such a process; one whose agent has a `batch_size` plays so many episodes at a time.
+- An agent that is cheap to make (it says so by `cheap`, as `random` and `expert` do) plays in one process a core, each
+  with its own agent and its own simulator.
+- Any other agent is made once and plays here, several episodes at a time: as many as its `batch_size` says, which a
+  local model has, or 8. Its environments step here too: a simulator's step is short compared with a model's decision.
+- On Ray every actor is a process with its own agent, and plays `batch_size` episodes at a time.
+
+With `workers`, an agent without a `batch_size` of its own plays in so many processes even if it is not cheap.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from agents.parallel import cores, play_jobs_parallel
 __all__ = ["Backend", "play_on"]
 
 BACKENDS = ("local", "ray")
+_BATCH = 8  # episodes at once for an agent that does not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,7 @@ class Backend:
     Attributes:
         name: `local` for this machine, `ray` for a Ray cluster.
         workers: Processes (on Ray: actors); 0 for one a core.
-        batch_size: Episodes that an agent answers at once; 0 for what the agent prefers.
+        batch_size: Episodes at once, in each process; 0 for what the agent prefers.
         ray_gpus: GPUs of an actor on Ray; a fraction shares one.
         ray_address: Of the cluster, `auto` on one of its nodes, or host:port; empty starts Ray on this machine.
     """
@@ -91,11 +95,13 @@ def play_on(
         size = backend.batch_size or preferred(agent) or 1
         cluster: dict[str, Any] = {"address": backend.ray_address, "gpus": backend.ray_gpus}
         return play_on_ray(jobs, make_agent, workers=backend.workers, batch_size=size, **cluster, **settings)
-    if agent is not None and preferred(agent):
-        return play_jobs(jobs, agent, num_envs=backend.batch_size or preferred(agent), on_turn=on_turn, **settings)
-    return play_jobs_parallel(jobs, make_agent, workers=backend.workers or cores(), **settings)
+    if agent is None or getattr(agent, "cheap", False) or (backend.workers and not preferred(agent)):
+        workers, size = backend.workers or cores(), backend.batch_size or 1
+        return play_jobs_parallel(jobs, make_agent, workers=workers, num_envs=size, **settings)
+    size = backend.batch_size or preferred(agent) or _BATCH
+    return play_jobs(jobs, agent, num_envs=size, on_turn=on_turn, **settings)
 
 
 def preferred(agent: Agent | None) -> int:
-    """Return how many episodes an agent would answer at once; 0 for one that is asked about one at a time."""
+    """Return how many episodes an agent would answer at once; 0 for one that does not say."""
     return int(getattr(agent, "batch_size", 0))

@@ -20,11 +20,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any, TypeVar
 
 from act_gym.agent import Agent
-from act_gym.errors import ActGymError, UnknownNameError, UsageError
+from act_gym.errors import ActGymError, UnknownNameError, UsageError, one_line
 
 __all__ = ["AGENTS", "is_foreign", "make_agent", "parse_agent"]
 
@@ -172,7 +171,7 @@ def _foreign(place: str, options: Mapping[str, Any]) -> Agent:
             raise UsageError(f"The agent {place} needs {cause.name}, which is not installed.") from cause
         raise UsageError(f"No module {module_name} for the agent {place}; looked in {here} too.") from cause
     except Exception as cause:  # it is the user's code and may raise anything
-        raise UsageError(f"The module of the agent {place} cannot be imported: {_spell(cause)}") from cause
+        raise UsageError(f"The module of the agent {place} cannot be imported: {one_line(cause)}") from cause
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UnknownNameError(f"attribute of {module_name} named", attribute, public)
@@ -199,10 +198,4 @@ def _call(maker: Any, place: str, options: Mapping[str, Any]) -> Any:
     except TypeError as cause:
         raise UsageError(f"{place} cannot be made with the settings {dict(options)}: {cause}") from cause
     except Exception as cause:
-        raise UsageError(f"{place} cannot be made: {_spell(cause)}") from cause
-
-
-def _spell(error: Exception) -> str:
-    """Return an error of a user's code with its kind and its place."""
-    frames = extract_tb(error.__traceback__)
-    return f"{type(error).__name__}: {error} ({frames[-1].filename}:{frames[-1].lineno})"
+        raise UsageError(f"{place} cannot be made: {one_line(cause)}") from cause

@@ -11,12 +11,11 @@ import multiprocessing
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
-from traceback import extract_tb
 from typing import Any
 
 from act_gym.agent import Agent, Choice, Failure, Stream, StreamingAgent, View
@@ -29,6 +28,7 @@ from act_gym.errors import (
     EngineError,
     MissingDependencyError,
     UsageError,
+    one_line,
 )
 from act_gym.rollout import BatchStream, Job, play_jobs, unplayed
 
@@ -55,6 +55,11 @@ class Guarded:
         """How many episodes the agent inside is best asked about at once; 0 if it does not say."""
         return int(getattr(self.agent, "batch_size", 0))
 
+    @property
+    def cheap(self) -> bool:
+        """Whether the agent inside says that each process may make its own."""
+        return bool(getattr(self.agent, "cheap", False))
+
     def act(self, views: Sequence[View]) -> Sequence[Choice]:
         """Ask the agent inside; see `act_gym.Agent`.
 
@@ -68,7 +73,7 @@ class Guarded:
         except (AgentError, EngineError, CorruptDataError, AgentUnavailableError, MissingDependencyError):
             raise
         except Exception as cause:
-            raise AgentError(_in_words(cause)) from cause
+            raise AgentError(one_line(cause)) from cause
         if len(choices) != len(views) or not all(isinstance(choice, Choice) for choice in choices):
             raise AgentError(f"{self.name} was shown {len(views)} views and did not answer with as many choices.")
         return choices
@@ -118,7 +123,7 @@ class _GuardedStream:
 
 
 def _as_failure(cause: Exception) -> Failure:
-    return cause if isinstance(cause, Failure) else AgentError(_in_words(cause))
+    return cause if isinstance(cause, Failure) else AgentError(one_line(cause))
 
 
 def cores() -> int:
@@ -164,13 +169,14 @@ def play_jobs_parallel(
     make_agent: Callable[[], Agent],
     *,
     workers: int = 1,
+    num_envs: int = 1,
     env_options: Mapping[str, Any] | None = None,
     keep_commands: bool = True,
 ) -> Iterator[Episode]:
     """Play episodes of any environments and seeds in one queue; see `play_parallel`.
 
-    Processes live until the queue is empty, so that a simulator starts once a process and no process
-    waits at the end of a split.
+    Each process plays `num_envs` episodes at once. Processes live until the queue is empty, so that a simulator starts
+    once a process and no process waits at the end of a split.
 
     Raises:
         UsageError: `workers` is less than 1, or agent or environment refuse the settings.
@@ -178,7 +184,7 @@ def play_jobs_parallel(
     """
     if workers < 1:
         raise UsageError(f"workers is at least 1; got {workers}.")
-    return _play(_Setup(make_agent, dict(env_options or {}), keep_commands), jobs, workers)
+    return _play(_Setup(make_agent, dict(env_options or {}), keep_commands, num_envs), jobs, workers)
 
 
 def _play(setup: _Setup, jobs: Sequence[Job], workers: int) -> Iterator[Episode]:
@@ -196,9 +202,11 @@ class _Setup:
     make_agent: Callable[[], Agent]
     env_options: dict[str, Any]
     keep_commands: bool
+    num_envs: int = 1
 
     def play(self, agent: Agent, jobs: Iterable[Job]) -> Iterator[Episode]:
-        return play_jobs(jobs, agent, env_options=self.env_options, keep_commands=self.keep_commands)
+        settings: dict[str, Any] = {"env_options": self.env_options, "keep_commands": self.keep_commands}
+        return play_jobs(jobs, agent, num_envs=self.num_envs, **settings)
 
 
 @dataclass(frozen=True)
@@ -241,29 +249,33 @@ def _received(connection: Connection) -> Iterator[Job]:
 
 
 def _failure(error: Exception, *, refused: bool = False) -> _Failure:
-    message = str(error) if isinstance(error, ActGymError) else _in_words(error)
+    message = str(error) if isinstance(error, ActGymError) else one_line(error)
     return _Failure(message, refused, isinstance(error, UsageError), isinstance(error, AgentError))
 
 
-def _in_words(error: Exception) -> str:
-    frames = extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
-
-
 class _Worker:
-    """One process as its parent sees it. `jobs` are those it was given and has not finished."""
+    """One process as its parent sees it.
 
-    def __init__(self, context: SpawnContext, setup: _Setup) -> None:
+    Args:
+        context: Starts the process.
+        setup: What it needs to know.
+        waiting: Where its jobs come from.
+    """
+
+    def __init__(self, context: SpawnContext, setup: _Setup, waiting: deque[Job]) -> None:
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs, setup), daemon=True)
         self.process.start()
         theirs.close()  # so that the death of the process reads as the end of the connection
+        self.num_envs = setup.num_envs
+        self.waiting = waiting
         self.ready = False
-        self.jobs: deque[Job] = deque()
+        self.fed = False  # whether it knows that there are no more jobs
+        self.jobs: list[Job] = []  # that it was given and has not finished, the oldest first
 
     def give(self, jobs: list[Job]) -> None:
         self.jobs.extend(jobs)
+        self.fed = not jobs
         self.connection.send(jobs)
 
     def receive(self) -> Any:
@@ -288,7 +300,7 @@ class _Pool:
         self.waiting = deque(jobs)
         self.attempts: Counter[tuple[str, str, int]] = Counter()
         self.size = min(size, len(jobs))
-        self.workers = [_Worker(self.context, setup) for _ in range(self.size)]
+        self.workers = [_Worker(self.context, setup, self.waiting) for _ in range(self.size)]
         self.agent_name = ""
 
     def episodes(self) -> Iterator[Episode]:
@@ -304,40 +316,53 @@ class _Pool:
     def _hear(self, worker: _Worker) -> Iterator[Episode]:
         message = worker.receive()
         if isinstance(message, Episode):
-            worker.jobs.popleft()  # one environment plays them in order
+            worker.jobs.remove(Job(message.env_id, message.task, message.seed))
+            if worker.fed and not worker.jobs:
+                self._dismiss(worker)
             yield message
         elif isinstance(message, _Failure):
-            self.workers.remove(worker)
-            worker.close()
+            self._dismiss(worker)
             yield from self._lost(worker, message)
-            if self.waiting:
-                self.workers.append(_Worker(self.context, self.setup))
         else:
             if isinstance(message, str):
                 self.agent_name, worker.ready = message, True
             self._feed(worker)
 
     def _feed(self, worker: _Worker) -> None:
-        size = max(1, min(_CHUNK, len(self.waiting) // (2 * self.size)))
-        jobs = [self.waiting.popleft() for _ in range(min(size, len(self.waiting)))]
+        size = max(1, min(_CHUNK, len(worker.waiting) // (2 * self.size)))
+        jobs = [worker.waiting.popleft() for _ in range(min(size, len(worker.waiting)))]
         try:
             worker.give(jobs)
         except OSError:
             return  # it died while idle; the end of its connection is read next
-        if not jobs:
-            self.workers.remove(worker)
-            worker.close()
+        if not worker.jobs:
+            self._dismiss(worker)
+
+    def _dismiss(self, worker: _Worker) -> None:
+        self.workers.remove(worker)
+        worker.close()
 
     def _lost(self, worker: _Worker, failure: _Failure) -> Iterator[Episode]:
-        """Put a lost process's jobs back; the one it was playing comes out if that was its last try."""
+        """Put a lost process's jobs back; the one it was playing comes out if that was its last try.
+
+        Of several that it was playing at once, any may be why it died: each is played alone, in another process.
+        """
         if failure.refused or not worker.ready:
             raise (UsageError if failure.usage else ActGymError)(failure.message)
-        if not worker.jobs:
-            return
-        suspect = worker.jobs[0]
-        key = (suspect.env_id, suspect.task.id, suspect.seed)
-        self.attempts[key] += 1
-        if self.attempts[key] >= _ATTEMPTS:
-            worker.jobs.popleft()
-            yield unplayed(suspect, self.agent_name, "agent_error" if failure.agent else "env_error", failure.message)
-        self.waiting.extendleft(reversed(worker.jobs))
+        suspects, others = worker.jobs[: worker.num_envs], worker.jobs[worker.num_envs :]
+        if len(suspects) > 1:
+            worker.waiting.extendleft(reversed(others))
+            self._start(replace(self.setup, num_envs=1), deque(suspects))
+        elif suspects:
+            key = (suspects[0].env_id, suspects[0].task.id, suspects[0].seed)
+            self.attempts[key] += 1
+            if self.attempts[key] >= _ATTEMPTS:
+                stop = "agent_error" if failure.agent else "env_error"
+                yield unplayed(suspects[0], self.agent_name, stop, failure.message)
+                suspects = []
+            worker.waiting.extendleft(reversed([*suspects, *others]))
+        if worker.waiting:
+            self._start(replace(self.setup, num_envs=worker.num_envs), worker.waiting)
+
+    def _start(self, setup: _Setup, waiting: deque[Job]) -> None:
+        self.workers.append(_Worker(self.context, setup, waiting))

@@ -45,6 +45,8 @@ class ReplayAgent:
         RunError: It holds something else.
     """
 
+    cheap = True
+
     def __init__(self, settings: ReplaySettings) -> None:
         if not settings.episodes or not Path(settings.episodes).is_file():
             raise UsageError(

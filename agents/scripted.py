@@ -24,6 +24,7 @@ class RandomAgent:
     """
 
     name = "random"
+    cheap = True
 
     def act(self, views: Sequence[View]) -> Sequence[Choice]:
         """Draw one command a view, from a generator of the seed, the task and the turn."""
@@ -53,6 +54,7 @@ class ExpertAgent:
     """
 
     name = "expert"
+    cheap = True
 
     def act(self, views: Sequence[View]) -> Sequence[Choice]:
         """Return the next command for each view.

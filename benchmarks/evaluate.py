@@ -10,9 +10,9 @@ Leaves a run folder:
     summary.json     the numbers, which are printed as a table
 
 A run that was stopped continues with `--resume` where it was; what ended with an error is tried again. The exit
-status is 3 where episodes ended with an error: they count as failures, and their split has no interval. Agents
-without a model play in `--workers` processes; `local` and `chat` answer `--batch-size` episodes at once in this one;
-`--backend ray` spreads the episodes over a cluster. See docs/design/evaluation.md for what the numbers mean.
+status is 3 where episodes ended with an error: they count as failures, and their split has no interval. Agents that
+are cheap to make play in `--workers` processes; any other is made once and answers `--batch-size` episodes at once in
+this one; `--backend ray` spreads the episodes over a cluster. See docs/design/evaluation.md for what numbers mean.
 """
 
 from __future__ import annotations
@@ -94,9 +94,10 @@ class Arguments:
     shard: str = ""
     """Play one of so many shares of the tasks, e.g. `1/2` here and `2/2` elsewhere; `act-gym merge` joins them."""
     workers: int = 0
-    """Processes for agents without a model; 0 for one a core."""
+    """Processes, each with an agent of its own: for `random`, `expert`, `replay` and agents of yours without a
+    `batch_size`. 0 for one a core where the agent is cheap to make, and else for this process alone."""
     batch_size: int = 0
-    """Episodes that a `local` or `chat` agent answers at once; 0 for what suits it and the machine."""
+    """Episodes that an agent is asked about at once, in each process; 0 for what suits it and the machine."""
     backend: str = "local"
     """`local` plays on this machine, `ray` on a Ray cluster."""
     ray_address: str = ""

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from act_gym import AgentError, Choice, MissingDependencyError, UsageError, View, tasks
+from act_gym.rollout import Job
 from act_gym.selection import select
 from agents.catalogue import make_agent
-from agents.parallel import Guarded, play_parallel
+from agents.parallel import Guarded, play_jobs_parallel, play_parallel
 
 ENV = "act/ScienceWorld-seen"
 
@@ -113,3 +114,20 @@ def test_whoever_stops_listening_leaves_no_process_behind(tmp_path, monkeypatch)
     for pid in started:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, signal.SIG_DFL)
+
+
+def test_of_a_batch_only_the_deadly_episode_is_lost(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    chosen = tasks("act/ALFWorld-generated-seen")[:14]
+    settings = {"folder": str(tmp_path), "deadly": chosen[5].id, "cursed": "", "clumsy": chosen[9].id}
+    text = TROUBLE.replace("task.payload['variation']", "task.id.replace('/', '_')").replace("look around", "look")
+    (tmp_path / "trouble_agent.py").write_text(text, encoding="utf-8")
+    jobs = [Job("act/ALFWorld-generated-seen", task) for task in chosen]
+    make = partial(make_agent, "trouble_agent:make", settings)
+    options = {"max_episode_steps": 3}
+    episodes = list(play_jobs_parallel(jobs, make, workers=2, num_envs=4, env_options=options))
+    stops = {episode.task.id: episode.stop for episode in episodes}
+    assert len(episodes) == len(stops) == 14
+    assert stops.pop(chosen[5].id) == "env_error"
+    assert stops.pop(chosen[9].id) == "agent_error"
+    assert set(stops.values()) == {"truncated"}
