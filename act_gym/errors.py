@@ -44,7 +44,6 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedGameError",
     "UsageError",
-    "one_line",
 ]
 
 
