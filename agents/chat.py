@@ -309,7 +309,10 @@ class ChatAgent:
     def choice(self, reply: RemoteReply) -> Choice:
         """Read a reply up to the text that completes it; one without an action gives an empty action."""
         stop = self._question.reply.stop
-        text = until(stop, reply.text) if stop else reply.text
+        text = reply.text
+        if self.settings.thinking and reply.cut and not reply.reasoning and "think>" not in text:
+            text = f"<think>{text}"  # the chat template opened the reasoning, and the length cut it
+        text = until(stop, text) if stop else text
         calls = "\n".join(write_tool_call(name, arguments) for name, arguments in reply.calls)
         thought = f"<think>{reply.reasoning.replace('</think>', '')}</think>" if reply.reasoning else ""
         response = thought + "\n".join(part for part in (text, calls) if part)

@@ -47,6 +47,7 @@ class RemoteReply:
         prompt_tokens: Tokens read, as the server counts them.
         cached_tokens: Those of them that it had read before, and charges less for.
         completion_tokens: Tokens written, reasoning included.
+        cut: Whether the reply ended because it came to its longest length.
     """
 
     text: str
@@ -55,6 +56,7 @@ class RemoteReply:
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,8 @@ class Endpoint:
     def _read(self, answer: Any) -> RemoteReply:
         """Read an answer of which no part can be trusted to be there, or to be of its type."""
         choices = getattr(answer, "choices", None)
-        message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
+        first = choices[0] if isinstance(choices, list) and choices else None
+        message = getattr(first, "message", None)
         if message is None:
             said = answer if isinstance(answer, str) else repr(answer)
             raise AgentError(f"{self._address.url} did not answer with a chat completion: {self._clean(said)}")
@@ -211,6 +214,7 @@ class Endpoint:
             prompt_tokens=_count(usage, "prompt_tokens"),
             cached_tokens=_count(details, "cached_tokens"),
             completion_tokens=_count(usage, "completion_tokens"),
+            cut=getattr(first, "finish_reason", None) == "length",
         )
 
     def _calls(self, calls: Any) -> Sequence[tuple[str, str]]:

@@ -104,8 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def complete(self, content: object, usage: object = None, **message: object) -> None:
+        reason = message.pop("finish_reason", "stop")
         message = {"role": "assistant", "content": content, **message}
-        choice = {"index": 0, "finish_reason": "stop", "message": message}
+        choice = {"index": 0, "finish_reason": reason, "message": message}
         whole = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
         usage = usage or {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
         self.say(200, json.dumps({**whole, "usage": usage}).encode())

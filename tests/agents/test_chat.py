@@ -90,6 +90,15 @@ def test_what_follows_the_first_action_is_not_read(faulty_server, make_agent, ma
     assert (choice.action, choice.response) == ("look", "<action>look</action>")
 
 
+@pytest.mark.parametrize(
+    ("reason", "thinking", "action"), [("length", True, ""), ("stop", True, "go"), ("length", False, "go")]
+)
+def test_an_action_in_reasoning_that_was_cut_is_none(faulty_server, make_agent, make_view, reason, thinking, action):
+    said = "I could <action>go</action>, or"
+    faulty_server.answer = lambda handler, body: handler.complete(said, finish_reason=reason)
+    assert only(make_agent(thinking=thinking), make_view()).action == action
+
+
 def test_native_tool_calls_are_actions_and_kept_as_text(faulty_server, make_agent, make_view):
     call = {"id": "1", "type": "function", "function": {"name": "act", "arguments": '{"command": "look </tool_call>"}'}}
     faulty_server.answer = lambda handler, body: handler.complete(None, tool_calls=[call], reasoning_content="I see")
