@@ -87,6 +87,8 @@ class Run:
         overwrite: Remove what the run in the folder left, and begin again.
         leaves: Files and folders that the program writes, the file of its records first. A folder in which that
             file has no record is empty: it may be begun with other settings. `overwrite` removes all of them.
+        free: Arguments that may change on resume, with those of `FREE_ARGUMENTS`: e.g. `micro_batch`, or for a mapping
+            among the arguments `act.micro_batch`.
         growing: Counts among the arguments that may be larger than they were, where 0 is all.
         facts_then: What `facts` would be under the arguments of the first start, where it differs: compared with the
             manifest in place of `facts`, which the manifest has from now on.
@@ -108,13 +110,14 @@ class Run:
         resume: bool = False,
         overwrite: bool = False,
         leaves: Sequence[str] = (),
+        free: Collection[str] = (),
         growing: Collection[str] = (),
         facts_then: Mapping[str, Any] | None = None,
     ) -> None:
         assert is_dataclass(config)
         assert not isinstance(config, type)
         self.folder = folder
-        self._growing = growing
+        self._growing, self._free = growing, free
         refuse_secrets(config)
         arguments = _as_json(config)
         decided: dict[str, Any] = json.loads(json.dumps(facts or {}))  # as it will be read again
@@ -155,6 +158,7 @@ class Run:
         old_arguments, old_manifest = _read(self.folder / "config.json"), _read(self.folder / "manifest.json")
         grown = {name for name in self._growing if has_grown(old_arguments.get(name), arguments.get(name))}
         changes = differences(old_arguments, arguments, skip=FREE_ARGUMENTS | grown)
+        changes = [one for one in changes if one.place not in self._free]
         # What follows from other arguments would only say the same again.
         changes = changes or _changes(old_manifest, manifest, same)
         if changes:
@@ -172,7 +176,9 @@ class Run:
         start = {name: new[name] for name in ("started", "git", "versions", "machine")}
         config = _read(self.folder / "config.json")
         grown = {name: config[name] for name in self._growing if config[name] != arguments[name]}
-        before = {**grown, **{name: old.get(name) for name in facts if facts[name] != old.get(name)}}
+        changed = [one for one in differences(config, arguments) if one.place in self._free]
+        before = {one.place: json.loads(one.first) for one in changed if one.first != "absent"}
+        before |= {**grown, **{name: old.get(name) for name in facts if facts[name] != old.get(name)}}
         start |= {"before": before} if before else {}
         write_json(self.folder / "manifest.json", {**old, **facts, "resumed": [*old.get("resumed", ()), start]})
         if grown:

@@ -23,13 +23,14 @@ from act_gym.bounds import NotNegative, Seed, check_bounds
 from act_gym.cli import run
 from act_gym.errors import RunError, UsageError
 from act_gym.records import write_json
-from act_gym.run import Run
+from act_gym.run import FREE_ARGUMENTS, Run
 from trainers import act, choice, collect, dpo, experience, imitation, pairs, reflection, rl, warmup, world
 from trainers.estimates.outlook import COLUMNS, outlook, total
 from trainers.grpo import trainer as grpo
 from trainers.runs import checkpoints, processes
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.notes import note
+from trainers.runs.settings import FREE_SETTINGS
 from trainers.training import check_inputs, check_packages, micro_batches, table
 
 __all__ = ["PROGRAMS", "Pipeline", "Stage", "check", "main", "plan", "train"]
@@ -246,7 +247,9 @@ def train(arguments: Pipeline) -> Sequence[Mapping[str, Any]]:
     if arguments.dry_run:
         return outlook(stages, PROGRAMS, arguments.model, arguments.pairs.count)
     processes.by_first(lambda: check(arguments, stages))
-    processes.by_first(lambda: Run(arguments.out, "trainers.pipeline", arguments, resume=arguments.resume))
+    # A stage says itself what may change in its settings.
+    free = {f"{stage}.{name}" for stage in PROGRAMS for name in (*FREE_ARGUMENTS, *FREE_SETTINGS)}
+    processes.by_first(lambda: Run(arguments.out, "trainers.pipeline", arguments, free=free, resume=arguments.resume))
     summaries: list[Mapping[str, Any]] = []
     for number, (name, stage, settings) in enumerate(stages, start=1):
         note(f"[{number}/{len(stages)}] {name}: {settings.out}")

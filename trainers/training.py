@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from act_gym.errors import MissingDependencyError, RunError, UsageError
 from act_gym.records import read_records
 from act_gym.run import Run
 from trainers.estimates import rehearsal
-from trainers.runs import checkpoints, processes
+from trainers.runs import checkpoints, metrics, processes, trackers
 from trainers.runs.notes import note
 from trainers.runs.provenance import in_words, origin
-from trainers.runs.settings import Precision
+from trainers.runs.settings import FREE_SETTINGS, Precision
 
 __all__ = [
     "check_inputs",
@@ -52,6 +53,10 @@ _SUMMED_UP = (
     "margin",
 )
 """Metrics of which a summary holds the mean over the last quarter of the training."""
+_UNCHANGED = (
+    "warning: {stage} ends with the weights it began with; none of its {steps} steps changed them. Every gradient was "
+    "zero, or every update was rounded away."
+)
 
 
 def open_run(
@@ -83,6 +88,7 @@ def open_run(
     """
     check_bounds(arguments)
     check_packages()
+    trackers.check(arguments.report_to)
 
     def opened() -> tuple[Run, dict[str, Any] | None]:
         summary = checkpoints.finished(arguments.out)
@@ -95,7 +101,17 @@ def open_run(
         weights = [path for name in names for path in sorted(checkpoints.find_model(name).glob("*.safetensors"))]
         facts = facts_of(inputs) if summary is None else {}
         _tell(facts.get("alternatives", {}), arguments.model)
-        run = Run(arguments.out, program, arguments, inputs=[*inputs, *weights], facts=facts, resume=arguments.resume)
+        run = Run(
+            arguments.out,
+            program,
+            arguments,
+            inputs=[*inputs, *weights],
+            facts=facts,
+            resume=arguments.resume,
+            free=FREE_SETTINGS,
+        )
+        if summary is None and arguments.resume:
+            metrics.rewind(arguments.out, checkpoints.step_of(checkpoints.last_state(arguments.out)))
         return run, summary
 
     run, summary = processes.by_first(opened)
@@ -217,7 +233,7 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
         "save_steps": arguments.save_every or 500,
         # The last one is dropped by one process when others may still be writing theirs.
         "save_total_limit": 1 if processes.count() == 1 else 2,
-        "report_to": arguments.report_to,
+        "report_to": "none",  # `trackers` does
         "disable_tqdm": True,  # we have a bar of our own
         "dataloader_pin_memory": on_gpu,
     }
@@ -284,39 +300,39 @@ def finish(
         return rehearsal.rehearsed(trainer, arguments, stage, extra)
     from transformers import PrinterCallback
 
-    from trainers.runs.callbacks import EpochCallback, MetricsCallback, ProgressCallback
+    from trainers.runs.callbacks import MetricsCallback, ProgressCallback, ResumeCallback
     from trainers.runs.schedule import fingerprint
+    from trainers.runs.stopping import StopCallback
 
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
-    metrics, bar = MetricsCallback(run, stage), ProgressCallback(stage)
-    trainer.add_callback(EpochCallback())
-    trainer.add_callback(metrics)
-    trainer.add_callback(bar)
     state = processes.by_first(lambda: checkpoints.last_state(arguments.out))
     before = fingerprint(trainer.model)
+    earlier = metrics.read_lines(arguments.out) if state else []
+    logged, bar = MetricsCallback(run, stage, earlier), ProgressCallback(stage)
+    # GRPO's replies are used for several steps, between which no state holds them.
+    stop = StopCallback(every=getattr(trainer, "num_iterations", 1))
+    for callback in (ResumeCallback(), logged, bar, stop):
+        trainer.add_callback(callback)
+    _log_start(trainer, run, stage, earlier, checkpoints.step_of(state) or 0)
     started = time.perf_counter()
     try:
-        trainer.train(resume_from_checkpoint=None if state is None else str(state))
+        with (
+            stop.listening() if arguments.save_every else nullcontext(),
+            trackers.reporting(trainer, arguments.report_to, arguments.out, checkpoints.step_of(state) or 0),
+        ):
+            trainer.train(resume_from_checkpoint=None if state is None else str(state))
     finally:
         bar.stop()
-    seconds = time.perf_counter() - started
-    summary: dict[str, Any] = {
-        "stage": stage,
-        "steps": trainer.state.global_step,
-        "seconds": round(seconds, 1),
-        **extra,
-    }
-    for name in _SUMMED_UP:
-        value = metrics.mean_of_last(name)
-        if value is not None:
-            summary[name] = round(value, 4)
+    stop.finish(trainer.state)
+    seconds = time.perf_counter() - started + metrics.seconds_of(earlier)
+    steps = trainer.state.global_step
+    summary: dict[str, Any] = {"stage": stage, "steps": steps, "seconds": round(seconds, 1)}
+    summary |= {**extra, **metrics.measured_before(earlier)}
+    means = {name: logged.mean_of_last(name) for name in _SUMMED_UP}
+    summary |= {name: round(mean, 4) for name, mean in means.items() if mean is not None}
     if fingerprint(trainer.model) == before:
-        note(
-            f"warning: {stage} ends with the weights it began with; none of its {trainer.state.global_step} steps "
-            "changed them. Every gradient was zero, or every update was rounded away."
-        )
-    weights = checkpoints.gathered(trainer)
-    model = trainer.accelerator.unwrap_model(trainer.model)
+        note(_UNCHANGED.format(stage=stage, steps=steps))
+    weights, model = checkpoints.gathered(trainer), trainer.accelerator.unwrap_model(trainer.model)
 
     def close() -> dict[str, Any]:
         digest = checkpoints.save(
@@ -327,6 +343,12 @@ def finish(
         return summary
 
     return processes.by_first(close)
+
+
+def _log_start(trainer: Any, run: Run, stage: str, earlier: Sequence[dict[str, Any]], step: int) -> None:
+    sequences = trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps * processes.count()
+    processes.by_first(lambda: metrics.check_sequences(earlier, sequences))
+    run.log(stage=stage, event="start", after=step, sequences=sequences)
 
 
 def show(summary: Mapping[str, Any], out: Path) -> None:

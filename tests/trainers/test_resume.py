@@ -26,7 +26,7 @@ from act_gym.run import Run
 from trainers import act, choice, dpo, imitation, reflection, rl, warmup, world
 from trainers.grpo.groups import QuestionSampler
 from trainers.runs import checkpoints
-from trainers.runs.callbacks import EpochCallback
+from trainers.runs.callbacks import ResumeCallback
 
 STEPS_AN_EPOCH = 2
 STATES = (1, 2, 3, 4, 5)  # in each of three epochs, and at the end of two
@@ -204,11 +204,11 @@ def test_a_resumed_epoch_has_its_order_in_each_process(kind: str, processes: int
     uninterrupted = loader()
     orders = []
     for epoch in range(3):
-        EpochCallback().on_epoch_begin(None, TrainerState(epoch=float(epoch)), None, train_dataloader=uninterrupted)
+        ResumeCallback().on_epoch_begin(None, TrainerState(epoch=float(epoch)), None, train_dataloader=uninterrupted)
         orders.append(batches(uninterrupted))
     assert orders[0] != orders[1] != orders[2]
     resumed = loader()
     rest = skip_first_batches(resumed, 1)  # as Transformers resumes in the middle of an epoch
-    EpochCallback().on_epoch_begin(None, TrainerState(epoch=2.3), None, train_dataloader=resumed)
+    ResumeCallback().on_epoch_begin(None, TrainerState(epoch=2.3), None, train_dataloader=resumed)
     rest.set_epoch(2)
     assert batches(rest) == orders[2][1:]

@@ -6,7 +6,7 @@ Sits between Transformers' trainers and a run folder as callbacks; knows nothing
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 
 from act_gym.run import Run
 
-__all__ = ["EpochCallback", "MetricsCallback", "ProgressCallback"]
+__all__ = ["MetricsCallback", "ProgressCallback", "ResumeCallback"]
 
 # The libraries' names for what we log, and ours. What is not here is not logged.
 _NAMES: Mapping[str, str] = {
@@ -52,12 +52,18 @@ Logs = Mapping[str, Any] | None
 
 
 class MetricsCallback(TrainerCallback):
-    """Writes every logging step to the run's metrics, under names of our own."""
+    """Writes every logging step to the run's metrics, under names of our own.
 
-    def __init__(self, run: Run, stage: str) -> None:
+    Args:
+        run: The run folder.
+        stage: The stage's name.
+        before: Lines of the steps before a resume.
+    """
+
+    def __init__(self, run: Run, stage: str, before: Sequence[Mapping[str, Any]] = ()) -> None:
         self.run = run
         self.stage = stage
-        self.lines: list[dict[str, float]] = []
+        self.lines: list[Mapping[str, Any]] = [line for line in before if "step" in line]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Logs = None, **_: Any) -> None:  # noqa: ARG002 (theirs)
         """Translate and write one line; the trainer's closing summary is left out."""
@@ -83,14 +89,15 @@ def _number(logs: Mapping[str, Any], name: str) -> float | None:
     return round(float(value), 8)
 
 
-class EpochCallback(TrainerCallback):
-    """Tells the sampler of the training which epoch begins.
+class ResumeCallback(TrainerCallback):
+    """Adds to a resume what the libraries leave out: intervals that changed, and the epoch of our own sampler."""
 
-    The libraries reach samplers of their own, and not one of ours in a resumed epoch of several processes.
-    """
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Log and save as often as the arguments say; a state brings the intervals that it was saved with."""
+        state.compute_steps(args, state.max_steps)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:  # noqa: ARG002 (theirs)
-        """Look for the innermost sampler; only the wrappers around it are made anew when a training resumes."""
+        """Give the innermost sampler its epoch, which no library does in a resumed epoch of several processes."""
         batches = train_dataloader.batch_sampler
         while hasattr(batches, "batch_sampler"):
             batches = batches.batch_sampler

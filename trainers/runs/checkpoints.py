@@ -27,7 +27,7 @@ from trainers.runs.settings import Precision
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["find_model", "finished", "gathered", "last_state", "load", "mark_done", "save"]
+__all__ = ["find_model", "finished", "gathered", "last_state", "load", "mark_done", "save", "step_of"]
 
 
 def find_model(name: str) -> Path:
@@ -129,8 +129,13 @@ def hash_of(folder: Path) -> str:
 
 def last_state(run_folder: Path) -> Path | None:
     """Return the newest complete state to resume from; a state torn by a kill is passed over."""
-    states = sorted((run_folder / "state").glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    states = sorted((run_folder / "state").glob("checkpoint-*"), key=lambda path: step_of(path) or 0)
     return next((path for path in reversed(states) if _is_whole(path)), None)
+
+
+def step_of(state: Path | None) -> int | None:
+    """Return the optimizer step after which a state was saved."""
+    return None if state is None else int(state.name.rpartition("-")[2])
 
 
 def _is_whole(state: Path) -> bool:

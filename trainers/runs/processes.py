@@ -23,6 +23,7 @@ __all__ = [
     "described",
     "is_first",
     "join",
+    "largest",
     "per_process",
     "sharded_loading",
     "uses_deepspeed",
@@ -140,6 +141,18 @@ def by_first(action: Callable[[], T]) -> T:
         raise SystemExit(1)
     value: T = outcome[0]
     return value
+
+
+def largest(value: int) -> int:
+    """Return the largest of all processes' values; all must take part."""
+    if count() == 1:
+        return value
+    join()
+    import torch
+
+    shared = torch.tensor([value])
+    torch.distributed.all_reduce(shared, torch.distributed.ReduceOp.MAX, group=_waiting)
+    return int(shared)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from act_gym.bounds import Bound, Finite, NotNegative, Positive, PositiveFloat, 
 from trainers.examples.questions import Order
 
 __all__ = [
+    "FREE_SETTINGS",
     "DecisionInputs",
     "EqualGroups",
     "ExperienceInputs",
@@ -33,6 +34,18 @@ Schedule = Literal["constant", "linear", "cosine"]
 EqualGroups = Literal["keep", "filter", "resample"]
 Precision = Literal["auto", "fp32", "bf16", "mixed"]
 ReportTo = Literal["none", "tensorboard", "wandb", "trackio"]
+
+
+FREE_SETTINGS = frozenset(
+    {
+        *("micro_batch", "micro_tokens", "gradient_checkpointing", "pack", "shared_prompt", "gather_for_generation"),
+        *("save_every", "log_every"),
+        *("probe", "forecast", "max_malformed", "force"),
+        *("vllm", "vllm_server", "vllm_timeout", "vllm_memory", "vllm_tensor_parallel", "vllm_sleep"),
+    }
+)
+"""Settings of a training that may change when it resumes: how it fits into memory, what writes the replies, what it
+logs and saves, and what it looks at before its first step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -261,7 +274,7 @@ class OutputSettings:
     """Questions answered before training to measure the malformed share; 0 skips it, and the check."""
 
     report_to: ReportTo = "none"
-    """Also report to one of these; its package must be installed."""
+    """Also report to one of these, under the run folder's name; its package must be installed (the extra tracking)."""
 
     limit: NotNegative = 0
     """Use only the first so many records; 0 uses all."""
