@@ -64,6 +64,7 @@ FREE_ARGUMENTS = frozenset(
         "plots",
         "report_to",
         "dry_run",
+        "measure_steps",
     }
 )
 # What a setting is called that must never be written down. `max_new_tokens` is none.

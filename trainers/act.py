@@ -16,7 +16,7 @@ from typing import Any
 from act_gym.arguments import parse
 from act_gym.bounds import PositiveFloat
 from act_gym.cli import run
-from trainers.estimates.rehearsal import dry_run
+from trainers.estimates.rehearsal import estimable
 from trainers.examples.questions import Numbered, judging_questions, read_pairs
 from trainers.grpo.trainer import check, train_on_groups
 from trainers.runs.cleanup import discard_unstarted
@@ -51,7 +51,7 @@ class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, Ju
     """The run folder."""
 
 
-@dry_run
+@estimable
 @discard_unstarted
 def train(arguments: Act) -> dict[str, Any]:
     """Run the stage and return its summary; for what it raises see `grpo.trainer`."""

@@ -16,7 +16,7 @@ from typing import Any
 from act_gym.arguments import parse
 from act_gym.cli import run
 from agents.prompts import format_reply
-from trainers.estimates.rehearsal import dry_run
+from trainers.estimates.rehearsal import estimable
 from trainers.examples.questions import judging_questions, read_pairs
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import (
@@ -40,7 +40,7 @@ class Choice(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSett
     """The run folder."""
 
 
-@dry_run
+@estimable
 @discard_unstarted
 def train(arguments: Choice) -> dict[str, Any]:
     """Run the stage and return its summary."""

@@ -21,7 +21,8 @@ from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from act_gym.run import Run
 from agents.prompts import format_reply, normalise
-from trainers.estimates.rehearsal import dry_run
+from trainers.estimates import dry_run
+from trainers.estimates.rehearsal import estimable
 from trainers.examples.questions import acting_questions, read_pairs
 from trainers.examples.replies import check_format, drop_long
 from trainers.runs import checkpoints
@@ -73,7 +74,7 @@ class DPO(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
     """The run folder."""
 
 
-@dry_run
+@estimable
 @discard_unstarted
 def train(arguments: DPO) -> dict[str, Any]:
     """Run the stage and return its summary.
@@ -98,15 +99,18 @@ def check(arguments: DPO) -> None:
 
 
 def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str, Any]:
-    quiet()
-    policy = checkpoints.load(arguments.model, arguments.precision)
+    if arguments.dry_run:
+        policy = dry_run.tokens_of(arguments.model)
+    else:
+        quiet()
+        policy = checkpoints.load(arguments.model, arguments.precision)
     # A pair from elsewhere may hold the same action twice; nothing is preferred there.
     differing = [p for p in pairs if normalise(p.alternative) != normalise(p.decision.expert_action)]
     questions = acting_questions(pair.decision for pair in differing)
     alternative_of = {id(q): pair.alternative for q, pair in zip(questions, differing, strict=True)}
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)
     extra: dict[str, Any] = {"pairs": len(questions)}
-    if checkpoints.last_state(arguments.out) is None:
+    if not arguments.dry_run and checkpoints.last_state(arguments.out) is None:
         share = check_format(opened, policy, questions, settings=arguments, stage="dpo")
         extra |= {} if share is None else {"malformed_before": round(share, 4)}
     rows = []
@@ -117,6 +121,10 @@ def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str
             for action in (question.expert_action, alternative_of[id(question)])
         )
         rows.append({"prompt_ids": prompt, "chosen_ids": better, "rejected_ids": worse})
+    if arguments.dry_run:
+        return dry_run.count(
+            "dpo", arguments, [sum(map(len, row.values())) + len(row["prompt_ids"]) for row in rows], extra
+        )
     return finish(trainer_of(arguments, policy, rows), policy.tokenizer, opened, arguments, "dpo", extra)
 
 
@@ -132,6 +140,16 @@ def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int
 
     from trainers.supervised.dpo_trainer import TokenisedDPOTrainer
 
+    class Trainer(TokenisedDPOTrainer):
+        """Asks no reference where steps are measured: a step takes as long whatever it said."""
+
+        def _precompute_ref_logps(self, dataset: Any, *others: Any) -> Any:
+            if not arguments.measure_steps:
+                return super()._precompute_ref_logps(dataset, *others)
+            for name in ("ref_chosen_logps", "ref_rejected_logps"):
+                dataset = dataset.add_column(name, [0.0] * len(dataset))
+            return dataset
+
     # Memory and speed are those of sequences, and a pair is two.
     in_pairs = replace(arguments, micro_batch=max(1, arguments.micro_batch // 2))
     losses = ["sft"] if arguments.imitation_weight else []
@@ -144,7 +162,7 @@ def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int
         label_smoothing=arguments.label_smoothing,
         precompute_ref_log_probs=arguments.reference == "precomputed" and not arguments.lora_rank,
     )
-    return TokenisedDPOTrainer(
+    return Trainer(
         model=policy.model,
         args=config,
         train_dataset=dataset_of(rows, arguments),

@@ -16,7 +16,7 @@ from typing import Any
 from act_gym.arguments import parse
 from act_gym.cli import run
 from agents.prompts import format_reply
-from trainers.estimates.rehearsal import dry_run
+from trainers.estimates.rehearsal import estimable
 from trainers.examples.questions import acting_questions, read_decisions
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import (
@@ -41,7 +41,7 @@ class Imitation(OutputSettings, OptimisationSettings, SupervisedSettings, ModelS
     """The run folder."""
 
 
-@dry_run
+@estimable
 @discard_unstarted
 def train(arguments: Imitation) -> dict[str, Any]:
     """Run the stage and return its summary."""

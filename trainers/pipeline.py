@@ -113,7 +113,10 @@ class Pipeline:
     """Continue the run in the folder."""
 
     dry_run: bool = False
-    """Say what every stage would do and what it would cost; leave nothing behind."""
+    """Count what every stage would do and what it would cost; leave nothing behind."""
+
+    measure_steps: bool = False
+    """Run three real steps of every stage whose data is there, throw them away, and say what the whole would cost."""
 
 
 def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
@@ -244,8 +247,10 @@ def _files(stage: Stage, settings: Any) -> list[Path]:
 def train(arguments: Pipeline) -> Sequence[Mapping[str, Any]]:
     """Run the stages that are not finished; return the summaries of all training stages."""
     stages = list(plan(arguments))
-    if arguments.dry_run:
-        return outlook(stages, PROGRAMS, arguments.model, arguments.pairs.count)
+    if arguments.dry_run and arguments.measure_steps:
+        raise UsageError("--dry-run runs no step and --measure-steps runs some. Choose one of them.")
+    if arguments.dry_run or arguments.measure_steps:
+        return outlook(stages, PROGRAMS, arguments.model, arguments.pairs.count, measure=arguments.measure_steps)
     processes.by_first(lambda: check(arguments, stages))
     # A stage says itself what may change in its settings.
     free = {f"{stage}.{name}" for stage in PROGRAMS for name in (*FREE_ARGUMENTS, *FREE_SETTINGS)}
@@ -278,8 +283,9 @@ def main(argv: Sequence[str]) -> int:
     columns = ("stage", "steps", "seconds", "loss", "reward", "right", "malformed", "equal_groups", "checkpoint")
     summaries = train(arguments)
     if processes.is_first():
-        sys.stdout.write(table(summaries, COLUMNS if arguments.dry_run else columns))
-        sys.stdout.write(total(summaries) if arguments.dry_run else "")
+        estimated = arguments.dry_run or arguments.measure_steps
+        sys.stdout.write(table(summaries, COLUMNS if estimated else columns))
+        sys.stdout.write(total(summaries) if estimated else "")
     return 0
 
 

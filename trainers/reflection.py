@@ -24,7 +24,7 @@ from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.run import Run
 from agents.prompts import format_reply
-from trainers.estimates.rehearsal import dry_run
+from trainers.estimates.rehearsal import estimable
 from trainers.examples.monologues import KINDS, Scene, scenes, write_monologues
 from trainers.examples.questions import Question, acting_questions, read_experience
 from trainers.runs import checkpoints, processes
@@ -80,7 +80,7 @@ class Reflection(OutputSettings, OptimisationSettings, SupervisedSettings, Model
     """The run folder; `reflections.jsonl` holds the monologues and what became of every reply."""
 
 
-@dry_run
+@estimable
 @discard_unstarted
 def train(arguments: Reflection) -> dict[str, Any]:
     """Run the stage and return its summary.
@@ -95,12 +95,12 @@ def train(arguments: Reflection) -> dict[str, Any]:
         return summary
     experiences = read_experience(arguments.experience, arguments.limit)
     found, bare = scenes(experiences, alternatives=arguments.alternatives)
-    counts = processes.by_first(lambda: _write(arguments, opened, found))
-    monologues = {
-        record["id"]: record["monologue"]
-        for record in read_records(opened.path("reflections.jsonl"))
-        if record["kind"] == "kept"
-    }
+    if arguments.dry_run or arguments.measure_steps:  # nothing is asked of the model; words of half the length count
+        counts: dict[str, int] = {}
+        monologues = {scene.decision.id: " ".join(["because"] * (arguments.max_new_tokens // 2)) for scene in found}
+    else:
+        counts = processes.by_first(lambda: _write(arguments, opened, found))
+        monologues = _kept(opened)
     note(
         f"reflection: {len(monologues)} monologues; "
         + ", ".join(f"{counts.get(kind, 0)} × {kind}" for kind in KINDS[1:])
@@ -114,6 +114,11 @@ def train(arguments: Reflection) -> dict[str, Any]:
     questions, answers = lessons(experiences, monologues, mix_expert=arguments.mix_expert)
     told = {"monologues": len(monologues), "discarded": len(found) - len(monologues), "bare": len(bare)}
     return train_on_answers("reflection", arguments, opened, questions, answers, extra=told)
+
+
+def _kept(opened: Run) -> dict[str, str]:
+    records = read_records(opened.path("reflections.jsonl"))
+    return {record["id"]: record["monologue"] for record in records if record["kind"] == "kept"}
 
 
 def lessons(

@@ -15,7 +15,7 @@ from typing import Any
 from act_gym.arguments import parse
 from act_gym.bounds import PositiveFloat
 from act_gym.cli import run
-from trainers.estimates.rehearsal import dry_run
+from trainers.estimates.rehearsal import estimable
 from trainers.examples.questions import acting_questions, read_decisions
 from trainers.grpo.trainer import check, train_on_groups
 from trainers.runs.cleanup import discard_unstarted
@@ -46,7 +46,7 @@ class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, Dec
     """The run folder."""
 
 
-@dry_run
+@estimable
 @discard_unstarted
 def train(arguments: RL) -> dict[str, Any]:
     """Run the stage and return its summary; for what it raises see `grpo.trainer`."""

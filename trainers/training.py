@@ -89,6 +89,11 @@ def open_run(
     check_bounds(arguments)
     check_packages()
     trackers.check(arguments.report_to)
+    if arguments.dry_run:
+        if check is not None:
+            check(arguments)
+        check_inputs(inputs)
+        return _Watched(arguments.out), None
 
     def opened() -> tuple[Run, dict[str, Any] | None]:
         summary = checkpoints.finished(arguments.out)
@@ -96,8 +101,8 @@ def open_run(
             if check is not None:
                 check(arguments)
             check_inputs(inputs)  # before the default model is converted
-        # A dry run is never continued, and weights take long to hash.
-        names = () if rehearsal.current() else (arguments.model, *models)
+        # Measured steps are never continued, and weights take long to hash.
+        names = () if arguments.measure_steps else (arguments.model, *models)
         weights = [path for name in names for path in sorted(checkpoints.find_model(name).glob("*.safetensors"))]
         facts = facts_of(inputs) if summary is None else {}
         _tell(facts.get("alternatives", {}), arguments.model)
@@ -155,7 +160,7 @@ def _tell(origins: Mapping[str, Mapping[str, Any]], model: str) -> None:
 
 
 class _Watched(Run):
-    """A run folder that another process writes."""
+    """A run folder that another process writes, or that is not made in a dry run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -296,8 +301,8 @@ def finish(
 
     `notes` are JSON files that the checkpoint holds besides the model, by name.
     """
-    if rehearsal.current():
-        return rehearsal.rehearsed(trainer, arguments, stage, extra)
+    if arguments.measure_steps:
+        return rehearsal.measure(trainer, arguments, stage, extra)
     from transformers import PrinterCallback
 
     from trainers.runs.callbacks import MetricsCallback, ProgressCallback, ResumeCallback

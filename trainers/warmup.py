@@ -20,7 +20,7 @@ from act_gym.bounds import NotNegative, Positive, PositiveFloat, Share
 from act_gym.cli import run
 from act_gym.core import ActionPair
 from agents.prompts import format_reply
-from trainers.estimates.rehearsal import dry_run
+from trainers.estimates.rehearsal import estimable
 from trainers.examples.questions import Question, acting_questions, judging_questions, read_pairs
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, SupervisedSettings
@@ -101,7 +101,7 @@ def lessons(
     return questions, answers
 
 
-@dry_run
+@estimable
 @discard_unstarted
 def train(arguments: Warmup) -> dict[str, Any]:
     """Run the stage and return its summary.

@@ -17,7 +17,7 @@ from act_gym.arguments import parse
 from act_gym.bounds import Positive
 from act_gym.cli import run
 from act_gym.core import Experience
-from trainers.estimates.rehearsal import dry_run
+from trainers.estimates.rehearsal import estimable
 from trainers.examples.alternatives import RANDOM
 from trainers.examples.questions import Question, read_experience
 from trainers.runs.cleanup import discard_unstarted
@@ -84,7 +84,7 @@ def lessons(
     return questions, answers
 
 
-@dry_run
+@estimable
 @discard_unstarted
 def train(arguments: World) -> dict[str, Any]:
     """Run the stage and return its summary.

@@ -1,4 +1,4 @@
-"""`--dry-run` of a pipeline: every stage's, with the first model in the place of checkpoints that are not there yet.
+"""`--dry-run` and `--measure-steps` of a pipeline, with the first model in the place of checkpoints not there yet.
 
 Stages that make data are described and not run. A stage whose data is not there yet is counted as far as its
 recipe tells.
@@ -39,6 +39,8 @@ def outlook(
     programs: Mapping[str, Callable[[Any], dict[str, Any]]],
     model: str,
     count: int,
+    *,
+    measure: bool = False,
 ) -> list[dict[str, Any]]:
     """Return what each stage would do and cost.
 
@@ -46,7 +48,8 @@ def outlook(
         stages: Name, kind and arguments of each; see `trainers.pipeline.plan`.
         programs: What trains, by the kind of stage.
         model: The model before the first stage.
-        count: Pairs that are made, where they are not there yet; 0 if nobody knows.
+        count: Pairs that are made, where they are not there yet; 0 if that is not known.
+        measure: Run a few steps of each stage whose data is there, instead of counting.
     """
     found = []
     for name, stage, settings in stages:
@@ -59,7 +62,7 @@ def outlook(
             missing = [
                 path for key in _DATA if isinstance(path := getattr(settings, key, None), Path) and not path.exists()
             ]
-            prepared = replace(settings, model=model, dry_run=True)
+            prepared = replace(settings, model=model, dry_run=not measure, measure_steps=measure)
             summary = _without_data(settings, missing[0], count) if missing else programs[stage](prepared)
         found.append({**summary, "stage": name})
         note(f"  {summary['how']}")

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from trainers.runs.notes import note
+
 __all__ = ["MEASURED_STEPS", "measured", "subset"]
 
 MEASURED_STEPS = 2
@@ -54,9 +56,12 @@ def measured(trainer: Any, lengths: Sequence[int], questions: int, steps: int) -
     class Clock(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             marks.append(time.perf_counter())
+            of = "the longest questions" if len(marks) == 1 else "questions of all lengths"
+            note(f"step {len(marks) // 2 + 1} of {1 + MEASURED_STEPS}, on {of} …")
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
             marks.append(time.perf_counter())
+            note(f"step {len(marks) // 2} of {1 + MEASURED_STEPS} took {marks[-1] - marks[-2]:.1f} s")
 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Clock())

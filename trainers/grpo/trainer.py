@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from act_gym.errors import UsageError
 from act_gym.run import Run
+from trainers.estimates import dry_run
 from trainers.examples.questions import Question, in_both_orders
 from trainers.examples.replies import check_format, drop_long
 from trainers.examples.rewards import Kind, Reward
@@ -71,13 +72,19 @@ def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Qu
         UsageError: The settings do not fit the questions.
     """
     reward = _reward(arguments)
-    quiet()
-    policy = checkpoints.load(arguments.model, arguments.precision)
+    if arguments.dry_run:
+        policy = dry_run.tokens_of(arguments.model)
+    else:
+        quiet()
+        policy = checkpoints.load(arguments.model, arguments.precision)
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)
     if getattr(arguments, "order", None) == "both":
         questions = in_both_orders(questions)
     sequences = min(arguments.groups, len(questions)) * arguments.num_generations
     extra: dict[str, Any] = {"questions": len(questions)}
+    if arguments.dry_run:
+        lengths = [len(policy.prompt_ids(q.prompt, thinking=q.thinking)) for q in questions]
+        return dry_run.count(stage, arguments, lengths, extra)
     if checkpoints.last_state(arguments.out) is None:
         share = check_format(run, policy, questions, settings=arguments, stage=stage)
         extra |= {} if share is None else {"malformed_before": round(share, 4)}

@@ -283,4 +283,8 @@ class OutputSettings:
     """Continue the run in the folder."""
 
     dry_run: bool = False
-    """Say what would be done, and what it would cost by a few real steps that are thrown away; leave nothing behind."""
+    """Count what would be done and what it would cost, without weights and without a step; leave nothing behind."""
+
+    measure_steps: bool = False
+    """Run three real steps on this machine, throw them away, and say what the whole would cost; leave nothing
+    behind."""

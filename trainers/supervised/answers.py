@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from act_gym.run import Run
+from trainers.estimates import dry_run
 from trainers.examples.questions import Question
 from trainers.examples.replies import check_format, drop_long
 from trainers.runs import checkpoints
@@ -56,15 +57,20 @@ def train_on_answers(
     Raises:
         UsageError: No question is short enough.
     """
-    quiet()
-    policy = checkpoints.load(arguments.model, arguments.precision)
+    if arguments.dry_run:
+        policy = dry_run.tokens_of(arguments.model)
+    else:
+        quiet()
+        policy = checkpoints.load(arguments.model, arguments.precision)
     answer_of = {id(question): answer for question, answer in zip(questions, answers, strict=True)}
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)
     told: dict[str, Any] = {"questions": len(questions), **(extra or {})}
-    if acting and checkpoints.last_state(arguments.out) is None:
+    if acting and not arguments.dry_run and checkpoints.last_state(arguments.out) is None:
         share = check_format(run, policy, questions, settings=arguments, stage=stage)
         told |= {} if share is None else {"malformed_before": round(share, 4)}
     rows = [encode(policy, q, answer_of[id(q)]) for q in questions]
+    if arguments.dry_run:
+        return dry_run.count(stage, arguments, [len(row["input_ids"]) for row in rows], told)
     return finish(trainer_of(arguments, policy, rows), policy.tokenizer, run, arguments, stage, told)
 
 

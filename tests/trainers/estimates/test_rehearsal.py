@@ -1,7 +1,12 @@
-"""Dry runs: what they say, and that they leave nothing behind."""
+"""Dry runs and measured steps: what they say, what they leave out, and that they leave nothing behind."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -11,31 +16,30 @@ from typing import Any
 import pytest
 
 from act_gym.arguments import from_recipes
-from act_gym.errors import MissingDataError
+from act_gym.errors import MissingDataError, UsageError
 from trainers.act import Act
 from trainers.dpo import DPO
-from trainers.estimates import rehearsal
-from trainers.estimates.rehearsal import current
+from trainers.estimates import dry_run, rehearsal
 from trainers.estimates.sampled_steps import MEASURED_STEPS, subset
 from trainers.imitation import Imitation
 from trainers.pipeline import PROGRAMS, Pipeline, main, train
 from trainers.rl import RL
 
-RECIPES = Path(__file__).parents[3] / "trainers" / "recipes"
+ROOT = Path(__file__).parents[3]
+RECIPES = ROOT / "trainers" / "recipes"
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let every dry run have a temporary folder of the test's, and look into it afterwards."""
+    """Let every estimate have a temporary folder of the test's, and look into it afterwards."""
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     yield
-    assert current() is None
     assert not [name for name in (tmp_path / "temporary").iterdir() if name.name.startswith("act-gym")]
     assert not (tmp_path / "run").exists()
 
 
-def test_every_stage_that_trains_can_be_rehearsed() -> None:
+def test_every_stage_that_trains_can_be_estimated() -> None:
     assert all(hasattr(program, "__wrapped__") for program in PROGRAMS.values())
 
 
@@ -57,7 +61,9 @@ def test_neighbours_that_belong_together_stay_together_and_few_rows_come_twice()
 
 
 @pytest.mark.slow
-def test_a_dry_run_foresees_the_steps_of_the_real_run(tmp_path: Path, data: Path, tiny_model: Path) -> None:
+def test_estimates_foresee_the_steps_of_the_real_run(
+    tmp_path: Path, data: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     short: dict[str, Any] = {"model": str(tiny_model), "out": tmp_path / "run", "save_every": 0, "probe": 0}
     group: dict[str, Any] = {
         "num_generations": 2,
@@ -72,14 +78,20 @@ def test_a_dry_run_foresees_the_steps_of_the_real_run(tmp_path: Path, data: Path
         "act": Act(pairs=data / "pairs.jsonl", order="both", **group, **short),
         "dpo": DPO(pairs=data / "pairs.jsonl", batch=8, **short),
     }.items():
-        told = PROGRAMS[stage](replace(arguments, dry_run=True))
+        counted = PROGRAMS[stage](replace(arguments, dry_run=True))
+        told = PROGRAMS[stage](replace(arguments, measure_steps=True))
         assert not (tmp_path / "run").exists()
         real = PROGRAMS[stage](replace(arguments, out=tmp_path / stage))
-        assert told["steps"] == real["steps"]
+        assert counted["steps"] == told["steps"] == real["steps"]
+        for name in ("tokens", "longest", "epochs", "a_step", "checkpoint_gb"):
+            assert counted[name] == told[name], (stage, name)
+        assert counted["how"].startswith("counted")
         assert told["how"].startswith("measured: 3 steps")
         assert told["seconds_a_step"] > 0
         assert told["estimated_seconds"] == pytest.approx(told["seconds_a_step"] * told["steps"], abs=0.1)
         assert 0.1 < told["peak_memory_gib"] < 8
+        log = capsys.readouterr().err
+        assert [f"step {number} of 3" in log for number in (1, 2, 3)] == [True] * 3
 
 
 @pytest.mark.slow
@@ -100,25 +112,73 @@ def test_a_model_that_is_unknown_and_not_here_is_an_error(tmp_path: Path, data: 
         PROGRAMS["imitation"](replace(arguments, dry_run=True))
 
 
-@pytest.mark.slow
-def test_a_model_that_does_not_fit_is_counted_with_its_own_tokenizer(
+def test_steps_of_a_model_that_does_not_fit_are_refused(
     tmp_path: Path, data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rehearsal, "_available", lambda: 1000.0)
-    monkeypatch.setattr(rehearsal, "_STAND_IN", str(tiny_model))
-    arguments = Imitation(decisions=data / "decisions.jsonl", model=str(tiny_model), out=tmp_path / "run", dry_run=True)
-    told = PROGRAMS["imitation"](arguments)
-    assert "counted, as weights and optimizer need" in told["how"]
-    monkeypatch.undo()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    assert told["tokens"] == PROGRAMS["imitation"](arguments)["tokens"]
+    arguments = Imitation(decisions=data / "decisions.jsonl", model=str(tiny_model), out=tmp_path / "run")
+    with pytest.raises(UsageError, match=r"0\.0 GiB that are free\. Count them with --dry-run"):
+        PROGRAMS["imitation"](replace(arguments, measure_steps=True))
+    assert PROGRAMS["imitation"](replace(arguments, dry_run=True))["steps"] == 2
+
+
+def test_counting_and_measuring_at_once_is_refused(tmp_path: Path, data: Path, tiny_model: Path) -> None:
+    both = {"dry_run": True, "measure_steps": True, "out": tmp_path / "run", "model": str(tiny_model)}
+    with pytest.raises(UsageError, match="Choose one"):
+        PROGRAMS["imitation"](Imitation(decisions=data / "decisions.jsonl", **both))
+    with pytest.raises(UsageError, match="Choose one"):
+        train(Pipeline(data=data, stages=("imitation",), **both))
+
+
+COUNTING = """
+import json, sys
+from trainers.imitation import main
+status = main(sys.argv[1:])
+print(json.dumps([status, sorted(sys.modules.keys() & {"trl", "datasets", "peft"})]))
+"""
+
+
+def test_a_dry_run_loads_no_weights_and_no_trainer(tmp_path: Path, data: Path, tiny_model: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    for file in tiny_model.iterdir():
+        (model / file.name).symlink_to(file)
+    (model / "model.safetensors").unlink()
+    (model / "model.safetensors").write_bytes(b"no weights at all")
+    words = ["--decisions", str(data / "decisions.jsonl"), "--model", str(model), "--out", str(tmp_path / "run")]
+    finished = subprocess.run(
+        [sys.executable, "-c", COUNTING, *words, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    *lines, last = finished.stdout.splitlines()
+    assert json.loads(last) == [0, []]
+    assert any(line.split() == ["steps", "2"] for line in lines)
+    assert any("--measure-steps runs steps on this machine" in line for line in lines)
 
 
 @pytest.mark.slow
-def test_every_shipped_row_can_be_rehearsed_without_its_model(
+def test_ctrl_c_stops_measured_steps_and_leaves_nothing(tmp_path: Path, data: Path, tiny_model: Path) -> None:
+    words = ["--decisions", str(data / "decisions.jsonl"), "--model", str(tiny_model), "--out", str(tmp_path / "run")]
+    with subprocess.Popen(
+        [sys.executable, "-m", "trainers.imitation", *words, "--measure-steps"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary"), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert any(line.startswith("step 1 of 3, on the longest questions") for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        log = process.stderr.read()
+    assert process.returncode == 130
+    assert "Nothing was kept" in log
+    assert "step 3 of 3 took" not in log
+
+
+@pytest.mark.slow
+def test_every_shipped_row_is_counted_without_its_model(
     tmp_path: Path, data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rehearsal, "_STAND_IN", str(tiny_model))
+    monkeypatch.setattr(dry_run, "_STAND_IN", str(tiny_model))
     rows = sorted(path for path in RECIPES.glob("v*/*.yaml") if not path.stem.startswith("prompt"))
     layers = product(("qwen3-8b", "qwen3-4b", "olmo3-7b"), ("node-8gpu", "gpu-lora"))
     combinations = list(layers)
@@ -127,10 +187,10 @@ def test_every_shipped_row_can_be_rehearsed_without_its_model(
         files = [row, RECIPES / "data" / "alfworld.yaml", RECIPES / f"models/{model}.yaml"]
         made = from_recipes(Pipeline, [*files, RECIPES / f"machines/{machine}.yaml"])
         for told in train(replace(made, data=data, out=tmp_path / "run", dry_run=True)):
-            if told["stage"] in ("experience", "reflection", "world"):
+            if told["stage"] in ("experience", "reflection", "world"):  # the data folder has no experience
                 assert "not run" in told["how"] or "is not there yet" in told["how"]
             else:
-                assert told["how"].startswith("counted, as there is no model in models/"), row
+                assert told["how"].startswith("counted, there is no model in models/"), row
                 assert told["estimated_seconds"] > 0
 
 
