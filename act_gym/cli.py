@@ -114,6 +114,9 @@ def run(program: Callable[[Sequence[str]], int | None], argv: Sequence[str], *, 
         training: Whether whoever lacks a package for models had better install all that trains them.
     """
     _replace_unencodable()
+    # OpenMP's threads spin while they wait, which on a busy machine takes the time of those they wait for. Read when
+    # torch is imported, which no program does before this.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         status = program(argv)
         sys.stdout.flush()

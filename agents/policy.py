@@ -367,6 +367,9 @@ def _device(name: str) -> torch.device:
 
 def cpu_has_bf16() -> bool:
     """Return whether this CPU multiplies in bfloat16; where it is emulated, float32 is the faster one."""
+    # ATEN_CPU_CAPABILITY may cap torch's kernels below what the processor has, and then some of bfloat16's are missing.
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        return False
     # Private, and the only way to ask.
     tests = [getattr(torch.cpu, name, bool) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
     return any(test() for test in tests)

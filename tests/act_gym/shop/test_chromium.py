@@ -10,8 +10,6 @@ from act_gym.errors import EngineError
 from act_gym.records import read_records
 from tests.act_gym.shop.conftest import NASTY
 
-pytestmark = pytest.mark.timeout(900)
-
 
 @pytest.fixture
 def window(quiet_page) -> Iterator[object]:

@@ -19,8 +19,6 @@ from tests.benchmarks.pages.written import (
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Run: pip install -e '.[dev]'")
 
-pytestmark = pytest.mark.timeout(900)
-
 TASKS = 150
 ALL = 2 * TASKS + 2
 
