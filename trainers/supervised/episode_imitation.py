@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from act_gym.records import read_records
 from act_gym.run import Run
 from agents.asking import TRAINED_WITH, Question
 from agents.prompt_sets import DEFAULT
+from trainers.estimates import dry_run
 from trainers.runs import checkpoints
 from trainers.runs.notes import note
 from trainers.runs.quiet import quiet
@@ -84,7 +86,8 @@ def train_on_episodes(arguments: Any, run: Run, episodes: Sequence[Episode], sta
         The stage's summary; its loss is the mean over the last quarter, in nats a trained token.
     """
     quiet()
-    policy = checkpoints.load(arguments.model, arguments.precision)
+    load = partial(checkpoints.load, precision=arguments.precision)
+    policy = dry_run.tokens_of(arguments.model) if arguments.dry_run else load(arguments.model)
     question = Question(history="conversation", prompts=arguments.prompts)
     rows = [
         encode_episode(
@@ -106,6 +109,8 @@ def train_on_episodes(arguments: Any, run: Run, episodes: Sequence[Episode], sta
         "tokens": sum(row.size for row in rows),
         "trained_tokens": sum(row.trained for row in rows),
     }
+    if arguments.dry_run:
+        return dry_run.count(stage, arguments, [row.size for row in rows], told)
     trainer = _trainer_of(arguments, policy, rows)
     notes = {TRAINED_WITH: question.facts()}
     return finish(trainer, policy.tokenizer, run, arguments, stage, told, notes)
