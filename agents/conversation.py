@@ -18,10 +18,25 @@ from agents.prompts import Message
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["between", "following_ids", "reply_ids"]
+__all__ = ["between", "following_ids", "opening_of", "reply_ids", "with_turns"]
 
 _QUESTION, _ANSWER, _NEXT = "Which command?", "QZANSWERZQ", "QZNEXTZQ"
 _TAG_TOKENS = 12  # `<think>` and white space have no more
+
+
+def opening_of(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages before the first reply."""
+    first = next((place for place, message in enumerate(messages) if message["role"] == "assistant"), len(messages))
+    return list(messages[:first])
+
+
+def with_turns(policy: Policy, opening: list[int], turns: Sequence[Message], *, thinking: bool = False) -> list[int]:
+    """Return the tokens of a conversation: those of its opening, and behind them each reply and the next message."""
+    row = opening
+    for reply, following in zip(turns[::2], turns[1::2], strict=True):
+        row = [*row, *reply_ids(policy, row, reply["content"])]
+        row += following_ids(policy, following["content"], thinking=thinking)
+    return row
 
 
 def reply_ids(policy: Policy, prompt: Sequence[int], reply: str) -> list[int]:

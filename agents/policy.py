@@ -22,7 +22,7 @@ try:
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
     from agents.attention import has_cache, keeps_states
-    from agents.conversation import following_ids, reply_ids
+    from agents.conversation import opening_of, with_turns
     from agents.quiet import quiet_loading
     from agents.ranking import search
     from agents.sampling import Sampler, Writing, reasoning_opening
@@ -135,13 +135,9 @@ class Policy:
         options: dict[str, Any] = {"tools": [dict(tool) for tool in self.tools]} if self.tools else {}
         if "enable_thinking" in self.tokenizer.chat_template:
             options["enable_thinking"] = thinking
-        replies = [place for place, message in enumerate(messages) if message["role"] == "assistant"]
-        opening = list(messages[: replies[0]] if replies else messages)
+        opening = opening_of(messages)
         text = self.tokenizer.apply_chat_template(opening, tokenize=False, add_generation_prompt=True, **options)
-        row = self.ids(text)
-        for place in replies:
-            row += reply_ids(self, row, messages[place]["content"])
-            row += following_ids(self, messages[place + 1]["content"], thinking=thinking)
+        row = with_turns(self, self.ids(text), messages[len(opening) :], thinking=thinking)
         return row + (self.ids(prefix) if prefix else [])
 
     def reasoned(self, reasoning: str) -> str:
