@@ -337,6 +337,18 @@ def finish(
     summary |= {name: round(mean, 4) for name, mean in means.items() if mean is not None}
     if fingerprint(trainer.model) == before:
         note(_UNCHANGED.format(stage=stage, steps=steps))
+    return _leave(trainer, tokenizer, run, arguments, summary, notes)
+
+
+def _leave(
+    trainer: Any,
+    tokenizer: Any,
+    run: Run,
+    arguments: Any,
+    summary: dict[str, Any],
+    notes: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Save the checkpoint and mark the stage done."""
     weights, model = checkpoints.gathered(trainer), trainer.accelerator.unwrap_model(trainer.model)
 
     def close() -> dict[str, Any]:
