@@ -89,31 +89,27 @@ def open_run(
     check_bounds(arguments)
     check_packages()
     trackers.check(arguments.report_to)
+
+    def checked() -> None:
+        (check or (lambda _: None))(arguments)
+        check_inputs(inputs)  # before the default model is converted
+
     if arguments.dry_run:
-        if check is not None:
-            check(arguments)
-        check_inputs(inputs)
+        checked()
         return _Watched(arguments.out), None
 
     def opened() -> tuple[Run, dict[str, Any] | None]:
         summary = checkpoints.finished(arguments.out)
         if summary is None:
-            if check is not None:
-                check(arguments)
-            check_inputs(inputs)  # before the default model is converted
+            checked()
         # Measured steps are never continued, and weights take long to hash.
         names = () if arguments.measure_steps else (arguments.model, *models)
         weights = [path for name in names for path in sorted(checkpoints.find_model(name).glob("*.safetensors"))]
         facts = facts_of(inputs) if summary is None else {}
         _tell(facts.get("alternatives", {}), arguments.model)
+        files = [*inputs, *weights]
         run = Run(
-            arguments.out,
-            program,
-            arguments,
-            inputs=[*inputs, *weights],
-            facts=facts,
-            resume=arguments.resume,
-            free=FREE_SETTINGS,
+            arguments.out, program, arguments, inputs=files, facts=facts, resume=arguments.resume, free=FREE_SETTINGS
         )
         if summary is None and arguments.resume:
             metrics.rewind(arguments.out, checkpoints.step_of(checkpoints.last_state(arguments.out)))
