@@ -8,9 +8,10 @@ layer has read, all in one: it cannot be cut, masked or shared by rows of differ
 from __future__ import annotations
 
 import inspect
+import os
 from typing import Any
 
-__all__ = ["attends_everywhere", "backbone", "has_cache", "keeps_states", "takes_positions"]
+__all__ = ["attends_everywhere", "backbone", "group_heads", "has_cache", "keeps_states", "takes_positions"]
 
 _KEYS = {"full_attention", "sliding_attention", "chunked_attention"}
 
@@ -33,6 +34,17 @@ def keeps_states(model: Any) -> bool:
 def has_cache(model: Any) -> bool:
     """Return whether a model can go on from what it has read by transformers' `past_key_values`."""
     return "past_key_values" in inspect.signature(model.forward).parameters
+
+
+def group_heads(device: str) -> None:
+    """Let heads on a CPU read the keys and values that they share, by transformers' switch; a user's value wins.
+
+    Without it a pass of several tokens with a mask copies keys and values for every head first: 1.2 to 1.4 times the time
+    (`benchmarks/speed/bench_attention.py`). A GPU's fast kernels take no mask together with grouped heads, so nothing
+    is changed there.
+    """
+    if device == "cpu":
+        os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")
 
 
 def takes_positions(model: Any) -> bool:

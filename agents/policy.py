@@ -21,7 +21,7 @@ try:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-    from agents.attention import has_cache, keeps_states
+    from agents.attention import group_heads, has_cache, keeps_states
     from agents.conversation import opening_of, with_turns
     from agents.quiet import quiet_loading
     from agents.ranking import search
@@ -89,6 +89,7 @@ class Policy:
         path = smollm2.model_path(model)
         place = _device(device)
         number = _dtype(dtype, place)
+        group_heads(place.type)
         with quiet_loading():
             try:
                 network: Any = AutoModelForCausalLM.from_pretrained(path, dtype=number)
