@@ -39,9 +39,9 @@ def has_cache(model: Any) -> bool:
 def group_heads(device: str) -> None:
     """Let heads on a CPU read the keys and values that they share, by transformers' switch; a user's value wins.
 
-    Without it a pass of several tokens with a mask copies keys and values for every head first: 1.2 to 1.4 times the time
-    (`benchmarks/speed/bench_attention.py`). A GPU's fast kernels take no mask together with grouped heads, so nothing
-    is changed there.
+    Without it a pass of several tokens with a mask copies keys and values for every head first, which takes 1.2 to 1.4
+    times as long (`benchmarks/speed/bench_attention.py`). A GPU's fast kernels take no mask together with grouped
+    heads, so nothing is changed there.
     """
     if device == "cpu":
         os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")

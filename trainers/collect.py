@@ -39,7 +39,7 @@ from agents.parallel import play_jobs_parallel
 from agents.scripted import RandomAgent
 from trainers.runs.cleanup import discard_unstarted
 
-__all__ = ["Arguments", "main", "play"]
+__all__ = ["Arguments", "in_order", "main", "play"]
 
 MODEL_EPISODES = 32  # that one local model plays at once
 
@@ -139,7 +139,7 @@ def _play(arguments: Arguments, chosen: list[tuple[str, Task]], finished: set[tu
     jobs = [Job(env_id, task, seed) for env_id, task in chosen for seed in seeds]
     left = [job for job in jobs if (job.task.id, job.seed) not in finished]
     played = _played(arguments, left)
-    return track(_in_order(played, left), "episodes", total=len(jobs), done=len(jobs) - len(left))
+    return track(in_order(played, left), "episodes", total=len(jobs), done=len(jobs) - len(left))
 
 
 def _played(arguments: Arguments, jobs: Sequence[Job]) -> Iterator[Episode]:
@@ -160,7 +160,7 @@ def _env_options(arguments: Arguments) -> dict[str, Any]:
     return {**read_settings(arguments.env_options, "--env-options"), "max_episode_steps": arguments.max_turns}
 
 
-def _in_order(episodes: Iterable[Episode], jobs: Sequence[Job]) -> Iterator[Episode]:
+def in_order(episodes: Iterable[Episode], jobs: Sequence[Job]) -> Iterator[Episode]:
     """Hold back episodes that overtook others, so that the file never depends on timing."""
     ahead: dict[tuple[str, int], Episode] = {}
     expected = iter(jobs)
