@@ -37,20 +37,22 @@ class StateSettings:
 
 
 def decisions_of(
-    episode: Episode, settings: StateSettings | None = None, only: Container[int] | None = None
+    episode: Episode, settings: StateSettings | None = None, only: Container[int] | None = None, name: str = ""
 ) -> Iterator[Decision]:
-    """Yield one decision for each turn that holds an action.
+    """Yield one decision for each turn that has an expert's action; see `labels_of`.
 
     The id is the task's id and the turn from 0, e.g. `scienceworld/boil/3#4`.
 
     Args:
-        episode: An expert's.
+        episode: An expert's, or one whose turns an expert labelled.
         settings: How much a state shows.
         only: Turns, from 0; None for all.
+        name: Stands for the task's id in the ids, where a task has several episodes.
     """
     settings = settings or StateSettings()
-    for number, turn in enumerate(episode.turns):
-        if not turn.action.strip() or (only is not None and number not in only):
+    labels = labels_of([(turn.action, turn.label) for turn in episode.turns])
+    for number, (turn, label) in enumerate(zip(episode.turns, labels, strict=True)):
+        if not label or (only is not None and number not in only):
             continue
         state = state_text(
             episode.goal,
@@ -62,12 +64,22 @@ def decisions_of(
             max_characters=settings.max_characters,
         )
         yield Decision(
-            id=f"{episode.task.id}#{number}",
+            id=f"{name or episode.task.id}#{number}",
             task=episode.task,
             state=state,
-            expert_action=turn.action,
+            expert_action=label,
             admissible_commands=turn.admissible_commands,
         )
+
+
+def labels_of(turns: Sequence[tuple[str, str]]) -> list[str]:
+    """Return an expert's action for each turn, empty where there is none, from the turns' actions and labels.
+
+    In an episode with labels the turns without one are no expert's, such as detours. An episode without any is taken
+    for an expert's own.
+    """
+    labelled = any(label for _, label in turns)
+    return [label if labelled else action if action.strip() else "" for action, label in turns]
 
 
 def expert_decisions(
@@ -82,22 +94,23 @@ def expert_decisions(
 
     Raises:
         RunError: A file cannot be read.
-        UsageError: A task was played twice, so that two decisions would share an id.
+        UsageError: A task was played twice with one seed, so that two decisions would share an id.
     """
-    seen: set[str] = set()
+    seen: dict[str, set[int]] = {}
     for path in paths:
         for record in read_records(path):
             episode = Episode.from_json(record)
-            if (episode.success or failures) and _is_first(episode.task.id, seen, path):
-                yield from decisions_of(episode, settings)
+            if episode.success or failures:
+                yield from decisions_of(episode, settings, name=_name(episode.task.id, episode.seed, seen, path))
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an episode is, and which of its turns hold an action."""
+    """Where an episode is, what it is called in ids, and which of its turns have an expert's action."""
 
     path: Path
     offset: int
+    name: str
     turns: tuple[int, ...]
 
 
@@ -110,18 +123,20 @@ class ExpertStates:
 
     Raises:
         RunError: A file cannot be read.
-        UsageError: A task was played twice, so that two decisions would share an id.
+        UsageError: A task was played twice with one seed, so that two decisions would share an id.
     """
 
     def __init__(self, paths: Iterable[Path], settings: StateSettings | None = None) -> None:
         self._settings = settings
         self._places: list[_Place] = []
-        seen: set[str] = set()
+        seen: dict[str, set[int]] = {}
         for path in paths:
             for offset, record in records_with_places(path):
-                if record["success"] and _is_first(record["task"]["id"], seen, path):
-                    turns = tuple(n for n, turn in enumerate(record["turns"]) if turn["action"].strip())
-                    self._places.append(_Place(path, offset, turns))
+                if record["success"]:
+                    name = _name(record["task"]["id"], record["seed"], seen, path)
+                    labels = labels_of([(turn["action"], turn.get("label", "")) for turn in record["turns"]])
+                    turns = tuple(number for number, label in enumerate(labels) if label)
+                    self._places.append(_Place(path, offset, name, turns))
 
     def __len__(self) -> int:
         return sum(len(place.turns) for place in self._places)
@@ -134,7 +149,7 @@ class ExpertStates:
             first += len(place.turns)
             if wanted:
                 episode = Episode.from_json(record_at(place.path, place.offset))
-                found = decisions_of(episode, self._settings, wanted)
+                found = decisions_of(episode, self._settings, wanted, place.name)
                 yield from zip(wanted.values(), found, strict=True)
 
     def write(self, path: Path, order: Sequence[int]) -> None:
@@ -157,13 +172,14 @@ class ExpertStates:
                 file.write(spool.read(size).decode("utf-8"))
 
 
-def _is_first(task_id: str, seen: set[str], path: Path) -> bool:
-    """Return True and note the task.
+def _name(task_id: str, seed: int, seen: dict[str, set[int]], path: Path) -> str:
+    """Return what an episode is called in ids: its task's id, with the seed where the task has another one; note it.
 
     Raises:
-        UsageError: It was noted before.
+        UsageError: The task was played with this seed before.
     """
-    if task_id in seen:
-        raise UsageError(f"{path} plays {task_id} a second time; give each task's episode once.")
-    seen.add(task_id)
-    return True
+    seeds = seen.setdefault(task_id, set())
+    if seed in seeds:
+        raise UsageError(f"{path} plays {task_id} a second time with seed {seed}; give each episode once.")
+    seeds.add(seed)
+    return task_id if len(seeds) == 1 else f"{task_id}@{seed}"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from act_gym import Decision, Episode, Task, Turn, UsageError
@@ -111,3 +113,22 @@ def test_a_task_that_was_played_twice_is_refused_when_counted(tmp_path):
     paths = files_of_episodes(tmp_path)
     with pytest.raises(UsageError, match="a second time"):
         ExpertStates([*paths, paths[0]])
+
+
+def test_several_episodes_of_a_task_have_ids_of_their_own(tmp_path):
+    path = tmp_path / "episodes.jsonl"
+    with RecordWriter(path) as file:
+        for seed in (0, 1, 2):
+            file.write(replace(episode(["look"]), seed=seed).to_json())
+    ids = ["cellar/lamp/0#0", "cellar/lamp/0@1#0", "cellar/lamp/0@2#0"]
+    assert [decision.id for decision in expert_decisions([path])] == ids
+    assert [decision.id for _, decision in ExpertStates([path]).read(range(3))] == ids
+
+
+def test_the_experts_action_of_a_detour_is_its_label(tmp_path):
+    played = episode(["dance", "take lamp", "wait"])
+    labels = ("take lamp", "take lamp", "")
+    turns = tuple(replace(turn, label=label) for turn, label in zip(played.turns, labels, strict=True))
+    found = list(decisions_of(replace(played, turns=turns)))
+    assert [(decision.id[-1], decision.expert_action) for decision in found] == [("0", "take lamp"), ("1", "take lamp")]
+    assert "> dance" in found[1].state
