@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from act_gym.core import ActionPair, Decision, Episode, Task, Turn
-from act_gym.records import RecordWriter, write_json
-from act_gym.run import sha256_of
+from act_gym.records import RecordWriter, read_records
+from benchmarks.asking.answers import QUESTIONS
 from benchmarks.statistics.intervals import Interval
 from benchmarks.statistics.measurement import Measurement, Summary
 
@@ -92,9 +92,16 @@ def write_judgement(
             }
             record |= {"task_type": text or "lamp", "proposer": text or "random", "answers": answers}
             file.write({**record, "expert_action": text or "go north", "alternative": text or f"go south {number}"})
-    if pairs is not None:
-        write_json(folder / "manifest.json", {"inputs": {str(pairs): sha256_of(pairs)}})
+    write_questions(folder, pairs)
     return folder
+
+
+def write_questions(folder: Path, asked: Path | None) -> None:
+    """Leave in a run folder what was asked, as the programs do."""
+    if asked is not None:
+        with RecordWriter(folder / QUESTIONS) as file:
+            for number, record in enumerate(read_records(asked)):
+                file.write({"number": number, **record})
 
 
 def write_next_action(
@@ -112,8 +119,7 @@ def write_next_action(
             record |= {"split": "seen", "task_type": text or "lamp", "candidates": 3, "suppressed": answer}
             record |= {"rationale": text or "The south is warm.", "injected": answer, "expert_admissible": True}
             file.write({**record, **answer, "expert_action": text or "go north", "alternative": text or "go south 1"})
-    if asked is not None:
-        write_json(folder / "manifest.json", {"inputs": {str(asked): sha256_of(asked)}})
+    write_questions(folder, asked)
     return folder
 
 
