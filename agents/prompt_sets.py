@@ -18,7 +18,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from string import Template
 
@@ -83,8 +82,8 @@ def find_prompts(name: str) -> PromptSet:
 
 @lru_cache(maxsize=16)
 def _read(name: str, folder: str) -> PromptSet:
-    sets = files("agents").joinpath("prompt_sets")
-    place = Path(folder) if folder else sets.joinpath(name)
+    sets = Path(__file__).parent / "prompt_sets"
+    place = Path(folder) if folder else sets / name
     if not place.is_dir():
         known = sorted(entry.name for entry in sets.iterdir() if entry.is_dir() and not entry.name.startswith("_"))
         raise UnknownNameError("prompt set", name, (*known, "a folder of your own"))

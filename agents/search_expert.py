@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from act_gym.agent import Choice, View
 from act_gym.errors import AgentError
@@ -320,5 +320,5 @@ def _chance(kind: str, receptacle: str) -> float:
 @cache
 def _locations() -> tuple[dict[str, dict[str, int]], dict[str, int]]:
     """Return in how many receptacles of each type an object's type is, and how many of each type there are."""
-    found = json.loads(files("agents").joinpath("data/alfworld_locations.json").read_text(encoding="utf-8"))
+    found = json.loads((Path(__file__).parent / "data" / "alfworld_locations.json").read_text(encoding="utf-8"))
     return found["objects"], found["receptacles"]

@@ -121,7 +121,7 @@ def test_without_extras_the_library_imports_and_lists_what_to_install(bare, tmp_
     [
         (["train", "act", "--limit", "1"], "train"),
         (["train", "imitation", "--limit", "1"], "train"),
-        (["eval", "--agent", "local", "--limit", "1"], "local"),
+        (["eval", "--agent", "local", "--env", "act/WebShop-generated-seen", "--limit", "1"], "local"),
         (["eval", "--agent", "random", "--limit", "1"], "scienceworld"),
     ],
 )

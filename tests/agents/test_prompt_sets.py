@@ -53,7 +53,7 @@ def test_a_template_without_its_places_is_refused(own: Path, text: str, message:
 
 def test_a_set_without_a_file_is_refused(own: Path) -> None:
     (own / "other.txt").unlink()
-    with pytest.raises(UsageError, match=r"no other\.txt"):
+    with pytest.raises(UsageError, match=r"no file other\.txt"):
         find_prompts(str(own))
 
 

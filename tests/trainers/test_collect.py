@@ -10,7 +10,8 @@ import pytest
 
 from act_gym import Episode, Turn, UnknownNameError
 from act_gym.records import read_records
-from trainers.collect import _in_order, _sample, main
+from act_gym.rollout import Job
+from trainers.collect import _sample, in_order, main
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ["--env", "act/ScienceWorld-train-seen", "act/ScienceWorld-train", "--per-type", "3"]
@@ -92,8 +93,8 @@ def test_a_short_list_is_kept_as_it_is():
 
 def test_episodes_that_overtook_others_wait(whole):
     found = [Episode.from_json(record) for record in read_records(whole / "episodes.jsonl")]
-    tasks = [episode.task for episode in found]
-    assert list(_in_order(reversed(found), tasks)) == found
+    jobs = [Job(episode.env_id, episode.task, episode.seed) for episode in found]
+    assert list(in_order(reversed(found), jobs)) == found
 
 
 def test_unknown_names_are_refused_before_anything_is_played(tmp_path):

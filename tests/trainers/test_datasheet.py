@@ -130,7 +130,7 @@ def test_without_any_execution_the_text_alone_is_described(folder: Path, tmp_pat
     assert (sheet["pairs"], sheet["duplicates"]) == (2 * count, count)
     assert "compared" not in sheet
     assert 0 < sheet["lengths"]["expert_tokens"]["mean"] < sheet["lengths"]["expert_characters"]["mean"]
-    with pytest.raises(UsageError, match="-1 for all"):
+    with pytest.raises(UsageError, match="of at least -1"):
         main(["--pairs", str(copied), "--execute", "-2", "--model", ""])
 
 

@@ -102,6 +102,6 @@ def test_an_error_is_said_once_and_without_a_traceback(tmp_path: Path) -> None:
         check=False,
     )
     assert finished.returncode == 1
-    assert finished.stderr.count("act-gym: No model in") == 1
+    assert finished.stderr.count("act-gym: Cannot read runs/pairs/decisions.jsonl") == 1
     assert "Traceback" not in finished.stderr
     assert not (tmp_path / "run").exists()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
+from act_gym.bounds import check_bounds
 from act_gym.errors import MissingDependencyError, UsageError
 from trainers.act import Act, train
 from trainers.grpo import generation
@@ -64,14 +65,20 @@ def test_a_version_that_fits_may_have_a_builds_name_and_is_said_to_share_no_prom
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"vllm": "colocate", "vllm_memory": 1.5}, "share of the GPU"),
-        ({"vllm": "colocate", "vllm_tensor_parallel": 0}, "does not divide 1 processes"),
+        ({"vllm": "colocate", "vllm_memory": 1.5}, "--vllm-memory is 1.5"),
+        ({"vllm": "colocate", "vllm_tensor_parallel": 0}, "--vllm-tensor-parallel is 0"),
+        ({"vllm": "colocate", "vllm_tensor_parallel": 2}, "does not divide 1 processes"),
         ({"vllm": "server", "vllm_server": "127.0.0.1:8000"}, "expected an address such as http://"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        generation.check(Act(**settings))  # type: ignore[arg-type]
+        checked(Act(**settings))  # type: ignore[arg-type]
+
+
+def checked(settings: Act) -> None:
+    check_bounds(settings)
+    generation.check(settings)
 
 
 @pytest.mark.parametrize("mode", ["off", "colocate", "server"])
