@@ -54,7 +54,7 @@ def preferring(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> DPO:
 
 def test_a_handful_of_pairs_is_learned(preferring: DPO, pairs: list[ActionPair], speaking_model: Path) -> None:
     before = odds(speaking_model, pairs[:6])
-    summary = train(replace(preferring, limit=6, steps=60, learning_rate=3e-3, save_every=0))
+    summary = train(replace(preferring, limit=6, steps=100, learning_rate=3e-3, save_every=0))
     after = odds(preferring.out / "checkpoint", pairs[:6])
     assert min(before) < 0
     assert min(after) > 0
