@@ -36,7 +36,7 @@ def choosing(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> Choice:
         limit=6,
         batch=12,
         micro_batch=12,
-        steps=80,
+        steps=160,
         learning_rate=1e-2,
         precision="fp32",
         probe=0,
