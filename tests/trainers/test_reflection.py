@@ -158,7 +158,7 @@ def reflecting(tmp_path: Path, experience_file: Path, writing_model: Path) -> Re
         temperature=0.1,
         batch=4,
         micro_batch=4,
-        epochs=30,
+        epochs=60,
         learning_rate=1e-2,
         precision="fp32",
         probe=0,
