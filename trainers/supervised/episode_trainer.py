@@ -23,6 +23,7 @@ from trainers.supervised.episodes import EpisodeRow, passes, unbranched
 __all__ = ["EpisodeCollator", "EpisodeTrainer"]
 
 _IGNORED = -100
+_ROUND = 128  # tokens; a CPU prepares and keeps kernels for each length of a row, so there are few lengths
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class EpisodeCollator:
             lengths = tuple(len(branch.tokens) for branch in row.branches)
             parts.append(Sequences(len(row.tokens), lengths, tuple(branch.after for branch in row.branches)))
         asked, labels, weights = zip(*targets, strict=True)
+        if spare := -len(tokens) % _ROUND:
+            tokens += [self.padding] * spare
+            positions += range(spare)
+            parts.append(Sequences(spare))
         return {
             "input_ids": torch.tensor([tokens]),
             "position_ids": torch.tensor([positions]),
