@@ -22,7 +22,7 @@ import numpy as np
 
 from act_gym.arguments import parse, read_settings
 from act_gym.benchmark import parse_id
-from act_gym.bounds import Bound, Positive, check_bounds
+from act_gym.bounds import Bound, Positive, Share, check_bounds
 from act_gym.cli import run as run_program
 from act_gym.core import Episode
 from act_gym.engine import planning
@@ -68,7 +68,7 @@ class _Playing:
     games: Positive = 200
     """Games played in a round."""
 
-    betas: tuple[float, ...] = (0.5, 0.25, 0.0)
+    betas: tuple[Share, ...] = (0.5, 0.25, 0.0)
     """Share of turns that the expert plays, 0-1, in each round; the last one holds for all later rounds."""
 
     max_turns: Positive = 40

@@ -89,7 +89,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(settings: Dagger, whole
     [
         ({"env": ("act/WebShop-generated-train",)}, "labels ALFWorld's states"),
         ({"env": ("act/ScienceWorld-train",), "expert": "expert"}, "cannot label the states"),
-        ({"betas": (0.5, 1.5)}, "shares of turns"),
+        ({"betas": (0.5, 1.5)}, "--betas"),
         ({"betas": ()}, "shares of turns"),
         ({"dry_run": True}, "imitation --dry-run"),
         ({"games": 0}, "--games"),
