@@ -32,9 +32,9 @@ def opening_of(messages: Sequence[Message]) -> list[Message]:
 
 def with_turns(policy: Policy, opening: list[int], turns: Sequence[Message], *, thinking: bool = False) -> list[int]:
     """Return the tokens of a conversation: those of its opening, and behind them each reply and the next message."""
-    row = opening
+    row = list(opening)
     for reply, following in zip(turns[::2], turns[1::2], strict=True):
-        row = [*row, *reply_ids(policy, row, reply["content"])]
+        row += reply_ids(policy, row, reply["content"])
         row += following_ids(policy, following["content"], thinking=thinking)
     return row
 

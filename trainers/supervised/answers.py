@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from act_gym.run import Run
+from agents.conversation import reply_ids
 from trainers.estimates import dry_run
 from trainers.examples.questions import Question
 from trainers.examples.replies import check_format, drop_long
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["encode", "spoken_ids", "train_on_answers", "trainer_of"]
 
 _IGNORED = -100
-_TAG_TOKENS = 12  # `<think>` and white space have no more
 
 
 def train_on_answers(
@@ -91,17 +91,10 @@ def encode(policy: Policy, question: Question, answer: str) -> dict[str, list[in
 def spoken_ids(policy: Policy, prompt: Sequence[int], answer: str) -> list[int]:
     """Return the tokens that the model shall write after a prompt: the answer and the end of its turn.
 
-    Some templates open the reasoning in the prompt: an answer with reasoning goes on inside it, and one without
-    closes it at once.
-
     Raises:
         UsageError: The model could not learn to stop with its chat template; see `templates.end_of_turn`.
     """
-    end = end_of_turn(policy)
-    # The last tokens are enough to see it, and a tag may be one token or several.
-    if policy.tokenizer.decode(prompt[-_TAG_TOKENS:]).rstrip().endswith("<think>"):
-        answer = answer.removeprefix("<think>") if answer.startswith("<think>") else f"</think>{answer}"
-    return [*policy.ids(answer), end]
+    return [*reply_ids(policy, prompt, answer), end_of_turn(policy)]
 
 
 def trainer_of(arguments: Any, policy: Policy, rows: Sequence[dict[str, list[int]]]) -> Any:
