@@ -105,7 +105,11 @@ def metrics(folder: Path, stage: str, name: str) -> list[float]:
 
 
 def logits(folder: Path, stage: str) -> torch.Tensor:
-    policy = checkpoints.load(str(folder / "run" / stage / "checkpoint"), "fp32")
+    return logits_of(folder / "run" / stage / "checkpoint")
+
+
+def logits_of(checkpoint: Path) -> torch.Tensor:
+    policy = checkpoints.load(str(checkpoint), "fp32")
     ids = torch.tensor([policy.ids("Task: go to the kitchen. It is dark.")])
     with torch.no_grad():
         return policy.model(input_ids=ids).logits
@@ -139,9 +143,12 @@ def test_a_checkpoint_of_zero3_is_whole_and_gives_the_same_logits_without_deepsp
     alone: Path, zero3: tuple[Path, Any, Any], speaking_model: Path
 ) -> None:
     folder = zero3[0]
+    initial = logits_of(speaking_model)
     for stage in STAGES["stages"][:3]:
+        # Adam's first steps follow the sign of a gradient, so rounding moves what has almost none.
+        learnt = (logits(alone, stage) - initial).abs().max()
         difference = (logits(folder, stage) - logits(alone, stage)).abs().max()
-        assert difference < 1e-3, stage
+        assert difference < 0.01 * learnt, (stage, difference, learnt)
     begin = checkpoints.load(str(speaking_model), "fp32").model.state_dict()
     end = checkpoints.load(str(folder / "run" / "warmup" / "checkpoint"), "fp32").model.state_dict()
     assert end.keys() == begin.keys()

@@ -98,6 +98,7 @@ def _wandb(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as th
         id=known["id"],
         resume="allow",
         dir=str(folder),
+        mode=os.environ.get("WANDB_MODE"),  # wandb has read it once for the whole process
     )
     trainer.add_callback(WandbCallback())  # type: ignore[no-untyped-call]
     # The next stage of a pipeline is a run of its own.

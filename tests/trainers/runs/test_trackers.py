@@ -74,7 +74,9 @@ def test_tensorboard_has_each_step_once_and_survives(tmp_path: Path, tiny_model:
 def test_wandb_continues_one_run_in_the_run_folder(
     tmp_path: Path, tiny_model: Path, pairs_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
+    pytest.importorskip("transformers.integrations.integration_utils")  # prints a line if it is imported offline
+    wandb.setup()  # it reads the environment here, before it says offline
     monkeypatch.setenv("WANDB_MODE", "offline")
     stop_and_resume("wandb", tmp_path / "first", tiny_model, pairs_file)
     assert capsys.readouterr().out == ""
