@@ -28,15 +28,16 @@ import numpy as np
 from act_gym.arguments import parse, read_settings
 from act_gym.bounds import Bound, NotNegative, Positive, Seed, check_bounds
 from act_gym.core import Episode, Task, Turn
+from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.rollout import Job, play_jobs
 from act_gym.run import Run, named_files
 from act_gym.selection import select_from
 from agents.catalogue import make_agent
+from agents.mistakes import MistakenAgent
 from agents.mixture import MixtureAgent
 from agents.parallel import play_jobs_parallel
-from agents.scripted import RandomAgent
 from trainers.runs.cleanup import discard_unstarted
 
 __all__ = ["Arguments", "in_order", "main", "play"]
@@ -70,6 +71,9 @@ class Arguments:
     detours: Annotated[float, Bound(least=0, below=1)] = 0.0
     """Share of turns, 0-1, that play a random admissible command instead of the agent's; the label stays the agent's.
     So the data shows how to recover from states that the agent alone never reaches."""
+    mistakes: Annotated[float, Bound(least=0, below=1)] = 0.0
+    """Share of turns, 0-1, that play a command which the game does not accept, such as one without its number; the
+    label stays the agent's. So the data shows how to go on after a mistake, which a model otherwise repeats."""
     max_turns: Positive = 300
     """Step limit. Above the benchmarks' own, because some expert solutions are longer than those."""
     max_commands: NotNegative = 0
@@ -96,6 +100,11 @@ def play(arguments: Arguments) -> None:
         UsageError: The arguments do not fit together.
     """
     check_bounds(arguments)
+    if arguments.detours + arguments.mistakes >= 1:
+        raise UsageError(
+            f"--detours {arguments.detours:g} and --mistakes {arguments.mistakes:g} leave no turn to the agent; "
+            "their sum must be below 1."
+        )
     chosen = _choose(arguments)
     facts = {"env_option_files": named_files(_env_options(arguments))}
     run = Run(arguments.out, "trainers.collect", arguments, facts=facts, resume=arguments.resume)
@@ -146,14 +155,15 @@ def _played(arguments: Arguments, jobs: Sequence[Job]) -> Iterator[Episode]:
     """Play jobs in processes; with a model, of which one copy answers many episodes at once, in this one."""
     options = _env_options(arguments)
     if arguments.agent.partition(":")[0] == "local":
-        agent = _labelling(arguments.agent, arguments.detours)
+        agent = _labelling(arguments.agent, arguments.detours, arguments.mistakes)
         return play_jobs(jobs, agent, num_envs=MODEL_EPISODES, env_options=options)
-    make = partial(_labelling, arguments.agent, arguments.detours)
+    make = partial(_labelling, arguments.agent, arguments.detours, arguments.mistakes)
     return play_jobs_parallel(jobs, make, workers=arguments.workers, env_options=options)
 
 
-def _labelling(spec: str, detours: float) -> MixtureAgent:
-    return MixtureAgent(make_agent(spec), RandomAgent(), 1 - detours)
+def _labelling(spec: str, detours: float, mistakes: float) -> MixtureAgent:
+    others = detours + mistakes
+    return MixtureAgent(make_agent(spec), MistakenAgent(mistakes / others if others else 0.0), 1 - others)
 
 
 def _env_options(arguments: Arguments) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""An agent that makes mistakes on purpose, so that demonstrations show how to go on after one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from zlib import crc32
+
+import numpy as np
+
+from act_gym.agent import Choice, View
+from act_gym.errors import UsageError
+from agents.blanks import has_blank
+from agents.scripted import RandomAgent
+
+__all__ = ["MistakenAgent"]
+
+_SALT = 0x0B1457E5  # keeps these draws apart from those of an agent that draws from the same seed
+_TRIES = 16
+
+
+class MistakenAgent:
+    """Plays a random admissible command, or, with probability `share`, a command that is not admissible.
+
+    The mistakes are those of language models: a word is left out (`take mug from desk 2`), parts of two commands are
+    mixed (`go to mug 1`), or an earlier command is repeated where it no longer works. Where the benchmark lists no
+    commands, it plays as `RandomAgent` does.
+
+    Args:
+        share: Of turns with a mistake, 0–1.
+
+    Raises:
+        UsageError: `share` is outside 0–1.
+    """
+
+    cheap = True
+
+    def __init__(self, share: float) -> None:
+        if not 0 <= share <= 1:
+            raise UsageError(f"share is the share of turns with a mistake, 0 to 1; got {share}.")
+        self.share = share
+        self._random = RandomAgent()
+
+    @property
+    def name(self) -> str:
+        """The share, unless it is 0."""
+        return f"mistaken:{self.share:g}" if self.share else self._random.name
+
+    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+        """Draw one command a view, from a generator of the seed, the task and the turn."""
+        return [self._one(view) for view in views]
+
+    def _one(self, view: View) -> Choice:
+        random = np.random.default_rng([_SALT, view.seed % 2**64, crc32(view.task.id.encode()), len(view.history)])
+        if random.random() < self.share and (mistake := _mistake(view, random)):
+            return Choice(action=mistake, response=mistake)
+        return self._random.act([view])[0]
+
+
+def _mistake(view: View, random: np.random.Generator) -> str:
+    """Return a command that is not admissible; empty if none is found."""
+    listed = [command for command in view.admissible_commands if not has_blank(command)]
+    if not listed:
+        return ""
+    admissible = set(listed)
+    played = list(dict.fromkeys(turn.action for turn in view.history if turn.action))
+    for _ in range(_TRIES):
+        kind = random.integers(3)
+        words = listed[random.integers(len(listed))].split()
+        if kind == 0 and played:
+            words = played[random.integers(len(played))].split()
+        elif kind == 1:
+            numbers = [place for place, word in enumerate(words) if word.isdigit()]
+            del words[numbers[0] if len(numbers) else random.integers(len(words))]
+        else:
+            other = listed[random.integers(len(listed))].split()
+            words = words[: 1 + random.integers(len(words))] + other[1 + random.integers(len(other)) :]
+        command = " ".join(words)
+        if command and command not in admissible:
+            return command
+    return ""
