@@ -1,8 +1,11 @@
 """Runs a model for many episodes at once, each at its own place in its own reply.
 
-An episode's work, a reply to sample or commands to rank, sits in a slot of the cache. Each forward pass either
-reads prompts of episodes that have just come, or takes every episode that is read one step on. Whoever is done
-leaves at once, and whoever comes next need not wait for the others.
+An episode's work, a reply to sample or commands to rank, has a slot of the cache. Each forward pass either reads
+prompts of new episodes, or takes every episode that is read one step further. Work that is done leaves its slot at
+once. Prompts wait until there are enough of them for a pass, for a pass costs much the same for one as for a few.
+
+A step may hold drafted tokens, which a work guesses (speculative decoding): the work keeps those that it would have
+written, so drafts save passes and change no reply.
 
 A slot keeps the text that it held last. Of a new prompt only what follows the longest common beginning is read.
 """
@@ -15,12 +18,15 @@ from typing import Any, Protocol
 
 import torch
 
+from agents.attention import folding_heads
 from agents.slots import SlotCache
 
 __all__ = ["Decoder", "Step", "Work"]
 
 # Tokens of prompts read in one forward pass: a CPU gains nothing from more, and padding is work.
 _READ_TOKENS = {"cpu": 512, "other": 8192}
+# Prompts are read once this many tokens wait, or as many works as are running.
+_READ_LEAST = {"cpu": 256, "other": 2048}
 # A CPU runs a few dozen tokens for little more than one; a GPU runs a thousand.
 _STEP_TOKENS = {"cpu": 48, "other": 1024}
 
@@ -34,7 +40,8 @@ class Step:
         positions: Their places in the text, from 0.
         visible: Columns that each sees besides those the slot holds.
         scratch: Columns between what the slot holds and these tokens that are in use.
-        keep: Whether they go on the text that the slot holds; at most one token then.
+        keep: Whether they continue the text that the slot holds. Each then sees those before it, and all stay but the
+            last `Work.rejected`.
     """
 
     tokens: list[int]
@@ -54,6 +61,9 @@ class Work(Protocol):
 
     tail: int
     """Logits after how many of the prompt's last tokens `begin` gets."""
+
+    rejected: int
+    """How many of the last tokens that were run, of the prompt or of a step that is kept, do not stay."""
 
     @property
     def done(self) -> bool:
@@ -88,34 +98,43 @@ class Decoder:
         self.device = model.device
         self.read_tokens = self.reused_tokens = 0
         kind = "cpu" if self.device.type == "cpu" else "other"
-        self._read_limit, self._step_limit = _READ_TOKENS[kind], _STEP_TOKENS[kind]
+        self._read_limit, self._read_least, self._step_limit = _READ_TOKENS[kind], _READ_LEAST[kind], _STEP_TOKENS[kind]
         self._cache = SlotCache(slots, model.config.get_text_config().num_hidden_layers)
         self._held: list[list[int]] = [[] for _ in range(slots)]
         self._unread: dict[int, Work] = {}
+        self._common: dict[int, int] = {}  # tokens at the beginning of each unread prompt that its slot holds
         self._running: dict[int, Work] = {}
 
     def put(self, slot: int, work: Work) -> None:
         """Give an empty slot its next work."""
         self._unread[slot] = work
+        self._common[slot] = self._shared(slot, work.prompt, work.tail)
 
     def drop(self) -> None:
         """Forget all work; a forward pass that failed may have left a slot half written, so the texts too."""
         self._unread.clear()
+        self._common.clear()
         self._running.clear()
         self._held = [[] for _ in self._held]
 
     @torch.inference_mode()
     def advance(self) -> list[int]:
         """Run the model once and return the slots whose work is done now, which are empty again."""
-        ran = self._read() if self._unread else self._step()
+        ran = self._read() if self._enough_unread() else self._step()
         done = [slot for slot in ran if self._running[slot].done]
         for slot in done:
             del self._running[slot]
         return done
 
+    def _enough_unread(self) -> bool:
+        """Return whether prompts are read next."""
+        if len(self._unread) >= len(self._running):
+            return True
+        return sum(len(work.prompt) - self._common[slot] for slot, work in self._unread.items()) >= self._read_least
+
     def _read(self) -> list[int]:
         """Read the prompts of some slots, those of like length together."""
-        shared = {slot: self._shared(slot, work.prompt, work.tail) for slot, work in self._unread.items()}
+        shared = self._common
         left = {slot: len(work.prompt) - shared[slot] for slot, work in self._unread.items()}
         slots: list[int] = []
         for slot in sorted(left, key=lambda slot: left[slot]):
@@ -132,10 +151,10 @@ class Decoder:
         logits = self._forward(slots, tokens, places, starts, places + 1, [], torch.tensor(wanted))
         for line, (slot, end) in enumerate(zip(slots, ends, strict=True)):
             work = self._running[slot] = self._unread.pop(slot)
-            self._held[slot] = list(work.prompt)
             self.read_tokens += left[slot]
-            self.reused_tokens += shared[slot]
+            self.reused_tokens += shared.pop(slot)
             work.begin(logits[line, [wanted.index(place) for place in end]])
+            self._held[slot] = list(work.prompt[: len(work.prompt) - work.rejected])
         return slots
 
     def _step(self) -> list[int]:
@@ -153,21 +172,24 @@ class Decoder:
         positions = _padded([step.positions for step in chosen])
         columns = starts[:, None] + torch.arange(tokens.shape[1])  # (B, W)
         held = torch.tensor([len(self._held[slot]) for slot in slots])
-        more = [
-            (line, place, int(columns[line, place])) for line in range(len(slots)) for place in range(tokens.shape[1])
-        ]
+        seen = held[:, None].expand_as(tokens)
+        chained = torch.tensor([step.keep for step in chosen])
+        seen = torch.where(chained[:, None], columns + 1, seen)
+        alone = [line for line, step in enumerate(chosen) if not step.keep]
+        more = [(line, place, int(columns[line, place])) for line in alone for place in range(tokens.shape[1])]
         more += [
             (line, place, column)
             for line, step in enumerate(chosen)
             for place, listed in enumerate(step.visible)
             for column in listed
         ]
-        logits = self._forward(slots, tokens, positions, starts, held[:, None].expand_as(tokens), more)
+        logits = self._forward(slots, tokens, positions, starts, seen, more)
         for line, (slot, step) in enumerate(zip(slots, chosen, strict=True)):
             if slot in steps:
+                work = self._running[slot]
+                work.take(logits[line, : len(step.tokens)])
                 if step.keep:
-                    self._held[slot] += step.tokens
-                self._running[slot].take(logits[line, : len(step.tokens)])
+                    self._held[slot] += step.tokens[: len(step.tokens) - work.rejected]
         return running
 
     def _forward(
@@ -191,14 +213,15 @@ class Decoder:
             visible[tuple(torch.tensor(more).unbind(-1))] = True
         lowest = torch.finfo(self.model.dtype).min
         mask = torch.zeros(visible.shape, dtype=self.model.dtype).masked_fill_(~visible, lowest)[:, None]
-        logits: torch.Tensor = self.model(
-            input_ids=tokens.to(self.device),
-            attention_mask=mask.to(self.device),
-            position_ids=positions.to(self.device),
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=keep.to(self.device) if isinstance(keep, torch.Tensor) else keep,
-        ).logits
+        with folding_heads(self.model):
+            logits: torch.Tensor = self.model(
+                input_ids=tokens.to(self.device),
+                attention_mask=mask.to(self.device),
+                position_ids=positions.to(self.device),
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=keep.to(self.device) if isinstance(keep, torch.Tensor) else keep,
+            ).logits
         return logits
 
     def _shared(self, slot: int, prompt: Sequence[int], tail: int) -> int:

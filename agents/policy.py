@@ -1,8 +1,7 @@
 """A language model that answers many prompts at once: generate, score, rank.
 
-It knows chat messages and tokens, and nothing of environments. Every method takes a batch; rows are
-padded on the left, and what a row's answer is does not depend on its neighbours beyond the last
-digits of floating-point arithmetic.
+It knows chat messages and tokens, and nothing of environments. Every method takes a batch; rows are padded on the
+left, and a row's answer does not depend on its neighbours beyond the last digits of floating-point arithmetic.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ try:
     from agents.conversation import opening_of, with_turns
     from agents.quiet import quiet_loading
     from agents.ranking import search
-    from agents.sampling import Sampler, Writing, reasoning_opening
+    from agents.sampling import Draft, Sampler, Writing, reasoning_opening
 except ImportError as cause:
     raise MissingDependencyError(f"A package that local models need ({cause.name})", "local") from cause
 
@@ -208,8 +207,11 @@ class Policy:
         seed: int = 0,
         stop: str | None = "</action>",
         thinking: bool = False,
+        likely: Sequence[str] = (),
     ) -> tuple[Writing, Callable[[], Completion]]:
         """Return one reply as work for a `Decoder`, and what gives the completion when it is done; see `generate`.
+
+        Replies that are `likely` save passes where the reply begins as one of them does, and change no reply.
 
         Raises:
             UsageError: The prompt does not fit the model.
@@ -217,7 +219,9 @@ class Policy:
         row = self.prompt_ids(messages, thinking=thinking)
         list(self.batches([row], extra=max_new_tokens))  # the check of the length
         begun = reasoning_opening(self.tokenizer, thinking=thinking)
-        work = Writing(Sampler(self.model, self.tokenizer, max_new_tokens, temperature, stop), row, seed, begun)
+        draft = Draft([self.ids(reply) for reply in likely])
+        sampler = Sampler(self.model, self.tokenizer, max_new_tokens, temperature, stop)
+        work = Writing(sampler, row, seed, begun, draft)
 
         def completion() -> Completion:
             text = begun + self.tokenizer.decode(work.reply, skip_special_tokens=True)
@@ -354,22 +358,19 @@ def _each(prefix: str | Sequence[str], count: int) -> list[str]:
 
 
 def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
     except RuntimeError as cause:
         raise UsageError(f"No device {name}. Expected auto, cpu, cuda or cuda:N.") from cause
 
 
 def cpu_has_bf16() -> bool:
     """Return whether this CPU multiplies in bfloat16; where it is emulated, float32 is the faster one."""
-    # ATEN_CPU_CAPABILITY may cap torch's kernels below what the processor has, and then some of bfloat16's are missing.
+    # ATEN_CPU_CAPABILITY may cap torch's kernels below the processor's, and then some of bfloat16's are missing.
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return False
-    # Private, and the only way to ask.
-    tests = [getattr(torch.cpu, name, bool) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    return any(test() for test in tests)
+    private = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # the only way to ask
+    return any(getattr(torch.cpu, name, bool)() for name in private)
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype:
@@ -392,9 +393,8 @@ def _adapted(network: Any, adapter: str) -> Any:
 
 def _name(model: str, adapter: str | None) -> str:
     """Name a model for results; a checkpoint takes its run's name along."""
-    if model == "smollm2":
-        name = smollm2.NAME
-    else:
-        path = Path(model)
-        name = f"{path.parent.name}/{path.name}" if path.name.startswith("checkpoint") else path.name
+    path = Path(model)
+    name = smollm2.NAME if model == "smollm2" else path.name
+    if name.startswith("checkpoint"):
+        name = f"{path.parent.name}/{name}"
     return name if adapter is None else f"{name}+{Path(adapter).name}"

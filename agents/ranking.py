@@ -172,6 +172,8 @@ class RankingWork:
         search: The search, untouched.
     """
 
+    rejected = 0
+
     def __init__(self, prompt: Sequence[int], search: Search) -> None:
         self.search = search
         self._stem = _stem(search.root)

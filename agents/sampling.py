@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from agents.decoder import Step
+from agents.trie import Node, build
 
-__all__ = ["Sampler", "Writing", "left_padded", "reasoning_opening"]
+__all__ = ["Draft", "Sampler", "Writing", "left_padded", "reasoning_opening"]
 
 _CPU_ROWS = 4  # rows drawn at once on a CPU: more do not fit its cache, and take three times as long
+_DRAFTED = 16  # tokens drafted before anything of a reply is known
 _REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
@@ -117,31 +119,73 @@ class Writing:
         prompt: The tokens before it.
         seed: Of what is drawn.
         begin: What the reply starts with, in the prompt; counts when looking for the stop text.
+        draft: Guesses replies. Several tokens are run at once then, and kept as far as they are what is drawn.
     """
 
-    tail = 1
-
-    def __init__(self, sampler: Sampler, prompt: Sequence[int], seed: int, begin: str = "") -> None:
-        self.prompt = prompt
+    def __init__(
+        self, sampler: Sampler, prompt: Sequence[int], seed: int, begin: str = "", draft: Draft | None = None
+    ) -> None:
         self.reply: list[int] = []
         self.done = False
+        self.rejected = 0
         self._sampler = sampler
         self._generator = torch.Generator().manual_seed(seed % 2**63)
         self._begin = begin
+        self._draft = draft
+        self._size = len(prompt)
+        self._drafted = draft.next(_DRAFTED) if draft else []
+        self.prompt = [*prompt, *self._drafted]
+        self.tail = 1 + len(self._drafted)
 
     def begin(self, logits: torch.Tensor) -> None:
-        """Draw the first token; see `agents.decoder.Work`."""
+        """Draw the first tokens; see `agents.decoder.Work`."""
         self.take(logits)
 
-    def step(self, budget: int) -> Step:  # noqa: ARG002  (a reply goes on by one token, whatever there is room for)
-        """Return the token drawn last."""
-        return Step([self.reply[-1]], [len(self.prompt) + len(self.reply) - 1], keep=True)
+    def step(self, budget: int) -> Step:
+        """Return the token drawn last, and what is likely to follow."""
+        self._drafted = self._draft.next(budget - 1) if self._draft else []
+        tokens = [self.reply[-1], *self._drafted]
+        first = self._size + len(self.reply) - 1
+        return Step(tokens, list(range(first, first + len(tokens))), keep=True)
 
     def take(self, logits: torch.Tensor) -> None:
-        """Draw the next token."""
-        (token,) = self._sampler._draw(logits, [self._generator])
-        ended = self._sampler._ends_with(self.reply, token, self._begin)
-        self.done = ended or len(self.reply) >= self._sampler.max_new_tokens
+        """Draw the next token after the one drawn last, and after each drafted token that was right."""
+        likeliest = logits.argmax(-1).tolist() if self._sampler.temperature == 0 else None
+        for place in range(len(logits)):
+            token = (
+                likeliest[place] if likeliest else self._sampler._draw(logits[place : place + 1], [self._generator])[0]
+            )
+            self.rejected = len(self._drafted) - place
+            ended = self._sampler._ends_with(self.reply, token, self._begin)
+            self.done = ended or len(self.reply) >= self._sampler.max_new_tokens
+            if self._draft:
+                self._draft.take(token)
+            if self.done or place == len(self._drafted) or token != self._drafted[place]:
+                return
+
+
+class Draft:
+    """Guesses what a reply will be: one of some replies, as far as they agree.
+
+    Args:
+        replies: Tokens of each, for example of the admissible commands.
+    """
+
+    def __init__(self, replies: Sequence[Sequence[int]]) -> None:
+        self._node: Node | None = build(replies)
+
+    def take(self, token: int) -> None:
+        """Follow the reply by one token; once none of the replies begins like it, nothing is guessed any more."""
+        self._node = self._node.children.get(token) if self._node else None
+
+    def next(self, most: int) -> list[int]:
+        """Return the next tokens, `most` at most; where replies differ, those of the largest part of them."""
+        found: list[int] = []
+        node = self._node
+        while node is not None and node.children and len(found) < most:
+            node = max(node.children.values(), key=lambda child: child.size)
+            found.append(node.token)
+        return found
 
 
 def _inverted(logits: torch.Tensor, numbers: torch.Tensor, temperature: float) -> torch.Tensor:

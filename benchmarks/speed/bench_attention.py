@@ -29,3 +29,19 @@ def bench_masked_pass(
     mask = torch.zeros(rows, 1, width, tokens, dtype=torch.bfloat16)
     benchmark.group = f"{rows} rows of {tokens} tokens, {width} new"
     benchmark(sdpa_attention_forward, layer, query, keys, values, mask)
+
+
+@pytest.mark.parametrize("width", [2, 6])
+@pytest.mark.parametrize("tokens", [512, 2048])
+@pytest.mark.parametrize("folded", [False, True])
+def bench_drafted_pass(benchmark: Any, width: int, tokens: int, folded: bool) -> None:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    from agents.attention import folded_attention
+
+    layer = SimpleNamespace(is_causal=True, num_key_value_groups=HEADS // KEY_HEADS)
+    query = torch.randn(32, HEADS, width, SIZE, dtype=torch.bfloat16)
+    keys, values = (torch.randn(32, KEY_HEADS, tokens, SIZE, dtype=torch.bfloat16) for _ in range(2))
+    mask = torch.zeros(32, 1, width, tokens, dtype=torch.bfloat16)
+    benchmark.group = f"32 rows of {tokens} tokens, {width} new"
+    benchmark(folded_attention if folded else sdpa_attention_forward, layer, query, keys, values, mask, scaling=0.125)

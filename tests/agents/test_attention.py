@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from act_gym.errors import UsageError
+from agents.attention import folded_attention, folding_heads
 from agents.prompts import format_reply
 
 torch = pytest.importorskip("torch")
@@ -119,3 +120,28 @@ def test_a_model_that_cannot_go_on_from_a_cache_is_refused(tokenizer: Any) -> No
     config = transformers.MambaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2)
     with pytest.raises(UsageError, match=r"MambaForCausalLM.* past_key_values"):
         policy_of(config, tokenizer)
+
+
+@pytest.mark.parametrize("width", [1, 2, 16, 17])
+def test_heads_folded_into_tokens_attend_as_transformers_does(width: int) -> None:
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    torch.manual_seed(0)
+    layer = torch.nn.Module()
+    layer.num_key_value_groups, layer.is_causal = 3, True
+    query, mask = (
+        torch.randn(2, 6, width, 8),
+        torch.zeros(2, 1, width, 20).masked_fill(torch.rand(width, 20) < 0.3, -1e9),
+    )
+    keys, values = torch.randn(2, 2, 20, 8), torch.randn(2, 2, 20, 8)
+    expected = sdpa_attention_forward(layer, query, keys, values, mask, scaling=0.5)[0]
+    found = folded_attention(layer, query, keys, values, mask, scaling=0.5)[0]
+    torch.testing.assert_close(found, expected)
+
+
+def test_folding_ends_with_the_pass() -> None:
+    model = transformers.AutoModelForCausalLM.from_config(transformers.LlamaConfig(**SMALL, vocab_size=64))
+    config = model.config
+    with folding_heads(model):
+        assert config._attn_implementation != "sdpa"
+    assert config._attn_implementation == "sdpa"

@@ -4,7 +4,9 @@ import pytest
 
 from act_gym.core import Turn
 from act_gym.errors import AgentError
+from agents.decoder import Decoder
 from agents.local import LocalAgent, LocalSettings
+from agents.sampling import Draft, Sampler, Writing
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -112,7 +114,7 @@ def test_a_beginning_that_was_read_is_not_read_again_and_changes_nothing(tiny, v
     assert again == whole
     assert without.reused_tokens == 0
     assert reusing.read_tokens + reusing.reused_tokens == without.read_tokens
-    assert reusing.reused_tokens > without.read_tokens / 4
+    assert reusing.reused_tokens > without.read_tokens / 5
 
 
 def test_a_short_reply_does_not_wait_for_a_long_one(tiny, views, monkeypatch) -> None:
@@ -165,3 +167,48 @@ def test_memory_follows_the_longest_text_and_not_the_number_of_episodes(tiny, vi
     for layer in stream.decoder._cache.layers:
         assert layer.keys.shape[0] == 2
         assert longest <= layer.keys.shape[2] < longest + 256
+
+
+def write(policy, draft, temperature: float):
+    """Write one reply of twelve tokens after a text; return the reply and how many passes it took."""
+    sampler = Sampler(policy.model, policy.tokenizer, 12, temperature, None)
+    work = Writing(sampler, policy.ids("You see salt and fish. " * 3), 5, draft=draft)
+    decoder = Decoder(policy.model, 1)
+    decoder.put(0, work)
+    passes = 1
+    while not decoder.advance():
+        passes += 1
+    return work.reply, passes
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_a_draft_saves_passes_and_changes_no_reply(tiny, temperature) -> None:
+    reply, passes = write(tiny, None, temperature)
+    assert passes == 12
+    other = [token + 1 for token in reply]
+    drafts = {
+        "right": [reply],
+        "right, and one of its beginnings": [reply[:4], reply],
+        "wrong from the third token": [[*reply[:2], *other[2:]]],
+        "wrong at once": [other],
+        "right after a wrong guess": [other, [*reply[:2], *other[2:]], [*reply[:2], *other[3:]], reply],
+    }
+    taken = {}
+    for name, listed in drafts.items():
+        found, taken[name] = write(tiny, Draft(listed), temperature)
+        assert found == reply, name
+    assert taken["right"] == 1
+    assert taken["wrong from the third token"] == 10
+    assert taken["wrong at once"] == 12
+    assert taken["right after a wrong guess"] < 6
+
+
+def test_an_agent_drafts_its_replies_from_the_commands(tiny, views, monkeypatch) -> None:
+    agent = LocalAgent(LocalSettings(max_new_tokens=12), policy=tiny)
+    drafted, _ = conversation(agent, views)
+    assert agent._likely(views[0][1]) == [
+        *(f"<action>{command}</action>" for command in views[0][1].admissible_commands),
+        "<action>take salt</action>",
+    ]
+    monkeypatch.setattr(agent, "_likely", lambda view: [])
+    assert conversation(agent, views)[0] == drafted

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from act_gym.errors import MissingDependencyError, UsageError
@@ -98,8 +98,7 @@ def _wandb(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as th
         id=known["id"],
         resume="allow",
         dir=str(folder),
-        # wandb has read it once for the whole process.
-        mode=cast("Any", os.environ.get("WANDB_MODE")),
+        mode=os.environ.get("WANDB_MODE"),  # wandb has read it once for the whole process
     )
     trainer.add_callback(WandbCallback())  # type: ignore[no-untyped-call]
     # The next stage of a pipeline is a run of its own.
