@@ -92,13 +92,14 @@ def _wandb(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as th
     from transformers.integrations.integration_utils import WandbCallback
 
     known = _known(folder)
+    mode: Any = os.environ.get("WANDB_MODE")  # wandb has read it once for the whole process
     wandb.init(
         project=os.environ.get("WANDB_PROJECT") or PROJECT,
         name=os.environ.get("WANDB_NAME") or known["name"],
         id=known["id"],
         resume="allow",
         dir=str(folder),
-        mode=os.environ.get("WANDB_MODE"),  # wandb has read it once for the whole process
+        mode=mode,
     )
     trainer.add_callback(WandbCallback())  # type: ignore[no-untyped-call]
     # The next stage of a pipeline is a run of its own.
