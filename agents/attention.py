@@ -47,7 +47,7 @@ def keeps_states(model: Any) -> bool:
 
 def has_cache(model: Any) -> bool:
     """Return whether a model can go on from what it has read by transformers' `past_key_values`."""
-    return "past_key_values" in inspect.signature(model.forward).parameters
+    return "past_key_values" in inspect.signature(type(model).forward).parameters
 
 
 def group_heads(device: str) -> None:

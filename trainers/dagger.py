@@ -38,7 +38,7 @@ from agents.local import LocalAgent, LocalSettings
 from agents.mixture import MixtureAgent
 from trainers import imitation
 from trainers.collect import in_order
-from trainers.runs import checkpoints
+from trainers.runs import checkpoints, eval_panel
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.notes import note
 from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
@@ -139,6 +139,7 @@ def train(arguments: Dagger) -> dict[str, Any]:
     if summary is not None:
         note(f"{arguments.out} is finished already.")
         return summary
+    eval_panel.check(arguments, arguments.episodes)
     weights = sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
     facts = {"env_option_files": named_files(read_settings(arguments.env_options, "--env-options"))}
     inputs = [*arguments.episodes, *weights]
@@ -156,8 +157,23 @@ def train(arguments: Dagger) -> dict[str, Any]:
         model = str(stage / "checkpoint")
     assert summary is not None
     shutil.copytree(model, arguments.out / "checkpoint", dirs_exist_ok=True)
+    summary |= _keep_best(arguments)
     checkpoints.mark_done(arguments.out, checkpoints.hash_of(arguments.out / "checkpoint"), summary)
     return summary
+
+
+def _keep_best(arguments: Dagger) -> dict[str, Any]:
+    """Keep the best checkpoint of all rounds, where they were evaluated by play, and return which it is."""
+    found: list[tuple[float, int, int]] = []
+    for number in range(1, arguments.rounds + 1):
+        best = eval_panel.best_of(eval_panel.read_evals(arguments.out / f"round-{number}" / "train"))
+        found += [(best[1], number, best[0])] if best else []
+    if not found:
+        return {}
+    success, number, step = max(found)
+    place = arguments.out / f"round-{number}" / "train" / "best"
+    shutil.copytree(place, arguments.out / "best", dirs_exist_ok=True)
+    return {"best_round": number, "best_step": step, "best_success": round(success, 4)}
 
 
 def _imitation(arguments: Dagger, model: str, episodes: tuple[Path, ...], out: Path) -> imitation.Imitation:

@@ -19,7 +19,7 @@ from act_gym.errors import MissingDependencyError, RunError, UsageError
 from act_gym.records import read_records
 from act_gym.run import Run
 from trainers.estimates import rehearsal
-from trainers.runs import checkpoints, metrics, processes, trackers
+from trainers.runs import checkpoints, eval_panel, metrics, processes, trackers
 from trainers.runs.notes import note
 from trainers.runs.provenance import in_words, origin
 from trainers.runs.settings import FREE_SETTINGS, Precision
@@ -69,9 +69,8 @@ def open_run(
 ) -> tuple[Run, dict[str, Any] | None]:
     """Open a stage's run folder; also return its summary if the stage is already finished.
 
-    The weights the stage starts from are among the hashed inputs, so a run is never continued from
-    another model than the one it began with. Nor is it by another number of processes, or under another
-    sharding: they could not read its states. The manifest says whose alternatives the inputs hold.
+    The weights the stage starts from are among the hashed inputs, so a run is never continued from another model.
+    Nor is it by another number of processes, or under another sharding, which could not read its states.
 
     Args:
         program: The stage's module.
@@ -93,6 +92,7 @@ def open_run(
     def checked() -> None:
         (check or (lambda _: None))(arguments)
         check_inputs(inputs)  # before the default model is converted
+        eval_panel.check(arguments, inputs)
 
     if arguments.dry_run:
         checked()
@@ -302,6 +302,7 @@ def finish(
     from transformers import PrinterCallback
 
     from trainers.runs.callbacks import MetricsCallback, ProgressCallback, ResumeCallback
+    from trainers.runs.eval_callback import evaluations
     from trainers.runs.schedule import fingerprint
     from trainers.runs.stopping import StopCallback
 
@@ -312,7 +313,8 @@ def finish(
     logged, bar = MetricsCallback(run, stage, earlier), ProgressCallback(stage)
     # GRPO's replies are used for several steps, between which no state holds them.
     stop = StopCallback(every=getattr(trainer, "num_iterations", 1))
-    for callback in (ResumeCallback(), logged, bar, stop):
+    played = evaluations(trainer, tokenizer, run, arguments, stage, notes)
+    for callback in (ResumeCallback(), logged, bar, *played, stop):
         trainer.add_callback(callback)
     _log_start(trainer, run, stage, earlier, checkpoints.step_of(state) or 0)
     started = time.perf_counter()
@@ -331,6 +333,7 @@ def finish(
     summary |= {**extra, **metrics.measured_before(earlier)}
     means = {name: logged.mean_of_last(name) for name in _SUMMED_UP}
     summary |= {name: round(mean, 4) for name, mean in means.items() if mean is not None}
+    summary |= eval_panel.summary_of(arguments.out)
     if fingerprint(trainer.model) == before:
         note(_UNCHANGED.format(stage=stage, steps=steps))
     return _leave(trainer, tokenizer, run, arguments, summary, notes)

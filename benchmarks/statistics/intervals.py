@@ -13,7 +13,6 @@ values it makes an interval of no width. docs/design/evaluation.md has how often
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from math import pi, sqrt
 from statistics import NormalDist
@@ -21,6 +20,7 @@ from statistics import NormalDist
 import numpy as np
 
 from act_gym.errors import UsageError
+from act_gym.intervals import CONFIDENCE, Interval, score_interval, wilson
 
 __all__ = [
     "Interval",
@@ -33,34 +33,7 @@ __all__ = [
 ]
 
 RESAMPLES = 10_000
-CONFIDENCE = 0.95
-"""How often an interval holds the truth, or should."""
 _BLOCK = 2**22  # numbers drawn at once, so that memory does not grow with the number of values
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with the interval around it and how many observations stand behind it."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-def wilson(successes: float, n: int) -> Interval:
-    """Return a share with Wilson's score interval.
-
-    Args:
-        successes: How many of the observations were successes; of observations that are means, their sum.
-        n: How many observations there were, at least 1. They should be independent.
-
-    Raises:
-        UsageError: The numbers do not fit together.
-    """
-    if n < 1 or not 0 <= successes <= n:
-        raise UsageError(f"Expected 0 <= successes <= n and n >= 1; got {successes} of {n}.")
-    return _wilson(successes / n, n, n, NormalDist().inv_cdf(0.5 + CONFIDENCE / 2))
 
 
 def clustered(values: Sequence[float]) -> Interval:
@@ -80,9 +53,9 @@ def clustered(values: Sequence[float]) -> Interval:
         raise UsageError(f"Expected values in 0-1; got {observed.min():g} to {observed.max():g}.")
     n, mean = len(observed), float(observed.mean())
     if observed.min() == observed.max():
-        return _wilson(float(observed[0]), n, n, NormalDist().inv_cdf(0.5 + CONFIDENCE / 2))
+        return score_interval(float(observed[0]), n, n, NormalDist().inv_cdf(0.5 + CONFIDENCE / 2))
     effective = mean * (1 - mean) * n / float(observed.var(ddof=1))
-    return _wilson(mean, effective, n, student(0.5 + CONFIDENCE / 2, n - 1))
+    return score_interval(mean, effective, n, student(0.5 + CONFIDENCE / 2, n - 1))
 
 
 def newcombe(first: Interval, second: Interval, correlation: float = 0.0) -> Interval:
@@ -155,16 +128,6 @@ def student(probability: float, freedom: int) -> float:
 
 def _apart(one: float, other: float, correlation: float) -> float:
     return sqrt(max(0.0, one * one - 2 * correlation * one * other + other * other))
-
-
-def _wilson(share: float, weight: float, n: int, z: float) -> Interval:
-    """Return Wilson's interval for a share of `weight` outcomes, which are measured by `n` observations."""
-    middle = (share + z * z / (2 * weight)) / (1 + z * z / weight)
-    half = z / (1 + z * z / weight) * sqrt(share * (1 - share) / weight + z * z / (4 * weight * weight))
-    # At the ends the bounds are 0 and 1 exactly; arithmetic would leave 1e-17.
-    low = 0.0 if share == 0 else middle - half
-    high = 1.0 if share == 1 else middle + half
-    return Interval(share, low, high, n)
 
 
 def _array(values: Sequence[float]) -> np.ndarray:

@@ -12,6 +12,7 @@ import pytest
 from act_gym.core import Episode
 from act_gym.errors import UsageError
 from act_gym.records import read_records
+from tests.tiny_models import save_with_tokenizer
 from trainers.dagger import Dagger, train
 
 pytestmark = pytest.mark.slow
@@ -101,3 +102,15 @@ def test_settings_that_cannot_work_leave_no_folder(
     with pytest.raises(UsageError, match=message):
         train(replace(settings, out=tmp_path / "run", **change))  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
+
+
+def test_the_best_round_is_kept(settings: Dagger, tmp_path: Path) -> None:
+    model = save_with_tokenizer(tmp_path / "model")
+    panel = {"eval_every": 100, "eval_games": 1, "eval_max_turns": 1, "eval_env": ("act/ALFWorld-generated-seen",)}
+    out = tmp_path / "run"
+    summary = train(replace(settings, model=str(model), games=1, max_turns=2, out=out, **panel))
+    lines = [list(read_records(out / f"round-{number}" / "train" / "evals.jsonl")) for number in (1, 2)]
+    assert [[line["errors"] for line in one] for one in lines] == [[0], [0]], "each round ends with an evaluation"
+    assert (summary["best_round"], summary["best_step"]) == (2, lines[1][0]["step"])
+    best, last = (folder / "model.safetensors" for folder in (out / "best", out / "round-2" / "train" / "checkpoint"))
+    assert best.read_bytes() == last.read_bytes()

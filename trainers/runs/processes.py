@@ -26,6 +26,7 @@ __all__ = [
     "largest",
     "per_process",
     "sharded_loading",
+    "shards_weights",
     "uses_deepspeed",
     "whole",
 ]
@@ -50,6 +51,11 @@ def is_first() -> bool:
 def uses_deepspeed() -> bool:
     """Return whether the launcher asks for DeepSpeed."""
     return os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() in ("1", "true")
+
+
+def shards_weights() -> bool:
+    """Return whether the launcher asks for ZeRO-3, under which no process holds the weights whole."""
+    return uses_deepspeed() and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2") == "3"
 
 
 def described() -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "FREE_SETTINGS",
     "DecisionInputs",
     "EqualGroups",
+    "EvalSettings",
     "ExperienceInputs",
     "GroupSettings",
     "JudgingInputs",
@@ -39,7 +40,7 @@ ReportTo = Literal["none", "tensorboard", "wandb", "trackio"]
 FREE_SETTINGS = frozenset(
     {
         *("micro_batch", "micro_tokens", "gradient_checkpointing", "pack", "shared_prompt", "gather_for_generation"),
-        *("save_every", "log_every"),
+        *("save_every", "log_every", "eval_every"),
         *("probe", "forecast", "max_malformed", "force"),
         *("vllm", "vllm_server", "vllm_timeout", "vllm_memory", "vllm_tensor_parallel", "vllm_sleep"),
     }
@@ -257,7 +258,33 @@ class OptimisationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputSettings:
+class EvalSettings:
+    """Evaluation during training: a fixed panel of games that the model plays as it is in memory."""
+
+    eval_every: NotNegative = 0
+    """Optimizer steps between two evaluations by play, and one after the last step; 0 for none. The panel's games are
+    the same every time. The training itself is not changed. See evals.jsonl, and best/ for the best checkpoint on the
+    panels that are not of an unseen split."""
+
+    eval_env: tuple[str, ...] = ()
+    """Environments of the panel; without any, the seen and unseen splits of the data's benchmark, of generated games
+    where the data is of those or the official games were not downloaded."""
+
+    eval_games: Positive = 8
+    """Games of each environment, taken from its task types in turn."""
+
+    eval_max_turns: NotNegative = 0
+    """Step limit of a game; 0 for the benchmark's own."""
+
+    eval_env_options: tuple[str, ...] = ()
+    """The environments' own settings as name=value."""
+
+    eval_first: bool = False
+    """Evaluate before the first step too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings(EvalSettings):
     """Where the run goes and what it says on the way."""
 
     out: Path = Path("runs/train")

@@ -1,0 +1,150 @@
+"""Callback that evaluates by play every N optimizer steps and keeps the best checkpoint.
+
+Playing leaves no trace in the training: random states, the mode of every module and gradients are as they were, and
+the weights are the same bits with and without it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from act_gym.run import Run
+from agents.policy import Policy
+from agents.ranking import takes_masks
+from trainers.runs import checkpoints, processes
+from trainers.runs.eval_panel import Panel, best_of, panel_of, read_evals, write_evals
+from trainers.runs.notes import note
+from trainers.runs.settings import EvalSettings
+
+__all__ = ["EvalCallback", "evaluations", "untouched"]
+
+
+def evaluations(
+    trainer: Any, tokenizer: Any, run: Run, arguments: Any, stage: str, notes: Mapping[str, Any] | None
+) -> list[EvalCallback]:
+    """Return the callback that evaluates a training; none without --eval-every."""
+    if not arguments.eval_every:
+        return []
+    return [EvalCallback(trainer, tokenizer, run, arguments, stage, notes or {}, base=arguments.model)]
+
+
+class EvalCallback(TrainerCallback):
+    """Plays a fixed panel of games every N steps and after the last one, and keeps the best checkpoint.
+
+    Of several processes the first plays and the others wait. An evaluation that `evals.jsonl` holds is not repeated
+    when a training resumes before it: the training comes to the same weights again.
+
+    Args:
+        trainer: Transformers', before it trains.
+        tokenizer: The model's.
+        run: The run folder.
+        arguments: The program's.
+        stage: The stage's name; marks the log.
+        notes: JSON files that a checkpoint holds besides the model.
+        base: The model that the training began with.
+    """
+
+    def __init__(
+        self,
+        trainer: Any,
+        tokenizer: Any,
+        run: Run,
+        arguments: EvalSettings,
+        stage: str,
+        notes: Mapping[str, Any],
+        *,
+        base: str,
+    ) -> None:
+        self.trainer, self.tokenizer, self.run, self.arguments = trainer, tokenizer, run, arguments
+        self.stage, self.notes, self.base = stage, notes, base
+        self.panel: Panel | None = None
+        if not processes.is_first():
+            return
+        self.panel = panel_of(arguments, run.folder, notes)
+        with untouched(trainer.model):
+            # Its small example is compared in full precision, which there is only before the training begins.
+            takes_masks(self._policy())
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Evaluate before the first step, if that is asked for."""
+        if self.arguments.eval_first and state.global_step == 0:
+            processes.by_first(lambda: self._evaluate(args, state, control))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Evaluate, if it is time."""
+        if state.global_step % self.arguments.eval_every == 0 or state.global_step == state.max_steps:
+            processes.by_first(lambda: self._evaluate(args, state, control))
+
+    def _evaluate(self, args: Any, state: Any, control: Any) -> None:
+        assert self.panel is not None
+        known, step = read_evals(self.run.folder), state.global_step
+        lines = [line for line in known if line["step"] == step]
+        if {line["env_id"] for line in lines} != set(self.panel.env_ids):
+            with untouched(self.trainer.model, bf16=args.bf16):
+                lines = self.panel.play(self._policy(), step)
+                best = best_of([*(line for line in known if line["step"] != step), *lines])
+                if best is not None and best[0] == step:
+                    self._keep_best()
+            # Last, so that a kill before it repeats the evaluation.
+            write_evals(self.run.folder, lines)
+            note(f"step {step}: {', '.join(map(_told, lines))}")
+        values = {f"{line['split']}/{name}": line[name] for line in lines for name in ("success", "score", "turns")}
+        self.run.log(
+            stage=self.stage, event="eval", step=step, **{f"eval/{name}": value for name, value in values.items()}
+        )
+        # The control is a copy: this is no logging step of the trainer's. Trackers make eval/ of eval_.
+        logs = {f"eval_{name}": value for name, value in values.items()}
+        self.trainer.callback_handler.on_log(args, state, copy(control), logs)
+
+    def _policy(self) -> Policy:
+        model = self.trainer.model
+        inner = model.get_base_model() if hasattr(model, "merge_and_unload") else model
+        return Policy(inner, self.tokenizer, self.run.folder.name)
+
+    def _keep_best(self) -> None:
+        """Save the model as `best`; adapters are merged into a copy, so that the training goes on with its own."""
+        model = self.trainer.model
+        adapted = hasattr(model, "merge_and_unload")
+        weights = {name: value.cpu() for name, value in model.state_dict().items()} if adapted else None
+        folder = self.run.folder / "best"
+        checkpoints.save(model, self.tokenizer, folder, weights=weights, base=self.base, notes=self.notes)
+
+
+def _told(line: Mapping[str, Any]) -> str:
+    errors = f", {line['errors']} ended with an error" if line["errors"] else ""
+    return f"{line['split']} {line['solved']} of {line['games']} solved in {line['seconds']:.0f} s{errors}"
+
+
+@contextmanager
+def untouched(model: Any, *, bf16: bool = False) -> Iterator[None]:
+    """Leave a model's modes and all random states as they were before the block, in which the model is evaluated.
+
+    Args:
+        model: As it is trained.
+        bf16: Whether its arithmetic is in bf16 in the block, as in mixed training.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    drawn = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    on_gpu: Sequence[torch.Tensor] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ()
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        # One block for all games: weights are cast once, not in every pass.
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=bf16):
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
+        torch.set_rng_state(drawn[2])
+        if on_gpu:
+            torch.cuda.set_rng_state_all(list(on_gpu))
