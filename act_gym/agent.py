@@ -67,6 +67,7 @@ class Choice:
     response: str = ""
     thought: str = ""
     label: str = ""
+    prompt_hash: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0

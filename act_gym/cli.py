@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "next-action": ("benchmarks.next_action", "ask a model for the expert's action in the expert's states"),
     "reasoning": ("benchmarks.reasoning", "ask a model the questions of MATH-500 and GPQA-Diamond"),
     "paper": ("benchmarks.paper.program", "run rows of the paper's tables and show them beside its numbers"),
+    "show": ("benchmarks.show", "show the episodes of a run, or the prompt of a turn, in the terminal"),
     "report": ("benchmarks.report", "make a page of evaluation runs"),
     "leaderboard": ("benchmarks.leaderboard", "make the leaderboard's pages, check its entries, take runs in"),
 }

@@ -87,6 +87,7 @@ class Turn(Record):
         thought: The reasoning found in the reply, if any.
         action: The command sent to the environment; empty if the reply held none.
         label: The action that imitation learns in this state, whatever was played; empty to learn none.
+        prompt_hash: Identifies the prompt that a model was sent (`agents.prompt_replay`); empty without a model.
         action_valid: The simulator understood the action and carried it out.
         reward: The environment's reward for the action.
         score: Progress after the action, in 0–1.
@@ -102,6 +103,7 @@ class Turn(Record):
     thought: str = ""
     action: str = ""
     label: str = ""
+    prompt_hash: str = ""
     action_valid: bool = True
     reward: float = 0.0
     score: float = 0.0

@@ -268,6 +268,7 @@ class _Seat:
                 thought=choice.thought,
                 action=choice.action,
                 label=choice.label,
+                prompt_hash=choice.prompt_hash,
                 action_valid=self.info["action_valid"],
                 reward=float(reward),
                 score=self.info["score"],

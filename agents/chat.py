@@ -19,6 +19,7 @@ from agents.asking import Question, view_seed
 from agents.conversations import Conversations
 from agents.endpoint import Address, Endpoint, RemoteReply, RequestRefusedError
 from agents.formats import until, write_tool_call
+from agents.prompt_replay import with_hash
 from agents.prompt_sets import DEFAULT
 
 __all__ = ["SERVERS", "ChatAgent", "ChatSettings"]
@@ -203,6 +204,7 @@ class ChatAgent:
         return {
             "model": self.settings.model,
             "prompts_sha256": prompts_hash(self._question),
+            "question": self._question.facts(),
             "sampling": {name: value for name, value in sampling.items() if name not in _CARRIED},
             "sent": {**self._sampling(), **self.settings.fields(self._server)},
         }
@@ -285,7 +287,7 @@ class ChatAgent:
                 ) from None
             raise
         self._failed, self._answered = 0, True
-        return self.choice(reply)
+        return with_hash(self.choice(reply), request["messages"])
 
     async def _ask(self, endpoint: Endpoint, request: Mapping[str, Any]) -> RemoteReply:
         """Send a request, in the fields of `transformers serve` where that is what answers.

@@ -69,4 +69,5 @@ def model_facts(policy: Policy, question: Question, folders: Iterable[Path]) -> 
         "weights_sha256": weights_hash(folders),
         "dtype": str(policy.model.dtype).removeprefix("torch."),
         "prompts_sha256": prompts_hash(question, str(policy.tokenizer.chat_template)),
+        "question": question.facts(),
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from act_gym.errors import AgentError, UnknownNameError, UsageError
 from act_gym.rollout import BatchStream
 from agents.asking import Question, trained_with, view_seed
 from agents.blanks import fill
+from agents.prompt_replay import prompts_of, with_hash
 from agents.prompt_sets import DEFAULT
 from agents.prompts import Message, format_reply
 
@@ -185,7 +186,8 @@ class LocalAgent:
         """
         try:
             prompts = [self._prompt(view) for view in views]
-            return self._ranked(views, prompts) if self.settings.decode == "ranked" else self._free(views, prompts)
+            answer = self._ranked if self.settings.decode == "ranked" else self._free
+            return [with_hash(one, prompt) for one, prompt in zip(answer(views, prompts), prompts, strict=True)]
         except (RuntimeError, ValueError, MemoryError) as cause:  # CUDA's and the allocator's errors are RuntimeErrors
             raise AgentError(f"{self.name} failed on {len(views)} views: {cause}") from cause
 
@@ -215,12 +217,13 @@ class LocalAgent:
         """Return a view's work for a decoder, and what gives the choice when it is done."""
         from agents.ranking import begin
 
+        prompt = self._prompt(view)
         if self.settings.decode == "ranked":
             commands = tuple(fill(command, view.goal) for command in view.admissible_commands)
-            search, ranking = begin(self.policy, self._prompt(view), commands, max_nodes=self.settings.max_nodes)
-            return search, lambda: self._chosen(ranking())
+            search, ranking = begin(self.policy, prompt, commands, max_nodes=self.settings.max_nodes)
+            return search, lambda: with_hash(self._chosen(ranking()), prompt)
         writing, completion = self.policy.begin(
-            self._prompt(view),
+            prompt,
             max_new_tokens=self._longest_reply(),
             temperature=self.settings.temperature,
             seed=view_seed(view),
@@ -228,7 +231,7 @@ class LocalAgent:
             thinking=self.settings.thinking,
             likely=self._likely(view),
         )
-        return writing, lambda: self._written(completion())
+        return writing, lambda: with_hash(self._written(completion()), prompt)
 
     def _chosen(self, ranking: Ranking) -> Choice:
         ((command, value),) = ranking.best
@@ -264,40 +267,14 @@ class LocalAgent:
     def _prompt(self, view: View) -> list[Message]:
         """Ask about a view; what does not fit the model's context is left out, the oldest turns first."""
         room = self.policy.context - (self._longest_reply() if self.settings.decode == "free" else 64)
-        if self._question.history == "conversation":
-            return self._conversation(view, room)
-        bare = replace(self._question, window=0, list_commands=0)
-        questions = [
-            *(
-                replace(self._question, window=turns)
-                for turns in range(min(self._question.window, len(view.history)), -1, -1)
-            ),
-            bare,
-            replace(bare, example=False),
-            replace(bare, example=False, max_characters=min(bare.max_characters, 400)),
-        ]
-        for question in questions:
-            messages = question.messages(view)
+        for messages in prompts_of(self._question, view):
             # A token is at least one byte, so most prompts are known to fit without being tokenised.
-            if (
-                not self.policy.tools
-                and sum(len(m["content"].encode("utf-8", "replace")) for m in messages) + 512 <= room
-            ):
+            size = sum(len(message["content"].encode("utf-8", "replace")) + 16 for message in messages)
+            if not self.policy.tools and size + 512 <= room:
                 return messages
             if len(self.policy.prompt_ids(messages, thinking=self.settings.thinking)) <= room:
                 return messages
         raise AgentError(f"{view.task.id} does not fit the {self.policy.context} tokens that {self.policy.name} takes.")
-
-    def _conversation(self, view: View, room: int) -> list[Message]:
-        """Ask about a view as a chat; of one that is too long the opening and as many of the last turns as fit."""
-        turns = len(view.history)
-        while True:
-            messages = self._question.conversation(view, turns)
-            if len(self.policy.prompt_ids(messages, thinking=self.settings.thinking)) <= room:
-                return messages
-            if not turns:
-                raise AgentError(f"{view.task.id} does not fit the {self.policy.context} tokens of {self.policy.name}.")
-            turns //= 2
 
 
 def _load(settings: LocalSettings) -> Policy:

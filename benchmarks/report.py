@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         answers, more_answers = run.answers(arguments.episodes)
         number = archive.add_run(run.summary.label, run.summary.subject, str(run.folder), more_episodes + more_answers)
         for episode in episodes:
-            archive.add_episode(number, episode)
+            archive.add_episode(number, episode, run.question, run.env_options)
             shown[place] = number
         add = archive.add_pair if run.summary.kind == "judgement" else archive.add_next_action
         for record in answers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -36,3 +37,16 @@ def build(kind: str, attention: str = "sdpa", **changes: Any) -> PreTrainedModel
     for name, value in changes.items():
         setattr(config, name, value)
     return AutoModelForCausalLM.from_config(config, attn_implementation=attention, dtype=torch.float32)
+
+
+def save_with_tokenizer(folder: Path) -> Path:
+    """Save a random model of two layers with the default model's tokenizer, and return the folder."""
+    from transformers import AutoTokenizer
+
+    from agents.smollm2 import model_path
+
+    tokenizer = AutoTokenizer.from_pretrained(model_path("smollm2"))
+    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+    build("llama", vocab_size=len(tokenizer), max_position_embeddings=2048, **ends).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -14,6 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
 from act_gym.core import Episode, Turn
+from act_gym.errors import ActGymError
+from agents.asking import Question
+from agents.prompt_replay import asked
 from benchmarks.asking.interventions import Intervention
 from benchmarks.pages.markup import plain
 
@@ -52,10 +55,24 @@ class Archive:
         self._runs.append({name: plain(text, _LINE) for name, text in texts.items()} | {"left_out": left_out})
         return len(self._runs) - 1
 
-    def add_episode(self, run: int, episode: Episode) -> None:
-        """Add an episode of a run."""
+    def add_episode(
+        self,
+        run: int,
+        episode: Episode,
+        question: Question | None = None,
+        env_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add an episode of a run.
+
+        Args:
+            run: Its number.
+            episode: What was played.
+            question: How a model was asked, so that each turn gets its prompt; None without a model.
+            env_options: Options of the environment, which a prompt may depend on.
+        """
+        prompts = _prompts(episode, question, env_options)
         body = {
-            "turns": [_turn(turn) for turn in episode.turns],
+            "turns": [{**_turn(turn), **prompt} for turn, prompt in zip(episode.turns, prompts, strict=True)],
             "final": plain(episode.final_observation, _TEXT),
             "error": plain(episode.error, _TEXT),
         }
@@ -153,6 +170,33 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "seconds": round(turn.seconds, 3),
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _prompts(
+    episode: Episode, question: Question | None, env_options: Mapping[str, Any] | None
+) -> list[dict[str, Any]]:
+    """Return for each turn what its prompt adds to the first `kept` messages of the turn before.
+
+    A conversation grows, so each of its messages is carried once.
+    """
+    found: list[dict[str, Any]] = []
+    before: list[Any] = []
+    for number in range(len(episode.turns)):
+        if question is None:
+            found.append({})
+            continue
+        try:
+            prompt = asked(episode, number, question, env_options)
+        except ActGymError:  # such as an example whose data is not here
+            return [{} for _ in episode.turns]
+        pairs = zip(before, prompt.messages, strict=False)
+        kept = next(
+            (place for place, (old, new) in enumerate(pairs) if old != new), min(len(before), len(prompt.messages))
+        )
+        added = [[plain(one["role"], _LINE), plain(one["content"], _TEXT)] for one in prompt.messages[kept:]]
+        found.append({"kept": kept, "asked": added, **({} if prompt.is_exact else {"unsure": 1})})
+        before = prompt.messages
+    return found
 
 
 def _answer(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import numpy as np
 from act_gym.core import Decision, Episode
 from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records
+from agents.asking import Question
+from agents.prompt_replay import question_of
 from benchmarks.asking.answers import QUESTIONS
 from benchmarks.statistics.measurement import Summary
 from benchmarks.statistics.scores import failures, flat_record, measure
@@ -32,12 +34,16 @@ class LoadedRun:
         summary: Its numbers.
         settings: Names and values worth showing: arguments, versions, revision.
         inputs: Files it was made from, with their sha256.
+        question: How a model was asked in its episodes; None without a model.
+        env_options: Options of its environments.
     """
 
     folder: Path
     summary: Summary
     settings: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
+    question: Question | None = None
+    env_options: Mapping[str, Any] = field(default_factory=dict)
 
     def episodes(self, shown: int) -> tuple[Iterator[Episode], int]:
         """Return the first episodes by environment, task and seed, and how many more there are.
@@ -135,7 +141,16 @@ def load(folder: Path) -> LoadedRun:
         summary=summary,
         settings={key: str(value) for key, value in settings.items() if value not in ("", None)},
         inputs=manifest.get("inputs", {}),
+        question=_question(manifest.get("agent")),
+        env_options=manifest.get("env_options", {}),
     )
+
+
+def _question(agent: Any) -> Question | None:
+    try:
+        return question_of(agent) if isinstance(agent, dict) else None
+    except UsageError:  # the prompt set is not here, and a report is no reason to have it
+        return None
 
 
 def _at(path: Path, places: set[int]) -> Iterator[Episode]:

@@ -9,7 +9,7 @@ from act_gym.records import read_records, write_records
 from benchmarks.judgement import main as judgement
 from benchmarks.next_action import main as next_action
 from benchmarks.pages.runs import load
-from tests.tiny_models import build
+from tests.tiny_models import save_with_tokenizer
 
 
 def pair(number: int) -> ActionPair:
@@ -21,16 +21,7 @@ def pair(number: int) -> ActionPair:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     """A random model of two layers with the tokenizer of the default model."""
-    from transformers import AutoTokenizer
-
-    from agents.smollm2 import model_path
-
-    folder = tmp_path_factory.mktemp("tiny")
-    tokenizer = AutoTokenizer.from_pretrained(model_path("smollm2"))
-    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    build("llama", vocab_size=len(tokenizer), max_position_embeddings=2048, **ends).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_with_tokenizer(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture

@@ -68,6 +68,18 @@ function commandList({ can = [], of }, taken, file) {
     of > can.length && el("p", { class: "small soft" }, `${(of - can.length).toLocaleString("en")} more are in ${file}`));
 }
 
+let promptOpen = false;
+
+/** Returns what a model was asked at a turn, to be opened; each turn carries what is new since the turn before. */
+function promptOf(turns, at) {
+  if (!turns[at].asked) return null;
+  const messages = turns.slice(0, at + 1).reduce((before, { kept, asked }) => [...before.slice(0, kept), ...asked], []);
+  return el("details", { class: "part", open: promptOpen, toggle: event => { promptOpen = event.target.open; } },
+    el("summary", { "data-keep": "prompt" }, `prompt: ${counted(messages.length, "message")}`),
+    turns[at].unsure && el("p", { class: "small bad" }, "This may differ from what was asked: the prompt set has changed, or the run did not keep the admissible commands."),
+    messages.map(([role, text]) => part(role, said(text, "said raw"))));
+}
+
 /** Returns one turn in full, or the end. */
 function turnDetail({ turns, final, error }, at) {
   const turn = turns[at];
@@ -81,6 +93,7 @@ function turnDetail({ turns, final, error }, at) {
     el("h3", {}, `Turn ${at + 1} of ${turns.length}`),
     part("observation", said(turn.see ?? "")),
     commandList(turn, turn.do, "episodes.jsonl"),
+    promptOf(turns, at),
     turn.think && part("thought", said(turn.think, "said thought")),
     turn.say && part("raw reply", said(turn.say, "said raw")),
     part("action", el("pre", { class: "action" }, turn.do ?? "(none)"),

@@ -1,8 +1,13 @@
 import base64
 import json
 import zlib
+from dataclasses import replace
+
+import pytest
 
 from act_gym.core import Turn
+from agents.asking import Question
+from agents.prompt_replay import asked, hash_of
 from benchmarks.pages.archive import Archive
 from benchmarks.pages.document import data_block
 from benchmarks.pages.runs import load
@@ -84,3 +89,23 @@ def test_what_kind_of_answer_a_next_action_is_takes_one_word(tmp_path):
     answer = {"outcome": "right", "action": "go north", "reply": "I shall go north.", "log_probability": -1.25}
     assert question["asked"] == {"answers": [answer], "suppressed": [answer], "injected": [answer]}
     assert run.answers(2)[1] == 3
+
+
+@pytest.mark.parametrize("history", ["window", "conversation"])
+def test_each_turn_carries_the_prompt_that_was_asked(history):
+    question = Question(history=history)
+    episode = episode_of(0, "x", turns=turns_of("go", "look", "light lamp"))
+    prompts = [asked(episode, number, question).messages for number in range(3)]
+    turns = [replace(turn, prompt_hash=hash_of(prompt)) for turn, prompt in zip(episode.turns, prompts, strict=True)]
+    turns[1] = replace(turns[1], prompt_hash="0" * 16)
+    archive = Archive()
+    archive.add_episode(archive.add_run("base", "x", "runs/x", 0), replace(episode, turns=tuple(turns)), question)
+    archive.index()
+    ((carried,),) = unpacked(archive)
+    shown: list[list[str]] = []
+    for turn, prompt in zip(carried["turns"], prompts, strict=True):
+        shown = shown[: turn["kept"]] + turn["asked"]
+        assert shown == [[message["role"], message["content"]] for message in prompt]
+    assert [turn.get("unsure", 0) for turn in carried["turns"]] == [0, 1, 0]
+    if history == "conversation":
+        assert [len(turn["asked"]) for turn in carried["turns"]] == [1, 2, 2], "no message is carried twice"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.asking import Question
 from benchmarks.report import main
 from tests.benchmarks.pages.written import (
     HOSTILE,
@@ -15,6 +16,7 @@ from tests.benchmarks.pages.written import (
     write_judgement,
     write_next_action,
     write_pairs,
+    write_question,
 )
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Run: pip install -e '.[dev]'")
@@ -241,6 +243,20 @@ def test_hostile_episodes_and_questions_run_nothing_and_are_seen(window, tmp_pat
     assert "[U+202E]" in text(window, ".turn .said")
     assert window.locator("img, iframe").count() == 0
     assert window.evaluate("[...document.scripts].filter(each => !each.type).length") == 1
+
+
+def test_the_prompt_of_a_turn_is_folded_and_is_text(window, tmp_path):
+    episodes = [episode_of(0, "x", turns=hostile_turns(HOSTILE, 3), text=HOSTILE)]
+    write_question(write_episodes(tmp_path / "runs", "base", episodes), Question(history="conversation"))
+    window.goto(f"{report(tmp_path)}#episodes?e=0&t=1")
+    fold = window.locator(".turn details", has_text="prompt: 3 messages")
+    assert not fold.locator(".said").first.is_visible()
+    fold.locator("summary").click()
+    assert "alert(1)</script>" in fold.locator(".said").first.inner_text()
+    assert "may differ from what was asked" in fold.inner_text()
+    window.keyboard.press("ArrowRight")
+    window.locator(".turn details[open]", has_text="prompt: 5 messages").wait_for()
+    assert window.locator("img, iframe").count() == 0
 
 
 def test_nothing_runs_over_the_edge_of_a_phone(window, address):

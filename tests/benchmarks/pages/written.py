@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from act_gym.core import ActionPair, Decision, Episode, Task, Turn
-from act_gym.records import RecordWriter, read_records
+from act_gym.records import RecordWriter, read_records, write_json
+from agents.asking import Question
 from benchmarks.asking.answers import QUESTIONS
 from benchmarks.statistics.intervals import Interval
 from benchmarks.statistics.measurement import Measurement, Summary
@@ -49,6 +50,12 @@ def write_episodes(folder: Path, label: str, episodes: list[Episode], *, text: s
     with RecordWriter(folder / "episodes.jsonl") as file:
         for episode in episodes:
             file.write(episode.to_json())
+    return folder
+
+
+def write_question(folder: Path, question: Question) -> Path:
+    """Say in a run's manifest how a model was asked."""
+    write_json(folder / "manifest.json", {"agent": {"asked_for": "local", "question": question.facts()}})
     return folder
 
 

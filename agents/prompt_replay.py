@@ -1,0 +1,119 @@
+"""Prompt reconstruction: the messages that a model was sent at a recorded turn, checked by their hash.
+
+A record keeps the goal, the observations and the replies, and of each prompt a hash; the manifest keeps how the prompts
+were rendered. Both give the messages again, without storing text that grows with the square of an episode's length.
+Local and API agents render their prompts here, so the reconstruction runs the code that asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from act_gym.agent import Choice, View
+from act_gym.core import Episode
+from act_gym.errors import UsageError
+from agents.asking import Question
+from agents.prompts import Message
+
+__all__ = ["Asked", "asked", "hash_of", "prompts_of", "question_of", "with_hash"]
+
+_HASH_DIGITS = 16  # hexadecimal; enough to notice any change by accident
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The prompt of one turn.
+
+    Attributes:
+        messages: The chat messages.
+        is_exact: Their hash is the one that was recorded when the model was asked.
+    """
+
+    messages: list[Message]
+    is_exact: bool
+
+
+def hash_of(messages: Sequence[Message]) -> str:
+    """Return the first 16 hexadecimal digits of a prompt's sha256."""
+    return hashlib.sha256(json.dumps(list(messages)).encode()).hexdigest()[:_HASH_DIGITS]
+
+
+def with_hash(choice: Choice, messages: Sequence[Message]) -> Choice:
+    """Return a choice that names the prompt it answers."""
+    return replace(choice, prompt_hash=hash_of(messages))
+
+
+def prompts_of(question: Question, view: View) -> Iterator[list[Message]]:
+    """Yield the prompt of a view, then shorter ones for a model whose context it does not fit.
+
+    A conversation loses its oldest turns, the opening never. A window loses turns, then listed commands, then the
+    example, then the end of a long observation.
+    """
+    turns = len(view.history)
+    if question.history == "conversation":
+        while turns:
+            yield question.conversation(view, turns)
+            turns //= 2
+        yield question.conversation(view, 0)
+        return
+    for window in range(min(question.window, turns), -1, -1):
+        yield replace(question, window=window).messages(view)
+    bare = replace(question, window=0, list_commands=0)
+    for shorter in (
+        bare,
+        replace(bare, example=False),
+        replace(bare, example=False, max_characters=min(bare.max_characters, 400)),
+    ):
+        yield shorter.messages(view)
+
+
+def question_of(facts: Mapping[str, Any]) -> Question | None:
+    """Return how an agent asked, from what a manifest says of the agent; None for an agent without a model.
+
+    Raises:
+        UsageError: The prompt set is not there any more.
+    """
+    written = facts.get("question")
+    if not isinstance(written, Mapping):
+        return None
+    return Question(**{field.name: written[field.name] for field in fields(Question) if field.name in written})
+
+
+def asked(episode: Episode, turn: int, question: Question, env_options: Mapping[str, Any] | None = None) -> Asked:
+    """Return the prompt of a turn of an episode.
+
+    Args:
+        episode: As recorded.
+        turn: From 0.
+        question: How the model was asked.
+        env_options: Options of the environment; an example in the prompt depends on them.
+
+    Raises:
+        UsageError: The episode has no such turn.
+        AgentError: The prompt holds an example, which cannot be had here.
+    """
+    if not 0 <= turn < len(episode.turns):
+        raise UsageError(f"{episode.task.id} has the turns 1 to {len(episode.turns)}; got {turn + 1}.")
+    now = episode.turns[turn]
+    view = View(
+        task=episode.task,
+        goal=episode.goal,
+        observation=now.observation,
+        admissible_commands=now.admissible_commands,
+        history=episode.turns[:turn],
+        seed=episode.seed,
+        env_options=dict(env_options or {}),
+    )
+    first: list[Message] | None = None
+    for messages in prompts_of(question, view):
+        if hash_of(messages) == now.prompt_hash:
+            return Asked(messages, True)
+        first = first or messages
+        if not now.prompt_hash:
+            break
+    assert first is not None
+    return Asked(first, False)
