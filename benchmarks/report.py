@@ -1,4 +1,4 @@
-"""Makes one page of any evaluation runs: `act-gym report runs/x --out report.html`.
+"""Makes one page of evaluations and trainings: `act-gym report runs/x --out report.html`.
 
 The page is one file that loads nothing, so it can be mailed, kept and opened anywhere. Runs are joined by
 their labels; see `benchmarks.statistics.measurement`. Its numbers need no script; its episodes do.
@@ -18,6 +18,7 @@ from act_gym.arguments import parse
 from act_gym.errors import UsageError
 from act_gym.records import check_writable, make_folder, replacing
 from benchmarks.pages.archive import Archive
+from benchmarks.pages.learning_curves import trainings
 from benchmarks.pages.report import report
 from benchmarks.pages.runs import load, run_folders
 from benchmarks.shown.headline import headlines
@@ -30,10 +31,11 @@ _STAGES = {"auto": None, "yes": True, "no": False}
 
 @dataclass(frozen=True)
 class Arguments:
-    """Make one page of evaluation runs."""
+    """Make one page of evaluations and trainings."""
 
     runs: Positional[tuple[Path, ...]]
-    """Run folders, folders that hold some at any depth, or of `act-gym shop`; rows come in this order."""
+    """Run folders of evaluations or trainings, folders that hold some at any depth (a pipeline's, DAgger's), or of
+    `act-gym shop`; rows come in this order."""
     out: Path = Path("report.html")
     """The page."""
     title: str = "Evaluation"
@@ -51,7 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.episodes < 0:
         raise UsageError(f"--episodes is 0 or more; got {arguments.episodes}.")
     check_writable(arguments.out.parent, file=arguments.out.name)
-    runs = [load(folder) for folder in run_folders(arguments.runs)]
+    trained = {path: trainings(path) for path in arguments.runs}
+    folders = run_folders(arguments.runs, {path for path, found in trained.items() if found})
+    runs = [load(folder) for folder in folders]
+    curves = [training for found in trained.values() for training in found]
     archive, shown = Archive(), {}
     for place, run in enumerate(runs):
         episodes, more_episodes = run.episodes(arguments.episodes)
@@ -66,10 +71,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             shown[place] = number
     make_folder(arguments.out.parent)
     with replacing(arguments.out) as file:
-        file.writelines(report(arguments.title, runs, archive, shown, stages=_STAGES[arguments.stages]))
+        file.writelines(report(arguments.title, runs, archive, shown, curves, stages=_STAGES[arguments.stages]))
     for headline in headlines([(str(run.folder), run.summary) for run in runs]):
         print_headline(headline)
-    sys.stdout.write(f"{arguments.out}: {len(runs)} runs, {arguments.out.stat().st_size / 2**20:.1f} MiB\n")
+    trains = f", {len(curves)} trainings" if curves else ""
+    sys.stdout.write(f"{arguments.out}: {len(runs)} runs{trains}, {arguments.out.stat().st_size / 2**20:.1f} MiB\n")
     return 0
 
 

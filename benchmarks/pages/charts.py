@@ -11,7 +11,7 @@ from benchmarks.pages.markup import Markup, element
 from benchmarks.shown.tables import in_words
 from benchmarks.statistics.measurement import Measurement
 
-__all__ = ["key", "learning", "scale", "series_of", "strip", "tail"]
+__all__ = ["key", "learning", "mark", "scale", "series_of", "strip", "tail"]
 
 _SIDES = ("seen", "unseen")
 _WIDTH, _ROW, _EDGE = 360, 17, 12  # of a strip, in pixels: its width, one series, and room for a mark at 0 and 100
@@ -27,8 +27,8 @@ def key(splits: Sequence[tuple[str, str]]) -> Markup:
     """Return the legend of the marks: each split with its title."""
     entries = []
     for split, title in dict.fromkeys(splits):
-        mark = element("svg", _mark(8, 8, series_of(split)), viewBox="0 0 16 16", class_="mark", aria_hidden="true")
-        entries.append(element("span", mark, title, class_=f"{series_of(split)} entry"))
+        sign = element("svg", mark(8, 8, series_of(split)), viewBox="0 0 16 16", class_="mark", aria_hidden="true")
+        entries.append(element("span", sign, title, class_=f"{series_of(split)} entry"))
     return element("span", *entries, class_="key")
 
 
@@ -69,7 +69,7 @@ def tail(one: Measurement) -> Markup:
             if one.low is not None and one.high is not None
             else []
         ),
-        _mark(4 + 92 * _share(one.value), 6, series_of(one.split), size=3.5),
+        mark(4 + 92 * _share(one.value), 6, series_of(one.split), size=3.5),
     ]
     return element("svg", *parts, class_=f"tail {series_of(one.split)}", viewBox="0 0 100 12", aria_hidden="true")
 
@@ -109,7 +109,7 @@ def learning(
             if one.low is not None and one.high is not None:
                 low, high = (f"{at(0, bound)[1]:.1f}" for bound in (one.low, one.high))
                 inside.append(element("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=low, y2=high, class_="whisker"))
-            inside.append(_mark(x, y, series_of(split)))
+            inside.append(mark(x, y, series_of(split)))
         parts.append(element("g", *inside, class_=series_of(split)))
     said = ". ".join(
         f"{name}: " + ", ".join(f"{label} {in_words(one)}" for label, one in zip(labels, values, strict=True))
@@ -138,10 +138,11 @@ def _interval(one: Measurement, y: float, begin: float) -> Markup:
         low, high = at(one.low), at(one.high)
         parts.append(element("line", x1=low, x2=high, y1=y, y2=y, class_="whisker"))
         parts += [element("line", x1=x, x2=x, y1=y - 3, y2=y + 3, class_="whisker") for x in (low, high)]
-    return element("g", *parts, _mark(float(at(one.value)), y, series_of(one.split)), class_=series_of(one.split))
+    return element("g", *parts, mark(float(at(one.value)), y, series_of(one.split)), class_=series_of(one.split))
 
 
-def _mark(x: float, y: float, side: str, size: float = 5) -> Markup:
+def mark(x: float, y: float, side: str, size: float = 5) -> Markup:
+    """Return the mark of a series at a place of a chart."""
     if side == "seen":
         return element("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=size, class_="mark")
     if side == "unseen":

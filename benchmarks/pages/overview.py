@@ -52,7 +52,8 @@ def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: boo
         if against is not None:
             yield _scrolled(against, f"agent against agent, {headline.benchmark}")
         yield from _types(headline.benchmark, runs, shown)
-    yield element("h2", "How it was run")
+    if runs:
+        yield element("h2", "How it was run")
     yield from (_run(run) for run in runs)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.pages.archive import Archive
 from benchmarks.pages.document import document
+from benchmarks.pages.learning_curves import Training, learning_curves
 from benchmarks.pages.markup import Markup, element
 from benchmarks.pages.overview import overview
 from benchmarks.pages.runs import KINDS, LoadedRun
@@ -33,7 +34,13 @@ _KEYS = (
 
 
 def report(
-    title: str, runs: Sequence[LoadedRun], archive: Archive, shown: Mapping[int, int], *, stages: bool | None = None
+    title: str,
+    runs: Sequence[LoadedRun],
+    archive: Archive,
+    shown: Mapping[int, int],
+    curves: Sequence[Training] = (),
+    *,
+    stages: bool | None = None,
 ) -> Iterable[str]:
     """Yield the whole page, piece by piece.
 
@@ -42,6 +49,7 @@ def report(
         runs: In the order in which rows appear.
         archive: Their episodes and questions.
         shown: See `overview`.
+        curves: Trainings whose learning curves are drawn.
         stages: See `overview`.
     """
     index = archive.index()
@@ -50,10 +58,11 @@ def report(
         "main",
         element(
             "section",
-            element("p", _counted(runs), class_="soft lead"),
+            element("p", _counted(runs, len(curves)), class_="soft lead"),
             element(
                 "noscript", element("p", "Episodes are shown by a script, and scripts are off here.", class_="note")
             ),
+            *learning_curves(curves),
             *overview(runs, shown, stages=stages),
             id="view-overview",
         ),
@@ -117,7 +126,8 @@ def _help() -> Markup:
     )
 
 
-def _counted(runs: Sequence[LoadedRun]) -> str:
+def _counted(runs: Sequence[LoadedRun], trained: int) -> str:
     found = {name: sum(run.summary.kind == kind for run in runs) for kind, name in KINDS.items()}
     parts = ", ".join(f"{count} × {name}" for name, count in found.items() if count)
-    return f"{len(runs)} runs: {parts}. Per cent; lines and brackets are 95 % intervals."
+    counted = [f"{len(runs)} runs: {parts}"] * bool(runs) + [f"{trained} trainings"] * bool(trained)
+    return f"{'; '.join(counted)}. Per cent; lines and brackets are 95 % intervals."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,26 +98,31 @@ class LoadedRun:
         }
 
 
-def run_folders(paths: Iterable[Path]) -> list[Path]:
-    """Return the run folders that are named or lie below, in the order in which the runs were started.
+def run_folders(paths: Iterable[Path], trained: Collection[Path] = ()) -> list[Path]:
+    """Return the run folders of evaluations that are named or below, in the order in which the runs were started.
+
+    Args:
+        paths: Where to look.
+        trained: Those of them that hold a training, and so need not hold an evaluation.
 
     Raises:
-        UsageError: A path holds none.
+        UsageError: Another path holds none.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if (path / "summary.json").exists() or _is_recorded(path):
+        is_run = (path / "summary.json").exists() and not (path in trained and not _json(path / "summary.json"))
+        if is_run or _is_recorded(path):
             found.setdefault(path)
             continue
         below = [file.parent for file in path.rglob("summary.json") if _json(file).get("kind") in KINDS]
-        if not below:
+        if not below and path not in trained:
             raise UsageError(
-                f"{path} holds no evaluation run. Expected a folder made by act-gym eval, "
-                "benchmarks.judgement or benchmarks.next_action that has finished."
+                f"{path} holds neither an evaluation that has finished nor a training. Expected a folder made by "
+                "act-gym eval, judgement, next-action or train."
             )
         for folder in sorted(below, key=lambda folder: (_json(folder / "manifest.json").get("started", ""), folder)):
             found.setdefault(folder)
-    if not found:
+    if not found and not trained:
         raise UsageError("Name at least one run folder, e.g. act-gym report runs/eval.")
     return list(found)
 

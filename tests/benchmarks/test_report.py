@@ -129,7 +129,7 @@ def test_two_runs_of_one_kind_and_label_get_rows_of_their_own(tmp_path):
 
 
 def test_a_folder_without_runs_and_a_run_of_another_kind_are_refused(tmp_path):
-    with pytest.raises(UsageError, match="holds no evaluation run"):
+    with pytest.raises(UsageError, match="holds neither an evaluation"):
         main([str(tmp_path), "--out", str(tmp_path / "report.html")])
     (tmp_path / "pairs").mkdir()
     (tmp_path / "pairs" / "summary.json").write_text(json.dumps({"kind": "pairs"}))
