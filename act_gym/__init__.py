@@ -13,7 +13,7 @@ It needs gymnasium and numpy; simulators, models and trainers are extras.
 
 from act_gym.agent import Agent, Choice, View, each
 from act_gym.benchmark import env_ids, tasks
-from act_gym.core import ActionPair, Decision, Episode, Experience, State, Task, Turn
+from act_gym.core import ActionPair, Episode, Experience, ExpertStep, State, Task, Turn
 from act_gym.engine import Engine
 from act_gym.env import TextEnv
 from act_gym.errors import (
@@ -45,12 +45,12 @@ __all__ = [
     "Choice",
     "CorruptDataError",
     "DataError",
-    "Decision",
     "DownloadError",
     "Engine",
     "EngineError",
     "Episode",
     "Experience",
+    "ExpertStep",
     "FailedEpisodesError",
     "MissingDataError",
     "MissingDependencyError",

@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-__all__ = ["ActionPair", "Decision", "Episode", "Experience", "State", "Task", "Turn"]
+from act_gym.errors import RunError
+
+__all__ = ["ActionPair", "Episode", "Experience", "ExpertStep", "State", "Task", "Turn"]
 
 
 class Record:
@@ -158,50 +160,81 @@ class Episode(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decision(Record):
-    """One expert turn posed as a question: in this state, what would you do?
-
-    The state is text and not chat messages, because two questions are asked about it (which action?
-    which of two is better?) and only the question knows its own instructions.
+class ExpertStep(Record):
+    """One state with an expert's action in it, as raw data: a question is rendered from it when a model is asked.
 
     Attributes:
-        id: The task's id and the turn, e.g. `scienceworld/boil/3#4`.
+        id: The task's id and the turn, e.g. `scienceworld/boil/3#4`; with the seed where a task has several episodes.
         task: The task it comes from.
-        state: Task description, recent turns and current observation, as the policy reads them.
-        expert_action: What the expert did.
+        turn: Which turn of its episode it is, from 0.
+        goal: The task as text.
+        history: The turns before, oldest first, lean: observation and action, and the reply where it held no action.
+        observation: What the environment showed.
+        expert_action: What the expert did, or would do.
+        played_action: What was played instead; empty where it was the expert's action.
         admissible_commands: What the simulator would have accepted; empty if it was not asked.
     """
 
     id: str
     task: Task
-    state: str
+    turn: int
+    goal: str
+    history: tuple[Turn, ...]
+    observation: str
     expert_action: str
+    played_action: str = ""
     admissible_commands: tuple[str, ...] = ()
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the step as JSON values; a turn of the history is `[observation, action]`, or with its reply."""
+        values = {name.name: getattr(self, name.name) for name in fields(self)}
+        history = [[turn.observation, turn.action, *filter(None, [turn.response])] for turn in self.history]
+        return {**values, "task": self.task.to_json(), "history": history}
+
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Decision:
-        """Build the decision and its task from `to_json`'s dictionary."""
+    def from_json(cls, data: Mapping[str, Any]) -> ExpertStep:
+        """Build the step and its task from `to_json`'s dictionary.
+
+        Raises:
+            KeyError: A field is missing.
+            RunError: It is of an older layout, which held a rendered state.
+        """
+        if "state" in data:
+            raise RunError(f"{data.get('id')} holds a rendered state. Make the file again with: act-gym train pairs")
         return cls(
             id=data["id"],
             task=Task.from_json(data["task"]),
-            state=data["state"],
+            turn=data["turn"],
+            goal=data["goal"],
+            history=tuple(_past_turn(*turn) for turn in data["history"]),
+            observation=data["observation"],
             expert_action=data["expert_action"],
+            played_action=data.get("played_action", ""),
             admissible_commands=tuple(data.get("admissible_commands", ())),
         )
 
 
+def _past_turn(observation: str, action: str, response: str = "") -> Turn:
+    return Turn(observation=observation, action=action, response=response)
+
+
+def _step(data: Mapping[str, Any]) -> ExpertStep:
+    """Return the step in a record that holds one; older layouts called it `decision`."""
+    return ExpertStep.from_json(data["step"] if "step" in data or "decision" not in data else data["decision"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionPair(Record):
-    """A decision with an alternative that is assumed to be worse than the expert's action.
+    """An expert's step with an alternative that is assumed to be worse than the expert's action.
 
     Attributes:
-        decision: The state and the expert's action.
-        alternative: The other action; never equal to the expert's, never executed.
+        step: The state and the expert's action.
+        alternative: The other action; never equal to the expert's.
         proposer: Who proposed it and how, e.g. `SmolLM2-135M-Instruct:ranked`.
         expert_first: The drawn order: whether the expert's action is shown as Action 1.
     """
 
-    decision: Decision
+    step: ExpertStep
     alternative: str
     proposer: str
     expert_first: bool
@@ -209,14 +242,19 @@ class ActionPair(Record):
     @property
     def actions(self) -> tuple[str, str]:
         """Both actions in the drawn order."""
-        pair = (self.decision.expert_action, self.alternative)
+        pair = (self.step.expert_action, self.alternative)
         return pair if self.expert_first else (pair[1], pair[0])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the pair as JSON values."""
+        values = {name.name: getattr(self, name.name) for name in fields(self)}
+        return {**values, "step": self.step.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ActionPair:
-        """Build the pair and its decision from `to_json`'s dictionary."""
+        """Build the pair and its step from `to_json`'s dictionary; for what it raises see `ExpertStep`."""
         return cls(
-            decision=Decision.from_json(data["decision"]),
+            step=_step(data),
             alternative=data["alternative"],
             proposer=data["proposer"],
             expert_first=data["expert_first"],
@@ -225,14 +263,14 @@ class ActionPair(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experience(Record):
-    """One action that was carried out in an expert's state, and what came of it.
+    """One action that was carried out in an expert's state, with what it led to.
 
     Attributes:
-        decision: The state and the expert's action; without the admissible commands, which would be most of the file.
+        step: The state and the expert's action; without the admissible commands, which would be most of the file.
         action: What was carried out.
         is_expert: It is what the expert did.
-        source: Who chose it: `expert`, whoever proposed it (`SmolLM2-135M-Instruct:free`), `replacement` (drawn from
-            the admissible commands because a proposal was not among them) or `random` (drawn from them anyway).
+        source: Who chose it: `expert`, the proposer (`SmolLM2-135M-Instruct:free`), `replacement` (drawn from the
+            admissible commands because a proposal was not among them) or `random` (drawn from them anyway).
         next_observation: What the environment showed then.
         action_valid: The simulator understood it and carried it out.
         score: Progress after it, in 0–1.
@@ -241,7 +279,7 @@ class Experience(Record):
         same_as_expert: The state after it equals the one after the expert's action, as far as the engine can tell.
     """
 
-    decision: Decision
+    step: ExpertStep
     action: str
     is_expert: bool
     source: str
@@ -252,8 +290,13 @@ class Experience(Record):
     success: bool
     same_as_expert: bool
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        values = {name.name: getattr(self, name.name) for name in fields(self)}
+        return {**values, "step": self.step.to_json()}
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Experience:
-        """Build the record and its decision from `to_json`'s dictionary."""
+        """Build the record and its step from `to_json`'s dictionary; for what it raises see `ExpertStep`."""
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-        return cls(**{**known, "decision": Decision.from_json(data["decision"])})
+        return cls(**{**known, "step": _step(data)})

@@ -9,13 +9,14 @@ from typing import Any
 from zlib import crc32
 
 from act_gym.agent import View
+from act_gym.core import ExpertStep
 from act_gym.errors import UnknownNameError, UsageError
 from agents.formats import Format, find_format
 from agents.prompt_sets import DEFAULT, find_prompts
 from agents.prompts import Message, state_text
 from agents.shortening import shorten_alone
 
-__all__ = ["HISTORIES", "TRAINED_WITH", "Question", "trained_with", "view_seed"]
+__all__ = ["CONVERSATION", "HISTORIES", "TRAINED_WITH", "Question", "trained_with", "view_of", "view_seed"]
 
 TRAINED_WITH = "act_gym.json"
 HISTORIES = ("window", "conversation")
@@ -28,17 +29,17 @@ _EXAMPLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """How a model is asked for the next action.
+    """How a model is asked for the next action, or about it.
 
     Attributes:
         format: A name in `agents.formats.FORMATS`.
         thinking: Whether the model is asked to reason first, where the format leaves it open.
-        window: Recent turns that are shown.
+        window: With history=window, recent turns that are shown; the first observation always is.
         list_commands: Admissible commands listed at most; 0 lists none.
         max_characters: Each observation is cut to this length; a page's buttons stay (`agents.shortening`).
         example: Whether an expert's episode of another task of this kind stands in front.
         history: `window`: one message with the recent turns; `conversation`: the episode as a growing chat.
-        prompts: The prompt set of a conversation: a name, or a folder (`agents.prompt_sets`).
+        prompts: The prompt set: a name, or a folder (`agents.prompt_sets`).
     """
 
     format: str = "tags"
@@ -61,10 +62,9 @@ class Question:
             raise UsageError("window and list_commands are 0 or more, and max_characters is at least 1.")
         if self.history not in HISTORIES:
             raise UnknownNameError("history", self.history, HISTORIES)
-        if self.history == "conversation":
-            find_prompts(self.prompts)
-            if self.list_commands or self.example:
-                raise UsageError("list_commands and example need history=window; a conversation shows neither.")
+        find_prompts(self.prompts)
+        if self.history == "conversation" and (self.list_commands or self.example):
+            raise UsageError("list_commands and example need history=window; a conversation shows neither.")
 
     @property
     def reply(self) -> Format:
@@ -72,13 +72,31 @@ class Question:
         return find_format(self.format)
 
     def messages(self, view: View) -> list[Message]:
-        """Ask about a view.
+        """Ask for the next action.
 
         Raises:
             AgentError: There is to be an example, and none can be had.
         """
         if self.history == "conversation":
             return self.conversation(view)
+        return self.reply.ask(self._state(view), self.thinking)
+
+    def judging(self, view: View, first: str, second: str) -> list[Message]:
+        """Ask which of two actions is better; the state is shown as it is when the next action is asked for.
+
+        The question follows Agentic Critical Training (arXiv 2603.08706), whose prompts are not published.
+        """
+        return self.about(view, find_prompts(self.prompts).judge(first, second, reasoning=self.thinking))
+
+    def about(self, view: View, question: str) -> list[Message]:
+        """Ask another question about a state, which is shown as it is when the next action is asked for."""
+        if self.history == "window":
+            return [{"role": "user", "content": f"{self._state(view)}\n\n{question}"}]
+        *before, last = self.conversation(view)
+        return [*before, {**last, "content": f"{last['content']}\n\n{question}"}]
+
+    def _state(self, view: View) -> str:
+        """Return a state in one text: the environment, an example if there is to be one, and the recent turns."""
         state = state_text(
             view.goal,
             view.observation,
@@ -93,7 +111,7 @@ class Question:
 
             example = example_for(view.task, self.format, self.max_characters, env_options=view.env_options)
             state = _EXAMPLE.format(example=example, state=state)
-        return self.reply.ask(state, self.thinking)
+        return f"{find_prompts(self.prompts).environment(view.task.benchmark)}\n\n{state}"
 
     def conversation(self, view: View, turns: int | None = None) -> list[Message]:
         """Ask about a view as a chat: the opening, then each reply and the observation after it.
@@ -125,6 +143,10 @@ class Question:
         return {**asdict(self), "prompts_sha256": find_prompts(self.prompts).digest}
 
 
+CONVERSATION = Question(history="conversation")
+"""How a model is asked in training by default."""
+
+
 def trained_with(model: str) -> dict[str, Any]:
     """Return `Question.facts` of a checkpoint's training; empty for a model that does not say.
 
@@ -134,6 +156,17 @@ def trained_with(model: str) -> dict[str, Any]:
     path = Path(model).expanduser() / TRAINED_WITH
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
+
+
+def view_of(step: ExpertStep) -> View:
+    """Return what an agent would look at in an expert's state."""
+    return View(
+        task=step.task,
+        goal=step.goal,
+        observation=step.observation,
+        admissible_commands=step.admissible_commands,
+        history=step.history,
+    )
 
 
 def view_seed(view: View) -> int:

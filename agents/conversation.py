@@ -18,9 +18,10 @@ from agents.prompts import Message
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["between", "following_ids", "opening_of", "reply_ids", "with_turns"]
+__all__ = ["between", "fitted", "following_ids", "opening_of", "reply_ids", "with_turns"]
 
 _QUESTION, _ANSWER, _NEXT = "Which command?", "QZANSWERZQ", "QZNEXTZQ"
+_TEMPLATE_TOKENS = 256  # of a chat template a message, a system prompt of its own included
 _TAG_TOKENS = 12  # `<think>` and white space have no more
 
 
@@ -28,6 +29,23 @@ def opening_of(messages: Sequence[Message]) -> list[Message]:
     """Return the messages before the first reply."""
     first = next((place for place, message in enumerate(messages) if message["role"] == "assistant"), len(messages))
     return list(messages[:first])
+
+
+def fitted(policy: Policy, messages: Sequence[Message], limit: int, *, thinking: bool = False) -> list[Message]:
+    """Return a conversation of at most `limit` tokens: its opening, and as many of its last turns as halving leaves.
+
+    The last turn always stays, so the result may still be too long; the caller counts again.
+    """
+    shown = list(messages)
+    # A token is at least one byte, so most are known to fit without being tokenised.
+    if sum(len(message["content"].encode("utf-8", "replace")) + _TEMPLATE_TOKENS for message in messages) <= limit:
+        return shown
+    opening = len(opening_of(messages))
+    turns = (len(messages) - opening) // 2
+    while turns > 1 and len(policy.prompt_ids(shown, thinking=thinking)) > limit:
+        turns //= 2
+        shown = [*messages[:opening], *messages[len(messages) - 2 * turns :]]
+    return shown
 
 
 def with_turns(policy: Policy, opening: list[int], turns: Sequence[Message], *, thinking: bool = False) -> list[int]:

@@ -7,6 +7,7 @@ A prompt set is a folder:
 | `alfworld.txt`, `scienceworld.txt`, `webshop.txt` | the environment and its commands |
 | `other.txt` | the same for a benchmark without a file |
 | `act.txt` | the opening of an episode, with `$environment`, `$goal`, `$observation` and `$reply` |
+| `judge.txt`, `judge_reasoning.txt` | which of two actions is better, with `$first` and `$second`; follows the state |
 | `reply_<format>.txt`, `reply_<format>_reasoning.txt` | how to answer; see `agents.formats` |
 
 Values are put into their places once and never read again, so an observation with a `$` in it is only text.
@@ -26,7 +27,11 @@ from act_gym.errors import UnknownNameError, UsageError
 __all__ = ["DEFAULT", "PromptSet", "find_prompts"]
 
 DEFAULT = "default"
-_PLACES = frozenset({"environment", "goal", "observation", "reply"})
+_PLACES = {
+    "act": frozenset({"environment", "goal", "observation", "reply"}),
+    "judge": frozenset({"first", "second"}),
+    "judge_reasoning": frozenset({"first", "second"}),
+}
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,33 @@ class PromptSet:
         Raises:
             UsageError: The set has no text for this reply.
         """
-        environment = self.texts.get(benchmark.lower()) or self.texts["other"]
         asked = [f"reply_{reply}_reasoning"] * reasoning + [f"reply_{reply}"]
         found = next((self.texts[name] for name in asked if name in self.texts), None)
         if found is None:
             raise UsageError(f"The prompt set {self.name} has no file {asked[0]}.txt, which format={reply} needs.")
-        values = {"environment": environment, "goal": goal, "observation": observation, "reply": found}
-        return Template(self.texts["act"]).substitute({name: text.strip() for name, text in values.items()}).strip()
+        environment = self.environment(benchmark)
+        return self._filled("act", environment=environment, goal=goal, observation=observation, reply=found)
+
+    def environment(self, benchmark: str) -> str:
+        """Return what a benchmark's environment is, and which commands it takes."""
+        return (self.texts.get(benchmark.lower()) or self.texts["other"]).strip()
+
+    def judge(self, first: str, second: str, *, reasoning: bool = False) -> str:
+        """Return the question which of two actions is better, as it follows a state.
+
+        Raises:
+            UsageError: The set has no text for it.
+        """
+        name = "judge_reasoning" if reasoning and "judge_reasoning" in self.texts else "judge"
+        if name not in self.texts:
+            raise UsageError(
+                f"The prompt set {self.name} has no file judge.txt, which judging needs. "
+                "Copy it from agents/prompt_sets/default and edit it."
+            )
+        return self._filled(name, first=first, second=second)
+
+    def _filled(self, template: str, **values: str) -> str:
+        return Template(self.texts[template]).substitute({name: text.strip() for name, text in values.items()}).strip()
 
 
 def find_prompts(name: str) -> PromptSet:
@@ -97,16 +122,25 @@ def _read(name: str, folder: str) -> PromptSet:
             raise UsageError(
                 f"The prompt set {name} has no file {needed}.txt. Copy agents/prompt_sets/default and edit it."
             )
+    for template in _PLACES.keys() & texts.keys():
+        _check(name, template, texts[template])
+    return PromptSet(name, texts)
+
+
+def _check(name: str, template: str, text: str) -> None:
+    """Refuse a template that lacks a place, or has an unknown one."""
     try:
-        places = frozenset(Template(texts["act"]).get_identifiers())
-        Template(texts["act"]).substitute(dict.fromkeys(places, ""))
+        places = frozenset(Template(text).get_identifiers())
+        Template(text).substitute(dict.fromkeys(places, ""))
     except ValueError as cause:
-        raise UsageError(f"act.txt of the prompt set {name} is no template: {cause}. Write $$ for a $.") from cause
-    if places != _PLACES:
-        lacking, unknown = sorted(_PLACES - places), sorted(places - _PLACES)
+        raise UsageError(
+            f"{template}.txt of the prompt set {name} is no template: {cause}. Write $$ for a $."
+        ) from cause
+    expected = _PLACES[template]
+    if places != expected:
+        lacking, unknown = sorted(expected - places), sorted(places - expected)
         found = [f"lacks ${one}" for one in lacking] + [f"has the unknown place ${one}" for one in unknown]
         raise UsageError(
-            f"act.txt of the prompt set {name} {' and '.join(found)}. "
-            f"Expected {', '.join(f'${one}' for one in sorted(_PLACES))}."
+            f"{template}.txt of the prompt set {name} {' and '.join(found)}. "
+            f"Expected {', '.join(f'${one}' for one in sorted(expected))}."
         )
-    return PromptSet(name, texts)

@@ -1,11 +1,8 @@
 """What a language model is told and how its reply is read.
 
 One state text serves two questions: which action would you do (acting), and which of two actions is
-better (judging). Agents, trainers and evaluations all ask through these functions, so a model is
+better (judging). Agents, trainers and evaluations all ask through `agents.asking`, so a model is
 trained on the very words it is tested on. Nothing here knows a tokenizer or a model.
-
-The judging question follows Agentic Critical Training (arXiv 2603.08706), whose prompts are not
-published: the wording is ours.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ __all__ = [
     "Reply",
     "acting_messages",
     "format_reply",
-    "judging_messages",
     "named_by_number",
     "normalise",
     "read_reply",
@@ -42,11 +38,6 @@ _ACT = "What is your next action? Reply with <action>your action</action>."
 _ACT_THINKING = (
     "What is your next action? First reason inside <think> and </think>, then reply with <action>your action</action>."
 )
-_JUDGE = "Which action is better in this state? Reply with <action>the better action</action>."
-_JUDGE_THINKING = (
-    "Which action is better in this state? First reason inside <think> and </think>, "
-    "then reply with <action>the better action</action>."
-)
 
 
 def state_text(
@@ -59,7 +50,9 @@ def state_text(
     list_commands: int = 0,
     max_characters: int = 1200,
 ) -> str:
-    """Describe a state in words: the task, the recent turns, the observation.
+    """Describe a state as text: the task, the first observation, the recent turns, the observation.
+
+    The first observation is always shown: it lists what there is, such as the receptacles of ALFWorld's room.
 
     Args:
         goal: The task in words.
@@ -76,6 +69,8 @@ def state_text(
         Plain text that ends with the observation or the list of commands.
     """
     parts = [f"Task: {goal.strip()}"]
+    if history:
+        parts.append(f"First observation:\n{shorten(history[0].observation, max_characters)}")
     recent = history[-window:] if window else ()
     if recent:
         shown = ["", *(shorten(turn.observation, max_characters) + "\n" for turn in recent[1:])]
@@ -90,13 +85,6 @@ def state_text(
 def acting_messages(state: str, *, thinking: bool = False) -> list[Message]:
     """Ask which action to do in a state."""
     return [{"role": "user", "content": f"{state}\n\n{_ACT_THINKING if thinking else _ACT}"}]
-
-
-def judging_messages(state: str, first: str, second: str, *, thinking: bool = False) -> list[Message]:
-    """Ask which of two actions is better in a state."""
-    question = _JUDGE_THINKING if thinking else _JUDGE
-    content = f"{state}\n\nAction 1: {first}\nAction 2: {second}\n\n{question}"
-    return [{"role": "user", "content": content}]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -20,8 +20,8 @@ import numpy as np
 
 from act_gym.arguments import parse
 from act_gym.core import ActionPair
-from agents.prompts import Message, format_reply, judging_messages, named_by_number, normalise
-from benchmarks.asking.answers import AskSettings, ask_model, share, write_answers
+from agents.prompts import Message, format_reply, named_by_number, normalise
+from benchmarks.asking.answers import AskSettings, ask_model, messages, share, write_answers
 from benchmarks.asking.interventions import Intervention, InterventionSettings, prefixes, rationales
 from benchmarks.statistics.intervals import bootstrap_mean, clustered
 from benchmarks.statistics.measurement import Measurement, grouped
@@ -77,16 +77,17 @@ def ranked_judge(policy: Policy, settings: Arguments | None = None) -> Judge:
     Log-probabilities are summed over the answer's tokens: that is how likely the model is to write it.
     Two equally likely answers count as Action 1.
     """
+    settings = settings or Arguments(pairs=())
 
     def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
-        prompts = [prompt for _, pair in batch for prompt in _both_orders(pair, thinking=thinking)]
+        prompts = _prompts(policy, settings, batch, thinking=thinking)
         replies = [[format_reply(action) for action in shown] for shown in _all_shown(batch)]
         scores = policy.log_probabilities(prompts, replies, prefix=prefix, thinking=bool(prefix))
         pairs = [pair for _, pair in batch for _ in (0, 1)]
         for pair, shown, (first, second) in zip(pairs, _all_shown(batch), scores, strict=True):
             yield _answer(pair, shown, shown[0 if first >= second else 1], log_probabilities=[first, second])
 
-    return _judge(policy, settings or Arguments(pairs=()), answer)
+    return _judge(policy, settings, answer)
 
 
 def free_judge(policy: Policy, settings: Arguments) -> Judge:
@@ -95,7 +96,7 @@ def free_judge(policy: Policy, settings: Arguments) -> Judge:
     def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
         replies = write_answers(
             policy,
-            [prompt for _, pair in batch for prompt in _both_orders(pair, thinking=thinking)],
+            _prompts(policy, settings, batch, thinking=thinking),
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
             thinking=thinking or bool(prefix),
@@ -111,7 +112,8 @@ def free_judge(policy: Policy, settings: Arguments) -> Judge:
 
 def _judge(policy: Policy, settings: Arguments, answer: Answerer) -> Judge:
     """Return a judge that asks everything as it is, and again with each intervention."""
-    argue = rationales(settings, policy) if "injected" in settings.interventions else None
+    asking = replace(settings.asking(), thinking=False)
+    argue = rationales(settings, policy, asking) if "injected" in settings.interventions else None
 
     def judge(batch: Sequence[Numbered]) -> Iterator[dict[str, Any]]:
         argued = argue([pair for _, pair in batch]) if argue else [""] * len(batch)
@@ -183,14 +185,17 @@ def _all_shown(batch: Sequence[Numbered]) -> list[tuple[str, str]]:
 
 
 def _shown(pair: ActionPair, *, expert_first: bool) -> tuple[str, str]:
-    actions = (pair.decision.expert_action, pair.alternative)
+    actions = (pair.step.expert_action, pair.alternative)
     return actions if expert_first else (actions[1], actions[0])
 
 
-def _both_orders(pair: ActionPair, *, thinking: bool = False) -> list[list[Message]]:
+def _prompts(
+    policy: Policy, settings: Arguments, batch: Sequence[Numbered], *, thinking: bool = False
+) -> list[list[Message]]:
+    asking, longest = settings.asking(), settings.max_new_tokens
     return [
-        judging_messages(pair.decision.state, *_shown(pair, expert_first=expert_first), thinking=thinking)
-        for expert_first in (True, False)
+        messages(policy, asking, pair.step, shown, thinking=thinking, longest=longest)
+        for (_, pair), shown in zip([one for one in batch for _ in (0, 1)], _all_shown(batch), strict=True)
     ]
 
 
@@ -208,22 +213,22 @@ def _answer(
 def _outcome(pair: ActionPair, action: str | None) -> str:
     if action is None:
         return "malformed"
-    if normalise(action) == normalise(pair.decision.expert_action):
+    if normalise(action) == normalise(pair.step.expert_action):
         return "right"
     return "wrong" if normalise(action) == normalise(pair.alternative) else "neither"
 
 
 def _record(number: int, pair: ActionPair, answers: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
     """Return the flat record of a pair; of two answers the first is to the question with the expert first."""
-    task = pair.decision.task
+    task = pair.step.task
     return {
         "number": number,
-        "id": pair.decision.id,
+        "id": pair.step.id,
         "benchmark": task.benchmark,
         "split": task.split,
         "task_type": task.task_type,
         "proposer": pair.proposer,
-        "expert_action": pair.decision.expert_action,
+        "expert_action": pair.step.expert_action,
         "alternative": pair.alternative,
         **answers,
     }

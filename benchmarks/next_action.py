@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from act_gym.arguments import parse
-from act_gym.core import ActionPair, Decision
+from act_gym.core import ActionPair, ExpertStep
 from act_gym.errors import UsageError
 from agents.blanks import is_admissible
-from agents.prompts import acting_messages, normalise
-from benchmarks.asking.answers import AskSettings, ask_model, share, write_answers
+from agents.prompts import normalise
+from benchmarks.asking.answers import AskSettings, ask_model, messages, share, write_answers
 from benchmarks.asking.interventions import Intervention, InterventionSettings, prefixes, rationales
 from benchmarks.statistics.measurement import Measurement, grouped
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Arguments", "free_actor", "main", "measure", "ranked_actor"]
 
-Actor = Callable[[Sequence[tuple[int, Decision | ActionPair]]], Iterator[dict[str, Any]]]
-Numbered = tuple[int, Decision, str | None]  # with the alternative, where there is one
-# Takes decisions, what is put into the model's mouth, and whether the question asks for reasoning.
+Actor = Callable[[Sequence[tuple[int, ExpertStep | ActionPair]]], Iterator[dict[str, Any]]]
+Numbered = tuple[int, ExpertStep, str | None]  # with the alternative, where there is one
+# Takes steps, what is put into the model's mouth, and whether the question asks for reasoning.
 Answerer = Callable[[Sequence[Numbered], str | Sequence[str], bool], Iterator[dict[str, Any]]]
 
 
@@ -41,7 +41,7 @@ class _Inputs:
     """What is asked about."""
 
     decisions: tuple[Path, ...]
-    """Files of decisions or of pairs from `trainers.pairs`, best of tasks the model was not trained on."""
+    """Files of expert states or of pairs from `trainers.pairs`, best of tasks the model was not trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,56 +72,60 @@ def ranked_actor(policy: Policy, settings: Arguments | None = None) -> Actor:
     """Return an actor that takes the admissible command the model finds likeliest.
 
     Raises (when it is asked):
-        UsageError: A decision has no admissible commands.
+        UsageError: A step has no admissible commands.
     """
+    settings = settings or Arguments(decisions=())
+    asking = settings.asking()
 
     def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
-        decisions = [decision for _, decision, _ in batch]
-        _need_commands(decisions)
+        steps = [step for _, step, _ in batch]
+        _need_commands(steps)
         rankings = policy.rank(
-            [acting_messages(decision.state, thinking=thinking) for decision in decisions],
-            [decision.admissible_commands for decision in decisions],
+            [messages(policy, asking, step, thinking=thinking) for step in steps],
+            [step.admissible_commands for step in steps],
             prefix=prefix,
             thinking=bool(prefix),
         )
-        for (_, decision, alternative), ranking in zip(batch, rankings, strict=True):
+        for (_, step, alternative), ranking in zip(batch, rankings, strict=True):
             command, log_probability = ranking[0]
-            yield {**_answer(decision, alternative, command), "log_probability": log_probability}
+            yield {**_answer(step, alternative, command), "log_probability": log_probability}
 
-    return _actor(policy, settings or Arguments(decisions=()), answer)
+    return _actor(policy, settings, answer)
 
 
 def free_actor(policy: Policy, settings: Arguments) -> Actor:
     """Return an actor that lets the model write and reads its reply."""
+    asking, longest = settings.asking(), settings.max_new_tokens
 
     def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
         replies = write_answers(
             policy,
-            [acting_messages(decision.state, thinking=thinking) for _, decision, _ in batch],
+            [messages(policy, asking, step, thinking=thinking, longest=longest) for _, step, _ in batch],
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
             thinking=thinking or bool(prefix),
             seeds=[settings.seed * 1_000_003 + number for number, _, _ in batch],
             prefix=prefix,
         )
-        for (_, decision, alternative), (text, action) in zip(batch, replies, strict=True):
-            yield {**_answer(decision, alternative, action), "reply": text}
+        for (_, step, alternative), (text, action) in zip(batch, replies, strict=True):
+            yield {**_answer(step, alternative, action), "reply": text}
 
     return _actor(policy, settings, answer)
 
 
 def _actor(policy: Policy, settings: Arguments, answer: Answerer) -> Actor:
     """Return an actor that is asked everything as it is, and again with each intervention."""
-    argue = rationales(settings, policy) if "injected" in settings.interventions else None
+    asking = replace(settings.asking(), thinking=False)
+    argue = rationales(settings, policy, asking) if "injected" in settings.interventions else None
 
-    def act(batch: Sequence[tuple[int, Decision | ActionPair]]) -> Iterator[dict[str, Any]]:
+    def act(batch: Sequence[tuple[int, ExpertStep | ActionPair]]) -> Iterator[dict[str, Any]]:
         asked = [_numbered(number, question) for number, question in batch]
         argued = argue([_pair(question) for _, question in batch]) if argue else [""] * len(batch)
         found = {"": list(answer(asked, "", settings.thinking))}
         for intervention in settings.interventions:
             found[intervention] = list(answer(asked, prefixes(policy, intervention, argued), settings.thinking))
-        for place, (number, decision, alternative) in enumerate(asked):
-            record = {**_record(number, decision), **found[""][place]}
+        for place, (number, step, alternative) in enumerate(asked):
+            record = {**_record(number, step), **found[""][place]}
             record |= {name: each[place] for name, each in found.items() if name}
             record |= {"alternative": alternative} if alternative is not None else {}
             yield record | ({"rationale": argued[place]} if argue else {})
@@ -129,23 +133,23 @@ def _actor(policy: Policy, settings: Arguments, answer: Answerer) -> Actor:
     return act
 
 
-def _check(settings: Arguments, questions: Sequence[Decision | ActionPair]) -> None:
+def _check(settings: Arguments, questions: Sequence[ExpertStep | ActionPair]) -> None:
     if settings.decode == "ranked":
-        _need_commands([one.decision if isinstance(one, ActionPair) else one for one in questions])
+        _need_commands([one.step if isinstance(one, ActionPair) else one for one in questions])
     if "injected" in settings.interventions:
         for question in questions:
             _pair(question)
 
 
-def _need_commands(decisions: Sequence[Decision]) -> None:
-    for decision in decisions:
-        if not decision.admissible_commands:
-            raise UsageError(f"{decision.id} has no admissible commands to rank. Use --decode free.")
+def _need_commands(steps: Sequence[ExpertStep]) -> None:
+    for step in steps:
+        if not step.admissible_commands:
+            raise UsageError(f"{step.id} has no admissible commands to rank. Use --decode free.")
 
 
-def _read_question(record: Mapping[str, Any]) -> Decision | ActionPair:
-    """Read a decision, or a pair, whose decision is asked about and whose alternative can be injected."""
-    return ActionPair.from_json(record) if "decision" in record else Decision.from_json(record)
+def _read_question(record: Mapping[str, Any]) -> ExpertStep | ActionPair:
+    """Read a step, or a pair, whose step is asked about and whose alternative can be injected."""
+    return ActionPair.from_json(record) if "alternative" in record else ExpertStep.from_json(record)
 
 
 def measure(records: Iterable[Mapping[str, Any]]) -> tuple[Measurement, ...]:
@@ -180,13 +184,13 @@ def _measure_answers(answers: Sequence[Mapping[str, Any]], suffix: str, group: S
     )
 
 
-def _numbered(number: int, question: Decision | ActionPair) -> Numbered:
+def _numbered(number: int, question: ExpertStep | ActionPair) -> Numbered:
     if isinstance(question, ActionPair):
-        return number, question.decision, question.alternative
+        return number, question.step, question.alternative
     return number, question, None
 
 
-def _pair(question: Decision | ActionPair) -> ActionPair:
+def _pair(question: ExpertStep | ActionPair) -> ActionPair:
     if isinstance(question, ActionPair):
         return question
     raise UsageError(
@@ -195,28 +199,28 @@ def _pair(question: Decision | ActionPair) -> ActionPair:
     )
 
 
-def _answer(decision: Decision, alternative: str | None, action: str | None) -> dict[str, Any]:
+def _answer(step: ExpertStep, alternative: str | None, action: str | None) -> dict[str, Any]:
     spoken = None if action is None else normalise(action)
     return {
         "action": action or "",
-        "right": spoken == normalise(decision.expert_action),
+        "right": spoken == normalise(step.expert_action),
         "malformed": action is None,
-        "admissible": action is not None and is_admissible(action, decision.admissible_commands),
+        "admissible": action is not None and is_admissible(action, step.admissible_commands),
         "took_alternative": None if alternative is None else spoken == normalise(alternative),
     }
 
 
-def _record(number: int, decision: Decision) -> dict[str, Any]:
+def _record(number: int, step: ExpertStep) -> dict[str, Any]:
     return {
         "number": number,
-        "id": decision.id,
-        "benchmark": decision.task.benchmark,
-        "split": decision.task.split,
-        "task_type": decision.task.task_type,
-        "expert_action": decision.expert_action,
-        "expert_admissible": normalise(decision.expert_action)
-        in {normalise(command) for command in decision.admissible_commands},
-        "candidates": len(decision.admissible_commands),
+        "id": step.id,
+        "benchmark": step.task.benchmark,
+        "split": step.task.split,
+        "task_type": step.task.task_type,
+        "expert_action": step.expert_action,
+        "expert_admissible": normalise(step.expert_action)
+        in {normalise(command) for command in step.admissible_commands},
+        "candidates": len(step.admissible_commands),
     }
 
 

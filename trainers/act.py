@@ -26,6 +26,7 @@ from trainers.runs.settings import (
     ModelSettings,
     OptimisationSettings,
     OutputSettings,
+    PromptSettings,
     Schedule,
 )
 from trainers.training import open_run, show
@@ -34,7 +35,7 @@ __all__ = ["Act", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, JudgingInputs):
+class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, PromptSettings, JudgingInputs):
     """Train a model with GRPO to tell the expert's action from an alternative."""
 
     numbered: Numbered = "neither"
@@ -58,14 +59,16 @@ def train(arguments: Act) -> dict[str, Any]:
     opened, summary = open_run("trainers.act", arguments, [arguments.pairs], check=check)
     if summary is not None:
         return summary
+    asking = arguments.asking(thinking=arguments.thinking)
     questions = judging_questions(
         read_pairs(arguments.pairs, arguments.limit),
+        asking,
         order=arguments.order,
         thinking=arguments.thinking,
         seed=arguments.seed,
         numbered=arguments.numbered,
     )
-    return train_on_groups("act", arguments, opened, questions)
+    return train_on_groups("act", arguments, opened, questions, asking)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -24,6 +24,7 @@ from trainers.runs.settings import (
     ModelSettings,
     OptimisationSettings,
     OutputSettings,
+    PromptSettings,
     SupervisedSettings,
 )
 from trainers.supervised.answers import train_on_answers
@@ -33,7 +34,7 @@ __all__ = ["Choice", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, JudgingInputs):
+class Choice(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, JudgingInputs):
     """Train a model by examples to name the expert's action of two."""
 
     out: Path = Path("runs/choice")
@@ -47,11 +48,12 @@ def train(arguments: Choice) -> dict[str, Any]:
     opened, summary = open_run("trainers.choice", arguments, [arguments.pairs])
     if summary is not None:
         return summary
+    asking = arguments.asking()
     questions = judging_questions(
-        read_pairs(arguments.pairs, arguments.limit), order=arguments.order, seed=arguments.seed
+        read_pairs(arguments.pairs, arguments.limit), asking, order=arguments.order, seed=arguments.seed
     )
     answers = [format_reply(question.expert_action) for question in questions]
-    return train_on_answers("choice", arguments, opened, questions, answers)
+    return train_on_answers("choice", arguments, opened, questions, answers, asking)
 
 
 def main(argv: Sequence[str]) -> int:

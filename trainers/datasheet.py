@@ -24,11 +24,10 @@ from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, replacing, write_json
 from act_gym.run import sha256_of
-from agents.prompts import judging_messages
+from agents.asking import CONVERSATION, view_of
 from trainers.examples.comparison import Comparison, compare_all
 from trainers.examples.questions import read_pairs
 from trainers.examples.sheets import as_markdown, datasheet
-from trainers.experience import episodes_behind, expert_ways
 
 __all__ = ["Arguments", "compared", "lengths", "main"]
 
@@ -43,8 +42,6 @@ class Arguments:
     """The pairs, from trainers.pairs."""
     execute: Annotated[int, Bound(least=-1)] = 200
     """Pairs whose two actions are carried out, an even spread of all; 0 carries out none, -1 all."""
-    episodes: tuple[Path, ...] = ()
-    """The expert's episodes, for the way to each state. If none is given: those that the pairs' run folder names."""
     env_options: tuple[str, ...] = ()
     """The engine's own settings as name=value, those that the episodes were collected with."""
     model: str = "smollm2"
@@ -78,17 +75,20 @@ def main(argv: Sequence[str]) -> int:
 
 
 def lengths(pairs: Sequence[ActionPair], tokens: Tokens | None = None) -> dict[str, dict[str, float]]:
-    """Return mean, median, 95th percentile and largest length of what stands in pairs.
+    """Return mean, median, 95th percentile and largest length of what pairs hold; a question as a conversation.
 
     Args:
         pairs: At least one.
         tokens: Counts a text's tokens; if it is given, tokens are measured besides characters.
     """
     texts = {
-        "expert": [pair.decision.expert_action for pair in pairs],
+        "expert": [pair.step.expert_action for pair in pairs],
         "alternative": [pair.alternative for pair in pairs],
-        "state": [pair.decision.state for pair in pairs],
-        "question": [judging_messages(pair.decision.state, *pair.actions)[0]["content"] for pair in pairs],
+        "observation": [pair.step.observation for pair in pairs],
+        "question": [
+            "\n".join(message["content"] for message in CONVERSATION.judging(view_of(pair.step), *pair.actions))
+            for pair in pairs
+        ],
     }
     units: dict[str, Callable[[str], int]] = {"characters": len} | ({} if tokens is None else {"tokens": tokens})
     return {
@@ -129,12 +129,8 @@ def _carried_out(arguments: Arguments, pairs: Sequence[ActionPair]) -> list[Comp
         raise UsageError(f"--execute is a number of pairs, 0 for none or -1 for all; got {arguments.execute}.")
     count = len(pairs) if arguments.execute == -1 else min(arguments.execute, len(pairs))
     chosen = [pairs[place * len(pairs) // count] for place in range(count)]
-    decisions = arguments.pairs.with_name("decisions.jsonl")
-    source = decisions if decisions.exists() else arguments.pairs
-    episodes = arguments.episodes or episodes_behind(source)
-    ways = expert_ways([pair.decision for pair in chosen], episodes, source)
     options: Mapping[str, Any] = read_settings(arguments.env_options, "--env-options")
-    return list(track(compare_all(chosen, ways, options), "pairs", total=len(chosen)))
+    return list(track(compare_all(chosen, options), "pairs", total=len(chosen)))
 
 
 def _tokens(model: str) -> Tokens:

@@ -20,15 +20,16 @@ from act_gym.cli import run
 from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from act_gym.run import Run
+from agents.asking import TRAINED_WITH
 from agents.prompts import format_reply, normalise
 from trainers.estimates import dry_run
 from trainers.estimates.rehearsal import estimable
 from trainers.examples.questions import acting_questions, read_pairs
-from trainers.examples.replies import check_format, drop_long
+from trainers.examples.replies import check_format, drop_long, shortened
 from trainers.runs import checkpoints
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.quiet import quiet
-from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs
+from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, PromptSettings
 from trainers.supervised.answers import spoken_ids
 from trainers.training import common_config, dataset_of, finish, lora, open_run, show, step_size
 
@@ -64,7 +65,7 @@ class _Inputs(PairInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPO(OutputSettings, OptimisationSettings, ModelSettings, _Inputs):
+class DPO(OutputSettings, OptimisationSettings, ModelSettings, PromptSettings, _Inputs):
     """Train a model to prefer the expert's action to an alternative."""
 
     learning_rate: PositiveFloat = 1e-6
@@ -105,8 +106,11 @@ def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str
         quiet()
         policy = checkpoints.load(arguments.model, arguments.precision)
     # A pair from elsewhere may hold the same action twice; nothing is preferred there.
-    differing = [p for p in pairs if normalise(p.alternative) != normalise(p.decision.expert_action)]
-    questions = acting_questions(pair.decision for pair in differing)
+    differing = [p for p in pairs if normalise(p.alternative) != normalise(p.step.expert_action)]
+    asking = arguments.asking()
+    questions = shortened(
+        acting_questions((pair.step for pair in differing), asking), policy, arguments.max_prompt_tokens
+    )
     alternative_of = {id(q): pair.alternative for q, pair in zip(questions, differing, strict=True)}
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)
     extra: dict[str, Any] = {"pairs": len(questions)}
@@ -125,7 +129,8 @@ def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str
         return dry_run.count(
             "dpo", arguments, [sum(map(len, row.values())) + len(row["prompt_ids"]) for row in rows], extra
         )
-    return finish(trainer_of(arguments, policy, rows), policy.tokenizer, opened, arguments, "dpo", extra)
+    notes = {TRAINED_WITH: asking.facts()}
+    return finish(trainer_of(arguments, policy, rows), policy.tokenizer, opened, arguments, "dpo", extra, notes)
 
 
 def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int]]]) -> Any:

@@ -12,7 +12,6 @@ out instead, which says how many of them are as good as the expert's action. Sou
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,20 +21,19 @@ from typing import Any, Literal
 
 from act_gym.arguments import parse, read_settings
 from act_gym.bounds import NotNegative, Positive, check_bounds
-from act_gym.core import Decision, Experience
-from act_gym.errors import UsageError
+from act_gym.core import Experience, ExpertStep
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, write_json
 from act_gym.run import Run, named_files
 from trainers.examples.alternatives import choose
-from trainers.examples.execution import Stop, Walk, execute, grouped, turn_of
+from trainers.examples.execution import Stop, Walk, execute, grouped
 from trainers.examples.proposals import Proposal, ProposerSettings, asked
-from trainers.examples.questions import read_decisions, read_pairs
+from trainers.examples.questions import read_pairs, read_steps
 from trainers.runs import provenance
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.notes import note
 
-__all__ = ["Arguments", "carry_out", "episodes_behind", "expert_ways", "main"]
+__all__ = ["Arguments", "carry_out", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +41,7 @@ class Arguments(ProposerSettings):
     """Carry out alternatives to the expert's actions and keep what came of them."""
 
     decisions: Path = Path("runs/pairs/decisions.jsonl")
-    """Expert decisions from trainers.pairs."""
-    episodes: tuple[Path, ...] = ()
-    """The expert's episodes, for the way to each state. If none is given: those that the decisions' run folder
-    names, or, where they are gone, the decisions themselves, if they leave out no turn."""
+    """Expert states from `act-gym train pairs`; each holds the way to it."""
     env_options: tuple[str, ...] = ()
     """The engine's own settings as name=value, those that the episodes were collected with."""
     propose: Literal["free", "ranked", "random", "pairs"] = "free"
@@ -59,7 +54,7 @@ class Arguments(ProposerSettings):
     explore: NotNegative = 8
     """Random admissible commands tried at each state besides."""
     limit: NotNegative = 0
-    """Only the first so many decisions; 0 for all."""
+    """Only the first so many states; 0 for all."""
     tries: Positive = 1
     """How often free is asked until a reply holds an action; random commands stand for those that hold none."""
     workers: Positive = 1
@@ -81,87 +76,52 @@ def carry_out(arguments: Arguments) -> dict[str, Any]:
     """Carry out what is not carried out yet, write the summary of the run to stdout and return it.
 
     Raises:
-        UsageError: The arguments do not fit together, or the way to a state is not known.
+        UsageError: The arguments do not fit together.
         RunError: A file cannot be read, or a process died.
     """
     check_bounds(arguments)
-    decisions = read_decisions(arguments.decisions, arguments.limit)
-    episodes = arguments.episodes or episodes_behind(arguments.decisions)
-    ways = expert_ways(decisions, episodes, arguments.decisions)
-    inputs = [arguments.decisions, *episodes, *([arguments.pairs] if arguments.propose == "pairs" else [])]
+    steps = read_steps(arguments.decisions, arguments.limit)
+    inputs = [arguments.decisions, *([arguments.pairs] if arguments.propose == "pairs" else [])]
     facts = {"env_option_files": named_files(read_settings(arguments.env_options, "--env-options"))}
     opened = Run(arguments.out, "trainers.experience", arguments, inputs=inputs, facts=facts, resume=arguments.resume)
-    proposals = _proposals(arguments, decisions, opened)
+    proposals = _proposals(arguments, steps, opened)
     stops = [
         Stop(
-            replace(decision, admissible_commands=()),
+            replace(step, admissible_commands=()),
             choose(
-                decision,
-                *proposals[decision.id],
+                step,
+                *proposals[step.id],
                 alternatives=arguments.alternatives if arguments.propose != "pairs" else 0,
                 explore=arguments.explore,
                 seed=arguments.seed,
             ).attempts,
         )
-        for decision in decisions
+        for step in steps
     ]
-    walks = [Walk(of[0].decision.task, ways[name], tuple(of)) for name, of in grouped(stops).items()]
-    _walk_all(arguments, walks, opened)
+    _walk_all(arguments, grouped(stops), opened)
     summary = _summary(opened)
     write_json(opened.path("summary.json"), summary)
     sys.stdout.write(_in_words(summary, opened.path("experience.jsonl")))
     return summary
 
 
-def episodes_behind(decisions: Path) -> tuple[Path, ...]:
-    """Return the files of episodes that decisions were made of, if their run names them and they are all there."""
-    try:
-        config = json.loads((decisions.parent / "config.json").read_text(encoding="utf-8"))
-        paths = tuple(Path(path) for path in config["episodes"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
-    return paths if all(path.exists() for path in paths) else ()
-
-
-def expert_ways(decisions: Sequence[Decision], episodes: Sequence[Path], source: Path) -> dict[str, tuple[str, ...]]:
-    """Return what the expert did in each task, at least up to its last decision."""
-    wanted = {decision.task.id for decision in decisions}
-    ways: dict[str, tuple[str, ...]] = {}
-    for path in episodes:
-        for record in read_records(path):
-            if record["task"]["id"] in wanted:
-                ways[record["task"]["id"]] = tuple(turn["action"] for turn in record["turns"])
-    rest: dict[str, dict[int, str]] = {}
-    for decision in read_decisions(source) if wanted - set(ways) else ():
-        rest.setdefault(decision.task.id, {})[turn_of(decision)] = decision.expert_action
-    for task in sorted(wanted - set(ways)):
-        actions = rest[task]
-        if sorted(actions) != list(range(len(actions))):
-            raise UsageError(
-                f"{source} leaves out turns of {task}, so the way to its states is not known. Give the expert's "
-                "episodes: --episodes runs/collect/episodes.jsonl."
-            )
-        ways[task] = tuple(actions[turn] for turn in range(len(actions)))
-    return ways
-
-
-def _proposals(arguments: Arguments, decisions: Sequence[Decision], run: Run) -> dict[str, tuple[Proposal, str]]:
-    """Return what is proposed at each decision, and by whom."""
+def _proposals(arguments: Arguments, steps: Sequence[ExpertStep], run: Run) -> dict[str, tuple[Proposal, str]]:
+    """Return what is proposed at each step, and by whom."""
     if arguments.propose == "pairs":
         provenance.take_over(arguments.pairs, run.folder)
-        return _from_pairs(arguments.pairs, decisions)
+        return _from_pairs(arguments.pairs, steps)
     if arguments.propose == "random" or not arguments.alternatives:
         provenance.note_proposer(run.folder, "random")
-        return {decision.id: (Proposal(()), "") for decision in decisions}
+        return {step.id: (Proposal(()), "") for step in steps}
     log = run.path("proposals.jsonl")
     done = {record["id"]: record for record in read_records(log)} if log.exists() else {}
-    waiting = [decision for decision in decisions if decision.id not in done]
+    waiting = [step for step in steps if step.id not in done]
     found = asked(arguments, arguments.propose, waiting, arguments.alternatives, run.folder)
     with RecordWriter(log) as writer:
-        for decision, proposal, name in track(found, "states", total=len(decisions), done=len(done)):
-            record = {"id": decision.id, "proposer": name, **asdict(proposal)}
+        for step, proposal, name in track(found, "states", total=len(steps), done=len(done)):
+            record = {"id": step.id, "proposer": name, **asdict(proposal)}
             writer.write(record)
-            done[decision.id] = record
+            done[step.id] = record
     return {name: (_proposal(record), record["proposer"]) for name, record in done.items()}
 
 
@@ -171,19 +131,19 @@ def _proposal(record: Mapping[str, Any]) -> Proposal:
     )
 
 
-def _from_pairs(path: Path, decisions: Sequence[Decision]) -> dict[str, tuple[Proposal, str]]:
-    found: dict[str, tuple[Proposal, str]] = {decision.id: (Proposal(()), "") for decision in decisions}
+def _from_pairs(path: Path, steps: Sequence[ExpertStep]) -> dict[str, tuple[Proposal, str]]:
+    found: dict[str, tuple[Proposal, str]] = {step.id: (Proposal(()), "") for step in steps}
     for pair in read_pairs(path):
-        before, _ = found.get(pair.decision.id, (Proposal(()), ""))
-        found[pair.decision.id] = Proposal((*before.alternatives, pair.alternative)), pair.proposer
+        before, _ = found.get(pair.step.id, (Proposal(()), ""))
+        found[pair.step.id] = Proposal((*before.alternatives, pair.alternative)), pair.proposer
     return found
 
 
 def _walk_all(arguments: Arguments, walks: Sequence[Walk], run: Run) -> None:
     log, kept = run.path("walks.jsonl"), run.path("experience.jsonl")
-    finished = {record["task_id"] for record in read_records(log)} if log.exists() else set()
-    written = Counter(record["decision"]["task"]["id"] for record in read_records(kept)) if kept.exists() else Counter()
-    waiting = [way for way in walks if way.task.id not in finished]
+    finished = {record["id"] for record in read_records(log)} if log.exists() else set()
+    written = Counter(record["step"]["id"] for record in read_records(kept)) if kept.exists() else Counter()
+    waiting = [way for way in walks if way.id not in finished]
     options = read_settings(arguments.env_options, "--env-options")
     played = execute(waiting, env_options=options, workers=arguments.workers)
     played = track(played, "episodes", total=len(walks), done=len(walks) - len(waiting))
@@ -191,10 +151,10 @@ def _walk_all(arguments: Arguments, walks: Sequence[Walk], run: Run) -> None:
     with RecordWriter(kept, sync_every=1.0) as records, RecordWriter(log) as outcomes:
         for way, found, error in played:
             # The same is found again, so what a kill has left of an episode is its beginning.
-            for record in found[written[way.task.id] :]:
+            for record in found[sum(written[stop.step.id] for stop in way.stops) :]:
                 records.write(record.to_json())
             records.sync()  # before the line that says it is complete
-            outcomes.write({"task_id": way.task.id, "states": len(way.stops), "actions": len(found), "error": error})
+            outcomes.write({"id": way.id, "states": len(way.stops), "actions": len(found), "error": error})
             if error:
                 note(f"{way.task.id}: {error}")
 

@@ -17,13 +17,14 @@ from act_gym.arguments import parse
 from act_gym.cli import run
 from agents.prompts import format_reply
 from trainers.estimates.rehearsal import estimable
-from trainers.examples.questions import acting_questions, read_decisions
+from trainers.examples.questions import acting_questions, read_steps
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import (
     DecisionInputs,
     ModelSettings,
     OptimisationSettings,
     OutputSettings,
+    PromptSettings,
     SupervisedSettings,
 )
 from trainers.supervised.answers import train_on_answers
@@ -34,7 +35,15 @@ __all__ = ["Imitation", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imitation(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, EpisodeInputs, DecisionInputs):
+class Imitation(
+    OutputSettings,
+    OptimisationSettings,
+    SupervisedSettings,
+    ModelSettings,
+    PromptSettings,
+    EpisodeInputs,
+    DecisionInputs,
+):
     """Train a model on the expert's actions."""
 
     out: Path = Path("runs/imitation")
@@ -51,9 +60,10 @@ def train(arguments: Imitation) -> dict[str, Any]:
         return summary
     if arguments.episodes:
         return train_on_episodes(arguments, opened, read_episodes(arguments.episodes, arguments.limit), "imitation")
-    questions = acting_questions(read_decisions(arguments.decisions, arguments.limit))
+    asking = arguments.asking()
+    questions = acting_questions(read_steps(arguments.decisions, arguments.limit), asking)
     answers = [format_reply(question.expert_action) for question in questions]
-    return train_on_answers("imitation", arguments, opened, questions, answers)
+    return train_on_answers("imitation", arguments, opened, questions, answers, asking)
 
 
 def main(argv: Sequence[str]) -> int:

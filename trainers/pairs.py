@@ -7,7 +7,14 @@ judgement's training data), `proposals.jsonl` (what became of every state) and `
 
 An alternative equal to the expert's action after `agents.prompts.normalise` is discarded and the
 state then gives no pair, as in version 2 of the paper. With `--per-state K` up to K distinct
-alternatives are kept, as in version 1. Every draw depends on the seed and the decision alone.
+alternatives are kept, as in version 1. Every draw depends on the seed and the state alone.
+
+    act-gym train pairs --at policy --propose played --episodes runs/x/dagger/round-1/episodes.jsonl
+
+makes pairs where a policy was: at each state that it reached and an expert labelled, the label against the policy's own
+action. No model is asked.
+
+The files hold raw data: goal, observations, actions, commands. A question is rendered from them when a model is asked.
 """
 
 from __future__ import annotations
@@ -24,12 +31,12 @@ import numpy as np
 
 from act_gym.arguments import parse
 from act_gym.bounds import NotNegative, Positive, check_bounds
-from act_gym.core import ActionPair, Decision
+from act_gym.core import ActionPair, ExpertStep
 from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, replacing, write_json, write_records
 from act_gym.run import Run
-from trainers.examples.decisions import ExpertStates, StateSettings
+from trainers.examples.decisions import At, ExpertStates
 from trainers.examples.proposals import ProposerSettings, asked, generator_of
 from trainers.examples.sheets import datasheet, in_words
 from trainers.runs import provenance
@@ -44,11 +51,15 @@ class Arguments(ProposerSettings):
     """Propose an alternative at every expert state and draw the order of the two actions."""
 
     episodes: tuple[Path, ...] = ()
-    """Files of expert episodes from `trainers.collect`."""
+    """Files of episodes from `act-gym train collect` or `dagger`."""
+    at: At = "expert"
+    """expert: the states of successful expert episodes. policy: every state that an expert labelled, in any episode,
+    also of a model that failed."""
     reuse: Path | None = None
     """Take the pairs of this file as they are, whoever made them; no model is asked. The run says whose they are."""
-    propose: Literal["free", "ranked", "random"] = "ranked"
-    """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them."""
+    propose: Literal["free", "ranked", "random", "played"] = "ranked"
+    """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them.
+    played: the action that was played where the expert's label is another; no model is asked."""
     per_state: Positive = 1
     """Alternatives for each state at most."""
     limit: NotNegative = 0
@@ -58,12 +69,6 @@ class Arguments(ProposerSettings):
     decisions.jsonl as well; 0 asks all."""
     out: Path = Path("runs/pairs")
     """The run folder."""
-    window: NotNegative = 3
-    """How many recent turns a state shows."""
-    list_commands: NotNegative = 0
-    """How many admissible commands a state lists at most; 0 lists none."""
-    max_characters: Positive = 1200
-    """Each observation in a state is cut to this length."""
     resume: bool = False
     """Continue the run in the folder."""
 
@@ -87,11 +92,12 @@ def propose(arguments: Arguments) -> None:
     if arguments.reuse:
         _reuse(arguments, arguments.reuse, run)
     else:
-        settings = StateSettings(arguments.window, arguments.list_commands, arguments.max_characters)
-        _propose_all(arguments, ExpertStates(arguments.episodes, settings), run)
+        _propose_all(arguments, ExpertStates(arguments.episodes, arguments.at), run)
     sheet = datasheet(run.path("pairs.jsonl"), run.path("decisions.jsonl"), run.path("proposals.jsonl"))
     write_json(run.path("summary.json"), sheet)
     sys.stdout.write(in_words(sheet))
+    if arguments.propose == "played" and not sheet["pairs"]:
+        note("note: every action that was played is the expert's, so there is nothing to compare it with.")
     if arguments.propose == "free" and sheet["unreadable_replies"] > sheet["pairs"]:
         note(
             f"note: most replies held no action. They are cut after --max-new-tokens {arguments.max_new_tokens}"
@@ -108,6 +114,7 @@ def check(arguments: Arguments) -> None:
     check_bounds(arguments)
     if bool(arguments.episodes) == bool(arguments.reuse):
         raise UsageError("Give either --episodes FILE… (from `act-gym train collect`) or --reuse PAIRS.")
+    arguments.asking(thinking=arguments.thinking)
 
 
 def _order(arguments: Arguments, states: int) -> list[int]:
@@ -148,16 +155,16 @@ def _reuse(arguments: Arguments, source: Path, run: Run) -> None:
     def decisions() -> Iterator[dict[str, Any]]:
         seen: set[str] = set()
         for pair in pairs():
-            if pair.decision.id not in seen:
-                seen.add(pair.decision.id)
-                yield pair.decision.to_json()
+            if pair.step.id not in seen:
+                seen.add(pair.step.id)
+                yield pair.step.to_json()
 
     write_records(run.path("decisions.jsonl"), decisions())
     written = _written(run.path("pairs.jsonl"))
     provenance.take_over(source, run.folder)
     with RecordWriter(run.path("pairs.jsonl")) as file:
         for pair in pairs():
-            if (pair.decision.id, pair.alternative) not in written:
+            if (pair.step.id, pair.alternative) not in written:
                 file.write(pair.to_json())
 
 
@@ -172,37 +179,37 @@ def _propose(arguments: Arguments, states: Path, total: int, run: Run) -> int:
     begun = {place for place, _ in written} - finished  # a pair may be there although its state was not finished
     enough = arguments.count or math.inf
 
-    def waiting() -> Iterator[Decision]:
-        for decision in map(Decision.from_json, read_records(states)):
-            if decision.id not in finished and (len(written) < enough or decision.id in begun):
-                yield decision
+    def waiting() -> Iterator[ExpertStep]:
+        for step in map(ExpertStep.from_json, read_records(states)):
+            if step.id not in finished and (len(written) < enough or step.id in begun):
+                yield step
 
     found = asked(arguments, arguments.propose, waiting(), arguments.per_state, run.folder)
     proposals = track(found, "states", total=total, done=len(finished))
     with RecordWriter(run.path("pairs.jsonl")) as pairs, RecordWriter(log) as outcomes:
-        for decision, proposal, proposer in proposals:
-            if len(written) >= enough and decision.id not in begun:
+        for step, proposal, proposer in proposals:
+            if len(written) >= enough and step.id not in begun:
                 break
-            coins = generator_of(arguments.seed, decision, "order")
+            coins = generator_of(arguments.seed, step, "order")
             for alternative in proposal.alternatives:
                 pair = ActionPair(
-                    decision=decision,
+                    step=step,
                     alternative=alternative,
                     proposer=proposer,
                     expert_first=bool(coins.integers(2)),
                 )
-                if (decision.id, alternative) not in written and len(written) < enough:
+                if (step.id, alternative) not in written and len(written) < enough:
                     pairs.write(pair.to_json())
-                    written.add((decision.id, alternative))
-            outcomes.write({"id": decision.id, "task_type": decision.task.task_type, **asdict(proposal)})
-            finished.add(decision.id)
+                    written.add((step.id, alternative))
+            outcomes.write({"id": step.id, "task_type": step.task.task_type, **asdict(proposal)})
+            finished.add(step.id)
     return len(finished)
 
 
 def _written(path: Path) -> set[tuple[str, str]]:
     if not path.exists():
         return set()
-    return {(record["decision"]["id"], record["alternative"]) for record in read_records(path)}
+    return {(record["step"]["id"], record["alternative"]) for record in read_records(path)}
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from act_gym.errors import RunError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
 from act_gym.run import Run
+from agents.asking import CONVERSATION
+from agents.asking import Question as Asking
 from agents.prompts import format_reply
 from trainers.estimates.rehearsal import estimable
 from trainers.examples.monologues import KINDS, Scene, scenes, write_monologues
@@ -35,6 +37,7 @@ from trainers.runs.settings import (
     ModelSettings,
     OptimisationSettings,
     OutputSettings,
+    PromptSettings,
     SupervisedSettings,
 )
 from trainers.supervised.answers import train_on_answers
@@ -73,7 +76,7 @@ class _Inputs(ExperienceInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reflection(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, _Inputs):
+class Reflection(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs):
     """Train a model on its own reasons for the expert's actions."""
 
     out: Path = Path("runs/reflection")
@@ -97,7 +100,7 @@ def train(arguments: Reflection) -> dict[str, Any]:
     found, bare = scenes(experiences, alternatives=arguments.alternatives)
     if arguments.dry_run or arguments.measure_steps:  # nothing is asked of the model; words of half the length count
         counts: dict[str, int] = {}
-        monologues = {scene.decision.id: " ".join(["because"] * (arguments.max_new_tokens // 2)) for scene in found}
+        monologues = {scene.step.id: " ".join(["because"] * (arguments.max_new_tokens // 2)) for scene in found}
     else:
         counts = processes.by_first(lambda: _write(arguments, opened, found))
         monologues = _kept(opened)
@@ -111,9 +114,10 @@ def train(arguments: Reflection) -> dict[str, Any]:
             f"None of {len(found)} monologues can be used; {opened.path('reflections.jsonl')} has them all. Let a "
             "model write them that follows instructions better: --writer MODEL."
         )
-    questions, answers = lessons(experiences, monologues, mix_expert=arguments.mix_expert)
+    asking = arguments.asking(thinking=True)
+    questions, answers = lessons(experiences, monologues, asking, mix_expert=arguments.mix_expert)
     told = {"monologues": len(monologues), "discarded": len(found) - len(monologues), "bare": len(bare)}
-    return train_on_answers("reflection", arguments, opened, questions, answers, extra=told)
+    return train_on_answers("reflection", arguments, opened, questions, answers, asking, extra=told)
 
 
 def _kept(opened: Run) -> dict[str, str]:
@@ -122,22 +126,23 @@ def _kept(opened: Run) -> dict[str, str]:
 
 
 def lessons(
-    experiences: Sequence[Experience], monologues: Mapping[str, str], *, mix_expert: bool
+    experiences: Sequence[Experience], monologues: Mapping[str, str], asking: Asking = CONVERSATION, *, mix_expert: bool
 ) -> tuple[list[Question], list[str]]:
     """Pose the questions and give their answers: those with reasoning first.
 
     Args:
         experiences: Where the states and the expert's actions come from.
-        monologues: Reasoning by the decision's id.
-        mix_expert: Whether every decision is also asked without reasoning.
+        monologues: Reasoning by the step's id.
+        asking: How a state is shown.
+        mix_expert: Whether every step is also asked without reasoning.
     """
-    decisions = {record.decision.id: record.decision for record in experiences}
-    told = [decision for name, decision in decisions.items() if name in monologues]
-    questions = acting_questions(told, thinking=True)
-    answers = [format_reply(decision.expert_action, monologues[decision.id]) for decision in told]
+    steps = {record.step.id: record.step for record in experiences}
+    told = [step for name, step in steps.items() if name in monologues]
+    questions = acting_questions(told, asking, thinking=True)
+    answers = [format_reply(step.expert_action, monologues[step.id]) for step in told]
     if mix_expert:
-        questions += acting_questions(decisions.values())
-        answers += [format_reply(decision.expert_action) for decision in decisions.values()]
+        questions += acting_questions(steps.values(), asking)
+        answers += [format_reply(step.expert_action) for step in steps.values()]
     return questions, answers
 
 
@@ -145,7 +150,7 @@ def _write(arguments: Reflection, opened: Run, found: Sequence[Scene]) -> dict[s
     """Write the monologues that are not written yet; return how many replies became what."""
     log = opened.path("reflections.jsonl")
     done = {record["id"] for record in read_records(log)} if log.exists() else set()
-    waiting = [scene for scene in found if scene.decision.id not in done]
+    waiting = [scene for scene in found if scene.step.id not in done]
     with RecordWriter(log) as writer:
         for record in track(_written(arguments, waiting), "monologues", total=len(found), done=len(done)):
             writer.write(record)
@@ -163,6 +168,7 @@ def _written(arguments: Reflection, waiting: Sequence[Scene]) -> Any:
         for monologue in write_monologues(
             policy,
             waiting[start : start + arguments.generation_batch],
+            arguments.asking(),
             seed=arguments.seed,
             tries=arguments.tries,
             temperature=arguments.temperature,

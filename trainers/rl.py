@@ -16,7 +16,7 @@ from act_gym.arguments import parse
 from act_gym.bounds import PositiveFloat
 from act_gym.cli import run
 from trainers.estimates.rehearsal import estimable
-from trainers.examples.questions import acting_questions, read_decisions
+from trainers.examples.questions import acting_questions, read_steps
 from trainers.grpo.trainer import check, train_on_groups
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.settings import (
@@ -25,6 +25,7 @@ from trainers.runs.settings import (
     ModelSettings,
     OptimisationSettings,
     OutputSettings,
+    PromptSettings,
     Schedule,
 )
 from trainers.training import open_run, show
@@ -33,7 +34,7 @@ __all__ = ["RL", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, DecisionInputs):
+class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, PromptSettings, DecisionInputs):
     """Train a model with GRPO to act as the expert does."""
 
     learning_rate: PositiveFloat = 5e-6
@@ -53,8 +54,10 @@ def train(arguments: RL) -> dict[str, Any]:
     opened, summary = open_run("trainers.rl", arguments, [arguments.decisions], check=check)
     if summary is not None:
         return summary
-    questions = acting_questions(read_decisions(arguments.decisions, arguments.limit), thinking=arguments.thinking)
-    return train_on_groups("rl", arguments, opened, questions)
+    asking = arguments.asking(thinking=arguments.thinking)
+    steps = read_steps(arguments.decisions, arguments.limit)
+    questions = acting_questions(steps, asking, thinking=arguments.thinking)
+    return train_on_groups("rl", arguments, opened, questions, asking)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -19,11 +19,20 @@ from act_gym.arguments import parse
 from act_gym.bounds import NotNegative, Positive, PositiveFloat, Share
 from act_gym.cli import run
 from act_gym.core import ActionPair
+from agents.asking import CONVERSATION
+from agents.asking import Question as Asking
 from agents.prompts import format_reply
 from trainers.estimates.rehearsal import estimable
 from trainers.examples.questions import Question, acting_questions, judging_questions, read_pairs
 from trainers.runs.cleanup import discard_unstarted
-from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, SupervisedSettings
+from trainers.runs.settings import (
+    ModelSettings,
+    OptimisationSettings,
+    OutputSettings,
+    PairInputs,
+    PromptSettings,
+    SupervisedSettings,
+)
 from trainers.supervised.answers import train_on_answers
 from trainers.training import open_run, show
 
@@ -48,7 +57,7 @@ class _Inputs(PairInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Warmup(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, _Inputs):
+class Warmup(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs):
     """Teach a model the answer format by answers drawn at random."""
 
     batch: Positive = 8
@@ -62,7 +71,7 @@ class Warmup(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSett
 
 
 def lessons(
-    pairs: Sequence[ActionPair], *, acting_share: float, thinking: bool, seed: int
+    pairs: Sequence[ActionPair], asking: Asking = CONVERSATION, *, acting_share: float, thinking: bool, seed: int
 ) -> tuple[list[Question], list[str]]:
     """Pose questions and draw their answers.
 
@@ -72,6 +81,7 @@ def lessons(
 
     Args:
         pairs: Where the states and actions come from.
+        asking: How a state is shown.
         acting_share: Probability of an acting question, 0–1.
         thinking: Whether questions ask for reasoning, and answers hold some.
         seed: Seeds all draws.
@@ -84,19 +94,19 @@ def lessons(
     for pair in pairs:
         acting = random.random() < acting_share
         expert_first = bool(random.integers(2))
-        either = (pair.decision.expert_action, pair.alternative)
-        choices = (pair.decision.admissible_commands or either) if acting else either
+        either = (pair.step.expert_action, pair.alternative)
+        choices = (pair.step.admissible_commands or either) if acting else either
         answer = choices[random.integers(len(choices))]
         if acting:
-            questions += acting_questions([pair.decision], thinking=thinking)
+            questions += acting_questions([pair.step], asking, thinking=thinking)
         else:
             shown = ActionPair(
-                decision=pair.decision,
+                step=pair.step,
                 alternative=pair.alternative,
                 proposer=pair.proposer,
                 expert_first=expert_first,
             )
-            questions += judging_questions([shown], thinking=thinking)
+            questions += judging_questions([shown], asking, thinking=thinking)
         answers.append(format_reply(answer, _THOUGHT if thinking else ""))
     return questions, answers
 
@@ -116,10 +126,11 @@ def train(arguments: Warmup) -> dict[str, Any]:
     if arguments.examples:
         stride = max(1, len(pairs) // arguments.examples)
         pairs = pairs[::stride][: arguments.examples]
+    asking = arguments.asking(thinking=arguments.thinking)
     questions, answers = lessons(
-        pairs, acting_share=arguments.acting_share, thinking=arguments.thinking, seed=arguments.seed
+        pairs, asking, acting_share=arguments.acting_share, thinking=arguments.thinking, seed=arguments.seed
     )
-    return train_on_answers("warmup", arguments, opened, questions, answers)
+    return train_on_answers("warmup", arguments, opened, questions, answers, asking)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from act_gym.arguments import parse
-from act_gym.bounds import Positive
 from act_gym.cli import run
 from act_gym.core import Experience
+from agents.asking import CONVERSATION, view_of
+from agents.asking import Question as Asking
 from trainers.estimates.rehearsal import estimable
 from trainers.examples.alternatives import RANDOM
 from trainers.examples.questions import Question, read_experience
@@ -26,6 +27,7 @@ from trainers.runs.settings import (
     ModelSettings,
     OptimisationSettings,
     OutputSettings,
+    PromptSettings,
     SupervisedSettings,
 )
 from trainers.supervised.answers import train_on_answers
@@ -44,12 +46,9 @@ class _Inputs(ExperienceInputs):
     """Whose consequences are learned besides those of the expert's actions: random admissible actions, or the policy's
     proposals too."""
 
-    max_characters: Positive = 1200
-    """Observations to be foreseen are cut to this length; the cut is marked."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class World(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, _Inputs):
+class World(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs):
     """Train a model to foresee what an action leads to. `probe` is not used: the replies are no actions."""
 
     out: Path = Path("runs/world")
@@ -57,30 +56,29 @@ class World(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSetti
 
 
 def lessons(
-    experiences: Iterable[Experience], *, actions: Literal["random", "all"] = "random", max_characters: int = 1200
+    experiences: Iterable[Experience], asking: Asking = CONVERSATION, *, actions: Literal["random", "all"] = "random"
 ) -> tuple[list[Question], list[str]]:
     """Ask of every action what it leads to, with what it did lead to.
 
     Args:
         experiences: Actions that were carried out.
+        asking: How a state is shown, and how long an observation may be.
         actions: Which of those that are not the expert's.
-        max_characters: The longest observation.
     """
     questions, answers = [], []
     for record in experiences:
         if not (record.is_expert or record.source == RANDOM or actions == "all"):
             continue
-        asked = f"{record.decision.state}\n\n{_ASK.format(action=record.action)}"
         questions.append(
             Question(
-                id=record.decision.id,
-                prompt=[{"role": "user", "content": asked}],
-                expert_action=record.decision.expert_action,
+                id=record.step.id,
+                prompt=asking.about(view_of(record.step), _ASK.format(action=record.action)),
+                expert_action=record.step.expert_action,
                 other_actions=(),
             )
         )
-        shown = record.next_observation.strip()
-        answers.append(shown if len(shown) <= max_characters else shown[:max_characters].rstrip() + " …")
+        shown, longest = record.next_observation.strip(), asking.max_characters
+        answers.append(shown if len(shown) <= longest else shown[:longest].rstrip() + " …")
     return questions, answers
 
 
@@ -95,12 +93,11 @@ def train(arguments: World) -> dict[str, Any]:
     opened, summary = open_run("trainers.world", arguments, [arguments.experience])
     if summary is not None:
         return summary
+    asking = arguments.asking()
     questions, answers = lessons(
-        read_experience(arguments.experience, arguments.limit),
-        actions=arguments.actions,
-        max_characters=arguments.max_characters,
+        read_experience(arguments.experience, arguments.limit), asking, actions=arguments.actions
     )
-    return train_on_answers("world", arguments, opened, questions, answers, acting=False)
+    return train_on_answers("world", arguments, opened, questions, answers, asking, acting=False)
 
 
 def main(argv: Sequence[str]) -> int:

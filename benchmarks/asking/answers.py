@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
+from act_gym.core import ExpertStep
 from act_gym.errors import RunError, UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, write_records
 from act_gym.run import Run, check_folder, locked, refuse_secrets
+from agents.asking import Question, trained_with, view_of
+from agents.conversation import fitted
+from agents.prompt_sets import DEFAULT
 from agents.prompts import Message, read_reply
 from benchmarks.shown.tables import show_summary
 from benchmarks.statistics.intervals import wilson
@@ -22,7 +26,7 @@ from benchmarks.statistics.measurement import Measurement, Summary
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["QUESTIONS", "AskSettings", "ask_model", "drawn", "share", "write_answers"]
+__all__ = ["QUESTIONS", "AskSettings", "ask_model", "drawn", "messages", "share", "write_answers"]
 
 T = TypeVar("T")
 
@@ -50,6 +54,17 @@ class AskSettings:
     """Which questions are drawn, and of sampled replies."""
     thinking: bool = False
     """Whether the model is asked to reason first; under ranked it is asked so and cannot."""
+    history: Literal["auto", "conversation", "window"] = "auto"
+    """conversation: the episode as a growing chat. window: one message with the first observation, the recent turns and
+    the present observation. auto: as the checkpoint was trained, else conversation."""
+    window: int = 3
+    """With window: recent turns that are shown."""
+    list_commands: int = 0
+    """With window: admissible commands that are listed at most; 0 lists none."""
+    max_characters: int = 1200
+    """Each observation is cut to this length."""
+    prompts: str = DEFAULT
+    """The prompt set, a name or a folder."""
     max_new_tokens: int = 64
     """Longest reply of free."""
     temperature: float = 0.0
@@ -66,6 +81,22 @@ class AskSettings:
     """Continue the run in the folder; `--limit` may be larger than before."""
     overwrite: bool = False
     """Remove the run in the folder and start it again."""
+
+    def asking(self) -> Question:
+        """Return how a model is asked.
+
+        Raises:
+            UsageError: The settings do not fit together, or there is no such prompt set.
+        """
+        trained = trained_with(self.model)
+        return Question(
+            thinking=self.thinking,
+            window=self.window,
+            list_commands=self.list_commands,
+            max_characters=self.max_characters,
+            history=trained.get("history", "conversation") if self.history == "auto" else self.history,
+            prompts=self.prompts,
+        )
 
 
 def ask_model(
@@ -96,6 +127,7 @@ def ask_model(
     records = drawn([record for path in inputs for record in read_records(path)], settings.limit, settings.seed)
     questions = [(number, _question(read, record, inputs)) for number, record in records]
     check([question for _, question in questions])
+    asking = settings.asking()
 
     from agents.policy import Policy
 
@@ -108,6 +140,7 @@ def ask_model(
             f"benchmarks.{kind}",
             settings,
             inputs=[*inputs, *also],
+            facts={"asking": asking.facts()},
             resume=settings.resume,
             overwrite=settings.overwrite,
             leaves=_LEAVES,
@@ -124,7 +157,8 @@ def ask_model(
 
 def _check(settings: AskSettings) -> None:
     refuse_secrets(settings)
-    for name, least in (("limit", 0), ("seed", 0), ("max_new_tokens", 1), ("batch_size", 1)):
+    counts = {"limit": 0, "seed": 0, "window": 0, "list_commands": 0}
+    for name, least in (counts | {"max_characters": 1, "max_new_tokens": 1, "batch_size": 1}).items():
         if getattr(settings, name) < least:
             raise UsageError(f"--{name.replace('_', '-')} is at least {least}; got {getattr(settings, name)}.")
     if not 0 <= settings.temperature < math.inf:
@@ -185,6 +219,30 @@ def _answer_all(
         for record in track(answers(), label, total=len(questions), done=len(questions) - len(waiting)):
             file.write(record)
     return list(read_records(path))
+
+
+def messages(
+    policy: Policy,
+    asking: Question,
+    step: ExpertStep,
+    shown: tuple[str, str] | None = None,
+    *,
+    thinking: bool,
+    longest: int = 64,
+) -> list[Message]:
+    """Ask which action is next in a state, or which of two is better; a conversation that is too long loses turns.
+
+    Args:
+        policy: The model.
+        asking: How the state is shown.
+        step: The state.
+        shown: The two actions; None to ask for the next one.
+        thinking: Whether the model is asked to reason first.
+        longest: Tokens that the reply may have.
+    """
+    asking, view = replace(asking, thinking=thinking), view_of(step)
+    asked = asking.judging(view, *shown) if shown else asking.messages(view)
+    return fitted(policy, asked, policy.context - longest, thinking=thinking)
 
 
 def write_answers(

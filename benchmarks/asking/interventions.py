@@ -20,6 +20,8 @@ from zlib import crc32
 from act_gym.core import ActionPair
 from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records
+from agents.asking import Question, view_of
+from agents.conversation import fitted
 
 if TYPE_CHECKING:
     from agents.policy import Policy
@@ -67,8 +69,8 @@ class InterventionSettings:
         return [Path(self.rationales)] if wanted else []
 
 
-def rationales(settings: InterventionSettings, policy: Policy) -> Rationales:
-    """Return where rationales come from.
+def rationales(settings: InterventionSettings, policy: Policy, asking: Question) -> Rationales:
+    """Return where rationales come from; `asking` says how a state is shown to a model that writes them.
 
     Raises:
         RunError: The file of rationales cannot be read.
@@ -77,7 +79,7 @@ def rationales(settings: InterventionSettings, policy: Policy) -> Rationales:
     if settings.rationales == "template":
         return lambda pairs: [_from_template(pair) for pair in pairs]
     if settings.rationales == "model":
-        return lambda pairs: _written(policy, pairs, settings.rationale_tokens)
+        return lambda pairs: _written(policy, asking, pairs, settings.rationale_tokens)
     return _of_another_run(Path(settings.rationales))
 
 
@@ -87,15 +89,14 @@ def prefixes(policy: Policy, intervention: Intervention, argued: Sequence[str]) 
 
 
 def _from_template(pair: ActionPair) -> str:
-    place = crc32(f"{pair.decision.id} {pair.alternative}".encode()) % len(TEMPLATES)
+    place = crc32(f"{pair.step.id} {pair.alternative}".encode()) % len(TEMPLATES)
     return TEMPLATES[place].format(action=pair.alternative)
 
 
-def _written(policy: Policy, pairs: Sequence[ActionPair], longest: int) -> list[str]:
-    asked = [f"{pair.decision.state}\n\n{_ARGUE.format(action=pair.alternative)}" for pair in pairs]
-    replies = policy.generate(
-        [[{"role": "user", "content": text}] for text in asked], max_new_tokens=longest, temperature=0, stop=None
-    )
+def _written(policy: Policy, asking: Question, pairs: Sequence[ActionPair], longest: int) -> list[str]:
+    asked = [asking.about(view_of(pair.step), _ARGUE.format(action=pair.alternative)) for pair in pairs]
+    asked = [fitted(policy, messages, policy.context - longest) for messages in asked]
+    replies = policy.generate(asked, max_new_tokens=longest, temperature=0, stop=None)
     return [_without_tags(reply.text).strip() for reply in replies]
 
 
@@ -119,12 +120,12 @@ def _of_another_run(path: Path) -> Rationales:
         )
 
     def look_up(pairs: Sequence[ActionPair]) -> list[str]:
-        missing = [pair.decision.id for pair in pairs if (pair.decision.id, pair.alternative) not in known]
+        missing = [pair.step.id for pair in pairs if (pair.step.id, pair.alternative) not in known]
         if missing:
             raise RunError(
                 f"{path} has no rationale for {missing[0]} and {len(missing) - 1} others of these questions; "
                 "it was made of other pairs. Make one of these with --rationales template or model."
             )
-        return [known[pair.decision.id, pair.alternative] for pair in pairs]
+        return [known[pair.step.id, pair.alternative] for pair in pairs]
 
     return look_up

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from act_gym.core import Decision, Episode
+from act_gym.core import Episode, ExpertStep
 from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records
 from agents.asking import Question
 from agents.prompt_replay import question_of
+from agents.prompts import state_text
 from benchmarks.asking.answers import QUESTIONS
 from benchmarks.statistics.measurement import Summary
 from benchmarks.statistics.scores import failures, flat_record, measure
@@ -88,12 +90,12 @@ class LoadedRun:
     def _asked(self, numbers: set[int]) -> dict[int, dict[str, Any]]:
         path = self.folder / QUESTIONS
         asked = {
-            record["number"]: Decision.from_json(record.get("decision", record))
+            record["number"]: ExpertStep.from_json(record.get("step", record))
             for record in (read_records(path) if path.is_file() else ())
             if record["number"] in numbers
         }
         return {
-            number: {"state": one.state, "admissible_commands": one.admissible_commands}
+            number: {"state": _transcript(one), "admissible_commands": one.admissible_commands}
             for number, one in asked.items()
         }
 
@@ -194,3 +196,9 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _transcript(step: ExpertStep) -> str:
+    """Return a state with its whole history as text."""
+    window = len(step.history)
+    return state_text(step.goal, step.observation, step.history, window=window, max_characters=sys.maxsize)

@@ -35,7 +35,7 @@ class Arguments:
     """Measure imitation steps, packed and padded."""
 
     decisions: Path = Path("runs/packing/pairs/decisions.jsonl")
-    """Expert decisions."""
+    """Expert states."""
     micro_batches: tuple[int, ...] = (8, 16)
     """Samples in a step."""
     steps: int = 3
@@ -74,7 +74,7 @@ def measure(arguments: Arguments, micro_batch: int, packed: bool) -> Steps:
     from transformers import TrainerCallback
 
     from agents.prompts import format_reply
-    from trainers.examples.questions import acting_questions, read_decisions
+    from trainers.examples.questions import acting_questions, read_steps
     from trainers.imitation import Imitation
     from trainers.runs import checkpoints
     from trainers.runs.quiet import quiet
@@ -82,7 +82,7 @@ def measure(arguments: Arguments, micro_batch: int, packed: bool) -> Steps:
 
     quiet()
     policy = checkpoints.load("smollm2", "fp32")
-    questions = acting_questions(read_decisions(arguments.decisions))
+    questions = acting_questions(read_steps(arguments.decisions))
     settings = Imitation(
         batch=micro_batch,
         micro_batch=micro_batch,

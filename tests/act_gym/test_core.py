@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym import ActionPair, Decision, Episode, Task, Turn
+from act_gym import ActionPair, Episode, ExpertStep, Task, Turn
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(max_size=20)
@@ -53,17 +53,31 @@ episode = st.builds(
     error=texts,
     versions=st.dictionaries(texts, texts, max_size=3),
 )
-decision = st.builds(Decision, id=texts, task=task, state=texts, expert_action=texts, admissible_commands=commands)
-pair = st.builds(ActionPair, decision=decision, alternative=texts, proposer=texts, expert_first=st.booleans())
+past = st.builds(Turn, observation=texts, action=texts.filter(bool)) | st.builds(
+    Turn, observation=texts, response=texts
+)
+step = st.builds(
+    ExpertStep,
+    id=texts,
+    task=task,
+    turn=st.integers(0),
+    goal=texts,
+    history=st.lists(past, max_size=3).map(tuple),
+    observation=texts,
+    expert_action=texts,
+    played_action=texts,
+    admissible_commands=commands,
+)
+pair = st.builds(ActionPair, step=step, alternative=texts, proposer=texts, expert_first=st.booleans())
 
 
-@given(st.one_of(task, turn, episode, decision, pair))
+@given(st.one_of(task, turn, episode, step, pair))
 def test_every_record_comes_back_from_json_as_it_was(record):
     line = json.dumps(record.to_json(), allow_nan=False)
     assert type(record).from_json(json.loads(line)) == record
 
 
-@given(st.one_of(task, turn, episode, decision, pair))
+@given(st.one_of(task, turn, episode, step, pair))
 def test_keys_of_a_later_version_are_ignored(record):
     assert type(record).from_json({**record.to_json(), "from_the_future": 1}) == record
 
@@ -82,5 +96,5 @@ def test_records_cannot_be_changed():
 @given(pair)
 def test_a_pair_shows_both_actions_once_in_the_drawn_order(record):
     shown = record.actions
-    assert shown[0 if record.expert_first else 1] == record.decision.expert_action
+    assert shown[0 if record.expert_first else 1] == record.step.expert_action
     assert shown[1 if record.expert_first else 0] == record.alternative

@@ -14,11 +14,13 @@ from act_gym.benchmark import tasks
 from act_gym.core import Episode, Turn
 from act_gym.errors import UsageError
 from act_gym.rollout import play
-from agents.asking import Question
+from agents.asking import Question, view_of
+from agents.conversation import fitted
 from agents.local import LocalAgent, LocalSettings
 from agents.mixture import MixtureAgent
 from agents.scripted import RandomAgent
 from agents.search_expert import SearchExpert
+from trainers.examples.decisions import steps_of
 
 ENV = "act/ALFWorld-generated-seen"
 QUESTION = Question(history="conversation")
@@ -108,3 +110,36 @@ def test_a_list_of_commands_is_refused_in_a_conversation() -> None:
 def test_a_reply_without_an_action_is_shown_as_written(make_view: Callable[..., View]) -> None:
     view = make_view(history=(Turn(observation="A door.", action="", response="I think so."),))
     assert [message["content"] for message in QUESTION.conversation(view)[1:2]] == ["I think so."]
+
+
+@pytest.mark.parametrize("thinking", [False, True])
+def test_judging_continues_the_conversation_of_acting(episode: Episode, thinking: bool) -> None:
+    asking = Question(history="conversation", thinking=thinking)
+    for step, view in zip(steps_of(episode), views(episode), strict=False):
+        acting, judging = asking.messages(view), asking.judging(view_of(step), "go to bed 1", "look")
+        assert judging[:-1] == acting[:-1]
+        assert judging[-1]["content"].startswith(acting[-1]["content"] + "\n\nAction 1: go to bed 1\nAction 2: look\n")
+        assert ("<think>" in judging[-1]["content"]) is thinking
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["smollm2", *SHIPPED])
+def test_judging_reads_the_tokens_of_acting_first(policy: Any, episode: Episode, name: str) -> None:
+    told = templated(policy, name)
+    *_, step = steps_of(episode)
+    acting, judging = QUESTION.messages(view_of(step)), QUESTION.judging(view_of(step), "look", "wait")
+    last = told.ids(acting[-1]["content"])
+    read = told.prompt_ids(acting)
+    shared = next(place for place in range(len(read)) if read[place : place + len(last) - 2] == last[: len(last) - 2])
+    assert told.prompt_ids(judging)[: shared + len(last) - 2] == read[: shared + len(last) - 2]
+
+
+@pytest.mark.slow
+def test_a_question_that_is_too_long_loses_old_turns_alone(policy: Any, make_view: Callable[..., View]) -> None:
+    turns = tuple(Turn(observation=f"Room {n}. " * 40, action=f"go to room {n}") for n in range(30))
+    asked = QUESTION.judging(make_view(history=turns), "look", "wait")
+    kept = fitted(policy, asked, 1500)
+    assert len(policy.prompt_ids(kept)) <= 1500 < len(policy.prompt_ids(asked))
+    assert (kept[0], kept[-1]) == (asked[0], asked[-1])
+    assert asked[-len(kept) + 1 :] == kept[1:]
+    assert len(fitted(policy, asked, 10)) == 3  # the question itself is never cut

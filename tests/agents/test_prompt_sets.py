@@ -51,6 +51,28 @@ def test_a_template_without_its_places_is_refused(own: Path, text: str, message:
         find_prompts(str(own))
 
 
+def test_judging_has_a_template_with_both_actions(own: Path) -> None:
+    plain, reasoned = (find_prompts("default").judge("go $1", "look", reasoning=on) for on in (False, True))
+    assert plain.startswith("Action 1: go $1\nAction 2: look\n")
+    assert ("<think>" in plain, "<think>" in reasoned) == (False, True)
+    (own / "judge_reasoning.txt").unlink()
+    assert find_prompts(str(own)).judge("a", "b", reasoning=True) == find_prompts(str(own)).judge("a", "b")
+
+
+def test_a_judging_template_without_its_places_is_refused(own: Path) -> None:
+    (own / "judge.txt").write_text("$first or not?")
+    with pytest.raises(UsageError, match=r"judge\.txt of the prompt set .* lacks \$second"):
+        find_prompts(str(own))
+
+
+def test_a_set_without_judging_still_acts(tmp_path: Path, own: Path) -> None:
+    for name in ("judge", "judge_reasoning"):
+        (own / f"{name}.txt").unlink()
+    assert find_prompts(str(own)).opening("ALFWorld", "g", "o", "tags")
+    with pytest.raises(UsageError, match=r"no file judge\.txt"):
+        find_prompts(str(own)).judge("a", "b")
+
+
 def test_a_set_without_a_file_is_refused(own: Path) -> None:
     (own / "other.txt").unlink()
     with pytest.raises(UsageError, match=r"no file other\.txt"):

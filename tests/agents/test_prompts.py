@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from act_gym.core import Turn
-from agents.prompts import acting_messages, format_reply, judging_messages, normalise, read_reply, state_text
+from agents.prompts import acting_messages, format_reply, normalise, read_reply, state_text
 
 WORDS = st.lists(st.text(st.characters(exclude_characters="<>", exclude_categories=("Z", "C")), min_size=1), min_size=1)
 ACTIONS = WORDS.map(" ".join)
@@ -62,7 +62,10 @@ def test_letter_case_and_spaces_and_a_final_stop_make_no_difference(action: str)
 def test_a_state_shows_the_window_of_recent_turns_and_no_older_ones() -> None:
     turns = [Turn(observation=f"room {number}", action=f"go {number}") for number in range(5)]
     text = state_text("find it", "room 5", turns, window=2)
-    assert text == "Task: find it\n\nRecent turns:\n> go 3\nroom 4\n> go 4\n\nObservation:\nroom 5"
+    first = "Task: find it\n\nFirst observation:\nroom 0\n\n"
+    assert text == first + "Recent turns:\n> go 3\nroom 4\n> go 4\n\nObservation:\nroom 5"
+    assert state_text("find it", "room 5", turns, window=0) == first + "Observation:\nroom 5"
+    assert "First" not in state_text("find it", "room 0")
     assert "Recent" not in state_text("find it", "room 5", turns, window=0)
 
 
@@ -81,10 +84,6 @@ def test_only_so_many_commands_are_listed() -> None:
     assert "Possible" not in state_text("g", "o", (), commands)
 
 
-def test_both_questions_show_the_same_state_and_ask_for_reasoning_only_when_told() -> None:
-    state = state_text("g", "o")
-    acting, judging = acting_messages(state)[0]["content"], judging_messages(state, "a", "b")[0]["content"]
-    assert acting.startswith(state)
-    assert judging.startswith(f"{state}\n\nAction 1: a\nAction 2: b")
-    assert "<think>" not in acting + judging
-    assert "<think>" in acting_messages(state, thinking=True)[0]["content"]
+def test_acting_asks_for_reasoning_only_when_told() -> None:
+    assert "<think>" not in acting_messages("g")[0]["content"]
+    assert "<think>" in acting_messages("g", thinking=True)[0]["content"]

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from act_gym import play, tasks
 from act_gym.errors import MissingDataError
-from agents.asking import Question
+from agents.asking import Question, view_of
+from agents.prompts import Message
 from agents.scripted import ExpertAgent
 from agents.shortening import shorten
-from trainers.examples.decisions import decisions_of
+from trainers.examples.decisions import steps_of
 
 LIMIT = 1200
 MODES = ("text", "text_rich", "html")
@@ -52,15 +53,18 @@ def test_no_page_hides_a_button(env_id: str, mode: str) -> None:
 def test_acting_and_judging_show_the_same_shortened_page() -> None:
     class Asking(ExpertAgent):
         def __init__(self) -> None:
-            self.states: list[str] = []
+            self.asked: list[list[Message]] = []
 
         def act(self, views):
-            self.states += [Question().messages(view)[0]["content"].rpartition("\n\n")[0] for view in views]
+            self.asked += [Question().messages(view) for view in views]
             return super().act(views)
 
     agent = Asking()
     (episode,) = play("act/WebShop-generated-seen", agent, tasks("act/WebShop-generated-seen")[:1])
-    assert [decision.state for decision in decisions_of(episode)] == agent.states
+    assert [Question().messages(view_of(step)) for step in steps_of(episode)] == agent.asked
+    for step, (asked,) in zip(steps_of(episode), agent.asked, strict=True):
+        state, _, _ = asked["content"].rpartition("\n\n")
+        assert Question().judging(view_of(step), "a", "b")[0]["content"].startswith(state)
     assert any(len(turn.observation) > LIMIT for turn in episode.turns)
 
 

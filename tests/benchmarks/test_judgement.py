@@ -4,7 +4,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from act_gym import ActionPair, Decision, RunError, Task, UsageError
+from act_gym import ActionPair, ExpertStep, RunError, Task, UsageError
 from act_gym.records import RecordWriter, read_records
 from benchmarks.judgement import Arguments, free_judge, main, measure, ranked_judge
 from benchmarks.statistics.measurement import Summary
@@ -19,6 +19,7 @@ class Reader:
     """A small policy that knows the good actions; it likes Action 1 where it knows neither."""
 
     name = "reader"
+    context = 8192
 
     def __init__(self, *good: str, reply: str = "<action>{}</action>") -> None:
         self.good = good
@@ -41,8 +42,16 @@ class Reader:
 
 def pair(number: int, expert: str, alternative: str = "dance", split: str = "seen") -> ActionPair:
     task = Task(id=f"cellar/lamp/{number}", benchmark="Cellar", split=split, task_type="lamp")
-    decision = Decision(id=f"{task.id}#0", task=task, state="A cellar.", expert_action=expert)
-    return ActionPair(decision=decision, alternative=alternative, proposer="random", expert_first=True)
+    step = ExpertStep(
+        id=f"{task.id}#0",
+        task=task,
+        turn=0,
+        goal="light the lamp",
+        history=(),
+        observation="A cellar.",
+        expert_action=expert,
+    )
+    return ActionPair(step=step, alternative=alternative, proposer="random", expert_first=True)
 
 
 PAIRS = list(enumerate([pair(0, "light lamp"), pair(1, "light lamp"), pair(2, "go up"), pair(3, "go up")]))

@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from act_gym import ActionPair, Decision, RunError, Task, UsageError
+from act_gym import ActionPair, ExpertStep, RunError, Task, UsageError
 from act_gym.records import RecordWriter, read_records
 from benchmarks.next_action import Arguments, free_actor, main, measure, ranked_actor
 from benchmarks.statistics.measurement import Summary
@@ -17,6 +17,7 @@ class Alphabetical:
     """A small policy that likes the first command in the alphabet, and writes the same line always."""
 
     name = "alphabetical"
+    context = 8192
 
     def __init__(self, line: str = "") -> None:
         self.line = line
@@ -28,12 +29,21 @@ class Alphabetical:
         return [Completion(self.line) for _ in prompts]
 
 
-def decision(number: int, expert: str, commands: tuple[str, ...] = ("ask", "beg", "cry")) -> Decision:
+def step(number: int, expert: str, commands: tuple[str, ...] = ("ask", "beg", "cry")) -> ExpertStep:
     task = Task(id=f"cellar/lamp/{number}", benchmark="Cellar", split="seen", task_type="lamp")
-    return Decision(id=f"{task.id}#0", task=task, state="A cellar.", expert_action=expert, admissible_commands=commands)
+    return ExpertStep(
+        id=f"{task.id}#0",
+        task=task,
+        turn=0,
+        goal="light the lamp",
+        history=(),
+        observation="A cellar.",
+        expert_action=expert,
+        admissible_commands=commands,
+    )
 
 
-DECISIONS = list(enumerate([decision(0, "ask"), decision(1, "Ask."), decision(2, "beg"), decision(3, "sing")]))
+DECISIONS = list(enumerate([step(0, "ask"), step(1, "Ask."), step(2, "beg"), step(3, "sing")]))
 
 
 def numbers(records) -> dict[str, float]:
@@ -53,7 +63,7 @@ def test_free_counts_malformed_and_inadmissible_replies():
 
 
 def test_words_in_the_place_of_a_blank_are_admissible():
-    asked = [(0, decision(0, "search[red shoes]", commands=("search[<query>]",)))]
+    asked = [(0, step(0, "search[red shoes]", commands=("search[<query>]",)))]
     found = numbers(free_actor(Alphabetical("<action>search[shoes]</action>"), Arguments(decisions=()))(asked))
     assert (found["accuracy"], found["admissible"]) == (0.0, 1.0)
     assert found["expert_admissible"] == 0.0  # ranked cannot write the expert's words
@@ -61,11 +71,11 @@ def test_words_in_the_place_of_a_blank_are_admissible():
 
 def test_ranking_without_commands_is_refused_with_the_way_out():
     with pytest.raises(UsageError, match="--decode free"):
-        list(ranked_actor(Alphabetical())([(0, decision(0, "ask", commands=()))]))
+        list(ranked_actor(Alphabetical())([(0, step(0, "ask", commands=()))]))
 
 
 def test_free_without_commands_claims_nothing_about_admissibility():
-    records = free_actor(Alphabetical("<action>ask</action>"), Arguments(decisions=()))([(0, decision(0, "ask", ()))])
+    records = free_actor(Alphabetical("<action>ask</action>"), Arguments(decisions=()))([(0, step(0, "ask", ()))])
     assert numbers(records) == {"accuracy": 1.0, "malformed": 0.0, "candidates": 0.0}
 
 
@@ -79,7 +89,7 @@ def test_an_injected_action_is_followed_or_not():
             return [Completion(f"{one}<action>{'cry' if 'cry' in one else 'ask'}</action>") for one in prefixes]
 
     pairs = [
-        (number, ActionPair(decision=one, alternative="cry", proposer="random", expert_first=True))
+        (number, ActionPair(step=one, alternative="cry", proposer="random", expert_first=True))
         for number, one in DECISIONS
     ]
     settings = Arguments(decisions=(), interventions=("suppressed", "injected"))
@@ -95,7 +105,7 @@ def test_a_real_model_acts_after_reasoning_that_is_not_its_own(tmp_path):
     path = tmp_path / "pairs.jsonl"
     with RecordWriter(path) as file:
         for _, one in DECISIONS[:2]:
-            pair = ActionPair(decision=one, alternative="cry", proposer="random", expert_first=True)
+            pair = ActionPair(step=one, alternative="cry", proposer="random", expert_first=True)
             file.write(pair.to_json())
     command = ["--decisions", str(path), "--out", str(tmp_path / "run"), "--interventions", "suppressed", "injected"]
     assert main(command) == 0

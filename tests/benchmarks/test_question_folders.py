@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from act_gym import ActionPair, Decision, RunError, Task, UsageError
+from act_gym import ActionPair, ExpertStep, RunError, Task, UsageError
 from act_gym.records import read_records, write_records
 from benchmarks.judgement import main as judgement
 from benchmarks.next_action import main as next_action
@@ -14,8 +14,16 @@ from tests.tiny_models import save_with_tokenizer
 
 def pair(number: int) -> ActionPair:
     task = Task(id=f"cellar/lamp/{number}", benchmark="Cellar", split="seen", task_type="lamp")
-    decision = Decision(id=f"{task.id}#0", task=task, state=f"Cellar {number}.", expert_action="light lamp")
-    return ActionPair(decision=decision, alternative="dance", proposer="random", expert_first=True)
+    step = ExpertStep(
+        id=f"{task.id}#0",
+        task=task,
+        turn=0,
+        goal="light the lamp",
+        history=(),
+        observation=f"Cellar {number}.",
+        expert_action="light lamp",
+    )
+    return ActionPair(step=step, alternative="dance", proposer="random", expert_first=True)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from act_gym.core import ActionPair, Decision, Task
+from act_gym.core import ActionPair, ExpertStep, Task
 from act_gym.records import RecordWriter
 from agents.prompts import format_reply
 from trainers.examples.questions import acting_questions, judging_questions
@@ -21,17 +21,18 @@ PLACES = ("kitchen", "workshop", "greenhouse", "hallway", "foundry", "bathroom",
 
 def make_pair(number: int) -> ActionPair:
     place, elsewhere = PLACES[number % len(PLACES)], PLACES[(number + 3) % len(PLACES)]
-    task = Task(id=f"scienceworld/find-plant/{number}", benchmark="ScienceWorld", split="train", task_type="find-plant")
-    decision = Decision(
+    task = Task(id=f"scienceworld/find-plant/{number}", benchmark="Cellar", split="train", task_type="find-plant")
+    step = ExpertStep(
         id=f"{task.id}#0",
         task=task,
-        state=f"Task: go to the {place}." + " It is dark." * (number % 3),
+        turn=0,
+        goal=f"go to the {place}.",
+        history=(),
+        observation="A hallway." + " It is dark." * (number % 3),
         expert_action=f"go to {place}",
         admissible_commands=(f"go to {place}", f"go to {elsewhere}", "look around"),
     )
-    return ActionPair(
-        decision=decision, alternative=f"go to {elsewhere}", proposer="hand", expert_first=number % 2 == 0
-    )
+    return ActionPair(step=step, alternative=f"go to {elsewhere}", proposer="hand", expert_first=number % 2 == 0)
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def data(tmp_path: Path, pairs: list[ActionPair]) -> Path:
     with RecordWriter(folder / "pairs.jsonl") as one, RecordWriter(folder / "decisions.jsonl") as other:
         for pair in pairs:
             one.write(pair.to_json())
-            other.write(pair.decision.to_json())
+            other.write(pair.step.to_json())
     return folder
 
 
@@ -94,7 +95,7 @@ def make_tokenizer() -> Any:
         show_progress=False,
     )
     made = [make_pair(number) for number in range(24)]
-    asked = [*judging_questions(made), *acting_questions([pair.decision for pair in made])]
+    asked = [*judging_questions(made), *acting_questions([pair.step for pair in made])]
     texts = [text for q in asked for text in (q.prompt[0]["content"], format_reply(q.expert_action))]
     tokenizer.train_from_iterator(texts, learner)
     return PreTrainedTokenizerFast(
@@ -118,13 +119,13 @@ def speaking_model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -
             pairs=path,
             model=str(tiny_model),
             out=out,
-            epochs=12,
+            epochs=20,
             batch=4,
             learning_rate=1e-2,
             precision="fp32",  # the same model on every processor
             probe=4,
             save_every=0,
-            log_every=18,
+            log_every=30,
         )
     )
     return out / "checkpoint"

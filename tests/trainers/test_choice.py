@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from act_gym.core import ActionPair
-from agents.prompts import format_reply, judging_messages
+from agents.asking import CONVERSATION, trained_with, view_of
+from agents.prompts import format_reply
 from trainers.choice import Choice, train
 from trainers.examples.questions import Order
 from trainers.runs import checkpoints
@@ -19,9 +21,9 @@ def right(model: Path, pairs: list[ActionPair], *, expert_first: bool) -> float:
     policy = checkpoints.load(str(model), "fp32")
     prompts, replies = [], []
     for pair in pairs:
-        both = [pair.decision.expert_action, pair.alternative]
+        both = [pair.step.expert_action, pair.alternative]
         shown = both if expert_first else both[::-1]
-        prompts.append(judging_messages(pair.decision.state, *shown))
+        prompts.append(CONVERSATION.judging(view_of(pair.step), *shown))
         replies.append([format_reply(action) for action in both])
     scores = policy.log_probabilities(prompts, replies)
     return sum(expert > other for expert, other in scores) / len(scores)
@@ -56,3 +58,11 @@ def test_a_handful_of_pairs_is_learned_in_both_orders(choosing: Choice, pairs: l
 def test_every_order_asks_as_often_as_it_says(choosing: Choice, order: Order, questions: int) -> None:
     summary = train(replace(choosing, order=order, steps=1))
     assert summary["questions"] == questions
+
+
+@pytest.mark.parametrize("history", ["conversation", "window"])
+def test_the_checkpoint_says_how_it_was_asked(choosing: Choice, history: Literal["conversation", "window"]) -> None:
+    train(replace(choosing, history=history, window=2, steps=1))
+    told = trained_with(str(choosing.out / "checkpoint"))
+    assert (told["history"], told["window"], told["thinking"]) == (history, 2, False)
+    assert told == replace(choosing, history=history, window=2).asking().facts()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from act_gym.records import RecordWriter, read_records
 from trainers import collect, pairs
 from trainers.datasheet import lengths, main
 from trainers.examples import comparison
-from trainers.examples.comparison import compare
-from trainers.examples.execution import turn_of
+from trainers.examples.comparison import Comparison, compare
+from trainers.examples.execution import Stop, grouped
 from trainers.examples.questions import read_pairs
 from trainers.examples.sheets import datasheet
 
@@ -42,11 +43,20 @@ def way_of(folder: Path, task: str) -> list[str]:
 def first_pairs(folder: Path) -> list[ActionPair]:
     """Return the pairs of one task."""
     made = read_pairs(folder / "pairs" / "pairs.jsonl")
-    return [pair for pair in made if pair.decision.task.id == made[0].decision.task.id]
+    return [pair for pair in made if pair.step.task.id == made[0].step.task.id]
+
+
+def compared(pairs: list[ActionPair]) -> list[Comparison]:
+    """Compare pairs of one episode."""
+    by_step: dict[str, list[ActionPair]] = {}
+    for pair in pairs:
+        by_step.setdefault(pair.step.id, []).append(pair)
+    (way,) = grouped(Stop(members[0].step, ()) for members in by_step.values())
+    return list(compare(benchmark("ALFWorld").make_engine(None), way, by_step))
 
 
 def with_alternative(pair: ActionPair, action: str) -> ActionPair:
-    return ActionPair(decision=pair.decision, alternative=action, proposer="hand", expert_first=True)
+    return ActionPair(step=pair.step, alternative=action, proposer="hand", expert_first=True)
 
 
 def test_the_program_writes_json_markdown_and_what_it_compared(
@@ -70,18 +80,17 @@ def test_the_program_writes_json_markdown_and_what_it_compared(
 
 def test_known_alternatives_are_told_apart(folder: Path) -> None:
     made = first_pairs(folder)
-    way = way_of(folder, made[0].decision.task.id)
-    start = next(pair for pair in made if turn_of(pair.decision) == 0)
-    later = next(pair for pair in made if turn_of(pair.decision) == 1)
+    way = way_of(folder, made[0].step.task.id)
+    start = next(pair for pair in made if pair.step.turn == 0)
+    later = next(pair for pair in made if pair.step.turn == 1)
     known = [
-        with_alternative(start, start.decision.expert_action.upper()),  # the simulator reads no capitals
-        with_alternative(start, start.decision.expert_action),
+        with_alternative(start, start.step.expert_action.upper()),  # the simulator reads no capitals
+        with_alternative(start, start.step.expert_action),
         with_alternative(start, "sing a song"),
         with_alternative(start, "look"),
-        *(with_alternative(later, action) for action in later.decision.admissible_commands if action.startswith("go ")),
+        *(with_alternative(later, action) for action in later.step.admissible_commands if action.startswith("go ")),
     ]
-    engine = benchmark("ALFWorld").make_engine(None)
-    loud, same, song, look, *moves = compare(engine, known, way)
+    loud, same, song, look, *moves = compared(known)
     assert same.same_state
     assert same.as_good
     assert same.same_observation
@@ -102,20 +111,19 @@ def test_known_alternatives_are_told_apart(folder: Path) -> None:
 
 def test_what_is_compared_does_not_depend_on_its_company(folder: Path) -> None:
     made = first_pairs(folder)
-    way = way_of(folder, made[0].decision.task.id)
-    engine = benchmark("ALFWorld").make_engine(None)
-    together = list(compare(engine, made, way))
-    assert together == [one for pair in made for one in compare(engine, [pair], way)]
+    together = compared(made)
+    assert together == [one for pair in made for one in compared([pair])]
     assert len(together) == len(made)
 
 
 def test_another_episode_than_the_pairs_is_noticed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made = first_pairs(folder)
-    later = [pair for pair in made if turn_of(pair.decision) == 2]
-    way = ["look", *way_of(folder, made[0].decision.task.id)]
+    later = next(pair for pair in made if pair.step.turn == 2)
+    looked = replace(later.step, history=(replace(later.step.history[0], action="look"), *later.step.history[1:]))
+    other = with_alternative(replace(later, step=looked), later.alternative)
     with pytest.raises(EngineError, match="--env-options"):
-        list(compare(benchmark("ALFWorld").make_engine(None), later, way))
-    assert list(comparison.compare_all(later, {made[0].decision.task.id: way}, {})) == []
+        compared([other])
+    assert list(comparison.compare_all([other], {})) == []
     assert "is left out" in capsys.readouterr().err
 
 
@@ -136,7 +144,7 @@ def test_without_any_execution_the_text_alone_is_described(folder: Path, tmp_pat
 
 def test_taking_the_longer_action_is_scored_with_a_coin_for_ties(folder: Path, tmp_path: Path) -> None:
     pair = first_pairs(folder)[0]
-    length = len(pair.decision.expert_action)
+    length = len(pair.step.expert_action)
     with RecordWriter(tmp_path / "pairs.jsonl") as file:
         for action in ("x", "x" * length, "x" * (length + 1), "x"):
             file.write(with_alternative(pair, action).to_json())

@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 from act_gym.core import ActionPair
 from act_gym.errors import UsageError
 from act_gym.run import Run
-from agents.prompts import acting_messages, format_reply
+from agents.asking import CONVERSATION, view_of
+from agents.prompts import format_reply
 from trainers import dpo
 from trainers.dpo import DPO, train
 from trainers.runs import checkpoints
@@ -32,8 +33,8 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 def odds(model: Path, pairs: list[ActionPair]) -> list[float]:
     """Log-odds of the expert's action against the alternative, in the words of evaluation."""
     policy = checkpoints.load(str(model), "fp32")
-    replies = [[format_reply(pair.decision.expert_action), format_reply(pair.alternative)] for pair in pairs]
-    scores = policy.log_probabilities([acting_messages(pair.decision.state) for pair in pairs], replies)
+    replies = [[format_reply(pair.step.expert_action), format_reply(pair.alternative)] for pair in pairs]
+    scores = policy.log_probabilities([CONVERSATION.messages(view_of(pair.step)) for pair in pairs], replies)
     return [expert - alternative for expert, alternative in scores]
 
 
@@ -158,7 +159,7 @@ def test_the_tokens_are_those_of_imitation(speaking_model: Path, pairs: list[Act
     from trainers.supervised.answers import encode
 
     policy = checkpoints.load(str(speaking_model), "fp32")
-    question = acting_questions([pairs[0].decision])[0]
+    question = acting_questions([pairs[0].step])[0]
     row = encode(policy, question, format_reply(question.expert_action))
     prompt = policy.prompt_ids(question.prompt)
     assert row["input_ids"] == prompt + dpo.spoken_ids(policy, prompt, format_reply(question.expert_action))

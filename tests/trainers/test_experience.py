@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from act_gym.core import Experience
 from act_gym.errors import RunError, UsageError
 from act_gym.records import RecordWriter, read_records
 from trainers import collect, experience, pairs
-from trainers.examples.questions import read_decisions, read_experience
+from trainers.examples.questions import read_experience, read_steps
 
 
 @pytest.fixture(scope="module")
@@ -41,19 +42,19 @@ def run(played: Path, out: Path, *arguments: str) -> list[Experience]:
 def test_every_state_gives_the_experts_action_and_then_what_was_tried(
     played: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    decisions = read_decisions(played / "decisions.jsonl", 7)
+    decisions = read_steps(played / "decisions.jsonl", 7)
     records = run(played, tmp_path / "run", "--limit", "7", "--alternatives", "2", "--explore", "3")
-    assert [record.decision.id for record in records] == [one.id for one in decisions for _ in range(6)]
+    assert [record.step.id for record in records] == [one.id for one in decisions for _ in range(6)]
     per_state = ["expert", *["replacement"] * 2, *["random"] * 3]
     assert [record.source for record in records] == per_state * 7
     known = {one.id: one for one in decisions}
     for record in records:
-        decision = known[record.decision.id]
-        assert record.decision.admissible_commands == ()
-        assert record.decision.state == decision.state
-        assert record.is_expert == (record.action == decision.expert_action)
+        step = known[record.step.id]
+        assert record.step.admissible_commands == ()
+        assert record.step == replace(step, admissible_commands=())
+        assert record.is_expert == (record.action == step.expert_action)
         # All of them are admissible, and the game carries out what it admits.
-        assert record.action in decision.admissible_commands
+        assert record.action in step.admissible_commands
         assert record.action_valid
         assert record.next_observation.strip() != "Nothing happens."
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -65,17 +66,17 @@ def test_every_state_gives_the_experts_action_and_then_what_was_tried(
 def test_the_experts_next_observation_is_the_one_that_its_next_state_shows(played: Path, tmp_path: Path) -> None:
     records = [record for record in run(played, tmp_path / "run", "--alternatives", "0") if record.is_expert]
     for record, after in pairwise(records):
-        if record.decision.task == after.decision.task:
-            assert record.next_observation.strip() in after.decision.state
+        if record.step.task == after.step.task:
+            assert record.next_observation == after.step.observation
         else:
             assert (record.terminated, record.success, record.score) == (True, True, 1.0)
 
 
 def test_a_file_of_pairs_is_carried_out_as_it_is(played: Path, tmp_path: Path) -> None:
     records = run(played, tmp_path, "--propose", "pairs", "--pairs", str(played / "pairs.jsonl"), "--explore", "0")
-    tried = {record.decision.id: record for record in records if not record.is_expert}
+    tried = {record.step.id: record for record in records if not record.is_expert}
     made = list(read_records(played / "pairs.jsonl"))
-    assert {pair["decision"]["id"]: pair["alternative"] for pair in made} == {n: one.action for n, one in tried.items()}
+    assert {pair["step"]["id"]: pair["alternative"] for pair in made} == {n: one.action for n, one in tried.items()}
     assert {record.source for record in tried.values()} == {"random"}
 
 
@@ -103,20 +104,17 @@ def test_a_run_killed_half_way_continues_to_the_same_bytes(played: Path, tmp_pat
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def test_the_way_is_found_in_the_decisions_where_the_episodes_are_gone(played: Path, tmp_path: Path) -> None:
+def test_a_state_holds_the_way_to_it(played: Path, tmp_path: Path) -> None:
     alone = tmp_path / "decisions.jsonl"
     records = list(read_records(played / "decisions.jsonl"))
     with RecordWriter(alone) as writer:
-        for record in records:
+        for record in records[1::2]:
             writer.write(record)
     few = ["--propose", "random", "--alternatives", "1", "--explore", "0"]
-    experience.main(["--decisions", str(alone), "--out", str(tmp_path / "a"), *few])
-    run(played, tmp_path / "b", *few)
-    assert (tmp_path / "a" / "experience.jsonl").read_bytes() == (tmp_path / "b" / "experience.jsonl").read_bytes()
-    with alone.open("w") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records if not record["id"].endswith("#1"))
-    with pytest.raises(UsageError, match="--episodes"):
-        experience.main(["--decisions", str(alone), "--out", str(tmp_path / "c"), *few])
+    experience.main(["--decisions", str(alone), "--out", str(tmp_path / "some"), *few])
+    kept = {record["id"] for record in records[1::2]}
+    every = [one for one in run(played, tmp_path / "all", *few) if one.step.id in kept]
+    assert read_experience(tmp_path / "some" / "experience.jsonl") == every
 
 
 @pytest.mark.parametrize("wrong", [["--alternatives", "-1"], ["--workers", "0"], ["--temperature", "0"]], ids=str)

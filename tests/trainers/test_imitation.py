@@ -11,7 +11,7 @@ import pytest
 from act_gym.core import ActionPair
 from act_gym.errors import MissingDataError, RunError, UsageError
 from act_gym.records import RecordWriter
-from trainers.examples.questions import read_decisions
+from trainers.examples.questions import read_steps
 from trainers.imitation import Imitation, train
 
 
@@ -69,11 +69,11 @@ def test_decisions_are_read_from_a_file_of_decisions_and_once_from_a_file_of_pai
     decisions, twice = tmp_path / "decisions.jsonl", tmp_path / "pairs.jsonl"
     with RecordWriter(decisions) as writer, RecordWriter(twice) as doubled:
         for pair in pairs:
-            writer.write(pair.decision.to_json())
+            writer.write(pair.step.to_json())
             doubled.write(pair.to_json())
             doubled.write(pair.to_json())
-    assert read_decisions(decisions) == read_decisions(twice) == [pair.decision for pair in pairs]
-    assert read_decisions(twice, limit=3) == [pair.decision for pair in pairs[:3]]
+    assert read_steps(decisions) == read_steps(twice) == [pair.step for pair in pairs]
+    assert read_steps(twice, limit=3) == [pair.step for pair in pairs[:3]]
 
 
 def test_a_finished_run_is_recognised_and_a_changed_checkpoint_is_not(

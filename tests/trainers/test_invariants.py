@@ -74,7 +74,7 @@ def test_accumulating_small_batches_trains_as_one_large_batch(imitating: Imitati
 def test_a_killed_and_resumed_imitation_ends_with_the_weights_of_an_uninterrupted_one(imitating: Imitation) -> None:
     imitation.train(imitating)
     killed = replace(imitating, out=imitating.out.with_name("b"))
-    questions = acting_questions(imitation.read_decisions(killed.decisions))
+    questions = acting_questions(imitation.read_steps(killed.decisions))
     answers = [format_reply(question.expert_action) for question in questions]
     inputs = [killed.decisions, *sorted(Path(killed.model).glob("*.safetensors"))]
     with pytest.raises(KeyboardInterrupt):
@@ -129,7 +129,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
 
 
 def rows_of(policy: Any, pairs: Sequence[ActionPair]) -> list[dict[str, list[int]]]:
-    questions = acting_questions([pair.decision for pair in pairs])
+    questions = acting_questions([pair.step for pair in pairs])
     return [supervised.encode(policy, question, format_reply(question.expert_action)) for question in questions]
 
 
@@ -153,18 +153,18 @@ def test_the_loss_covers_the_answer_and_the_end_of_the_turn_and_nothing_else(
 ) -> None:
     policy = checkpoints.load(str(tiny_model), "fp32")
     for pair, row in zip(pairs, rows_of(policy, pairs), strict=True):
-        assert_only_answer_is_learned(policy, row, f"<action>{pair.decision.expert_action}</action>")
+        assert_only_answer_is_learned(policy, row, f"<action>{pair.step.expert_action}</action>")
 
 
 @pytest.mark.slow
 def test_the_loss_covers_exactly_the_answer_in_the_default_models_chat_format(pairs: list[ActionPair]) -> None:
     policy = checkpoints.load("smollm2", "bf16")
     row = rows_of(policy, pairs[:1])[0]
-    assert_only_answer_is_learned(policy, row, f"<action>{pairs[0].decision.expert_action}</action>")
+    assert_only_answer_is_learned(policy, row, f"<action>{pairs[0].step.expert_action}</action>")
     whole = policy.tokenizer.apply_chat_template(
         [
-            *acting_questions([pairs[0].decision])[0].prompt,
-            {"role": "assistant", "content": f"<action>{pairs[0].decision.expert_action}</action>"},
+            *acting_questions([pairs[0].step])[0].prompt,
+            {"role": "assistant", "content": f"<action>{pairs[0].step.expert_action}</action>"},
         ],
         tokenize=False,
     )

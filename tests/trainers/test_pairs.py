@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from act_gym import ActionPair, Decision, Episode, RunError, Task, Turn, UsageError
+from act_gym import ActionPair, Episode, ExpertStep, RunError, Task, Turn, UsageError
 from act_gym.records import RecordWriter, read_records
 from trainers.examples.proposals import Free, Random, Ranked
 from trainers.pairs import main
@@ -17,10 +17,17 @@ from trainers.pairs import main
 COMMANDS = tuple(sorted([f"open door {number}" for number in range(20)] + ["look", "take lamp", "Take  lamp."]))
 
 
-def decision(number: int = 0, commands: tuple[str, ...] = COMMANDS, expert: str = "take lamp") -> Decision:
+def step(number: int = 0, commands: tuple[str, ...] = COMMANDS, expert: str = "take lamp") -> ExpertStep:
     task = Task(id=f"cellar/lamp/{number}", benchmark="Cellar", split="train", task_type="lamp")
-    return Decision(
-        id=f"{task.id}#0", task=task, state=f"Task {number}", expert_action=expert, admissible_commands=commands
+    return ExpertStep(
+        id=f"{task.id}#0",
+        task=task,
+        turn=0,
+        goal="Take the lamp.",
+        history=(),
+        observation=f"Cellar {number}.",
+        expert_action=expert,
+        admissible_commands=commands,
     )
 
 
@@ -57,6 +64,7 @@ class Ranker:
     """A deterministic policy: its log-probability of a command falls with the command's place."""
 
     name = "ranker"
+    context = 8192
 
     def rank(self, prompts, commands, *, top=1, thinking=False):
         return [[(command, -0.5 * place) for place, command in enumerate(row[:top])] for row in commands]
@@ -66,6 +74,7 @@ class Writer:
     """A deterministic policy that writes from a script, one line a call, the same to every prompt."""
 
     name = "writer"
+    context = 8192
 
     def __init__(self, *lines: str) -> None:
         self.lines = iter(lines)
@@ -83,27 +92,27 @@ class Line:
 
 def test_random_alternatives_are_admissible_and_never_the_experts_in_other_letters():
     for seed in range(50):
-        (proposal,) = Random(seed).propose([decision()], 1)
+        (proposal,) = Random(seed).propose([step()], 1)
         assert proposal.alternatives[0] in COMMANDS
         assert proposal.alternatives[0] not in ("take lamp", "Take  lamp.")
 
 
 def test_several_alternatives_are_distinct_and_no_more_than_there_are():
-    (proposal,) = Random(0).propose([decision()], 100)
+    (proposal,) = Random(0).propose([step()], 100)
     assert sorted(proposal.alternatives) == sorted(set(COMMANDS) - {"take lamp", "Take  lamp."})
 
 
 def test_a_state_where_only_the_experts_action_is_admissible_gives_no_alternative():
     for proposer in (Random(0), Ranked(Ranker(), 0)):
-        (proposal,) = proposer.propose([decision(commands=("take lamp",))], 1)
+        (proposal,) = proposer.propose([step(commands=("take lamp",))], 1)
         assert proposal.alternatives == ()
 
 
 def test_a_command_that_is_still_to_be_filled_in_is_no_alternative():
     for proposer in (Random(0), Ranked(Ranker(), 0)):
         asked = [
-            decision(commands=("search[<query>]",)),
-            decision(1, commands=("search[<query>]", "look", "take lamp")),
+            step(commands=("search[<query>]",)),
+            step(1, commands=("search[<query>]", "look", "take lamp")),
         ]
         proposals = proposer.propose(asked, 3)
         assert [proposal.alternatives for proposal in proposals] == [(), ("look",)]
@@ -111,14 +120,14 @@ def test_a_command_that_is_still_to_be_filled_in_is_no_alternative():
 
 def test_ranked_alternatives_follow_the_policys_distribution():
     # Log-probabilities 0 and -0.5 renormalise to 0.622 and 0.378; the expert's own place is left out.
-    asked = [decision(number, commands=("look", "wait", "take lamp")) for number in range(2000)]
+    asked = [step(number, commands=("look", "wait", "take lamp")) for number in range(2000)]
     drawn = [proposal.alternatives[0] for proposal in Ranked(Ranker(), 0).propose(asked, 1)]
     assert drawn.count("look") / len(drawn) == pytest.approx(0.622, abs=0.035)
     assert set(drawn) == {"look", "wait"}
 
 
 def test_an_alternative_does_not_depend_on_the_batch_it_was_asked_in():
-    asked = [decision(number) for number in range(8)]
+    asked = [step(number) for number in range(8)]
     together = Ranked(Ranker(), 3).propose(asked, 2)
     alone = [Ranked(Ranker(), 3).propose([one], 2)[0] for one in asked]
     assert together == alone
@@ -126,27 +135,27 @@ def test_an_alternative_does_not_depend_on_the_batch_it_was_asked_in():
 
 def test_free_drops_unreadable_replies_and_asks_again():
     policy = Writer("I would look.", "<action>look</action>")
-    (proposal,) = Free(policy, 0, tries=3).propose([decision()], 1)
+    (proposal,) = Free(policy, 0, tries=3).propose([step()], 1)
     assert proposal.alternatives == ("look",)
     assert proposal.unreadable == 1
     assert len(set(policy.seeds)) == 2
 
 
 def test_free_gives_up_after_its_tries():
-    (proposal,) = Free(Writer("no", "no", "no", "<action>look</action>"), 0, tries=3).propose([decision()], 1)
+    (proposal,) = Free(Writer("no", "no", "no", "<action>look</action>"), 0, tries=3).propose([step()], 1)
     assert proposal.alternatives == ()
     assert proposal.unreadable == 3
 
 
 def test_a_free_reply_equal_to_the_expert_discards_the_state():
-    (proposal,) = Free(Writer("<action>TAKE lamp.</action>", "<action>look</action>"), 0).propose([decision()], 1)
+    (proposal,) = Free(Writer("<action>TAKE lamp.</action>", "<action>look</action>"), 0).propose([step()], 1)
     assert proposal.alternatives == ()
     assert proposal.matched == 1
 
 
 def test_free_counts_matches_and_repetitions_among_several():
     policy = Writer(*(f"<action>{action}</action>" for action in ("look", "Look", "take lamp", "dance")))
-    (proposal,) = Free(policy, 0).propose([decision()], 4)
+    (proposal,) = Free(policy, 0).propose([step()], 4)
     assert proposal.alternatives == ("look", "dance")
     assert (proposal.matched, proposal.repeated) == (1, 1)
 
@@ -156,8 +165,8 @@ def test_the_program_writes_pairs_decisions_and_a_data_sheet(tmp_path, capsys):
     assert main(["--episodes", str(episodes), "--propose", "random", "--out", str(tmp_path / "run")]) == 0
     pairs = pairs_in(tmp_path / "run")
     assert len(pairs) == 40
-    assert [pair.decision for pair in pairs] == [
-        Decision.from_json(record) for record in read_records(tmp_path / "run" / "decisions.jsonl")
+    assert [pair.step for pair in pairs] == [
+        ExpertStep.from_json(record) for record in read_records(tmp_path / "run" / "decisions.jsonl")
     ]
     assert 0.25 < sum(pair.expert_first for pair in pairs) / 40 < 0.75
     sheet = json.loads((tmp_path / "run" / "summary.json").read_text())
@@ -172,7 +181,7 @@ def test_several_alternatives_a_state_share_the_decision(tmp_path):
     main(["--episodes", str(episodes), "--propose", "random", "--per-state", "3", "--out", str(tmp_path / "run")])
     pairs = pairs_in(tmp_path / "run")
     assert len({pair.alternative for pair in pairs}) == 3
-    assert len({pair.decision.id for pair in pairs}) == 1
+    assert len({pair.step.id for pair in pairs}) == 1
 
 
 def test_another_models_pairs_are_reused_as_they_are(tmp_path):
@@ -212,7 +221,7 @@ def test_a_run_killed_half_way_continues_to_the_same_bytes(tmp_path):
 def test_a_limit_draws_states_from_everywhere(tmp_path):
     episodes = write_episodes(tmp_path / "episodes.jsonl", 20)
     main(["--episodes", str(episodes), "--propose", "random", "--limit", "20", "--out", str(tmp_path / "run")])
-    assert len({pair.decision.task.id for pair in pairs_in(tmp_path / "run")}) > 5
+    assert len({pair.step.task.id for pair in pairs_in(tmp_path / "run")}) > 5
 
 
 def test_a_count_of_pairs_is_reached_exactly_with_the_states_that_were_asked(tmp_path):
@@ -221,7 +230,7 @@ def test_a_count_of_pairs_is_reached_exactly_with_the_states_that_were_asked(tmp
     main([*command, "--out", str(tmp_path / "run")])
     states = {record["id"] for record in read_records(tmp_path / "run" / "decisions.jsonl")}
     assert len(pairs_in(tmp_path / "run")) == 31
-    assert states == {pair.decision.id for pair in pairs_in(tmp_path / "run")}
+    assert states == {pair.step.id for pair in pairs_in(tmp_path / "run")}
     assert len({state.partition("#")[0] for state in states}) > 5
     # Killed between the last pair and the note that its state is finished.
     files = [tmp_path / "run" / name for name in ("pairs.jsonl", "decisions.jsonl", "proposals.jsonl")]
@@ -302,3 +311,29 @@ def test_a_real_model_proposes_and_is_named(propose, tmp_path, capsys):
         assert all(pair.alternative in COMMANDS for pair in pairs)
     outcomes = list(read_records(tmp_path / "run" / "proposals.jsonl"))
     assert [outcome["id"] for outcome in outcomes] == ["cellar/lamp/0#0", "cellar/lamp/0#1"]
+
+
+def test_what_a_policy_played_is_paired_with_the_label(tmp_path, capsys):
+    """Three turns: another action than the label, the label in other letters, and no action at all."""
+    (record,) = read_records(write_episodes(tmp_path / "expert.jsonl", 1, turns=4))
+    for turn, (action, label) in zip(
+        record["turns"],
+        [("dance", "take lamp"), ("Take  lamp.", "take lamp"), ("", "look"), ("wait", "")],
+        strict=True,
+    ):
+        turn |= {"action": action, "label": label, "admissible_commands": []}
+    with RecordWriter(tmp_path / "episodes.jsonl") as file:
+        file.write({**record, "success": False})
+    command = ["--episodes", str(tmp_path / "episodes.jsonl"), "--at", "policy", "--propose", "played"]
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    (pair,) = pairs_in(tmp_path / "run")
+    assert (pair.step.expert_action, pair.alternative, pair.proposer) == ("take lamp", "dance", "played")
+    assert len(list(read_records(tmp_path / "run" / "decisions.jsonl"))) == 3
+    assert "1 pairs from 3 expert states (2 states gave none)" in capsys.readouterr().out
+
+
+def test_the_windows_of_a_file_can_change_without_another_proposal(tmp_path):
+    episodes = write_episodes(tmp_path / "episodes.jsonl", 3)
+    for name, more in (("a", ()), ("b", ("--history", "window", "--window", "1"))):
+        main(["--episodes", str(episodes), "--propose", "random", "--out", str(tmp_path / name), *more])
+    assert (tmp_path / "a" / "pairs.jsonl").read_bytes() == (tmp_path / "b" / "pairs.jsonl").read_bytes()

@@ -24,10 +24,10 @@ from trainers.supervised.answers import train_on_answers
 
 
 def tried(pair: ActionPair, action: str, seen: str, **other: Any) -> Experience:
-    expert = action == pair.decision.expert_action
+    expert = action == pair.step.expert_action
     values = {"source": "expert" if expert else "m:free", "same_as_expert": expert, **other}
     return Experience(
-        decision=pair.decision,
+        step=pair.step,
         action=action,
         is_expert=expert,
         next_observation=seen,
@@ -41,7 +41,7 @@ def tried(pair: ActionPair, action: str, seen: str, **other: Any) -> Experience:
 
 def records_of(pair: ActionPair) -> list[Experience]:
     return [
-        tried(pair, pair.decision.expert_action, "You are there."),
+        tried(pair, pair.step.expert_action, "You are there."),
         tried(pair, pair.alternative, "It is dark here."),
         tried(pair, "look around", "A hall.", source="random"),
     ]
@@ -70,10 +70,10 @@ def test_the_prompt_shows_every_outcome_and_does_not_say_whose_the_action_is(exp
     assert (len(found), bare) == (6, [])
     for scene in found:
         content = ask(scene)[0]["content"]
-        assert content.startswith(scene.decision.state)
+        assert scene.step.goal in content
         for action, seen in scene.outcomes:
             assert f"- {action}: {seen}" in content
-        assert content.endswith(f"End with <action>{scene.decision.expert_action}</action>")
+        assert content.endswith(f"End with <action>{scene.step.expert_action}</action>")
         assert "expert" not in content.lower()
     orders = [ask(found[0], seed=seed)[0]["content"] for seed in range(12)]
     assert len(set(orders)) > 1
@@ -86,7 +86,7 @@ def test_proposals_come_before_random_actions_and_what_is_as_good_is_left_out(
     assert [scene.outcomes[1][0] for scene in few] == [pair.alternative for pair in pairs[:6]]
     as_good = tried(pairs[0], pairs[0].alternative, "You are there.", same_as_expert=True)
     found, bare = scenes([experiences[0], as_good, *experiences[3:]])
-    assert bare == [pairs[0].decision.id]
+    assert bare == [pairs[0].step.id]
     assert len(found) == 5
 
 
@@ -120,7 +120,7 @@ def test_a_reply_that_was_cut_off_is_none() -> None:
 
 
 def test_the_lessons_are_the_monologues_and_the_experts_actions(experiences: list[Experience]) -> None:
-    decisions = list({one.decision.id: one.decision for one in experiences}.values())
+    decisions = list({one.step.id: one.step for one in experiences}.values())
     told = {decisions[0].id: "It is the way.", decisions[4].id: "There."}
     questions, answers = lessons(experiences, told, mix_expert=True)
     assert [question.thinking for question in questions] == [True] * 2 + [False] * 6
@@ -141,7 +141,7 @@ def writing_model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) ->
         model=str(tiny_model), out=out, steps=32, batch=6, micro_batch=6, learning_rate=1e-2, precision="fp32"
     )
     found, _ = scenes(record for number in range(6) for record in records_of(make_pair(number)))
-    questions = [Question(one.decision.id, ask(one, seed=1), one.decision.expert_action, ()) for one in found]
+    questions = [Question(one.step.id, ask(one, seed=1), one.step.expert_action, ()) for one in found]
     opened = Run(out, "teaching", teaching)
     train_on_answers("teaching", teaching, opened, questions, [THOUGHT] * len(questions), acting=False)
     return out / "checkpoint"

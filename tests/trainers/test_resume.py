@@ -52,10 +52,10 @@ def experience_file(tmp_path: Path, pairs: list[ActionPair]) -> Path:
     path = tmp_path / "experience.jsonl"
     with RecordWriter(path) as writer:
         for pair in pairs[:8]:
-            for action in (pair.decision.expert_action, pair.alternative):
-                expert = action == pair.decision.expert_action
+            for action in (pair.step.expert_action, pair.alternative):
+                expert = action == pair.step.expert_action
                 record = Experience(
-                    decision=pair.decision,
+                    step=pair.step,
                     action=action,
                     is_expert=expert,
                     source="expert" if expert else "random",

@@ -9,18 +9,20 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
-from act_gym.core import ActionPair, Decision, Task
+from act_gym.core import ActionPair, ExpertStep, Task, Turn
 from act_gym.engines.webshop.catalogue.build import build
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
 from act_gym.errors import RunError
 from trainers.examples.questions import acting_questions
-from trainers.examples.rewards import judge
+from trainers.examples.rewards import Reward, judge
+from trainers.grpo.trainer import _trainer
 from trainers.rl import RL, train
+from trainers.runs import checkpoints
 
 
 def test_a_question_is_rewarded_against_the_expert_and_the_admissible_commands(pairs: list[ActionPair]) -> None:
-    question = acting_questions([pairs[0].decision])[0]
-    assert "What is your next action?" in question.prompt[0]["content"]
+    question = acting_questions([pairs[0].step])[0]
+    assert "Answer each observation with your next command" in question.prompt[0]["content"]
     kinds = [
         judge(f"<action>{action}</action>", question.expert_action, question.valid_actions)
         for action in ("go to kitchen", "Look around", "sing")
@@ -33,14 +35,17 @@ def test_another_search_than_the_experts_is_a_valid_action(tmp_path: Path) -> No
     env = gym.make("act/WebShop", catalogue=str(tmp_path / "stock"))
     _, info = env.reset(seed=0)
     task = Task(id="webshop/0", benchmark="WebShop", split="train", task_type="shop")
-    decision = Decision(
+    step = ExpertStep(
         id="webshop/0#0",
         task=task,
-        state="A search page.",
+        turn=0,
+        goal="Find black shoes.",
+        history=(),
+        observation="A search page.",
         expert_action="search[black shoes]",
         admissible_commands=info["admissible_commands"],
     )
-    (question,) = acting_questions([decision])
+    (question,) = acting_questions([step])
     actions = ("search[black shoes]", "search[shoes]", "Search[ red  shoes ].", "search[]", "search[a[b]", "click[x]")
     kinds = [judge(f"<action>{one}</action>", "search[black shoes]", question.valid_actions) for one in actions]
     assert kinds == ["expert", "valid", "valid", "other", "other", "other"]
@@ -81,3 +86,24 @@ def test_a_limit_that_cuts_the_reasoning_off_is_named(tmp_path: Path, pairs_file
         RunError, match=r"\d of these \d were cut off at --max-completion-tokens 24: raise it; reasoning"
     ):
         train(replace(asked, max_completion_tokens=24, temperature=5.0, max_malformed=0.0))
+
+
+def test_a_group_reads_the_tokens_that_an_evaluation_reads(
+    tmp_path: Path, pairs: list[ActionPair], tiny_model: Path
+) -> None:
+    """Under a template that renders earlier replies otherwise than they were read when they were new."""
+    policy = checkpoints.load(str(tiny_model), "fp32")
+    old = "{% if message.role == 'assistant' and loop.revindex > 2 %} (old){% endif %}<|im_end|>"
+    policy.tokenizer.chat_template = policy.tokenizer.chat_template.replace("<|im_end|>", old)
+    past = (
+        Turn(observation="A foundry.", action="go to hallway"),
+        Turn(observation="A hallway.", action="look around"),
+    )
+    questions = acting_questions([replace(pair.step, turn=2, history=past) for pair in pairs[:4]])
+    arguments = RL(model=str(tiny_model), out=tmp_path / "run", groups=2, num_generations=2, micro_batch=4)
+    trainer = _trainer(arguments, policy, questions, Reward(), 4)
+    asked = [question.prompt for question in questions]
+    rows, images, _ = trainer._tokenize_prompts(asked)
+    assert rows == [policy.prompt_ids(messages) for messages in asked]
+    assert images is None
+    assert rows != policy.tokenizer.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]

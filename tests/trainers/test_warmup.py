@@ -40,8 +40,8 @@ def test_the_draw_does_not_look_at_which_action_is_the_experts(seed: int, acting
     pairs = MANY[:20]
     swapped = [
         ActionPair(
-            decision=replace(pair.decision, expert_action=pair.alternative),
-            alternative=pair.decision.expert_action,
+            step=replace(pair.step, expert_action=pair.alternative),
+            alternative=pair.step.expert_action,
             proposer=pair.proposer,
             expert_first=not pair.expert_first,
         )

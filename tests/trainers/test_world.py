@@ -9,6 +9,7 @@ import pytest
 from act_gym.core import ActionPair, Experience
 from act_gym.errors import RunError, UsageError
 from act_gym.records import RecordWriter
+from agents.asking import Question
 from trainers.runs import checkpoints
 from trainers.world import World, lessons, train
 
@@ -18,10 +19,10 @@ def experiences(pairs: list[ActionPair]) -> list[Experience]:
     """In every state the expert's action, a proposal and a random one, which lead to different places."""
     records = []
     for pair in pairs[:4]:
-        chosen = {"expert": pair.decision.expert_action, "m:free": pair.alternative, "random": "look around"}
+        chosen = {"expert": pair.step.expert_action, "m:free": pair.alternative, "random": "look around"}
         records += [
             Experience(
-                decision=pair.decision,
+                step=pair.step,
                 action=action,
                 is_expert=source == "expert",
                 source=source,
@@ -41,13 +42,13 @@ def test_the_experts_and_random_actions_are_asked_about_and_proposals_if_wanted(
     questions, answers = lessons(experiences)
     assert len(questions) == 8
     assert answers[:2] == [f"You {experiences[0].action}.", "You look around."]
-    assert experiences[0].decision.state in questions[0].prompt[0]["content"]
+    assert experiences[0].step.observation in questions[0].prompt[0]["content"]
     assert experiences[0].action in questions[0].prompt[0]["content"]
     assert len(lessons(experiences, actions="all")[0]) == 12
 
 
 def test_long_observations_are_cut_and_the_cut_is_marked(experiences: list[Experience]) -> None:
-    _, answers = lessons(experiences, max_characters=6)
+    _, answers = lessons(experiences, Question(max_characters=6))
     assert answers[1] == "You lo …"
 
 

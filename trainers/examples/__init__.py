@@ -1,1 +1,1 @@
-"""What is learnt from: decisions and pairs become questions, and replies become rewards."""
+"""What is learnt from: steps and pairs become questions, and replies become rewards."""

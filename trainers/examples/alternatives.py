@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from act_gym.core import Decision
+from act_gym.core import ExpertStep
 from agents.blanks import is_admissible
 from agents.prompts import normalise
 from trainers.examples.execution import Attempt
@@ -37,7 +37,7 @@ class Chosen:
 
 
 def choose(
-    decision: Decision, proposal: Proposal, proposer: str, *, alternatives: int, explore: int, seed: int
+    step: ExpertStep, proposal: Proposal, proposer: str, *, alternatives: int, explore: int, seed: int
 ) -> Chosen:
     """Choose what is tried at a state.
 
@@ -45,19 +45,19 @@ def choose(
     admissible commands are not known, every proposal is kept and nothing is drawn.
 
     Args:
-        decision: The state.
+        step: The state.
         proposal: What was proposed there; nothing at all is as if every reply had been unreadable.
         proposer: Who proposed it.
         alternatives: How many were asked for.
         explore: How many random commands are tried besides.
-        seed: Of the draws, which depend on nothing else but the decision.
+        seed: Of the draws, which depend on nothing else but the step.
     """
-    commands = decision.admissible_commands
+    commands = step.admissible_commands
     kept = [action for action in proposal.alternatives if not commands or is_admissible(action, commands)]
     inadmissible = len(proposal.alternatives) - len(kept)
     missing = max(0, alternatives - len(kept) - proposal.matched - proposal.repeated)
     taken = {normalise(action) for action in kept}
-    (drawn,) = Random(seed).propose([decision], missing + explore + len(kept))
+    (drawn,) = Random(seed).propose([step], missing + explore + len(kept))
     others = [command for command in drawn.alternatives if normalise(command) not in taken]
     replacements, explored = others[:missing], others[missing : missing + explore]
     attempts = [

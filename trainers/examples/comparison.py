@@ -16,7 +16,7 @@ from act_gym.benchmark import benchmark
 from act_gym.core import ActionPair, State
 from act_gym.engine import Engine, restorable
 from act_gym.errors import EngineError
-from trainers.examples.execution import check_shown, mark, turn_of
+from trainers.examples.execution import Stop, Walk, check_shown, grouped, mark
 from trainers.runs.notes import note
 
 __all__ = ["Comparison", "compare", "compare_all"]
@@ -27,7 +27,7 @@ class Comparison:
     """What became of a pair's two actions.
 
     Attributes:
-        id: The decision's id.
+        id: The step's id.
         task_type: Of its task.
         alternative: The action that was compared with the expert's.
         carried_out: The simulator understood the alternative and carried it out.
@@ -70,63 +70,59 @@ class Comparison:
         return self.same_state or self.no_longer
 
 
-def compare_all(
-    pairs: Sequence[ActionPair], ways: Mapping[str, Sequence[str]], env_options: Mapping[str, Any]
-) -> Iterator[Comparison]:
-    """Compare pairs task by task; a task whose simulator fails is left out with a note.
+def compare_all(pairs: Sequence[ActionPair], env_options: Mapping[str, Any]) -> Iterator[Comparison]:
+    """Compare pairs episode by episode; an episode whose simulator fails is left out with a note.
 
     Args:
         pairs: What is compared.
-        ways: Everything the expert did in each task, by the task's id.
         env_options: The engine's own settings; they must be those of the episodes.
 
     Raises:
         UsageError: The engine does not take the settings, or cannot go back to a state.
     """
-    tasks: dict[str, list[ActionPair]] = {}
+    alternatives: dict[str, list[ActionPair]] = {}
     for pair in pairs:
-        tasks.setdefault(pair.decision.task.id, []).append(pair)
+        alternatives.setdefault(pair.step.id, []).append(pair)
     engines: dict[str, Engine] = {}
     try:
-        for name, members in tasks.items():
-            of = members[0].decision.task.benchmark
+        for way in grouped(Stop(members[0].step, ()) for members in alternatives.values()):
+            of = way.task.benchmark
             if of not in engines:
                 engines[of] = benchmark(of).make_engine(None, **env_options)
             try:
-                yield from compare(engines[of], members, ways[name])
+                yield from compare(engines[of], way, alternatives)
             except EngineError as error:
-                note(f"{name} is left out: {error}")
+                note(f"{way.task.id} is left out: {error}")
     finally:
         for engine in engines.values():
             engine.close()
 
 
-def compare(engine: Engine, pairs: Sequence[ActionPair], way: Sequence[str]) -> Iterator[Comparison]:
-    """Play the expert's episode of one task again and compare the pairs of its states.
+def compare(engine: Engine, way: Walk, pairs: Mapping[str, Sequence[ActionPair]]) -> Iterator[Comparison]:
+    """Play an episode again and compare the pairs of its states, which are given by the step's id.
 
     Raises:
         EngineError: The simulator failed, or shows something else than it did.
         UsageError: The engine cannot go back to a state.
     """
-    waiting: dict[int, list[ActionPair]] = {}
-    for pair in pairs:
-        waiting.setdefault(turn_of(pair.decision), []).append(pair)
-    state = engine.reset(pairs[0].decision.task)
-    for turn, action in enumerate(way[: max(waiting) + 1]):
-        if turn not in waiting:
-            state = engine.step(action)
-            continue
-        check_shown(waiting[turn][0].decision, state)
-        here = restorable(engine).snapshot()
-        before = mark(engine, state)
-        tried = []
-        for pair in waiting[turn]:
-            tried.append((pair, _outcome(engine, pair.alternative)))
+    waiting = {stop.step.turn: stop.step for stop in way.stops}
+    state = engine.reset(way.task)
+    for turn in range(max(waiting) + 1):
+        if turn in waiting:
+            step = waiting[turn]
+            check_shown(step, state)
+            here = restorable(engine).snapshot()
+            before = mark(engine, state)
+            tried = []
+            for pair in pairs[step.id]:
+                tried.append((pair, _outcome(engine, pair.alternative)))
+                restorable(engine).restore(here)
+            expert = _outcome(engine, step.expert_action)
+            for pair, alternative in tried:
+                yield _comparison(pair, expert, alternative, before)
             restorable(engine).restore(here)
-        expert = _outcome(engine, action)
-        state = expert.state
-        for pair, alternative in tried:
-            yield _comparison(pair, expert, alternative, before)
+        if turn < len(way.actions):
+            state = engine.step(way.actions[turn])
 
 
 @dataclass(frozen=True)
@@ -152,8 +148,8 @@ def _outcome(engine: Any, action: str) -> _Outcome:
 def _comparison(pair: ActionPair, expert: _Outcome, alternative: _Outcome, before: Any) -> Comparison:
     ended = expert.state.terminated or alternative.state.terminated
     return Comparison(
-        id=pair.decision.id,
-        task_type=pair.decision.task.task_type,
+        id=pair.step.id,
+        task_type=pair.step.task.task_type,
         alternative=pair.alternative,
         carried_out=alternative.state.action_valid,
         same_observation=alternative.state.observation == expert.state.observation,

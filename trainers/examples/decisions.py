@@ -1,6 +1,5 @@
-"""Turns episodes into decisions: each turn of an expert becomes a question with a known answer.
+"""Turns episodes into steps: each turn with an expert's action becomes raw data that a question can be rendered from.
 
-The state is written by `agents.prompts.state_text`, the same words an agent reads when it plays.
 Turns on which the expert only looks around or waits are kept: they are part of what it does.
 
 A state of ScienceWorld carries thousands of admissible commands, a third of a MiB in memory, and its training split
@@ -15,61 +14,50 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Literal
 
-from act_gym.core import Decision, Episode
+from act_gym.core import Episode, ExpertStep, Turn
 from act_gym.errors import UsageError
 from act_gym.records import read_records, record_at, records_with_places, replacing
-from agents.prompts import state_text
+from agents.prompts import normalise
 
-__all__ = ["ExpertStates", "StateSettings", "decisions_of", "expert_decisions"]
+__all__ = ["At", "ExpertStates", "expert_steps", "labels_of", "steps_of"]
 
-
-@dataclass(frozen=True)
-class StateSettings:
-    """How much of an episode a state shows; see `agents.prompts.state_text`."""
-
-    window: int = 3
-    """How many recent turns a state shows."""
-    list_commands: int = 0
-    """How many admissible commands a state lists at most; 0 lists none."""
-    max_characters: int = 1200
-    """Each observation is cut to this length; the cut is marked."""
+At = Literal["expert", "policy"]
+"""Whose states: those of expert episodes, or all that a policy reached and an expert labelled."""
 
 
-def decisions_of(
-    episode: Episode, settings: StateSettings | None = None, only: Container[int] | None = None, name: str = ""
-) -> Iterator[Decision]:
-    """Yield one decision for each turn that has an expert's action; see `labels_of`.
+def steps_of(episode: Episode, only: Container[int] | None = None, name: str = "") -> Iterator[ExpertStep]:
+    """Yield one step for each turn that has an expert's action; see `labels_of`.
 
     The id is the task's id and the turn from 0, e.g. `scienceworld/boil/3#4`.
 
     Args:
         episode: An expert's, or one whose turns an expert labelled.
-        settings: How much a state shows.
         only: Turns, from 0; None for all.
         name: Stands for the task's id in the ids, where a task has several episodes.
     """
-    settings = settings or StateSettings()
     labels = labels_of([(turn.action, turn.label) for turn in episode.turns])
+    past = tuple(_lean(turn) for turn in episode.turns)
     for number, (turn, label) in enumerate(zip(episode.turns, labels, strict=True)):
         if not label or (only is not None and number not in only):
             continue
-        state = state_text(
-            episode.goal,
-            turn.observation,
-            episode.turns[:number],
-            turn.admissible_commands,
-            window=settings.window,
-            list_commands=settings.list_commands,
-            max_characters=settings.max_characters,
-        )
-        yield Decision(
+        yield ExpertStep(
             id=f"{name or episode.task.id}#{number}",
             task=episode.task,
-            state=state,
+            turn=number,
+            goal=episode.goal,
+            history=past[:number],
+            observation=turn.observation,
             expert_action=label,
+            played_action="" if normalise(turn.action) == normalise(label) else turn.action,
             admissible_commands=turn.admissible_commands,
         )
+
+
+def _lean(turn: Turn) -> Turn:
+    """Return a turn as a history holds it: the reply only where it held no action."""
+    return Turn(observation=turn.observation, action=turn.action, response="" if turn.action else turn.response)
 
 
 def labels_of(turns: Sequence[tuple[str, str]]) -> list[str]:
@@ -82,26 +70,23 @@ def labels_of(turns: Sequence[tuple[str, str]]) -> list[str]:
     return [label if labelled else action if action.strip() else "" for action, label in turns]
 
 
-def expert_decisions(
-    paths: Iterable[Path], settings: StateSettings | None = None, *, failures: bool = False
-) -> Iterator[Decision]:
-    """Yield the decisions of files of expert episodes, in their order.
+def expert_steps(paths: Iterable[Path], *, failures: bool = False) -> Iterator[ExpertStep]:
+    """Yield the steps of files of expert episodes, in their order.
 
     Args:
         paths: Files written by `trainers.collect`.
-        settings: How much a state shows.
         failures: Whether episodes without success count as well.
 
     Raises:
         RunError: A file cannot be read.
-        UsageError: A task was played twice with one seed, so that two decisions would share an id.
+        UsageError: A task was played twice with one seed, so that two steps would share an id.
     """
     seen: dict[str, set[int]] = {}
     for path in paths:
         for record in read_records(path):
             episode = Episode.from_json(record)
             if episode.success or failures:
-                yield from decisions_of(episode, settings, name=_name(episode.task.id, episode.seed, seen, path))
+                yield from steps_of(episode, name=_name(episode.task.id, episode.seed, seen, path))
 
 
 @dataclass(frozen=True)
@@ -115,53 +100,60 @@ class _Place:
 
 
 class ExpertStates:
-    """The decisions of files of expert episodes, numbered from 0 in their order and read when they are asked for.
+    """The steps of files of episodes, numbered from 0 in their order and read when they are asked for.
 
     Args:
-        paths: Files written by `trainers.collect`; episodes without success are left out.
-        settings: How much a state shows.
+        paths: Files written by `act-gym train collect` or `dagger`.
+        at: `expert`: episodes without success are left out, and one without labels is an expert's own. `policy`: every
+            episode counts, and only its labels are an expert's.
 
     Raises:
         RunError: A file cannot be read.
-        UsageError: A task was played twice with one seed, so that two decisions would share an id.
+        UsageError: A task was played twice with one seed, so that two steps would share an id; or a policy's episodes
+            hold no label.
     """
 
-    def __init__(self, paths: Iterable[Path], settings: StateSettings | None = None) -> None:
-        self._settings = settings
+    def __init__(self, paths: Sequence[Path], at: At = "expert") -> None:
         self._places: list[_Place] = []
         seen: dict[str, set[int]] = {}
         for path in paths:
             for offset, record in records_with_places(path):
-                if record["success"]:
+                labelled = any(turn.get("label") for turn in record["turns"])
+                if labelled if at == "policy" else record["success"]:
                     name = _name(record["task"]["id"], record["seed"], seen, path)
                     labels = labels_of([(turn["action"], turn.get("label", "")) for turn in record["turns"]])
                     turns = tuple(number for number, label in enumerate(labels) if label)
                     self._places.append(_Place(path, offset, name, turns))
+        if at == "policy" and not self._places:
+            raise UsageError(
+                f"No turn in {', '.join(map(str, paths))} holds an expert's label. Play a model and label its states "
+                "with: act-gym train collect --agent local:model=FOLDER --labels search"
+            )
 
     def __len__(self) -> int:
         return sum(len(place.turns) for place in self._places)
 
-    def read(self, numbers: Container[int]) -> Iterator[tuple[int, Decision]]:
-        """Yield the decisions with these numbers and their numbers, in the order of the files."""
+    def read(self, numbers: Container[int]) -> Iterator[tuple[int, ExpertStep]]:
+        """Yield the steps with these numbers and their numbers, in the order of the files."""
         first = 0
         for place in self._places:
             wanted = {turn: first + n for n, turn in enumerate(place.turns) if first + n in numbers}
             first += len(place.turns)
             if wanted:
                 episode = Episode.from_json(record_at(place.path, place.offset))
-                found = decisions_of(episode, self._settings, wanted, place.name)
+                found = steps_of(episode, wanted, place.name)
                 yield from zip(wanted.values(), found, strict=True)
 
     def write(self, path: Path, order: Sequence[int]) -> None:
-        """Write the decisions with these numbers to a file in this order; it is complete or absent.
+        """Write the steps with these numbers to a file in this order; it is complete or absent.
 
         Reading follows the order of the episodes, so that none is read twice; a temporary file sorts them.
         """
         with TemporaryFile(dir=path.parent) as spool, replacing(path) as file:
             places: dict[int, tuple[int, int]] = {}
             ascending = all(before < after for before, after in pairwise(order))
-            for number, decision in self.read(set(order)):
-                line = json.dumps(decision.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n"
+            for number, step in self.read(set(order)):
+                line = json.dumps(step.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n"
                 if ascending:
                     file.write(line)
                 else:

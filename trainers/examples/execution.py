@@ -17,11 +17,11 @@ from functools import lru_cache, partial
 from typing import Any
 
 from act_gym.benchmark import benchmark
-from act_gym.core import Decision, Experience, State, Task
+from act_gym.core import Experience, ExpertStep, State, Task
 from act_gym.engine import Engine, restorable
-from act_gym.errors import EngineError, RunError, UsageError
+from act_gym.errors import EngineError, RunError
 
-__all__ = ["Attempt", "Stop", "Walk", "check_shown", "execute", "grouped", "mark", "turn_of", "walk"]
+__all__ = ["Attempt", "Stop", "Walk", "check_shown", "execute", "grouped", "mark", "walk"]
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Attempt:
 class Stop:
     """A state on the expert's way where alternatives are carried out."""
 
-    decision: Decision
+    step: ExpertStep
     attempts: tuple[Attempt, ...]
 
 
 @dataclass(frozen=True)
 class Walk:
-    """An expert's episode to be played again.
+    """An episode to be played again, up to its last stop.
 
     Attributes:
         task: The task.
-        actions: Everything the expert did, from the start.
+        actions: What was played, from the start.
         stops: Where alternatives wait, in order.
     """
 
@@ -54,23 +54,16 @@ class Walk:
     actions: tuple[str, ...]
     stops: tuple[Stop, ...]
 
+    @property
+    def id(self) -> str:
+        """The last stop's, which no other walk has."""
+        return self.stops[-1].step.id
+
 
 @dataclass(frozen=True)
 class _Outcome:
     state: State
     mark: Any
-
-
-def turn_of(decision: Decision) -> int:
-    """Return which turn of its episode a decision is, from 0.
-
-    Raises:
-        UsageError: Its id does not say so.
-    """
-    _, hash_sign, number = decision.id.rpartition("#")
-    if not hash_sign or not number.isdecimal():
-        raise UsageError(f"The decision {decision.id!r} does not say its turn. Expected an id such as {decision.id}#4.")
-    return int(number)
 
 
 def execute(
@@ -112,19 +105,19 @@ def walk(engine: Engine, way: Walk) -> Iterator[Experience]:
     """Play an episode again and yield, for each stop, the expert's action first and then the alternatives.
 
     Raises:
-        EngineError: The simulator failed, or shows something else than it did when the decisions were made.
+        EngineError: The simulator failed, or shows something else than it did when the steps were made.
         UsageError: The engine cannot go back to a state.
     """
-    waiting = {turn_of(stop.decision): stop for stop in way.stops}
+    waiting = {stop.step.turn: stop for stop in way.stops}
     state = engine.reset(way.task)
-    for turn, action in enumerate(way.actions[: max(waiting, default=-1) + 1]):
+    for turn in range(max(waiting, default=-1) + 1):
         if state.terminated:
             raise EngineError(f"{way.task.id} ended before turn {turn}. {_ADVICE}")
         stop = waiting.get(turn)
         if stop is None:
-            state = engine.step(action)
+            state = engine.step(way.actions[turn])
             continue
-        check_shown(stop.decision, state)
+        check_shown(stop.step, state)
         going_back = restorable(engine)
         here = going_back.snapshot()
         tried: dict[str, _Outcome] = {}
@@ -132,11 +125,15 @@ def walk(engine: Engine, way: Walk) -> Iterator[Experience]:
             if attempt.action not in tried:
                 tried[attempt.action] = _outcome(engine, attempt.action)
                 going_back.restore(here)
+        action = stop.step.expert_action
         expert = _outcome(engine, action)
         state = expert.state
-        yield _record(stop.decision, Attempt(action, "expert"), expert, expert)
+        yield _record(stop.step, Attempt(action, "expert"), expert, expert)
         for attempt in stop.attempts:
-            yield _record(stop.decision, attempt, tried[attempt.action], expert)
+            yield _record(stop.step, attempt, tried[attempt.action], expert)
+        if way.actions[turn : turn + 1] not in ((), (action,)):  # the episode went another way
+            going_back.restore(here)
+            state = engine.step(way.actions[turn])
 
 
 _ADVICE = "Make the environment with the --env-options that the episodes were collected with."
@@ -181,12 +178,12 @@ def mark(engine: Any, state: State) -> Any:
     return state.raw_score, *(engine.observe(name) for name in getattr(engine, "observable", ()))
 
 
-def _record(decision: Decision, attempt: Attempt, outcome: _Outcome, expert: _Outcome) -> Experience:
+def _record(step: ExpertStep, attempt: Attempt, outcome: _Outcome, expert: _Outcome) -> Experience:
     state = outcome.state
     ended = state.terminated or expert.state.terminated
     same = state == expert.state if ended else outcome.mark == expert.mark
     return Experience(
-        decision=decision,
+        step=step,
         action=attempt.action,
         is_expert=attempt.source == "expert",
         source=attempt.source,
@@ -199,13 +196,12 @@ def _record(decision: Decision, attempt: Attempt, outcome: _Outcome, expert: _Ou
     )
 
 
-def check_shown(decision: Decision, state: State) -> None:
-    """Refuse to go on where the environment shows something else than the decision was made of."""
-    shown = decision.state.rpartition("Observation:\n")[2].partition("\n\nPossible actions: ")[0]
-    if not state.observation.strip().startswith(shown.removesuffix(" …").strip()):
+def check_shown(step: ExpertStep, state: State) -> None:
+    """Refuse to play further where the environment shows something else than it did when the episode was played."""
+    if state.observation.strip() != step.observation.strip():
         raise EngineError(
-            f"{decision.id} was made of {_beginning(shown)!r}, and now {_beginning(state.observation)!r} is shown. "
-            f"{_ADVICE}"
+            f"{step.id} was made of {_beginning(step.observation)!r}, and now {_beginning(state.observation)!r} is "
+            f"shown. {_ADVICE}"
         )
 
 
@@ -213,9 +209,23 @@ def _beginning(text: str) -> str:
     return text.strip()[:80]
 
 
-def grouped(stops: Iterable[Stop]) -> dict[str, list[Stop]]:
-    """Return the stops of each task, in the order of their turns."""
-    by_task: dict[str, list[Stop]] = {}
-    for stop in stops:
-        by_task.setdefault(stop.decision.task.id, []).append(stop)
-    return {task: sorted(of_task, key=lambda stop: turn_of(stop.decision)) for task, of_task in by_task.items()}
+def grouped(stops: Iterable[Stop]) -> list[Walk]:
+    """Return the episodes that stops are part of, each with its stops in the order of their turns.
+
+    The way to a stop is its own history; stops share an episode where one's way is the beginning of the other's.
+    """
+    found: list[Walk] = []
+    of_task: dict[str, list[int]] = {}
+    waiting = list(stops)
+    order = {name: place for place, name in enumerate(dict.fromkeys(stop.step.task.id for stop in waiting))}
+    for stop in sorted(waiting, key=lambda stop: (order[stop.step.task.id], stop.step.turn)):
+        actions = tuple(turn.action for turn in stop.step.history)
+        for place in of_task.setdefault(stop.step.task.id, []):
+            way = found[place]
+            if way.stops[-1].step.turn < stop.step.turn and actions[: len(way.actions)] == way.actions:
+                found[place] = Walk(way.task, actions, (*way.stops, stop))
+                break
+        else:
+            of_task[stop.step.task.id].append(len(found))
+            found.append(Walk(stop.step.task, actions, (stop,)))
+    return found

@@ -16,7 +16,9 @@ from zlib import crc32
 
 import numpy as np
 
-from act_gym.core import Decision, Experience
+from act_gym.core import Experience, ExpertStep
+from agents.asking import CONVERSATION, view_of
+from agents.asking import Question as Asking
 from agents.prompts import Message, format_reply, normalise, read_reply, split_thought
 from trainers.examples.alternatives import RANDOM
 
@@ -33,9 +35,7 @@ KINDS: tuple[Kind, ...] = ("kept", "cut off", "another action", "empty", "forbid
 
 _FORBIDDEN = re.compile(r"\bexpert|\bactions?\s*(?:#|no\.?\s*|number\s*)?\d", re.IGNORECASE)
 
-_TASK = """{state}
-
-Several actions were tried from here. What each of them led to:
+_TASK = """Several actions were tried from here. What each of them led to:
 {outcomes}
 
 The right action now is: {action}
@@ -51,11 +51,11 @@ class Scene:
     """An expert's state with what was tried in it.
 
     Attributes:
-        decision: The state and the expert's action.
+        step: The state and the expert's action.
         outcomes: Actions with the observations that followed; the expert's is the first.
     """
 
-    decision: Decision
+    step: ExpertStep
     outcomes: tuple[tuple[str, str], ...]
 
 
@@ -64,7 +64,7 @@ class Monologue:
     """What a model wrote for a scene.
 
     Attributes:
-        id: The decision's id.
+        id: The step's id.
         kind: What became of it.
         monologue: The reasoning; empty unless it was kept.
         asked: How often the model was asked.
@@ -93,7 +93,7 @@ def scenes(experiences: Iterable[Experience], *, alternatives: int = 3) -> tuple
     """
     by_state: dict[str, list[Experience]] = {}
     for record in experiences:
-        by_state.setdefault(record.decision.id, []).append(record)
+        by_state.setdefault(record.step.id, []).append(record)
     found, bare = [], []
     for name, records in by_state.items():
         expert = [record for record in records if record.is_expert]
@@ -104,29 +104,28 @@ def scenes(experiences: Iterable[Experience], *, alternatives: int = 3) -> tuple
             continue
         shown = [*expert[:1], *others[:alternatives]]
         outcomes = tuple((record.action, record.next_observation) for record in shown)
-        found.append(Scene(expert[0].decision, outcomes))
+        found.append(Scene(expert[0].step, outcomes))
     return found, bare
 
 
-def ask(scene: Scene, *, seed: int = 0, max_characters: int = 400) -> list[Message]:
+def ask(scene: Scene, asking: Asking = CONVERSATION, *, seed: int = 0, max_characters: int = 400) -> list[Message]:
     """Ask for the monologue.
 
     Args:
         scene: What was tried.
-        seed: Of the order in which the actions are shown, which also depends on the decision.
+        asking: How the state is shown.
+        seed: Of the order in which the actions are shown, which also depends on the step.
         max_characters: Each outcome is cut to this length.
     """
-    random = np.random.default_rng([seed, crc32(scene.decision.id.encode())])
+    random = np.random.default_rng([seed, crc32(scene.step.id.encode())])
     lines = []
     for index in random.permutation(len(scene.outcomes)).tolist():
         action, seen = scene.outcomes[index]
         shown = " ".join(seen.split())
         lines.append(f"- {action}: {shown if len(shown) <= max_characters else shown[:max_characters] + ' …'}")
-    action = scene.decision.expert_action
-    content = _TASK.format(
-        state=scene.decision.state, outcomes="\n".join(lines), action=action, reply=format_reply(action)
-    )
-    return [{"role": "user", "content": content}]
+    action = scene.step.expert_action
+    question = _TASK.format(outcomes="\n".join(lines), action=action, reply=format_reply(action))
+    return asking.about(view_of(scene.step), question)
 
 
 def read_monologue(reply: str, expert_action: str, *, cut_off: bool = False) -> tuple[Kind, str]:
@@ -155,6 +154,7 @@ def read_monologue(reply: str, expert_action: str, *, cut_off: bool = False) -> 
 def write_monologues(
     policy: Policy,
     asked: Sequence[Scene],
+    asking: Asking,
     *,
     seed: int,
     tries: int,
@@ -167,6 +167,7 @@ def write_monologues(
     Args:
         policy: Who writes. Templates that have a switch for reasoning have it off: the reply is the reasoning.
         asked: The scenes.
+        asking: How a state is shown.
         seed: Of every draw.
         tries: How often it is asked again after a reply that cannot be kept.
         temperature: Of sampling.
@@ -179,17 +180,17 @@ def write_monologues(
         if not open_rows:
             break
         replies = policy.generate(
-            [ask(asked[row], seed=seed, max_characters=max_characters) for row in open_rows],
+            [ask(asked[row], asking, seed=seed, max_characters=max_characters) for row in open_rows],
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             seeds=[_seed(asked[row], seed, attempt) for row in open_rows],
         )
         for row, reply in zip(open_rows, replies, strict=True):
             cut_off = reply.completion_tokens >= max_new_tokens
-            kind, words = read_monologue(reply.text, asked[row].decision.expert_action, cut_off=cut_off)
-            written[row] = Monologue(asked[row].decision.id, kind, words, attempt + 1, reply.text)
+            kind, words = read_monologue(reply.text, asked[row].step.expert_action, cut_off=cut_off)
+            written[row] = Monologue(asked[row].step.id, kind, words, attempt + 1, reply.text)
     return [written[row] for row in range(len(asked))]
 
 
 def _seed(scene: Scene, seed: int, attempt: int) -> int:
-    return int(np.random.default_rng([seed, crc32(scene.decision.id.encode()), attempt]).integers(2**62))
+    return int(np.random.default_rng([seed, crc32(scene.step.id.encode()), attempt]).integers(2**62))

@@ -1,23 +1,25 @@
 """The two questions a model is trained on: which of two actions is better, and which action is next.
 
-Reads `pairs.jsonl` and `decisions.jsonl` and poses their records as questions. Nothing here knows a
-tokenizer or a model.
+Reads `pairs.jsonl` and `decisions.jsonl` and poses their records as questions, in the words of `agents.asking`. Nothing
+here knows a tokenizer or a model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
 
-from act_gym.core import ActionPair, Decision, Experience
+from act_gym.core import ActionPair, Experience, ExpertStep
 from act_gym.errors import RunError
 from act_gym.records import read_records
-from agents.prompts import Message, acting_messages, judging_messages, named_by_number, read_reply
+from agents.asking import CONVERSATION, view_of
+from agents.asking import Question as Asking
+from agents.prompts import Message, named_by_number, read_reply
 from trainers.examples.rewards import Kind, judge, normalised
 
 __all__ = [
@@ -27,12 +29,12 @@ __all__ = [
     "acting_questions",
     "in_both_orders",
     "judging_questions",
-    "read_decisions",
     "read_experience",
     "read_pairs",
+    "read_steps",
 ]
 
-R = TypeVar("R", ActionPair, Decision, Experience)
+R = TypeVar("R", ActionPair, ExpertStep, Experience)
 
 Order = Literal["recorded", "random", "both"]
 """Which action is shown first: as the pair recorded it, drawn anew, or each pair both ways."""
@@ -47,7 +49,7 @@ class Question:
     """One prompt with what it takes to reward a reply.
 
     Attributes:
-        id: The decision's id.
+        id: The step's id.
         prompt: Chat messages.
         expert_action: The right answer.
         other_actions: Other actions that count as valid.
@@ -91,6 +93,7 @@ class Question:
 
 def judging_questions(
     pairs: Iterable[ActionPair],
+    asking: Asking = CONVERSATION,
     *,
     order: Order = "recorded",
     thinking: bool = False,
@@ -101,25 +104,27 @@ def judging_questions(
 
     Args:
         pairs: Expert actions with their alternatives.
+        asking: How a state is shown.
         order: See `Order`; `both` gives two questions for a pair, one after the other.
         thinking: Whether the model is asked to reason first.
         seed: For `order="random"`.
         numbered: See `Numbered`.
     """
     random = np.random.default_rng(seed)
+    asking = replace(asking, thinking=thinking)
     questions = []
     for pair in pairs:
         drawn = bool(random.integers(2)) if order == "random" else pair.expert_first
         for expert_first in (True, False) if order == "both" else (drawn,):
-            decision = pair.decision
-            shown = (decision.expert_action, pair.alternative)
+            step = pair.step
+            shown = (step.expert_action, pair.alternative)
             first, second = shown if expert_first else shown[::-1]
             questions.append(
                 Question(
-                    id=decision.id,
-                    prompt=judging_messages(decision.state, first, second, thinking=thinking),
-                    expert_action=decision.expert_action,
-                    other_actions=(pair.alternative, *decision.admissible_commands),
+                    id=step.id,
+                    prompt=asking.judging(view_of(step), first, second),
+                    expert_action=step.expert_action,
+                    other_actions=(pair.alternative, *step.admissible_commands),
                     expert_first=expert_first,
                     thinking=thinking,
                     numbered=numbered,
@@ -148,17 +153,20 @@ def _pair(question: Question) -> tuple[str, str, str]:
     return question.id, question.expert_action, question.other_actions[0]
 
 
-def acting_questions(decisions: Iterable[Decision], *, thinking: bool = False) -> list[Question]:
-    """Ask at every expert state which action is next."""
+def acting_questions(
+    steps: Iterable[ExpertStep], asking: Asking = CONVERSATION, *, thinking: bool = False
+) -> list[Question]:
+    """Ask at every expert state which action is next; `asking` says how the state is shown."""
+    asking = replace(asking, thinking=thinking)
     return [
         Question(
-            id=decision.id,
-            prompt=acting_messages(decision.state, thinking=thinking),
-            expert_action=decision.expert_action,
-            other_actions=decision.admissible_commands,
+            id=step.id,
+            prompt=asking.messages(view_of(step)),
+            expert_action=step.expert_action,
+            other_actions=step.admissible_commands,
             thinking=thinking,
         )
-        for decision in decisions
+        for step in steps
     ]
 
 
@@ -171,19 +179,19 @@ def read_pairs(path: Path, limit: int = 0) -> list[ActionPair]:
     return _read(path, ActionPair, limit, "act-gym train pairs")
 
 
-def read_decisions(path: Path, limit: int = 0) -> list[Decision]:
-    """Read the first `limit` decisions of a file of decisions or of pairs; all of them if it is 0.
+def read_steps(path: Path, limit: int = 0) -> list[ExpertStep]:
+    """Read the first `limit` steps of a file of steps or of pairs; all of them if it is 0.
 
-    A decision that stands in several pairs is returned once.
+    A step of several pairs is returned once.
 
     Raises:
         RunError: The file cannot be read, or holds neither.
     """
     first = next(iter(read_records(path)), {})
-    if "decision" not in first:
-        return _read(path, Decision, limit, "act-gym train pairs")
-    decisions = {pair.decision.id: pair.decision for pair in read_pairs(path)}
-    return list(decisions.values())[: limit or None]
+    if not {"step", "decision"} & set(first):
+        return _read(path, ExpertStep, limit, "act-gym train pairs")
+    steps = {pair.step.id: pair.step for pair in read_pairs(path)}
+    return list(steps.values())[: limit or None]
 
 
 def read_experience(path: Path, limit: int = 0) -> list[Experience]:
@@ -193,9 +201,9 @@ def read_experience(path: Path, limit: int = 0) -> list[Experience]:
         RunError: The file cannot be read, or holds no such records.
     """
     records = _read(path, Experience, 0, "act-gym train experience")
-    states = dict.fromkeys(record.decision.id for record in records)
+    states = dict.fromkeys(record.step.id for record in records)
     chosen = set(list(states)[: limit or None])
-    return [record for record in records if record.decision.id in chosen]
+    return [record for record in records if record.step.id in chosen]
 
 
 def _read(path: Path, kind: type[R], limit: int, command: str) -> list[R]:
@@ -207,6 +215,8 @@ def _read(path: Path, kind: type[R], limit: int, command: str) -> list[R]:
             records.append(kind.from_json(data))
         except (KeyError, TypeError) as cause:
             raise RunError(f"{path}, line {number}, is no {kind.__name__}: {cause!r} is missing.") from cause
+        except RunError as cause:
+            raise RunError(f"{path}, line {number}: {cause}") from cause
     if not records:
         raise RunError(f"{path} holds no records of {kind.__name__}. Make it with: {command}")
     return records

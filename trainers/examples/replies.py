@@ -6,11 +6,13 @@ A model that cannot write the answer format earns the same everywhere, so GRPO h
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from act_gym.errors import RunError, UsageError
 from act_gym.run import Run
+from agents.conversation import fitted
 from trainers.examples.questions import Question
 from trainers.runs import processes
 from trainers.runs.notes import note
@@ -18,7 +20,24 @@ from trainers.runs.notes import note
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["check_format", "drop_long", "spread"]
+__all__ = ["check_format", "drop_long", "shortened", "spread"]
+
+
+def shortened(questions: Sequence[Question], policy: Policy, limit: int) -> list[Question]:
+    """Return the questions with conversations of at most `limit` tokens, the oldest turns left out; 0 keeps all.
+
+    One that is longer without them stays; see `drop_long`.
+    """
+    if not limit:
+        return list(questions)
+    kept, count = [], 0
+    for question in questions:
+        prompt = fitted(policy, question.prompt, limit, thinking=question.thinking)
+        kept.append(question if len(prompt) == len(question.prompt) else replace(question, prompt=prompt))
+        count += len(prompt) < len(question.prompt)
+    if count:
+        note(f"{count} of {len(questions)} conversations are longer than {limit} tokens and lose their oldest turns.")
+    return kept
 
 
 def drop_long(questions: Sequence[Question], policy: Policy, limit: int) -> list[Question]:

@@ -34,8 +34,8 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
 
     Args:
         pairs: The pairs.
-        decisions: All expert states; counted from the pairs if there is no such file.
-        proposals: What became of every state; nothing is said of it if there is no such file.
+        decisions: All expert states; counted from the pairs without it.
+        proposals: What became of every state, if there is such a file.
 
     Returns:
         JSON values. Shares are 0–1; lengths are in characters. `longer_is_expert` is how often one is right who
@@ -50,22 +50,22 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
     states: set[str] = set()
     rows: list[tuple[float, ...]] = []
     for record in read_records(pairs):
-        pair = ActionPair.from_json(record)
-        decision = pair.decision
-        types[decision.task.task_type] += 1
+        step = (pair := ActionPair.from_json(record)).step
+        types[step.task.task_type] += 1
         proposers[pair.proposer] += 1
-        states.add(decision.id)
-        asked = (decision.state, normalise(decision.expert_action), normalise(pair.alternative))
+        states.add(step.id)
+        past = [text for turn in step.history for text in (turn.observation, turn.action)]
+        asked = (step.goal, past, step.observation, normalise(step.expert_action), normalise(pair.alternative))
         questions[blake2b(repr(asked).encode(), digest_size=16).digest()] += 1
         rows.append(
             (
                 pair.expert_first,
-                is_admissible(pair.alternative, decision.admissible_commands),
-                is_admissible(decision.expert_action, decision.admissible_commands),
+                is_admissible(pair.alternative, step.admissible_commands),
+                is_admissible(step.expert_action, step.admissible_commands),
                 len(pair.alternative),
-                len(decision.expert_action),
-                len(decision.state),
-                (1 + np.sign(len(decision.expert_action) - len(pair.alternative))) / 2,
+                len(step.expert_action),
+                sum(map(len, (step.goal, step.observation, *past))),
+                (1 + np.sign(len(step.expert_action) - len(pair.alternative))) / 2,
             )
         )
     means = np.mean(rows, axis=0).tolist() if rows else [0.0] * 7

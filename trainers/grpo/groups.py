@@ -39,12 +39,20 @@ class Groups(FirstStepTrains):
     Attributes:
         equal: What becomes of them.
         rounds: With `resample`, how often other questions are drawn at most for one batch.
+        prompt_ids: Returns the tokens of a question; without it TRL renders questions by the chat template.
         block: So many neighbouring questions of the data set always share a batch.
     """
 
     equal: EqualGroups = "keep"
     rounds: int = 0
     block: int = 1
+    prompt_ids: Callable[[Any], list[int]] | None = None
+
+    def _tokenize_prompts(self: Any, prompts: list[Any]) -> Any:
+        # As in an evaluation: a chat template renders earlier turns otherwise than they were read when they were new.
+        if self.prompt_ids is None:
+            return super()._tokenize_prompts(prompts)  # type: ignore[misc]
+        return [self.prompt_ids(prompt) for prompt in prompts], None, {}
 
     def _get_train_sampler(self: Any, dataset: Any = None) -> Any:
         return QuestionSampler(

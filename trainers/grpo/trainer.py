@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from act_gym.errors import UsageError
 from act_gym.run import Run
+from agents.asking import TRAINED_WITH
+from agents.asking import Question as Asking
 from trainers.estimates import dry_run
 from trainers.examples.questions import Question, in_both_orders
-from trainers.examples.replies import check_format, drop_long
+from trainers.examples.replies import check_format, drop_long, shortened
 from trainers.examples.rewards import Kind, Reward
 from trainers.grpo import generation
 from trainers.grpo.forecast import forecast
@@ -55,7 +58,9 @@ def _reward(arguments: Any) -> Reward:
     )
 
 
-def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Question]) -> dict[str, Any]:
+def train_on_groups(
+    stage: str, arguments: Any, run: Run, questions: Sequence[Question], asking: Asking
+) -> dict[str, Any]:
     """Train a model with GRPO and leave it in the run's `checkpoint` folder.
 
     Args:
@@ -63,6 +68,7 @@ def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Qu
         arguments: The program's arguments: model, group, optimisation and output settings.
         run: The open run folder.
         questions: What the model is asked.
+        asking: How the states are shown; the checkpoint says so.
 
     Returns:
         The stage's summary: metrics are means over the last quarter of the training.
@@ -77,6 +83,7 @@ def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Qu
     else:
         quiet()
         policy = checkpoints.load(arguments.model, arguments.precision)
+    questions = shortened(questions, policy, arguments.max_prompt_tokens)
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)
     if getattr(arguments, "order", None) == "both":
         questions = in_both_orders(questions)
@@ -91,7 +98,7 @@ def train_on_groups(stage: str, arguments: Any, run: Run, questions: Sequence[Qu
         found = forecast(run, policy, questions, reward, settings=arguments, stage=stage)
         extra |= {f"{name}_before": round(value, 4) for name, value in found.items()}
     trainer = _trainer(arguments, policy, questions, reward, sequences)
-    summary = finish(trainer, policy.tokenizer, run, arguments, stage, extra)
+    summary = finish(trainer, policy.tokenizer, run, arguments, stage, extra, {TRAINED_WITH: asking.facts()})
     if summary.get("equal_groups", 0.0) > _EQUAL_SHARE:
         note(
             f"warning: in the last quarter {summary['equal_groups']:.0%} of the groups had equal rewards and taught "
@@ -178,6 +185,7 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
         processing_class=policy.tokenizer,
         peft_config=lora(arguments),
     )
+    trainer.prompt_ids = partial(policy.prompt_ids, thinking=arguments.thinking)
     trainer.equal, trainer.rounds = arguments.equal_groups, arguments.resample_rounds
     trainer.micro_tokens = arguments.micro_tokens
     trainer.block = 2 if getattr(arguments, "order", None) == "both" else 1

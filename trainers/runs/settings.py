@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from act_gym.bounds import Bound, Finite, NotNegative, Positive, PositiveFloat, Seed, Share
+from agents.asking import Question
+from agents.prompt_sets import DEFAULT
 from trainers.examples.questions import Order
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "OutputSettings",
     "PairInputs",
     "Precision",
+    "PromptSettings",
     "ReportTo",
     "Schedule",
     "SupervisedSettings",
@@ -83,6 +86,42 @@ class ExperienceInputs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PromptSettings:
+    """How a state is shown to a model."""
+
+    history: Literal["conversation", "window"] = "conversation"
+    """conversation: the episode as a growing chat, of which a long one loses its oldest turns. window: one message with
+    the first observation, the recent turns and the present observation."""
+
+    window: NotNegative = 3
+    """With window: recent turns that are shown."""
+
+    list_commands: NotNegative = 0
+    """With window: admissible commands that are listed at most; 0 lists none."""
+
+    max_characters: Positive = 1200
+    """Each observation is cut to this length; the cut is marked."""
+
+    prompts: str = DEFAULT
+    """The prompt set, a name or a folder; see docs/agents.md."""
+
+    def asking(self, *, thinking: bool = False) -> Question:
+        """Return how a model is asked.
+
+        Raises:
+            UsageError: The settings do not fit together, or there is no such prompt set.
+        """
+        return Question(
+            thinking=thinking,
+            window=self.window,
+            list_commands=self.list_commands,
+            max_characters=self.max_characters,
+            history=self.history,
+            prompts=self.prompts,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSettings:
     """Which model is trained, and how it is held in memory."""
 
@@ -108,7 +147,8 @@ class ModelSettings:
     """Recompute activations instead of keeping them: less memory, about a third more time."""
 
     max_prompt_tokens: NotNegative = 2048
-    """Questions with longer prompts are left out, and counted; 0 keeps all."""
+    """A conversation with a longer prompt loses its oldest turns; a question that is still longer is left out, and
+    counted; 0 keeps all."""
 
 
 @dataclass(frozen=True, kw_only=True)

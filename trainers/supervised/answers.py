@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from act_gym.run import Run
+from agents.asking import CONVERSATION, TRAINED_WITH
+from agents.asking import Question as Asking
 from agents.conversation import reply_ids
 from trainers.estimates import dry_run
 from trainers.examples.questions import Question
-from trainers.examples.replies import check_format, drop_long
+from trainers.examples.replies import check_format, drop_long, shortened
 from trainers.runs import checkpoints
 from trainers.runs.notes import note
 from trainers.runs.quiet import quiet
@@ -36,6 +38,7 @@ def train_on_answers(
     run: Run,
     questions: Sequence[Question],
     answers: Sequence[str],
+    asking: Asking = CONVERSATION,
     *,
     acting: bool = True,
     extra: Mapping[str, Any] | None = None,
@@ -48,6 +51,7 @@ def train_on_answers(
         run: The open run folder.
         questions: The prompts.
         answers: What the model shall reply to each.
+        asking: How the states are shown; the checkpoint says so.
         acting: Whether the answers are actions, so that the malformed share can be measured before training.
         extra: What else the summary shall hold.
 
@@ -62,6 +66,7 @@ def train_on_answers(
     else:
         quiet()
         policy = checkpoints.load(arguments.model, arguments.precision)
+    questions = shortened(questions, policy, arguments.max_prompt_tokens)
     answer_of = {id(question): answer for question, answer in zip(questions, answers, strict=True)}
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)
     told: dict[str, Any] = {"questions": len(questions), **(extra or {})}
@@ -71,7 +76,8 @@ def train_on_answers(
     rows = [encode(policy, q, answer_of[id(q)]) for q in questions]
     if arguments.dry_run:
         return dry_run.count(stage, arguments, [len(row["input_ids"]) for row in rows], told)
-    return finish(trainer_of(arguments, policy, rows), policy.tokenizer, run, arguments, stage, told)
+    notes = {TRAINED_WITH: asking.facts()}
+    return finish(trainer_of(arguments, policy, rows), policy.tokenizer, run, arguments, stage, told, notes)
 
 
 def encode(policy: Policy, question: Question, answer: str) -> dict[str, list[int]]:

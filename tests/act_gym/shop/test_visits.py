@@ -15,7 +15,7 @@ from act_gym.records import read_records
 from act_gym.shop.customers import LEFT
 from benchmarks import report
 from tests.act_gym.shop.browser import Browser
-from trainers.examples.decisions import expert_decisions
+from trainers.examples.decisions import expert_steps
 
 
 def saved(running, name="episodes.jsonl"):
@@ -103,7 +103,7 @@ def test_a_perfect_purchase_is_a_demonstration_that_trainers_and_the_report_take
         assert episode.task.payload == {"goal": 3}
         assert episode.turns[0].admissible_commands == (SEARCH_TEMPLATE,)
         assert episode.versions["catalogue"]
-        decisions = list(expert_decisions([running.out / "episodes.jsonl"]))
+        decisions = list(expert_steps([running.out / "episodes.jsonl"]))
         assert [decision.expert_action for decision in decisions] == list(commands)
         assert Episode.from_json(episode.to_json()) == episode
         assert report.main([str(running.out), "--out", str(tmp_path / "report.html")]) == 0
@@ -122,7 +122,7 @@ def test_a_second_perfect_purchase_of_a_task_is_kept_apart_because_trainers_take
             for command in commands:
                 visitor.do(command)
         assert len(saved(running)) == len(saved(running, "repeats.jsonl")) == 1
-        list(expert_decisions([running.out / "episodes.jsonl"]))
+        list(expert_steps([running.out / "episodes.jsonl"]))
     with open_shop() as running:  # a new shop knows what the folder holds
         assert ">1.00<" in Browser(running.address).html
         assert running.customers.any_task().payload != {"goal": 3}

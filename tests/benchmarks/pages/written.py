@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from act_gym.core import ActionPair, Decision, Episode, Task, Turn
+from act_gym.core import ActionPair, Episode, ExpertStep, Task, Turn
 from act_gym.records import RecordWriter, read_records, write_json
 from agents.asking import Question
 from benchmarks.asking.answers import QUESTIONS
@@ -133,13 +133,16 @@ def write_next_action(
 def write_pairs(path: Path) -> Path:
     with RecordWriter(path) as file:
         for number in (0, 1):
-            decision = Decision(
+            step = ExpertStep(
                 id=f"cellar/lamp/0#{number}",
                 task=task_of(0),
-                state=f"You stand at door {number}.",
+                turn=0,
+                goal="Light the lamp.",
+                history=(),
+                observation=f"You stand at door {number}.",
                 expert_action="go north",
                 admissible_commands=("go north", f"go south {number}", "look"),
             )
-            pair = ActionPair(decision=decision, alternative=f"go south {number}", proposer="random", expert_first=True)
+            pair = ActionPair(step=step, alternative=f"go south {number}", proposer="random", expert_first=True)
             file.write(pair.to_json())
     return path

@@ -97,10 +97,10 @@ def test_estimates_foresee_the_steps_of_the_real_run(
 @pytest.mark.slow
 def test_tokens_are_those_of_the_models_own_tokenizer(tmp_path: Path, data: Path, tiny_model: Path) -> None:
     from agents.policy import Policy
-    from trainers.examples.questions import acting_questions, read_decisions
+    from trainers.examples.questions import acting_questions, read_steps
 
     policy = Policy.load(str(tiny_model))
-    lengths = [len(policy.prompt_ids(q.prompt)) for q in acting_questions(read_decisions(data / "decisions.jsonl"))]
+    lengths = [len(policy.prompt_ids(q.prompt)) for q in acting_questions(read_steps(data / "decisions.jsonl"))]
     arguments = RL(decisions=data / "decisions.jsonl", model=str(tiny_model), out=tmp_path / "run", dry_run=True)
     told = PROGRAMS["rl"](replace(arguments, num_generations=2, max_completion_tokens=4))
     assert (told["tokens"], told["longest"]) == (sum(lengths), max(lengths))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.core import Decision, Task
+from act_gym.core import ExpertStep, Task
 from agents.blanks import is_admissible
 from agents.prompts import normalise
 from trainers.examples.alternatives import RANDOM, REPLACEMENT, choose
@@ -16,16 +16,22 @@ TASK = Task(id="alfworld/lamp", benchmark="ALFWorld", split="train", task_type="
 COMMANDS = tuple(sorted([f"open drawer {number}" for number in range(12)] + ["look", "take lamp 1 from desk 1"]))
 
 
-def decision(commands: tuple[str, ...] = COMMANDS) -> Decision:
-    return Decision(
-        id="alfworld/lamp#3", task=TASK, state="A desk.", expert_action="take lamp 1 from desk 1",
+def step(commands: tuple[str, ...] = COMMANDS) -> ExpertStep:
+    return ExpertStep(
+        id="alfworld/lamp#0",
+        task=TASK,
+        turn=0,
+        goal="take the lamp",
+        history=(),
+        observation="A desk.",
+        expert_action="take lamp 1 from desk 1",
         admissible_commands=commands,
-    )  # fmt: skip
+    )
 
 
 def test_what_is_not_admissible_is_replaced_by_random_admissible_commands() -> None:
     proposal = Proposal(("open drawer 3", "dance"), unreadable=1)
-    chosen = choose(decision(), proposal, "model:free", alternatives=3, explore=2, seed=0)
+    chosen = choose(step(), proposal, "model:free", alternatives=3, explore=2, seed=0)
     assert [attempt.source for attempt in chosen.attempts] == ["model:free", *[REPLACEMENT] * 2, *[RANDOM] * 2]
     assert chosen.attempts[0].action == "open drawer 3"
     assert all(attempt.action in COMMANDS for attempt in chosen.attempts)
@@ -33,14 +39,14 @@ def test_what_is_not_admissible_is_replaced_by_random_admissible_commands() -> N
 
 
 def test_what_was_the_experts_action_or_said_before_is_dropped_and_not_replaced() -> None:
-    chosen = choose(decision(), Proposal(("look",), matched=1, repeated=1), "m", alternatives=3, explore=0, seed=0)
+    chosen = choose(step(), Proposal(("look",), matched=1, repeated=1), "m", alternatives=3, explore=0, seed=0)
     assert [attempt.action for attempt in chosen.attempts] == ["look"]
 
 
 @given(st.integers(0, 2**31), st.integers(0, 6), st.integers(0, 20), st.booleans())
 def test_nothing_is_tried_twice_and_never_the_experts_action(seed: int, asked: int, explore: int, said: bool) -> None:
     proposal = Proposal(("Open drawer 3.", "dance") if said else ())
-    chosen = choose(decision(), proposal, "m", alternatives=asked, explore=explore, seed=seed)
+    chosen = choose(step(), proposal, "m", alternatives=asked, explore=explore, seed=seed)
     actions = [normalise(attempt.action) for attempt in chosen.attempts]
     assert len(set(actions)) == len(actions)
     assert "take lamp 1 from desk 1" not in actions
@@ -49,7 +55,7 @@ def test_nothing_is_tried_twice_and_never_the_experts_action(seed: int, asked: i
 
 
 def test_without_a_list_every_proposal_is_tried_and_none_is_drawn() -> None:
-    chosen = choose(decision(()), Proposal(("dance",), unreadable=2), "m", alternatives=3, explore=8, seed=0)
+    chosen = choose(step(()), Proposal(("dance",), unreadable=2), "m", alternatives=3, explore=8, seed=0)
     assert [(attempt.action, attempt.source) for attempt in chosen.attempts] == [("dance", "m")]
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from act_gym.benchmark import benchmark, tasks
-from act_gym.core import Decision, Experience, Task
-from act_gym.errors import EngineError, UsageError
-from agents.prompts import state_text
-from trainers.examples.execution import Attempt, Stop, Walk, execute, turn_of, walk
+from act_gym.core import Experience, ExpertStep, Turn
+from act_gym.errors import EngineError
+from trainers.examples.execution import Attempt, Stop, Walk, execute, grouped, walk
 
 
 def first_way(env_id: str, attempts: dict[int, tuple[Attempt, ...]], task_type: str = "") -> Walk:
@@ -21,9 +21,16 @@ def first_way(env_id: str, attempts: dict[int, tuple[Attempt, ...]], task_type: 
     actions, stops = engine.expert_commands(), []
     for turn, action in enumerate(actions):
         if turn in attempts:
-            text = state_text(engine.goal, state.observation)
-            decision = Decision(id=f"{task.id}#{turn}", task=task, state=text, expert_action=action)
-            stops.append(Stop(decision, attempts[turn]))
+            step = ExpertStep(
+                id=f"{task.id}#{turn}",
+                task=task,
+                turn=turn,
+                goal=engine.goal,
+                history=tuple(Turn(observation="", action=before) for before in actions[:turn]),
+                observation=state.observation,
+                expert_action=action,
+            )
+            stops.append(Stop(step, attempts[turn]))
         state = engine.step(action)
     engine.close()
     return Walk(task, actions, tuple(stops))
@@ -49,7 +56,7 @@ def test_alfworlds_next_state_is_compared_fact_by_fact(alfworld_data: Path) -> N
     assert (same.is_expert, same.same_as_expert) == (False, True)
     assert same.next_observation == expert.next_observation
     # After the alternatives the expert's way goes on where it was.
-    assert second.decision.expert_action == way.actions[2]
+    assert second.step.expert_action == way.actions[2]
     assert second.action_valid
     assert not bed.same_as_expert
 
@@ -98,7 +105,27 @@ def test_webshops_next_state_is_the_page_with_what_was_chosen() -> None:
     assert [record.action_valid for record in records] == [True, False, True]
 
 
-def test_an_id_without_a_turn_is_refused() -> None:
-    task = Task(id="t", benchmark="ALFWorld", split="train", task_type="x")
-    with pytest.raises(UsageError, match="turn"):
-        turn_of(Decision(id="t", task=task, state="", expert_action="look"))
+def test_a_label_that_was_not_played_is_tried_and_the_played_way_goes_on(alfworld_data: Path) -> None:
+    way = first_way("act/ALFWorld-train", {0: (), 1: (), 2: ()})
+    steps = [stop.step for stop in way.stops]
+    detour = (Turn(observation=steps[0].observation, action="inventory"),)
+    later = [replace(step, turn=step.turn + 1, history=(*detour, *step.history)) for step in steps]
+    (walked,) = grouped(Stop(step, ()) for step in (steps[0], *later[:1]))
+    assert walked.actions == ("inventory",)
+    engine = benchmark("ALFWorld").make_engine()
+    engine.reset(way.task)
+    shown = engine.step("inventory").observation
+    first, second = walk(
+        engine, replace(walked, stops=(walked.stops[0], Stop(replace(later[0], observation=shown), ())))
+    )
+    engine.close()
+    assert first.action == second.action == way.actions[0]
+    assert first.next_observation == second.next_observation
+
+
+def test_states_of_two_episodes_of_a_task_are_walked_apart(alfworld_data: Path) -> None:
+    way = first_way("act/ALFWorld-train", {0: (), 1: (), 2: ()})
+    first, second, third = (stop.step for stop in way.stops)
+    other = replace(third, history=(*third.history[:1], Turn(observation="", action="look")))
+    found = grouped(Stop(step, ()) for step in (first, second, third, first, second, other))
+    assert [[stop.step for stop in one.stops] for one in found] == [[first, second, third], [first, second, other]]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.core import ActionPair, Decision, Task
+from act_gym.core import ActionPair, ExpertStep, Task
 from act_gym.errors import UsageError
 from agents.prompts import format_reply, normalise
 from trainers.examples.questions import acting_questions, judging_questions
@@ -55,10 +55,17 @@ def test_a_reply_earns_what_the_paper_says(reply: str, kind: str, earned: float)
 )
 def test_answers_by_number_are_counted_apart(answer: str, named: str | None, counted: str) -> None:
     task = Task(id="lamp", benchmark="ALFWorld", split="train", task_type="lamp")
-    decision = Decision(
-        id="lamp#0", task=task, state="", expert_action="go to kitchen", admissible_commands=("look around",)
+    step = ExpertStep(
+        id="lamp#0",
+        task=task,
+        turn=0,
+        goal="find the lamp",
+        history=(),
+        observation="A hall.",
+        expert_action="go to kitchen",
+        admissible_commands=("look around",),
     )
-    pair = ActionPair(decision=decision, alternative="go to hallway", proposer="hand", expert_first=True)
+    pair = ActionPair(step=step, alternative="go to hallway", proposer="hand", expert_first=True)
     reply = f"<action>{answer}</action>"
     (neither,), (action,) = judging_questions([pair]), judging_questions([pair], numbered="action")
     assert neither.by_number(reply) == named
@@ -67,7 +74,7 @@ def test_answers_by_number_are_counted_apart(answer: str, named: str | None, cou
     assert Reward().of("numbered") == 0.0
     (swapped,) = judging_questions([replace(pair, expert_first=False)], numbered="action")
     assert swapped.kind("<action>Action 1</action>") == "valid"
-    (acting,) = acting_questions([decision])
+    (acting,) = acting_questions([step])
     assert acting.kind("<action>Action 1</action>") == "other"
 
 
