@@ -16,18 +16,22 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zlib import crc32
 
+import gymnasium as gym
 import numpy as np
 
 from act_gym.arguments import parse, read_settings
+from act_gym.benchmark import parse_id
 from act_gym.bounds import Bound, NotNegative, Positive, Seed, check_bounds
 from act_gym.core import Episode, Task, Turn
+from act_gym.engine import planning
+from act_gym.env import TextEnv
 from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
@@ -40,7 +44,7 @@ from agents.mixture import MixtureAgent
 from agents.parallel import play_jobs_parallel
 from trainers.runs.cleanup import discard_unstarted
 
-__all__ = ["Arguments", "in_order", "main", "play"]
+__all__ = ["Arguments", "check_labels", "in_order", "main", "play"]
 
 MODEL_EPISODES = 32  # that one local model plays at once
 
@@ -74,6 +78,10 @@ class Arguments:
     mistakes: Annotated[float, Bound(least=0, below=1)] = 0.0
     """Share of turns, 0-1, that play a command which the game does not accept, such as one without its number; the
     label stays the agent's. So the data shows how to go on after a mistake, which a model otherwise repeats."""
+    labels: Literal["agent", "search", "expert"] = "agent"
+    """Who labels each state with the action to learn: the agent, or an expert that watches it play. `search` knows what
+    the episode has shown (ALFWorld); `expert` plans with the whole state (ALFWorld, WebShop). Episodes that an expert
+    labelled are kept whether they succeed or not."""
     max_turns: Positive = 300
     """Step limit. Above the benchmarks' own, because some expert solutions are longer than those."""
     max_commands: NotNegative = 0
@@ -105,13 +113,15 @@ def play(arguments: Arguments) -> None:
             f"--detours {arguments.detours:g} and --mistakes {arguments.mistakes:g} leave no turn to the agent; "
             "their sum must be below 1."
         )
+    if arguments.labels != "agent":
+        check_labels(arguments.env, arguments.labels, read_settings(arguments.env_options, "--env-options"))
     chosen = _choose(arguments)
     facts = {"env_option_files": named_files(_env_options(arguments))}
     run = Run(arguments.out, "trainers.collect", arguments, facts=facts, resume=arguments.resume)
     finished = _finished(run)
     with RecordWriter(run.path("episodes.jsonl")) as kept, RecordWriter(run.path("failures.jsonl")) as failed:
         for episode in _play(arguments, chosen, finished):
-            if episode.success or arguments.keep_failures:
+            if episode.success or arguments.keep_failures or arguments.labels != "agent":
                 kept.write(_thin(episode, arguments).to_json())
             else:
                 failed.write(_failure(episode))
@@ -155,15 +165,46 @@ def _played(arguments: Arguments, jobs: Sequence[Job]) -> Iterator[Episode]:
     """Play jobs in processes; with a model, of which one copy answers many episodes at once, in this one."""
     options = _env_options(arguments)
     if arguments.agent.partition(":")[0] == "local":
-        agent = _labelling(arguments.agent, arguments.detours, arguments.mistakes)
-        return play_jobs(jobs, agent, num_envs=MODEL_EPISODES, env_options=options)
-    make = partial(_labelling, arguments.agent, arguments.detours, arguments.mistakes)
-    return play_jobs_parallel(jobs, make, workers=arguments.workers, env_options=options)
+        return play_jobs(jobs, _labelling(arguments), num_envs=MODEL_EPISODES, env_options=options)
+    return play_jobs_parallel(jobs, partial(_labelling, arguments), workers=arguments.workers, env_options=options)
 
 
-def _labelling(spec: str, detours: float, mistakes: float) -> MixtureAgent:
-    others = detours + mistakes
-    return MixtureAgent(make_agent(spec), MistakenAgent(mistakes / others if others else 0.0), 1 - others)
+def _labelling(arguments: Arguments) -> MixtureAgent:
+    others = arguments.detours + arguments.mistakes
+    mistaken = MistakenAgent(arguments.mistakes / others if others else 0.0)
+    agent, labels = MixtureAgent(make_agent(arguments.agent), mistaken, 1 - others), arguments.labels
+    return agent if labels == "agent" else MixtureAgent(make_agent(labels), agent, 0.0)
+
+
+def check_labels(env_ids: Sequence[str], labels: str, env_options: Mapping[str, Any]) -> None:
+    """Refuse an expert that cannot label the states which another agent reaches.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    for env_id in env_ids:
+        benchmark = parse_id(env_id)[0].name
+        if labels == "search" and benchmark != "ALFWorld":
+            raise UsageError(
+                f"The search expert labels ALFWorld's states; {env_id} is of {benchmark}. Use the expert `expert`."
+            )
+        if labels == "expert":
+            _check_plans(env_id, env_options)
+
+
+def _check_plans(env_id: str, options: Mapping[str, Any]) -> None:
+    env = gym.make(env_id, **options)
+    try:
+        inner = env.unwrapped
+        assert isinstance(inner, TextEnv)
+        planning(inner.engine)
+    except UsageError as cause:
+        raise UsageError(
+            f"The expert of {env_id} knows a way from the start alone, so it cannot label the states that a model "
+            "reaches. ALFWorld's and WebShop's experts can."
+        ) from cause
+    finally:
+        env.close()
 
 
 def _env_options(arguments: Arguments) -> dict[str, Any]:

@@ -17,16 +17,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import gymnasium as gym
 import numpy as np
 
 from act_gym.arguments import parse, read_settings
-from act_gym.benchmark import parse_id
 from act_gym.bounds import Bound, Positive, Share, check_bounds
 from act_gym.cli import run as run_program
 from act_gym.core import Episode
-from act_gym.engine import planning
-from act_gym.env import TextEnv
 from act_gym.errors import UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records
@@ -37,7 +33,7 @@ from agents.catalogue import make_agent
 from agents.local import LocalAgent, LocalSettings
 from agents.mixture import MixtureAgent
 from trainers import imitation
-from trainers.collect import in_order
+from trainers.collect import check_labels, in_order
 from trainers.runs import checkpoints, eval_panel
 from trainers.runs.cleanup import discard_unstarted
 from trainers.runs.notes import note
@@ -106,29 +102,7 @@ def check(arguments: Dagger) -> None:
         raise UsageError("dagger trains on episodes that it plays first. Count with: act-gym train imitation --dry-run")
     if not arguments.betas or not all(0 <= beta <= 1 for beta in arguments.betas):
         raise UsageError(f"--betas are shares of turns, 0 to 1, at least one; got {list(arguments.betas)}.")
-    for env_id in arguments.env:
-        benchmark = parse_id(env_id)[0].name
-        if arguments.expert == "search" and benchmark != "ALFWorld":
-            raise UsageError(
-                f"The search expert labels ALFWorld's states; {env_id} is of {benchmark}. Try --expert expert."
-            )
-        if arguments.expert == "expert":
-            _check_plans(env_id, read_settings(arguments.env_options, "--env-options"))
-
-
-def _check_plans(env_id: str, options: dict[str, Any]) -> None:
-    env = gym.make(env_id, **options)
-    try:
-        inner = env.unwrapped
-        assert isinstance(inner, TextEnv)
-        planning(inner.engine)
-    except UsageError as cause:
-        raise UsageError(
-            f"The expert of {env_id} knows a way from the start alone, so it cannot label the states that a model "
-            "reaches, and dagger needs that. ALFWorld's and WebShop's experts can."
-        ) from cause
-    finally:
-        env.close()
+    check_labels(arguments.env, arguments.expert, read_settings(arguments.env_options, "--env-options"))
 
 
 @discard_unstarted

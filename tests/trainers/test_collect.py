@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from act_gym import Episode, Turn, UnknownNameError
+from act_gym import Episode, Turn, UnknownNameError, UsageError
 from act_gym.records import read_records
 from act_gym.rollout import Job
+from trainers import pairs
 from trainers.collect import _sample, in_order, main
+from trainers.examples.questions import read_pairs
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ["--env", "act/ScienceWorld-train-seen", "act/ScienceWorld-train", "--per-type", "3"]
@@ -100,4 +102,25 @@ def test_episodes_that_overtook_others_wait(whole):
 def test_unknown_names_are_refused_before_anything_is_played(tmp_path):
     with pytest.raises(UnknownNameError):
         main(["--task-types", "boiling", "--out", str(tmp_path / "run")])
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_expert_labels_what_another_agent_plays(tmp_path):
+    command = ["--env", "act/ALFWorld-generated-train", "--limit", "2", "--agent", "random", "--max-turns", "6"]
+    assert main([*command, "--labels", "search", "--out", str(tmp_path / "run")]) == 0
+    found = [Episode.from_json(record) for record in episodes(tmp_path / "run")]
+    assert len(found) == 2  # whether they succeed or not
+    turns = [turn for episode in found for turn in episode.turns]
+    assert all(turn.label for turn in turns)
+    assert any(turn.label != turn.action for turn in turns)
+    made = ["--episodes", str(tmp_path / "run" / "episodes.jsonl"), "--at", "policy", "--propose", "played"]
+    pairs.main([*made, "--out", str(tmp_path / "pairs")])
+    written = read_pairs(tmp_path / "pairs" / "pairs.jsonl")
+    assert len(written) == sum(turn.label != turn.action for turn in turns)
+    assert all(pair.alternative in pair.step.admissible_commands for pair in written)
+
+
+def test_an_expert_that_cannot_label_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="labels ALFWorld's states"):
+        main(["--env", "act/WebShop-generated-train", "--labels", "search", "--out", str(tmp_path / "run")])
     assert not (tmp_path / "run").exists()
