@@ -64,7 +64,7 @@ class LocalSettings:
     """`window`: one message with the recent turns; `conversation`: the episode as a growing chat, of which each turn
     reads only what is new; `auto`: as the checkpoint was trained, else `window`."""
     prompts: str = DEFAULT
-    """With `conversation`: the prompt set, a name or a folder."""
+    """The prompt set, a name or a folder."""
     max_new_tokens: int = 0
     """Longest reply in tokens; 0 for 32, 128 or 64, as the format needs, or 512 with thinking."""
     temperature: float = 0.0

@@ -18,6 +18,7 @@ from benchmarks.paper.jobs import Job, Workshop
 from benchmarks.paper.rows import RECIPES, Column, Row, Version
 from benchmarks.suites import suite
 from trainers.pipeline import Pipeline, plan
+from trainers.runs.settings import PromptSettings
 
 __all__ = ["BENCHMARKS", "GENERATED", "Benchmark", "Cell", "Protocol", "Setting", "initial_model"]
 
@@ -208,17 +209,12 @@ class Protocol:
             "max_new_tokens": _LONG if thinking else 64,
             "temperature": self.temperature if self.decode == "free" else 0.0,
             "seed": seed,
+            **_shown(trained.pipeline),
         }
         return workshop.job(column.kind, f"benchmarks.{column.kind}", settings)
 
     def _playing(self, trained: Trained, setting: Setting, seed: int) -> dict[str, Any]:
-        shown = trained.pipeline.pairs
-        options: dict[str, Any] = {
-            "decode": self.decode,
-            "window": shown.window,
-            "list_commands": shown.list_commands,
-            "max_characters": shown.max_characters,
-        }
+        options: dict[str, Any] = {"decode": self.decode, **_shown(trained.pipeline)}
         if self.decode == "free":
             thinking = {"thinking": "true", "max_new_tokens": _LONG} if trained.thinking else {}
             options |= {"temperature": self.temperature, **thinking}
@@ -233,6 +229,11 @@ class Protocol:
             **({"env": envs, "limit": limit, "max_turns": self.max_turns} if cut else {"suite": suites}),
             "seeds": (seed,),
         }
+
+
+def _shown(pipeline: Pipeline) -> dict[str, Any]:
+    """Return how every row is asked: as the proposer is, whose settings those of the other stages should equal."""
+    return {field.name: getattr(pipeline.pairs, field.name) for field in fields(PromptSettings)}
 
 
 def _prompting(row: Row, version: Version) -> tuple[str, ...]:
