@@ -3,7 +3,8 @@
     act-gym train pipeline --stages warmup act imitation rl --data runs/pairs --out runs/act-il-rl
 
 Every row of the paper is one line of a recipe: `stages: [act, imitation, rl]`, `[imitation, imitation]`,
-`[dpo, imitation, rl]`, `[experience, reflection]`, `[experience, world, imitation]`. Each stage is the
+`[dpo, imitation, rl]`, `[experience, reflection]`, `[experience, world, imitation]`. With `whole_episodes`, imitation
+and dagger learn the episodes of `collect`: `[collect, pairs, act, imitation, dagger]`. Each stage is the
 program of that name with a run folder of its own inside `out` (a stage that comes twice gets `rl` and
 `rl-2`). With `--resume` finished stages are recognised by their `done.json`, and one that was killed goes
 on from its last saved state.
@@ -24,7 +25,7 @@ from act_gym.cli import run
 from act_gym.errors import RunError, UsageError
 from act_gym.records import write_json
 from act_gym.run import FREE_ARGUMENTS, Run
-from trainers import act, choice, collect, dpo, experience, imitation, pairs, reflection, rl, warmup, world
+from trainers import act, choice, collect, dagger, dpo, experience, imitation, pairs, reflection, rl, warmup, world
 from trainers.estimates.outlook import COLUMNS, outlook, total
 from trainers.grpo import trainer as grpo
 from trainers.runs import checkpoints, processes
@@ -36,7 +37,18 @@ from trainers.training import check_inputs, check_packages, micro_batches, table
 __all__ = ["PROGRAMS", "Pipeline", "Stage", "check", "main", "plan", "train"]
 
 Stage = Literal[
-    "collect", "pairs", "experience", "warmup", "choice", "dpo", "act", "imitation", "reflection", "world", "rl"
+    "collect",
+    "pairs",
+    "experience",
+    "warmup",
+    "choice",
+    "dpo",
+    "act",
+    "imitation",
+    "dagger",
+    "reflection",
+    "world",
+    "rl",
 ]
 
 PROGRAMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
@@ -45,6 +57,7 @@ PROGRAMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "dpo": dpo.train,
     "act": act.train,
     "imitation": imitation.train,
+    "dagger": dagger.train,
     "reflection": reflection.train,
     "world": world.train,
     "rl": rl.train,
@@ -97,6 +110,12 @@ class Pipeline:
     imitation: imitation.Imitation = field(default_factory=imitation.Imitation)
     """Settings of the stage imitation."""
 
+    dagger: dagger.Dagger = field(default_factory=dagger.Dagger)
+    """Settings of the stage dagger, which learns the episodes of collect and those that it plays."""
+
+    whole_episodes: bool = False
+    """Whether imitation learns the episodes of collect, one sequence an episode, instead of the states of `pairs`."""
+
     reflection: reflection.Reflection = field(default_factory=reflection.Reflection)
     """Settings of the stage reflection; without a stage experience it names the file to learn from."""
 
@@ -127,15 +146,17 @@ def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
             twice or after a stage that learns from it.
     """
     making = [stage for stage in arguments.stages if stage in ("collect", "pairs")]
+    of_episodes = {"dagger", *(["imitation"] if arguments.whole_episodes else [])}
+    without_pairs = [] if set(arguments.stages) - {"collect", *of_episodes} else ["collect"]
     if not arguments.stages or tuple(making) != arguments.stages[: len(making)] or making not in (
-        [], ["pairs"], ["collect", "pairs"]
+        [], ["pairs"], ["collect", "pairs"], without_pairs
     ):  # fmt: skip
         raise UsageError(
-            f"Cannot run the stages {' '.join(arguments.stages) or '(none)'}: "
-            "collect and pairs come once, in this order, before the training stages."
+            f"Cannot run the stages {' '.join(arguments.stages) or '(none)'}: collect and pairs come once, in this "
+            "order, before the training stages; only whole episodes are learnt without pairs."
         )
     _check_experience(arguments.stages)
-    data = arguments.out / "pairs" if making else arguments.data
+    data = arguments.out / "pairs" if "pairs" in making else arguments.data
     model = arguments.model
     for number, stage in enumerate(arguments.stages):
         times = arguments.stages[: number + 1].count(stage)
@@ -164,23 +185,25 @@ def _check_experience(stages: Sequence[Stage]) -> None:
 
 
 def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
+    collected = (arguments.out / "collect" / "episodes.jsonl",)
     if stage == "collect":
         return {}
     if stage == "pairs":
         own = arguments.pairs.episodes or arguments.pairs.reuse
-        collected = (arguments.out / "collect" / "episodes.jsonl",)
         return {} if own and "collect" not in arguments.stages else {"episodes": collected}
     if stage == "experience":
         files: dict[str, Any] = {"decisions": data / "decisions.jsonl", "pairs": data / "pairs.jsonl"}
         if "collect" not in arguments.stages:
             return files
-        collected = (arguments.out / "collect" / "episodes.jsonl",)
         return {**files, "episodes": collected, "env_options": arguments.collect.env_options}
     if stage in ("reflection", "world"):
         file = arguments.out / "experience" / "experience.jsonl"
         return {"experience": file} if "experience" in arguments.stages else {}
     if stage in ("warmup", "choice", "dpo", "act"):
         return {"pairs": data / "pairs.jsonl"}
+    if stage == "dagger" or (stage == "imitation" and arguments.whole_episodes):
+        own = getattr(arguments, stage).episodes
+        return {} if own and "collect" not in arguments.stages else {"episodes": collected}
     return {"decisions": data / "decisions.jsonl"}
 
 
@@ -225,6 +248,8 @@ def _check_settings(stage: Stage, settings: Any) -> None:
         dpo.check(settings)
     elif stage == "pairs":
         pairs.check(settings)
+    elif stage == "dagger":
+        dagger.check(settings)
 
 
 def _files(stage: Stage, settings: Any) -> list[Path]:
@@ -238,7 +263,7 @@ def _files(stage: Stage, settings: Any) -> list[Path]:
         return [settings.decisions, *settings.episodes, *judged]
     if stage in ("reflection", "world"):
         return [settings.experience]
-    if stage == "imitation" and settings.episodes:
+    if stage in ("imitation", "dagger") and settings.episodes:
         return list(settings.episodes)
     return [settings.pairs if stage in ("warmup", "choice", "dpo", "act") else settings.decisions]
 

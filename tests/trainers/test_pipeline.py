@@ -13,9 +13,11 @@ from act_gym.arguments import parse
 from act_gym.errors import ActGymError, RunError, UsageError
 from trainers import pairs
 from trainers.act import Act
+from trainers.collect import Arguments as Collect
+from trainers.dagger import Dagger
 from trainers.dpo import DPO
 from trainers.imitation import Imitation
-from trainers.pipeline import Pipeline, check, plan, train
+from trainers.pipeline import Pipeline, Stage, check, plan, train
 from trainers.reflection import Reflection
 from trainers.rl import RL
 
@@ -129,3 +131,41 @@ def test_every_pipeline_recipe_fits_its_arguments(recipe: Path) -> None:
 def test_every_stage_recipe_fits_its_program(recipe: Path) -> None:
     arguments = type(getattr(Pipeline(), recipe.stem))
     parse(arguments, ["--recipe", str(recipe)], program="test")
+
+
+def test_whole_episodes_are_learnt_without_pairs() -> None:
+    stages: tuple[Stage, ...] = ("collect", "imitation", "dagger")
+    by_name = {name: one for name, _, one in plan(Pipeline(stages=stages, out=Path("x"), whole_episodes=True))}
+    assert by_name["imitation"].episodes == by_name["dagger"].episodes == (Path("x/collect/episodes.jsonl"),)
+    assert by_name["dagger"].model == "x/imitation/checkpoint"
+    with pytest.raises(UsageError, match="without pairs"):
+        list(plan(Pipeline(stages=stages)))
+
+
+def test_a_pipeline_of_whole_episodes_runs_and_resumes(tiny_model: Path, tmp_path: Path) -> None:
+    env = "act/ALFWorld-generated-train"
+    training: dict[str, Any] = {"batch": 2, "precision": "fp32", "save_every": 0, "learning_rate": 1e-3}
+    arguments = Pipeline(
+        stages=("collect", "imitation", "dagger"),
+        whole_episodes=True,
+        model=str(tiny_model),
+        out=tmp_path / "run",
+        collect=Collect(env=(env,), agent="search", limit=4, mistakes=0.2, max_turns=40),
+        imitation=Imitation(**training),
+        dagger=Dagger(env=(env,), games=2, max_turns=3, new_only=True, **training),
+    )
+    summaries = train(arguments)
+    assert [summary["stage"] for summary in summaries] == ["imitation", "dagger"]
+    assert summaries[1]["episodes"] == 2
+    assert train(replace(arguments, resume=True)) == summaries
+
+
+def test_a_dry_run_counts_the_games_that_dagger_plays(capsys: pytest.CaptureFixture[str]) -> None:
+    stages: tuple[Stage, ...] = ("collect", "imitation", "dagger")
+    dagger = Dagger(games=5, rounds=3)
+    arguments = Pipeline(stages=stages, whole_episodes=True, dry_run=True, dagger=dagger, out=Path("nowhere"))
+    arguments = replace(arguments, collect=Collect(env=("act/ALFWorld-generated-train",), limit=8))
+    found = {summary["stage"]: summary for summary in train(arguments)}
+    assert found["collect"]["questions"] == 8
+    assert "not there yet" in found["imitation"]["how"]
+    assert found["dagger"]["questions"] == 15

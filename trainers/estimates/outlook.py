@@ -56,12 +56,14 @@ def outlook(
         note(f"{name}: {settings.out}")
         if stage == "collect":
             summary: dict[str, Any] = {"questions": _tasks(settings), "how": "expert episodes; not run"}
+        elif stage == "dagger":
+            summary = {"questions": settings.rounds * settings.games, "how": "games that the model plays; not run"}
         elif stage not in programs:
             summary = {"how": "makes data; not run"}
         else:
-            missing = [
-                path for key in _DATA if isinstance(path := getattr(settings, key, None), Path) and not path.exists()
-            ]
+            episodes = getattr(settings, "episodes", ())
+            files = episodes or [path for key in _DATA if isinstance(path := getattr(settings, key, None), Path)]
+            missing = [path for path in files if not path.exists()]
             prepared = replace(settings, model=model, dry_run=not measure, measure_steps=measure)
             summary = _without_data(settings, missing[0], count) if missing else programs[stage](prepared)
         found.append({**summary, "stage": name})
