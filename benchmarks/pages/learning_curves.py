@@ -14,7 +14,7 @@ from typing import Any
 from act_gym.errors import UsageError
 from act_gym.records import read_records
 from benchmarks.pages import charts
-from benchmarks.pages.markup import Markup, element
+from benchmarks.pages.markup import Markup, element, plain
 
 __all__ = ["Curve", "Training", "learning_curves", "trainings"]
 
@@ -30,6 +30,8 @@ _SHOWN = {
 }
 """Metrics that are drawn, with their headings."""
 
+_SAMPLES = 12  # steps whose reply to a question is shown
+_REPLY, _PROMPT = 2000, 20_000  # characters
 _POINTS = 240  # of a line; more steps are averaged in groups
 _WIDTH, _HEIGHT, _LEFT, _TOP = 420, 150, 44, 10
 
@@ -42,11 +44,13 @@ class Training:
         label: Its folder, as the reader named it.
         metrics: The values of each metric by step.
         evals: Lines of `evals.jsonl`.
+        samples: Lines of `samples.jsonl`, by the number of the question.
     """
 
     label: str
     metrics: Mapping[str, Sequence[Point]]
     evals: Sequence[Mapping[str, Any]]
+    samples: Mapping[int, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,10 @@ def _read(folder: Path, root: Path) -> Training:
         raise UsageError(f"{folder} holds no metrics of a training: {cause}.") from cause
     label = folder.name if folder == root else str(Path(root.name) / folder.relative_to(root))
     ordered = {name: sorted(metrics[name].items()) for name in _SHOWN if name in metrics}
-    return Training(label, ordered, evals)
+    samples: dict[int, list[Mapping[str, Any]]] = {}
+    for line in _lines(folder / "samples.jsonl"):
+        samples.setdefault(line["number"], []).append(line)
+    return Training(label, ordered, evals, samples)
 
 
 def _lines(path: Path) -> Iterable[dict[str, Any]]:
@@ -111,6 +118,7 @@ def learning_curves(found: Sequence[Training]) -> Iterable[Markup]:
             _figure(_SHOWN[name], [Curve("all", _SHOWN[name], points, {})]) for name, points in training.metrics.items()
         ]
         yield element("div", *figures, class_="figures")
+        yield from (_sampled(number, lines) for number, lines in sorted(training.samples.items()))
 
 
 def _panel(lines: Sequence[Mapping[str, Any]]) -> Markup:
@@ -138,6 +146,30 @@ def _panel(lines: Sequence[Mapping[str, Any]]) -> Markup:
     table = element("table", element("thead", element("tr", *heads)), element("tbody", *rows))
     fold = element("details", element("summary", "numbers", class_="small soft"), table)
     return _figure("Games solved, per cent", curves, fold, share=True)
+
+
+def _sampled(number: int, lines: Sequence[Mapping[str, Any]]) -> Markup:
+    """Return a question with the replies to it, folded: those of a dozen steps, evenly spread, the last among them."""
+    shown = lines[:: -1 - len(lines) // _SAMPLES][::-1]
+    rows = []
+    for line in shown:
+        reward = element("td", f"{line['reward']:g}", class_="number") if "reward" in line else None
+        reply = element("td", element("pre", plain(str(line["reply"]), _REPLY)))
+        rows.append(element("tr", element("th", line["step"], scope="row"), reply, reward))
+    names = ("step", "greedy reply", "reward") if "reward" in lines[0] else ("step", "greedy reply")
+    heads = (element("th", name, scope="col") for name in names)
+    target = [element("p", "target: ", element("code", lines[0]["target"]))] if "target" in lines[0] else []
+    return element(
+        "details",
+        element("summary", element("b", f"Question {number}"), element("span", f"{len(lines)} replies", class_="soft")),
+        element(
+            "div",
+            element("pre", plain(str(lines[0]["prompt"]), _PROMPT), class_="said raw"),
+            *target,
+            element("table", element("thead", element("tr", *heads)), element("tbody", *rows)),
+        ),
+        class_="card run",
+    )
 
 
 def _figure(title: str, curves: Sequence[Curve], *more: Markup, share: bool = False) -> Markup:

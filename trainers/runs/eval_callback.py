@@ -6,34 +6,34 @@ the weights are the same bits with and without it.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from copy import copy
 from typing import Any
 
-import numpy as np
-import torch
 from transformers import TrainerCallback
 
 from act_gym.run import Run
-from agents.policy import Policy
 from agents.ranking import takes_masks
 from trainers.runs import checkpoints, processes
+from trainers.runs.acting import acting_policy, untouched
 from trainers.runs.eval_panel import Panel, best_of, panel_of, read_evals, write_evals
 from trainers.runs.notes import note
+from trainers.runs.samples import SampleCallback
 from trainers.runs.settings import EvalSettings
 
-__all__ = ["EvalCallback", "evaluations", "untouched"]
+__all__ = ["EvalCallback", "evaluations"]
 
 
 def evaluations(
     trainer: Any, tokenizer: Any, run: Run, arguments: Any, stage: str, notes: Mapping[str, Any] | None
-) -> list[EvalCallback]:
-    """Return the callback that evaluates a training; none without --eval-every."""
-    if not arguments.eval_every:
-        return []
-    return [EvalCallback(trainer, tokenizer, run, arguments, stage, notes or {}, base=arguments.model)]
+) -> list[TrainerCallback]:
+    """Return the callbacks that evaluate a training and write samples, where the settings ask for them."""
+    made: list[TrainerCallback] = []
+    if arguments.samples_every and not processes.shards_weights():
+        made.append(SampleCallback(trainer, tokenizer, run.folder, arguments.samples_every))
+    if arguments.eval_every:
+        made.append(EvalCallback(trainer, tokenizer, run, arguments, stage, notes or {}, base=arguments.model))
+    return made
 
 
 class EvalCallback(TrainerCallback):
@@ -71,7 +71,7 @@ class EvalCallback(TrainerCallback):
         self.panel = panel_of(arguments, run.folder, notes)
         with untouched(trainer.model):
             # Its small example is compared in full precision, which there is only before the training begins.
-            takes_masks(self._policy())
+            takes_masks(acting_policy(self.trainer, self.tokenizer, self.run.folder.name))
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Evaluate before the first step, if that is asked for."""
@@ -89,7 +89,7 @@ class EvalCallback(TrainerCallback):
         lines = [line for line in known if line["step"] == step]
         if {line["env_id"] for line in lines} != set(self.panel.env_ids):
             with untouched(self.trainer.model, bf16=args.bf16):
-                lines = self.panel.play(self._policy(), step)
+                lines = self.panel.play(acting_policy(self.trainer, self.tokenizer, self.run.folder.name), step)
                 best = best_of([*(line for line in known if line["step"] != step), *lines])
                 if best is not None and best[0] == step:
                     self._keep_best()
@@ -104,11 +104,6 @@ class EvalCallback(TrainerCallback):
         logs = {f"eval_{name}": value for name, value in values.items()}
         self.trainer.callback_handler.on_log(args, state, copy(control), logs)
 
-    def _policy(self) -> Policy:
-        model = self.trainer.model
-        inner = model.get_base_model() if hasattr(model, "merge_and_unload") else model
-        return Policy(inner, self.tokenizer, self.run.folder.name)
-
     def _keep_best(self) -> None:
         """Save the model as `best`; adapters are merged into a copy, so that the training goes on with its own."""
         model = self.trainer.model
@@ -121,30 +116,3 @@ class EvalCallback(TrainerCallback):
 def _told(line: Mapping[str, Any]) -> str:
     errors = f", {line['errors']} ended with an error" if line["errors"] else ""
     return f"{line['split']} {line['solved']} of {line['games']} solved in {line['seconds']:.0f} s{errors}"
-
-
-@contextmanager
-def untouched(model: Any, *, bf16: bool = False) -> Iterator[None]:
-    """Leave a model's modes and all random states as they were before the block, in which the model is evaluated.
-
-    Args:
-        model: As it is trained.
-        bf16: Whether its arithmetic is in bf16 in the block, as in mixed training.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    drawn = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    on_gpu: Sequence[torch.Tensor] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ()
-    kind = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        # One block for all games: weights are cast once, not in every pass.
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=bf16):
-            model.eval()
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        random.setstate(drawn[0])
-        np.random.set_state(drawn[1])
-        torch.set_rng_state(drawn[2])
-        if on_gpu:
-            torch.cuda.set_rng_state_all(list(on_gpu))

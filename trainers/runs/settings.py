@@ -43,7 +43,7 @@ ReportTo = Literal["none", "tensorboard", "wandb", "trackio"]
 FREE_SETTINGS = frozenset(
     {
         *("micro_batch", "micro_tokens", "gradient_checkpointing", "pack", "shared_prompt", "gather_for_generation"),
-        *("save_every", "log_every", "eval_every"),
+        *("save_every", "log_every", "eval_every", "samples_every"),
         *("probe", "forecast", "max_malformed", "force"),
         *("vllm", "vllm_server", "vllm_timeout", "vllm_memory", "vllm_tensor_parallel", "vllm_sleep"),
     }
@@ -321,6 +321,10 @@ class EvalSettings:
 
     eval_first: bool = False
     """Evaluate before the first step too."""
+
+    samples_every: NotNegative = 100
+    """Optimizer steps between two rounds of samples.jsonl: the greedy replies to four fixed questions of the data; 0
+    for none. Under ZeRO-3 there are none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,3 +90,20 @@ def test_many_steps_are_averaged_to_a_few_points():
     found = _averaged(points)
     assert len(found) <= 240
     assert all(math.isclose(step, value) for step, value in found)
+
+
+def test_replies_to_a_question_are_shown_as_text(tmp_path):
+    folder = write_training(tmp_path / "il")
+    lines = [
+        {"step": step, "number": 3, "prompt": HOSTILE, "reply": f"{HOSTILE} {step}", "target": HOSTILE}
+        for step in range(10, 500, 10)
+    ]
+    (folder / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    out = tmp_path / "report.html"
+    main([str(folder), "--out", str(out)])
+    html, tags = read(out)
+    assert "49 replies" in html
+    assert 'scope="row">490</th>' in html
+    assert html.count("&lt;/script&gt;&lt;script&gt;alert(1)") >= 10
+    assert [name for name, _ in tags.found if name == "img"] == []
+    assert sum(name == "script" and not values.get("type") for name, values in tags.found) == 1

@@ -90,14 +90,18 @@ def lines_of(out: Path) -> list[dict[str, Any]]:
 )
 def test_playing_changes_no_bit_of_the_training(stages: dict[str, Stage], tmp_path: Path, name: str) -> None:
     program, settings = stages[name]
-    program(replace(settings, out=tmp_path / "without"))
-    program(replace(settings, out=tmp_path / "with", **EVAL))
+    program(replace(settings, out=tmp_path / "without", samples_every=0))
+    program(replace(settings, out=tmp_path / "with", samples_every=1, **EVAL))
     assert weights(tmp_path / "with" / "checkpoint") == weights(tmp_path / "without" / "checkpoint")
     assert lines_of(tmp_path / "with") == lines_of(tmp_path / "without")
     evals = list(read_records(tmp_path / "with" / "evals.jsonl"))
     assert [(line["step"], line["env_id"]) for line in evals] == [(step, env) for step in (2, 3) for env in ENVS]
     assert [line["errors"] for line in evals] == [0, 0, 0, 0]
     assert [line["turns"] for line in evals] == [2.0, 2.0, 2.0, 2.0]
+    samples = list(read_records(tmp_path / "with" / "samples.jsonl"))
+    asked = [{(line["number"], line["prompt"]) for line in samples if line["step"] == step} for step in (1, 2, 3)]
+    assert asked[0] == asked[1] == asked[2], "the same questions every time"
+    assert all(line["reward"] == -0.5 if name == "act" else "target" in line for line in samples)
 
 
 def test_each_evaluation_is_logged_with_its_interval(stages: dict[str, Stage], tmp_path: Path) -> None:
@@ -223,3 +227,13 @@ def test_sharded_weights_are_refused(monkeypatch: pytest.MonkeyPatch, episodes_f
         check(EvalSettings(eval_every=1), [episodes_file])
     monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
     check(EvalSettings(eval_every=1), [episodes_file])
+
+
+def test_samples_show_the_reply_that_is_learned(stages: dict[str, Stage], tmp_path: Path) -> None:
+    program, settings = stages["episodes"]
+    program(replace(settings, out=tmp_path, learning_rate=1e-2, steps=40, samples_every=20))
+    samples = list(read_records(tmp_path / "samples.jsonl"))
+    assert sorted({line["step"] for line in samples}) == [20, 40]
+    assert all(line["prompt"].endswith("<|im_start|>assistant\n") for line in samples)
+    assert all(line["target"].startswith("<action>") for line in samples)
+    assert all(line["reply"].startswith("<action>") for line in samples if line["step"] == 40)
