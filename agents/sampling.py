@@ -19,7 +19,7 @@ from agents.trie import Node, build
 __all__ = ["Draft", "Sampler", "Writing", "left_padded", "reasoning_opening"]
 
 _CPU_ROWS = 4  # rows drawn at once on a CPU: more do not fit its cache, and take three times as long
-_DRAFTED = 16  # tokens drafted before anything of a reply is known
+_DRAFTED = 5  # tokens drafted before anything of a reply is known; each costs logits in the pass that reads the prompt
 _REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 

@@ -197,7 +197,7 @@ def test_a_draft_saves_passes_and_changes_no_reply(tiny, temperature) -> None:
     for name, listed in drafts.items():
         found, taken[name] = write(tiny, Draft(listed), temperature)
         assert found == reply, name
-    assert taken["right"] == 1
+    assert taken["right"] == 2
     assert taken["wrong from the third token"] == 10
     assert taken["wrong at once"] == 12
     assert taken["right after a wrong guess"] < 6
