@@ -56,7 +56,8 @@ class AskSettings:
     """Whether the model is asked to reason first; under ranked it is asked so and cannot."""
     history: Literal["auto", "conversation", "window"] = "auto"
     """conversation: the episode as a growing chat. window: one message with the first observation, the recent turns and
-    the present observation. auto: as the checkpoint was trained, else conversation."""
+    the present observation. auto: as the checkpoint was trained, in the four settings below as well, else
+    conversation."""
     window: int = 3
     """With window: recent turns that are shown."""
     list_commands: int = 0
@@ -88,15 +89,12 @@ class AskSettings:
         Raises:
             UsageError: The settings do not fit together, or there is no such prompt set.
         """
-        trained = trained_with(self.model)
-        return Question(
-            thinking=self.thinking,
-            window=self.window,
-            list_commands=self.list_commands,
-            max_characters=self.max_characters,
-            history=trained.get("history", "conversation") if self.history == "auto" else self.history,
-            prompts=self.prompts,
-        )
+        names = ("window", "list_commands", "max_characters", "prompts")
+        own = {name: getattr(self, name) for name in names} | {"history": self.history}
+        if self.history == "auto":
+            trained = trained_with(self.model)
+            own |= {"history": "conversation", **{name: trained[name] for name in own if name in trained}}
+        return Question(thinking=self.thinking, **own)
 
 
 def ask_model(

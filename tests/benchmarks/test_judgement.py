@@ -6,6 +6,7 @@ import pytest
 
 from act_gym import ActionPair, ExpertStep, RunError, Task, UsageError
 from act_gym.records import RecordWriter, read_records
+from agents.asking import CONVERSATION, TRAINED_WITH, Question
 from benchmarks.judgement import Arguments, free_judge, main, measure, ranked_judge
 from benchmarks.statistics.measurement import Summary
 
@@ -203,3 +204,11 @@ def test_a_real_model_is_asked_in_both_orders_and_continues(tmp_path, capsys):
     assert main([*command, "--resume", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["label"] == "base"
     assert [record["answers"] for record in read_records(records)] == [record["answers"] for record in whole]
+
+
+def test_a_checkpoint_is_asked_as_it_was_trained(tmp_path):
+    trained = Question(history="window", window=1, max_characters=300)
+    (tmp_path / TRAINED_WITH).write_text(json.dumps(trained.facts()))
+    assert Arguments(pairs=(), model=str(tmp_path)).asking() == trained
+    assert Arguments(pairs=(), model=str(tmp_path), history="conversation").asking() == CONVERSATION
+    assert Arguments(pairs=()).asking() == CONVERSATION
