@@ -348,7 +348,7 @@ class OutputSettings(EvalSettings):
     """Also report to one of these, under the run folder's name; its package must be installed (the extra tracking)."""
 
     limit: NotNegative = 0
-    """Use only the first so many records; 0 uses all."""
+    """Use only the first so many records, of whole episodes as many of each type of task; 0 uses all."""
 
     resume: bool = False
     """Continue the run in the folder."""

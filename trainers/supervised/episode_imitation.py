@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +52,11 @@ class EpisodeInputs:
 
 
 def read_episodes(paths: Iterable[Path], limit: int = 0) -> list[Episode]:
-    """Read the first `limit` episodes of some files that hold a label; all of them if it is 0.
+    """Read the episodes of some files that hold a label, in their order.
+
+    Args:
+        paths: The files.
+        limit: Episodes at most, taken from the types of task in turn, since files are sorted by type; 0 for all.
 
     Raises:
         RunError: A file cannot be read, or holds something else.
@@ -70,7 +75,17 @@ def read_episodes(paths: Iterable[Path], limit: int = 0) -> list[Episode]:
         raise UsageError(
             f"No episode in {', '.join(map(str, paths))} holds a label. Collect some with: act-gym train collect"
         )
-    return episodes[: limit or None]
+    return _in_turn(episodes, limit) if limit else episodes
+
+
+def _in_turn(episodes: Sequence[Episode], limit: int) -> list[Episode]:
+    """Return `limit` episodes, as many of each type of task as far as there are so many, in their order."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for place, episode in enumerate(episodes):
+        turns.append((seen[episode.task.task_type], place))
+        seen[episode.task.task_type] += 1
+    return [episodes[place] for place in sorted(place for _, place in sorted(turns)[:limit])]
 
 
 def train_on_episodes(arguments: Any, run: Run, episodes: Sequence[Episode], stage: str) -> dict[str, Any]:

@@ -196,3 +196,16 @@ def test_episodes_without_labels_are_refused(tiny_model: Path, tmp_path: Path, e
     (tmp_path / "other.jsonl").write_text('{"id": "x"}\n')
     with pytest.raises(RunError, match="line 1, is no Episode"):
         read_episodes([tmp_path / "other.jsonl"])
+
+
+def test_a_limit_takes_episodes_of_all_types(tmp_path: Path, episodes: list[Episode]) -> None:
+    from trainers.supervised.episode_imitation import read_episodes
+
+    sorted_by_type = [
+        replace(episodes[0], task=replace(episodes[0].task, id=f"{kind}/{number}", task_type=kind))
+        for kind, count in (("look", 4), ("pick", 1), ("heat", 3))
+        for number in range(count)
+    ]
+    path = written(tmp_path / "sorted.jsonl", sorted_by_type)
+    assert [one.task.id for one in read_episodes([path], 5)] == ["look/0", "look/1", "pick/0", "heat/0", "heat/1"]
+    assert len(read_episodes([path], 100)) == len(read_episodes([path])) == 8
