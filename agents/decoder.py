@@ -234,6 +234,10 @@ class Decoder:
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Return rows as one tensor, shape (B, W), with zeros behind the shorter ones."""
-    width = max(map(len, rows))
+    """Return rows as one tensor, shape (B, W), with zeros behind the shorter ones.
+
+    W is 1, 2, 4 or a multiple of 8: a CPU prepares kernels for each shape that it meets, and keeps them.
+    """
+    longest = max(map(len, rows))
+    width = next((few for few in (1, 2, 4) if longest <= few), -(-longest // 8) * 8)
     return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])

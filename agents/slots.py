@@ -17,6 +17,8 @@ from transformers.cache_utils import CacheLayerMixin
 __all__ = ["SlotCache"]
 
 _GROWTH = 256  # columns come in such steps
+# Attention sees a multiple of so many columns: a CPU prepares kernels for each size that it meets, and keeps them.
+_SEEN = 128
 # A full cache grows by half. Small steps would leave the allocator holes that no later, larger block fits into: 32
 # episodes of 2,500 tokens took 13 GB for a cache of 2 GB.
 _FACTOR = 1.5
@@ -46,10 +48,10 @@ class SlotCache(Cache):
             tokens: Tokens of each row, padding included: W.
 
         Returns:
-            How many columns its attention sees.
+            How many columns its attention sees, a few of them empty.
         """
         columns = starts[:, None] + torch.arange(tokens)
-        width = int(columns.max()) + 1
+        width = -(-(int(columns.max()) + 1) // _SEEN) * _SEEN
         whole = list(lines) == list(range(len(lines)))
         for layer in self._own:
             layer.aim(torch.tensor(lines), columns, width, whole)
