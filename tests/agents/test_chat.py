@@ -45,7 +45,7 @@ def test_what_is_sent_is_the_state_the_limits_and_what_the_user_adds(faulty_serv
     assert sent["path"] == "/v1/chat/completions"
     assert (sent["model"], sent["max_tokens"], sent["temperature"], sent["top_k"]) == ("m", 9, 0.7, 5)
     assert isinstance(sent["seed"], int)
-    assert sent["messages"][0]["content"].startswith("Task: Your task is to boil water.")
+    assert "\nTask: Your task is to boil water.\n" in sent["messages"][0]["content"]
     only(make_agent(temperature=-1.0), make_view())
     assert not {"temperature", "seed", "tools", "tool_choice"} & faulty_server.requests[-1].keys()
 
@@ -306,13 +306,13 @@ def test_the_name_says_what_changes_behaviour_and_not_where_the_server_is(make_a
 
 def test_what_was_answered_is_returned_before_the_run_stops(faulty_server, make_agent, make_view):
     def refuse_one(handler, body):
-        wrong = "wrong" in body["messages"][0]["content"]
+        wrong = "unpayable" in body["messages"][0]["content"]
         handler.say(401, b"{}") if wrong else handler.complete("<action>look</action>")
 
     faulty_server.answer = refuse_one
     stream = make_agent().stream(2)
     try:
-        stream.ask(0, make_view(goal="wrong"))
+        stream.ask(0, make_view(goal="unpayable"))
         stream.ask(1, make_view(goal="right"))
         while faulty_server.running or len(faulty_server.requests) < 2:
             time.sleep(0.01)

@@ -34,7 +34,9 @@ def test_an_example_is_never_the_task_itself():
 def test_an_example_stands_before_the_task_and_only_when_asked_for(make_view):
     view = replace(make_view(), task=SEEN)
     plain, shown = (Question(example=wanted).messages(view)[0]["content"] for wanted in (False, True))
-    assert shown.endswith(plain)
+    environment, _, state = plain.partition("\n\nTask:")
+    assert shown.startswith(f"{environment}\n\nHere is another task")
+    assert shown.endswith(f"Now comes your own task.\n\nTask:{state}")
     assert example_for(SEEN, "tags") in shown
 
 

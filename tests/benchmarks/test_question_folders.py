@@ -88,7 +88,7 @@ def test_a_folder_shows_its_states_wherever_it_is_read(model, pairs, tmp_path, m
     answers, more = load(tmp_path / "run").answers(10)
     assert (len(answers), more) == (3, 0)
     for answer in answers:
-        assert answer["state"] == f"Cellar {answer['number']}."
+        assert answer["state"].endswith(f"Observation:\nCellar {answer['number']}.")
     assert json.loads((tmp_path / "run" / "config.json").read_text())["limit"] == 3
 
 
