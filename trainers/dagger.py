@@ -51,6 +51,9 @@ class _Playing:
     env: tuple[str, ...] = ("act/ALFWorld-train",)
     """Environments whose games are played."""
 
+    task_types: tuple[str, ...] = ()
+    """Only games of these types; all if there are none."""
+
     env_options: tuple[str, ...] = ()
     """The environments' own settings as name=value."""
 
@@ -199,6 +202,7 @@ def _jobs(arguments: Dagger, number: int) -> Iterator[Job]:
     """Yield a round's games: others in each round until all were played, of all types alike."""
     splits = select_from(
         arguments.env,
+        task_types=arguments.task_types,
         limit=arguments.limit,
         seed=arguments.seed,
         env_options=read_settings(arguments.env_options, "--env-options"),

@@ -114,3 +114,9 @@ def test_the_best_round_is_kept(settings: Dagger, tmp_path: Path) -> None:
     assert (summary["best_round"], summary["best_step"]) == (2, lines[1][0]["step"])
     best, last = (folder / "model.safetensors" for folder in (out / "best", out / "round-2" / "train" / "checkpoint"))
     assert best.read_bytes() == last.read_bytes()
+
+
+def test_only_games_of_the_wanted_types_are_played(settings: Dagger, tmp_path: Path) -> None:
+    types = ("look_at_obj_in_light",)
+    train(replace(settings, rounds=1, games=2, max_turns=2, task_types=types, out=tmp_path / "run"))
+    assert {episode.task.task_type for episode in episodes(tmp_path / "run", 1)} == set(types)
