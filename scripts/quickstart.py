@@ -1,22 +1,30 @@
-"""The main job in one go: train a small model on ScienceWorld with ACT, IL and RL, and measure it.
+"""The main job in one go: train a small model to solve household tasks with ACT, imitation and DAgger, and measure it.
 
-It also plays ALFWorld and WebShop, with games and a shop made on the spot where none were downloaded.
+    ./scripts/quickstart             train and measure; two cores are used
+    ./scripts/quickstart --eval      measure agents without a model on all three benchmarks, in a few minutes
+    ./scripts/quickstart --play      watch an expert play games of all three benchmarks
 
-    ./scripts/quickstart [--out runs/quickstart]
+SmolLM2-135M learns one of ALFWorld's six types of task, to look at an object in the light of a lamp, in the official
+games where they are downloaded and else in games that are made on the spot. Two ways of training run at once, a core
+each: imitation and a round of DAgger, from the initial model, and the same from a model that ACT has taught to judge
+actions. The last table has the solved games before and after, in rooms that were trained in (seen) and in others
+(unseen), with 95 % intervals.
 
-A chain of the project's own programs, each with the arguments a person would type; what is printed
-before each step can be typed to repeat it alone. Finished steps are not repeated: a run that was
-stopped goes on when it is started again. It is small: a 135M model, a few task types, minutes of
-training. The numbers it prints are what came out, with their intervals.
+Every step is a command of the project, which is printed and can be repeated alone. A run that was stopped continues
+with the same command. What a step prints is in `<its folder>.log`.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import webbrowser
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,157 +32,283 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from act_gym.cli import run as run_program
-from act_gym.cli import spelled
 from act_gym.engines.alfworld.files import GAMES_FOLDER
 from act_gym.engines.webshop.catalogue import shops_folder
+from act_gym.errors import RunError
 from act_gym.paths import data_dir
+from benchmarks.shown.tables import bounds, percent
+from benchmarks.statistics.measurement import Measurement, Summary
 
-# Short experiments, so that episodes end within minutes; the unseen types are held out of training.
-SEEN = ("find-living-thing", "find-non-living-thing", "find-plant", "lifespan-longest-lived", "power-component")
-UNSEEN = ("find-animal", "lifespan-shortest-lived")
-RECIPES = Path(__file__).resolve().parent.parent / "trainers" / "recipes" / "quickstart"
+TYPES = ("look_at_obj_in_light",)  # of six; its episodes are the shortest
+_FINISHED = (0, 3)  # 3: some episodes ended with an error, which the report counts
+LABELS = {"base": "before training", "il": "imitation + DAgger", "act-il": "ACT + imitation + DAgger"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One program with its arguments; its run folder is `out`."""
+    """One command and its run folder.
+
+    Attributes:
+        title: For the progress line.
+        minutes: A rough guess for one free core of an Intel Xeon with AMX.
+        out: The run folder.
+        words: The command after `act-gym`, without `--out`.
+    """
 
     title: str
-    module: str
+    minutes: float
     out: Path
-    arguments: tuple[str, ...]
+    words: tuple[str, ...]
 
     @property
-    def argv(self) -> list[str]:
-        """The command line after the program's name."""
-        return [*self.arguments, "--out", str(self.out)]
+    def command(self) -> list[str]:
+        """The command line after `act-gym`."""
+        return [*self.words, "--out", str(self.out)]
+
+    @property
+    def marker(self) -> Path:
+        """A file that says that the step is finished."""
+        return self.out / ".finished"
 
 
-def steps(root: Path) -> Iterator[Step]:
-    """Yield the whole job in order; every stage continues from the checkpoint of the one before."""
-    pairs, held_out = root / "pairs", root / "held-out" / "pairs"
-    train = root / "collect"
-    seen, unseen = root / "held-out" / "seen", root / "held-out" / "unseen"
-    yield from others(root)
-    yield collect("training", "train-seen", SEEN, 5, train)
-    yield collect("seen", "seen", SEEN, 2, seen)
-    yield collect("unseen", "unseen", UNSEEN, 5, unseen)
-    yield propose("training", 96, pairs, train)
-    yield propose("held-out", 48, held_out, seen, unseen)
-
-    model = "smollm2"
-    yield from measurements("base", model, root, held_out, episodes=True)
-    for stage, label, source in (
-        ("warmup", "after warm-up", ("--pairs", str(pairs / "pairs.jsonl"))),
-        ("act", "after ACT", ("--pairs", str(pairs / "pairs.jsonl"))),
-        ("imitation", "after IL", ("--decisions", str(pairs / "decisions.jsonl"))),
-        ("rl", "after RL", ("--decisions", str(pairs / "decisions.jsonl"))),
-    ):
-        arguments = ("--recipe", str(RECIPES / f"{stage}.yaml"), *source, "--model", model)
-        yield Step(f"Training: {stage}", f"trainers.{stage}", root / stage, arguments)
-        model = str(root / stage / "checkpoint")
-        yield from measurements(label, model, root, held_out, episodes=stage == "rl")
-
-
-def others(root: Path) -> Iterator[Step]:
-    """Yield the steps that play ALFWorld and WebShop: the official ones where they are downloaded, else our own."""
-    downloaded = {"ALFWorld": data_dir() / GAMES_FOLDER, "WebShop": shops_folder() / "1000"}
-    for agent in ("random", "expert"):
-        for name, folder in downloaded.items():
-            kind = "" if folder.is_dir() else "generated-"
-            wanted = ("--env", f"act/{name}-{kind}seen", f"act/{name}-{kind}unseen", "--per-type", "5")
-            out = root / "measured" / f"{name.lower()}-{agent}"
-            yield Step(f"{name} episodes, {agent}", "benchmarks.evaluate", out, ("--agent", agent, *wanted))
-
-
-def collect(kind: str, split: str, types: Sequence[str], per_type: int, out: Path) -> Step:
-    """Return the step that plays the expert on some tasks of a split."""
-    wanted = ("--env", f"act/ScienceWorld-{split}", "--task-types", *types, "--per-type", str(per_type))
-    return Step(f"Expert episodes on {kind} tasks", "trainers.collect", out, wanted)
-
-
-def propose(kind: str, states: int, out: Path, *episodes: Path) -> Step:
-    """Return the step in which the initial model puts an alternative beside the expert's actions."""
-    files = [str(folder / "episodes.jsonl") for folder in episodes]
-    wanted = ("--recipe", str(RECIPES / "pairs.yaml"), "--episodes", *files, "--limit", str(states))
-    return Step(f"Alternatives of the initial model on {kind} tasks", "trainers.pairs", out, wanted)
-
-
-def measurements(label: str, model: str, root: Path, held_out: Path, *, episodes: bool) -> Iterator[Step]:
-    """Yield the measurements of one model on tasks it was not trained on."""
-    folder = root / "measured" / label.replace(" ", "-")
-    asked = ("--model", model, "--label", label)
-    yield Step(
-        f"Judgement, {label}",
-        "benchmarks.judgement",
-        folder / "judgement",
-        ("--pairs", str(held_out / "pairs.jsonl"), *asked),
+def training(root: Path) -> list[list[list[Step]]]:
+    """Return the phases of the job. The lanes of a phase run at once, the steps of a lane one after the other."""
+    env = f"act/ALFWorld{_made('ALFWorld', data_dir() / GAMES_FOLDER)}"
+    episodes, games = root / "collect" / "episodes.jsonl", ("--env", f"{env}-train", "--task-types", *TYPES)
+    collect = Step(
+        "expert episodes with detours and mistakes",
+        0.2,
+        root / "collect",
+        (
+            *("train", "collect", *games, "--agent", "search", "--detours", "0.1", "--mistakes", "0.1"),
+            *("--limit", "120", "--max-turns", "50"),
+        ),
     )
-    yield Step(
-        f"Next action, {label}",
-        "benchmarks.next_action",
-        folder / "next-action",
-        ("--decisions", str(held_out / "decisions.jsonl"), *asked),
+    base = evaluate("base", "smollm2", root, env, minutes=4.0, games=4)
+    pairs = Step(
+        "pairs of expert's and model's actions",
+        1.0,
+        root / "pairs",
+        ("train", "pairs", "--episodes", str(episodes), "--limit", "64"),
     )
-    if episodes:
-        yield Step(
-            f"Episodes, {label}",
-            "benchmarks.evaluate",
-            folder / "episodes",
-            (
-                "--agent",
-                "local",
-                "--agent-options",
-                "decode=ranked",
-                f"model={model}",
-                "window=1",
-                "max_characters=500",
-                "--label",
-                label,
+    act = Step(
+        "ACT: learn to judge them",
+        4.0,
+        root / "act",
+        (
+            *("train", "act", "--pairs", str(root / "pairs" / "pairs.jsonl"), "--order", "both", "--steps", "8"),
+            *("--groups", "2", "--num-generations", "4", "--max-completion-tokens", "24", "--learning-rate", "2e-5"),
+        ),
+    )
+    lanes = [
+        list(arm(name, model, root, env, episodes))
+        for name, model in (("act-il", str(act.out / "checkpoint")), ("il", "smollm2"))
+    ]
+    return [[[collect]], [[pairs, act], [base]], lanes]
+
+
+def arm(name: str, model: str, root: Path, env: str, episodes: Path) -> tuple[Step, ...]:
+    """Return the steps of one way of training: imitation, a round of DAgger, the games it solves."""
+    folder, label = root / name, LABELS[name]
+    common = ("--batch", "2", "--schedule", "cosine", "--save-every", "40", "--episodes", str(episodes))
+    imitate = Step(
+        f"{label}: imitate whole episodes",
+        6.0,
+        folder / "imitation",
+        ("train", "imitation", "--model", model, *common, "--learning-rate", "2e-4"),
+    )
+    dagger = Step(
+        f"{label}: play, and learn from own mistakes",
+        3.0,
+        folder / "dagger",
+        (
+            *("train", "dagger", "--model", str(imitate.out / "checkpoint"), *common, "--learning-rate", "1e-4"),
+            *(
                 "--env",
-                "act/ScienceWorld-seen",
-                "act/ScienceWorld-unseen",
+                f"{env}-train",
                 "--task-types",
-                *SEEN,
-                *UNSEEN,
-                "--per-type",
-                "2",
+                *TYPES,
+                "--games",
+                "24",
+                "--betas",
+                "0.3",
+                "--new-only",
                 "--max-turns",
-                "10",
+                "25",
             ),
+        ),
+    )
+    return imitate, dagger, evaluate(name, str(dagger.out / "checkpoint"), root, env, minutes=3.0, games=18)
+
+
+def evaluate(name: str, model: str, root: Path, env: str, *, minutes: float, games: int) -> Step:
+    """Return the step that plays games that no training game is: as many of each split."""
+    return Step(
+        f"{LABELS[name]}: play seen and unseen games",
+        minutes,
+        root / "measured" / name,
+        (
+            *("eval", "--env", f"{env}-seen", f"{env}-unseen", "--task-types", *TYPES, "--limit", str(games)),
+            *("--agent", f"local:model={model},history=conversation", "--label", LABELS[name]),
+        ),
+    )
+
+
+def measuring(root: Path) -> list[list[list[Step]]]:
+    """Return the steps that measure agents without a model on all three benchmarks."""
+    kinds = {"ALFWorld": data_dir() / GAMES_FOLDER, "WebShop": shops_folder() / "1000", "ScienceWorld": None}
+    lanes = []
+    for name, folder in kinds.items():
+        env = f"act/{name}{_made(name, folder) if folder else ''}"
+        wanted = ("--env", f"{env}-seen", f"{env}-unseen", "--per-type", "1")
+        lanes.append(
+            [
+                Step(f"{name}, {agent}", 0.5, root / "measured" / f"{name.lower()}-{agent}", _playing(agent, wanted))
+                for agent in ("random", "expert", *(("search",) if name == "ALFWorld" else ()))
+            ]
         )
+    return [lanes]
 
 
-def run_steps(plan: Sequence[Step]) -> int:
-    """Run every step that has not been finished; returns the exit status of the first that fails."""
-    started = time.monotonic()
-    for number, step in enumerate(plan, start=1):
-        marker = step.out / ".finished"
-        if marker.exists():
-            continue
-        minutes = (time.monotonic() - started) / 60
-        sys.stderr.write(f"\n[{number}/{len(plan)}] {step.title} ({minutes:.1f} min)\n")
-        sys.stderr.write(f"  {shlex.join([*spelled(step.module), *step.argv])}\n")
-        again = ["--resume"] if (step.out / "config.json").exists() else []
-        status = run_program(import_module(step.module).main, [*step.argv, *again])
-        if status:
-            sys.stderr.write(f"Stopped at step {number}. The same command goes on from there.\n")
-            return status
-        marker.touch()
+def _playing(agent: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    return ("eval", "--agent", agent, *wanted)
+
+
+def _made(name: str, folder: Path) -> str:
+    """Return what the environments' ids have after the benchmark's name: nothing if its data is downloaded."""
+    if folder.is_dir():
+        return ""
+    sys.stderr.write(f"{name}'s data is not downloaded, so tasks are made on the spot.\n")
+    return "-generated"
+
+
+def _cell(one: Measurement) -> str:
+    between = "" if one.low is None or one.high is None else f" {bounds(one.low, one.high)}"
+    return f"{percent(one.value)}{between} of {one.n}"
+
+
+class Progress:
+    """One line a step, with the time that is left."""
+
+    def __init__(self, phases: Sequence[Sequence[Sequence[Step]]]) -> None:
+        self._steps = [step for lanes in phases for lane in lanes for step in lane]
+        self._left = [max(sum(_open(step) for step in lane) for lane in lanes) for lanes in phases]
+        self._started = time.monotonic()
+        minutes = sum(self._left)
+        sys.stderr.write(f"{len(self._steps)} steps, roughly {minutes:.0f} minutes on two free cores.\n")
+
+    def say(self, step: Step, words: str) -> None:
+        """Write a line about a step."""
+        minutes = (time.monotonic() - self._started) / 60
+        number = self._steps.index(step) + 1
+        sys.stderr.write(f"[{number:>2}/{len(self._steps)}] {minutes:5.1f} min  {step.title}: {words}\n")
+        sys.stderr.flush()
+
+
+def _open(step: Step) -> float:
+    return 0.0 if step.marker.exists() else step.minutes
+
+
+def run_phases(phases: Sequence[Sequence[Sequence[Step]]]) -> int:
+    """Run every step that is not finished; return the exit status of one that failed, else 0."""
+    progress = Progress(phases)
+    at_once = os.cpu_count() or 1
+    for lanes in phases:
+        with ThreadPoolExecutor(max_workers=min(len(lanes), at_once)) as pool:
+            statuses = list(pool.map(lambda lane: _run_lane(lane, progress), lanes))
+        if any(statuses):
+            return next(status for status in statuses if status)
     return 0
+
+
+def _run_lane(lane: Sequence[Step], progress: Progress) -> int:
+    for step in lane:
+        if step.marker.exists():
+            progress.say(step, "finished before")
+            continue
+        progress.say(step, f"act-gym {shlex.join(step.command)}")
+        started = time.monotonic()
+        again = ["--resume"] if (step.out / "config.json").exists() else []
+        step.out.parent.mkdir(parents=True, exist_ok=True)
+        log = step.out.with_name(f"{step.out.name}.log")
+        with log.open("a") as written:
+            status = subprocess.run(
+                [sys.executable, "-m", "act_gym", *step.command, *again],
+                stdout=written,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                # One thread a lane: threads of two lanes would wait for each other.
+                env={"OMP_NUM_THREADS": "1", **os.environ},
+                check=False,
+            ).returncode
+        if status not in _FINISHED:
+            end = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+            progress.say(step, f"failed. {log} ends with:\n{end}\nThe same command continues from here.")
+            return status
+        step.marker.touch()
+        progress.say(step, f"done in {(time.monotonic() - started) / 60:.1f} min")
+    return 0
+
+
+def solved(root: Path) -> str:
+    """Return the table of solved games, one row a model.
+
+    Raises:
+        RunError: An evaluation is missing.
+    """
+    lines = [f"{'solved games, % [95 % interval]':<32}{'seen':>28}{'unseen':>28}"]
+    for name, label in LABELS.items():
+        summary = Summary.read(root / "measured" / name)
+        cells = []
+        for split in ("seen", "unseen"):
+            found = [
+                one
+                for one in summary.measurements
+                if one.name == "success" and one.split.removeprefix("generated-") == split and not one.task_type
+            ]
+            if not found:
+                raise RunError(f"{root / 'measured' / name} has no success for {split}.")
+            cells.append(_cell(found[0]))
+        lines.append(f"{label:<32}{cells[0]:>28}{cells[1]:>28}")
+    return "\n".join(lines) + "\n"
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the job and write its report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/quickstart"), help="run folder (%(default)s)")
-    root: Path = parser.parse_args(argv).out
-    started = time.monotonic()
-    if status := run_steps(list(steps(root))):
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--play", action="store_true", help="watch an agent play")
+    kind.add_argument("--eval", action="store_true", help="measure agents without a model")
+    arguments = parser.parse_args(argv)
+    root: Path = arguments.out
+    phases = measuring(root) if arguments.play or arguments.eval else training(root)
+    if arguments.play:
+        phases = [[[lane[-1]] for lane in lanes] for lanes in phases]
+    if status := run_phases(phases):
         return status
-    page = [str(root / "measured"), "--out", str(root / "report.html"), "--title", "act-gym quickstart"]
-    status = run_program(import_module("benchmarks.report").main, page)
-    sys.stderr.write(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.\n")
+    if arguments.play:
+        return _show([lane[-1].out for lanes in phases for lane in lanes])
+    if not arguments.eval:
+        sys.stdout.write(f"\n{solved(root)}\n")
+    return _report(root, "act-gym quickstart")
+
+
+def _show(folders: Sequence[Path]) -> int:
+    """Print the first episode of each run."""
+    for folder in folders:
+        if status := run_program(import_module("benchmarks.show").main, [str(folder)]):
+            return status
+    return 0
+
+
+def _report(root: Path, title: str) -> int:
+    """Write the report of all measurements, and open it where there is a screen."""
+    page = root / "report.html"
+    words = [str(root / "measured"), "--out", str(page), "--title", title]
+    status = run_program(import_module("benchmarks.report").main, words)
+    if not status and sys.stdout.isatty():
+        webbrowser.open(page.resolve().as_uri())
     return status
 
 
