@@ -50,15 +50,15 @@ def with_hash(choice: Choice, messages: Sequence[Message]) -> Choice:
 def prompts_of(question: Question, view: View) -> Iterator[list[Message]]:
     """Yield the prompt of a view, then shorter ones for a model whose context it does not fit.
 
-    A conversation loses its oldest turns, the opening never. A window loses turns, then listed commands, then the
-    example, then the end of a long observation.
+    A conversation loses its oldest turns, the opening and the last one never. A window loses turns, then listed
+    commands, then the example, then the end of a long observation.
     """
     turns = len(view.history)
     if question.history == "conversation":
-        while turns:
-            yield question.conversation(view, turns)
+        yield question.conversation(view, turns)
+        while turns > 1:
             turns //= 2
-        yield question.conversation(view, 0)
+            yield question.conversation(view, turns)
         return
     for window in range(min(question.window, turns), -1, -1):
         yield replace(question, window=window).messages(view)

@@ -13,6 +13,7 @@ from act_gym.benchmark import tasks
 from act_gym.core import Episode, Turn
 from act_gym.errors import UsageError
 from act_gym.rollout import play
+from agents.asking import Question
 from agents.chat import ChatAgent, ChatSettings
 from agents.local import LocalAgent, LocalSettings
 from agents.prompt_replay import asked, prompts_of, question_of
@@ -65,9 +66,9 @@ def test_the_prompt_has_the_tokens_that_the_model_read(
     assert [one.is_exact for one in found] == [True] * 5
     for each, row in zip(found, read[-5:], strict=True):
         ids = tiny_policy.prompt_ids(each.messages, thinking=question.thinking)
-        # Ranked decoding reads what all commands begin with as a part of the prompt.
+        # What a reply is likely to begin with is read with the prompt: of all commands, or as a draft.
         assert row[: len(ids)] == ids
-        assert len(row) - len(ids) <= (4 if agent.settings.decode == "ranked" else 0)
+        assert len(row) - len(ids) <= (0 if question.thinking else 5)
 
 
 @pytest.mark.slow
@@ -124,3 +125,14 @@ def test_another_way_of_asking_is_no_exact_prompt(faulty_server: Any) -> None:
 
 def test_an_agent_without_a_model_asked_nothing() -> None:
     assert question_of({"asked_for": "random"}) is None
+
+
+def test_every_prompt_ends_with_the_current_observation(make_view: Callable[..., View]) -> None:
+    history = tuple(Turn(observation=f"Room {number}.", action=f"go {number}") for number in range(5))
+    view = make_view(observation="Room now.", history=history)
+    shown = list(prompts_of(Question(history="conversation"), view))
+    assert [len(messages) for messages in shown] == [11, 5, 3]
+    assert all(messages[-1]["content"] == "Room now." for messages in shown)
+    alone = list(prompts_of(Question(history="conversation"), make_view(observation="Room now.")))
+    assert len(alone) == 1
+    assert "Room now." in alone[0][-1]["content"]
