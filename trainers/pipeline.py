@@ -193,9 +193,7 @@ def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
         return {} if own and "collect" not in arguments.stages else {"episodes": collected}
     if stage == "experience":
         files: dict[str, Any] = {"decisions": data / "decisions.jsonl", "pairs": data / "pairs.jsonl"}
-        if "collect" not in arguments.stages:
-            return files
-        return {**files, "episodes": collected, "env_options": arguments.collect.env_options}
+        return {**files, "env_options": arguments.collect.env_options} if "collect" in arguments.stages else files
     if stage in ("reflection", "world"):
         file = arguments.out / "experience" / "experience.jsonl"
         return {"experience": file} if "experience" in arguments.stages else {}
@@ -260,7 +258,7 @@ def _files(stage: Stage, settings: Any) -> list[Path]:
         return [*settings.episodes, *([settings.reuse] if settings.reuse else [])]
     if stage == "experience":
         judged = [settings.pairs] if settings.propose == "pairs" else []
-        return [settings.decisions, *settings.episodes, *judged]
+        return [settings.decisions, *judged]
     if stage in ("reflection", "world"):
         return [settings.experience]
     if stage in ("imitation", "dagger") and settings.episodes:
