@@ -58,7 +58,6 @@ def test_inputs_are_passed_on_and_a_file_of_one_s_own_is_kept() -> None:
     made = Pipeline(stages=stages, out=Path("x"), collect=Collect(env_options=("catalogue=generated",)))  # type: ignore[arg-type]
     steps = {name: settings for name, _, settings in plan(made)}
     assert steps["experience"].decisions == Path("x/pairs/decisions.jsonl")
-    assert steps["experience"].episodes == (Path("x/collect/episodes.jsonl"),)
     assert steps["experience"].env_options == ("catalogue=generated",)
     assert steps["dpo"].pairs == steps["choice"].pairs == Path("x/pairs/pairs.jsonl")
     files = {"reflection": Reflection(experience=Path("a")), "world": World(experience=Path("b"))}
