@@ -115,7 +115,8 @@ def test_a_killed_and_resumed_act_ends_with_the_weights_of_an_uninterrupted_one(
             "act",
             killed,
             Killed(killed.out, "trainers.act", killed, inputs=inputs, facts=facts_of(inputs)),
-            judging_questions(pairs),
+            judging_questions(pairs, killed.asking()),
+            killed.asking(),
         )
     act.train(replace(killed, resume=True))
     assert max(metrics(whole.out, "grad_norm")) > 0

@@ -232,7 +232,7 @@ def test_a_killed_and_resumed_training_draws_the_same_questions(
         facts=facts_of([killed.pairs]),
     )
     with pytest.raises(KeyboardInterrupt):
-        train_on_groups("act", killed, run, judging_questions(pairs))
+        train_on_groups("act", killed, run, judging_questions(pairs, killed.asking()), killed.asking())
     act.train(replace(killed, resume=True))
     lines = [
         [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
