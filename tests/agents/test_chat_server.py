@@ -106,7 +106,8 @@ def test_the_same_model_is_the_same_agent_here_and_behind_a_server(server, here,
     remote = ChatAgent(settings(server, thinking=thinking, max_new_tokens=24)).act(views)
     local = LocalAgent(LocalSettings(thinking=thinking, max_new_tokens=24), policy=here).act(views)
     for there, choice in zip(remote, local, strict=True):
-        assert there.response == choice.response
+        # A server sends a reply that it takes for unfinished reasoning apart, and the agent opens it again.
+        assert there.response.removeprefix("<think>") == choice.response.removeprefix("<think>")
         assert there.action == choice.action
         assert there.prompt_tokens == choice.prompt_tokens
         # The server counts the token that ends the reply, where the model wrote it, and all that follows the action.
