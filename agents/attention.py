@@ -11,6 +11,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 __all__ = [
@@ -72,16 +73,22 @@ def folding_heads(model: Any) -> Iterator[None]:
     if model.device.type != "cpu" or config._attn_implementation != "sdpa":
         yield
         return
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(_FOLDED, folded_attention)
-    AttentionMaskInterface.register(_FOLDED, sdpa_mask)
+    _register()
     config._attn_implementation = _FOLDED
     try:
         yield
     finally:
         config._attn_implementation = "sdpa"
+
+
+@cache
+def _register() -> None:
+    """Tell transformers of `folded_attention`, once."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(_FOLDED, folded_attention)
+    AttentionMaskInterface.register(_FOLDED, sdpa_mask)
 
 
 def folded_attention(
