@@ -131,9 +131,9 @@ class Writing:
         self._sampler = sampler
         self._generator = torch.Generator().manual_seed(seed % 2**63)
         self._begin = begin
-        self._draft = draft
+        self._draft = draft or Draft(())
         self._size = len(prompt)
-        self._drafted = draft.next(_DRAFTED) if draft else []
+        self._drafted = self._draft.next(_DRAFTED)
         self.prompt = [*prompt, *self._drafted]
         self.tail = 1 + len(self._drafted)
 
@@ -143,7 +143,7 @@ class Writing:
 
     def step(self, budget: int) -> Step:
         """Return the token drawn last, and what is likely to follow."""
-        self._drafted = self._draft.next(budget - 1) if self._draft else []
+        self._drafted = self._draft.next(budget - 1)
         tokens = [self.reply[-1], *self._drafted]
         first = self._size + len(self.reply) - 1
         return Step(tokens, list(range(first, first + len(tokens))), keep=True)
@@ -158,8 +158,7 @@ class Writing:
             self.rejected = len(self._drafted) - place
             ended = self._sampler._ends_with(self.reply, token, self._begin)
             self.done = ended or len(self.reply) >= self._sampler.max_new_tokens
-            if self._draft:
-                self._draft.take(token)
+            self._draft.take(token)
             if self.done or place == len(self._drafted) or token != self._drafted[place]:
                 return
 
