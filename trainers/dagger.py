@@ -103,7 +103,7 @@ def check(arguments: Dagger) -> None:
     check_bounds(arguments)
     if arguments.dry_run or arguments.measure_steps:
         raise UsageError("dagger trains on episodes that it plays first. Count with: act-gym train imitation --dry-run")
-    if not arguments.betas or not all(0 <= beta <= 1 for beta in arguments.betas):
+    if not arguments.betas:
         raise UsageError(f"--betas are shares of turns, 0 to 1, at least one; got {list(arguments.betas)}.")
     check_labels(arguments.env, arguments.expert, read_settings(arguments.env_options, "--env-options"))
 
