@@ -113,14 +113,10 @@ class Question:
             state = _EXAMPLE.format(example=example, state=state)
         return f"{find_prompts(self.prompts).environment(view.task.benchmark)}\n\n{state}"
 
-    def conversation(self, view: View, turns: int | None = None) -> list[Message]:
+    def conversation(self, view: View) -> list[Message]:
         """Ask about a view as a chat: the opening, then each reply and the observation after it.
 
         Replies hold the action without its reasoning; a reply without an action is shown as it was written.
-
-        Args:
-            view: The view.
-            turns: How many of the last turns are shown; None for all. The opening is always shown.
         """
         shown = [turn.observation for turn in view.history] + [view.observation]
         opening = find_prompts(self.prompts).opening(
@@ -131,8 +127,7 @@ class Question:
             reasoning=self.thinking,
         )
         messages: list[Message] = [{"role": "user", "content": opening}]
-        first = 0 if turns is None else len(view.history) - turns
-        for turn, observation in zip(view.history[first:], shown[first + 1 :], strict=True):
+        for turn, observation in zip(view.history, shown[1:], strict=True):
             reply = self.reply.write(turn.action, "") if turn.action else turn.response[:_LONGEST_UNREAD]
             messages.append({"role": "assistant", "content": reply})
             messages.append({"role": "user", "content": shorten_alone(observation, self.max_characters)})

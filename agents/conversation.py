@@ -8,7 +8,7 @@ stays valid, and training reads the very tokens that are read when the model pla
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from agents.prompts import Message
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["between", "fitted", "following_ids", "opening_of", "reply_ids", "with_turns"]
+__all__ = ["between", "fitted", "following_ids", "halved", "opening_of", "reply_ids", "with_turns"]
 
 _QUESTION, _ANSWER, _NEXT = "Which command?", "QZANSWERZQ", "QZNEXTZQ"
 _TEMPLATE_TOKENS = 256  # of a chat template a message, a system prompt of its own included
@@ -36,16 +36,23 @@ def fitted(policy: Policy, messages: Sequence[Message], limit: int, *, thinking:
 
     The last turn always stays, so the result may still be too long; the caller counts again.
     """
-    shown = list(messages)
     # A token is at least one byte, so most are known to fit without being tokenised.
     if sum(len(message["content"].encode("utf-8", "replace")) + _TEMPLATE_TOKENS for message in messages) <= limit:
-        return shown
+        return list(messages)
+    for shown in halved(messages):
+        if len(policy.prompt_ids(shown, thinking=thinking)) <= limit:
+            break
+    return shown
+
+
+def halved(messages: Sequence[Message]) -> Iterator[list[Message]]:
+    """Yield a conversation, then with half as many of its last turns, and so on; the opening and the last turn stay."""
+    yield list(messages)
     opening = len(opening_of(messages))
     turns = (len(messages) - opening) // 2
-    while turns > 1 and len(policy.prompt_ids(shown, thinking=thinking)) > limit:
+    while turns > 1:
         turns //= 2
-        shown = [*messages[:opening], *messages[len(messages) - 2 * turns :]]
-    return shown
+        yield [*messages[:opening], *messages[len(messages) - 2 * turns :]]
 
 
 def with_turns(policy: Policy, opening: list[int], turns: Sequence[Message], *, thinking: bool = False) -> list[int]:

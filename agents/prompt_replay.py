@@ -17,6 +17,7 @@ from act_gym.agent import Choice, View
 from act_gym.core import Episode
 from act_gym.errors import UsageError
 from agents.asking import Question
+from agents.conversation import halved
 from agents.prompts import Message
 
 __all__ = ["Asked", "asked", "hash_of", "prompts_of", "question_of", "with_hash"]
@@ -53,14 +54,10 @@ def prompts_of(question: Question, view: View) -> Iterator[list[Message]]:
     A conversation loses its oldest turns, the opening and the last one never. A window loses turns, then listed
     commands, then the example, then the end of a long observation.
     """
-    turns = len(view.history)
     if question.history == "conversation":
-        yield question.conversation(view, turns)
-        while turns > 1:
-            turns //= 2
-            yield question.conversation(view, turns)
+        yield from halved(question.conversation(view))
         return
-    for window in range(min(question.window, turns), -1, -1):
+    for window in range(min(question.window, len(view.history)), -1, -1):
         yield replace(question, window=window).messages(view)
     bare = replace(question, window=0, list_commands=0)
     for shorter in (
