@@ -8,7 +8,7 @@ module deliberately knows no simulator, no agent and no file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from act_gym.errors import RunError
@@ -23,7 +23,7 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a dictionary that `json.dumps` takes (tuples become lists)."""
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
+        return {f.name: _as_json(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -36,6 +36,17 @@ class Record:
         return cls(
             **{key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key in known}
         )
+
+
+def _as_json(value: Any) -> Any:
+    """Return a field's value for `json.dumps`: records as they write themselves, at any depth."""
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, tuple | list):
+        return type(value)(map(_as_json, value))
+    if isinstance(value, Mapping):
+        return {key: _as_json(one) for key, one in value.items()}
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,9 +198,8 @@ class ExpertStep(Record):
 
     def to_json(self) -> dict[str, Any]:
         """Return the step as JSON values; a turn of the history is `[observation, action]`, or with its reply."""
-        values = {name.name: getattr(self, name.name) for name in fields(self)}
         history = [[turn.observation, turn.action, *filter(None, [turn.response])] for turn in self.history]
-        return {**values, "task": self.task.to_json(), "history": history}
+        return {f.name: history if f.name == "history" else _as_json(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ExpertStep:
@@ -220,7 +230,7 @@ def _past_turn(observation: str, action: str, response: str = "") -> Turn:
 
 def _step(data: Mapping[str, Any]) -> ExpertStep:
     """Return the step in a record that holds one; older layouts called it `decision`."""
-    return ExpertStep.from_json(data["step"] if "step" in data or "decision" not in data else data["decision"])
+    return ExpertStep.from_json(data["decision"] if "decision" in data else data["step"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,11 +254,6 @@ class ActionPair(Record):
         """Both actions in the drawn order."""
         pair = (self.step.expert_action, self.alternative)
         return pair if self.expert_first else (pair[1], pair[0])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the pair as JSON values."""
-        values = {name.name: getattr(self, name.name) for name in fields(self)}
-        return {**values, "step": self.step.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ActionPair:
@@ -289,11 +294,6 @@ class Experience(Record):
     terminated: bool
     success: bool
     same_as_expert: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as JSON values."""
-        values = {name.name: getattr(self, name.name) for name in fields(self)}
-        return {**values, "step": self.step.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Experience:
