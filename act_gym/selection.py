@@ -6,9 +6,9 @@ never changes which tasks of another type come first: `per_type=4` is contained 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -18,7 +18,9 @@ from act_gym.benchmark import tasks as list_tasks
 from act_gym.core import Task
 from act_gym.errors import UnknownNameError, UsageError
 
-__all__ = ["select", "select_from"]
+__all__ = ["in_turn", "select", "select_from"]
+
+T = TypeVar("T")
 
 
 def select_from(
@@ -100,6 +102,13 @@ def select(
         order = np.random.default_rng([seed, crc32(name.encode())]).permutation(len(by_type[name]))
         queue = [by_type[name][index] for index in order.tolist()]
         queues.append(queue[: per_type or None])
-    rounds = chain.from_iterable(zip_longest(*queues))
-    chosen = [position for position in rounds if position is not None]
+    chosen = list(in_turn(queues))
     return tuple(tasks[position] for position in sorted(chosen[: limit or None]))
+
+
+def in_turn(queues: Iterable[Iterable[T]]) -> Iterator[T]:
+    """Yield the first of every queue, then the second of each that has one, and so on."""
+    missing = object()
+    for one in chain.from_iterable(zip_longest(*queues, fillvalue=missing)):
+        if one is not missing:
+            yield one  # type: ignore[misc]

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from act_gym import selection
 from act_gym.arguments import parse
 from act_gym.core import Task
 from act_gym.engine import Engine
@@ -91,11 +92,11 @@ def in_turn(given: Sequence[Task], seed: int) -> list[Task]:
     by_type: dict[str, list[Task]] = {}
     for task in given:
         by_type.setdefault(task.task_type, []).append(task)
-    turns: list[tuple[int, Task]] = []
+    drawn = []
     for name, of_type in sorted(by_type.items()):
         order = np.random.default_rng([seed, *name.encode()]).permutation(len(of_type))
-        turns += [(turn, of_type[index]) for turn, index in enumerate(order)]
-    return [task for _, task in sorted(turns, key=lambda turn: turn[0])]
+        drawn.append([of_type[index] for index in order])
+    return list(selection.in_turn(drawn))
 
 
 def replay(engine: Engine, task: Task) -> dict[str, Any]:

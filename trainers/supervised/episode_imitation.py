@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +13,7 @@ from act_gym.core import Episode
 from act_gym.errors import RunError, UsageError
 from act_gym.records import read_records
 from act_gym.run import Run
+from act_gym.selection import in_turn
 from agents.asking import TRAINED_WITH, Question
 from agents.prompt_sets import DEFAULT
 from trainers.estimates import dry_run
@@ -75,17 +75,15 @@ def read_episodes(paths: Iterable[Path], limit: int = 0) -> list[Episode]:
         raise UsageError(
             f"No episode in {', '.join(map(str, paths))} holds a label. Collect some with: act-gym train collect"
         )
-    return _in_turn(episodes, limit) if limit else episodes
+    return _of_all_types(episodes, limit) if limit else episodes
 
 
-def _in_turn(episodes: Sequence[Episode], limit: int) -> list[Episode]:
+def _of_all_types(episodes: Sequence[Episode], limit: int) -> list[Episode]:
     """Return `limit` episodes, as many of each type of task as far as there are so many, in their order."""
-    seen: Counter[str] = Counter()
-    turns = []
+    places: dict[str, list[int]] = {}
     for place, episode in enumerate(episodes):
-        turns.append((seen[episode.task.task_type], place))
-        seen[episode.task.task_type] += 1
-    return [episodes[place] for place in sorted(place for _, place in sorted(turns)[:limit])]
+        places.setdefault(episode.task.task_type, []).append(place)
+    return [episodes[place] for place in sorted(list(in_turn(places.values()))[:limit])]
 
 
 def train_on_episodes(arguments: Any, run: Run, episodes: Sequence[Episode], stage: str) -> dict[str, Any]:
