@@ -36,8 +36,8 @@ from act_gym.engines.alfworld.files import GAMES_FOLDER
 from act_gym.engines.webshop.catalogue import shops_folder
 from act_gym.errors import RunError
 from act_gym.paths import data_dir
-from benchmarks.shown.tables import bounds, percent
-from benchmarks.statistics.measurement import Measurement, Summary
+from benchmarks.shown.tables import in_words
+from benchmarks.statistics.measurement import Summary
 
 TYPES = ("look_at_obj_in_light",)  # of six; its episodes are the shortest
 _FINISHED = (0, 3)  # 3: some episodes ended with an error, which the report counts
@@ -182,19 +182,13 @@ def _made(name: str, folder: Path) -> str:
     return "-generated"
 
 
-def _cell(one: Measurement) -> str:
-    between = "" if one.low is None or one.high is None else f" {bounds(one.low, one.high)}"
-    return f"{percent(one.value)}{between} of {one.n}"
-
-
 class Progress:
-    """One line a step, with the time that is left."""
+    """One line where a step begins and ends, with the time that has passed."""
 
     def __init__(self, phases: Sequence[Sequence[Sequence[Step]]]) -> None:
         self._steps = [step for lanes in phases for lane in lanes for step in lane]
-        self._left = [max(sum(_open(step) for step in lane) for lane in lanes) for lanes in phases]
         self._started = time.monotonic()
-        minutes = sum(self._left)
+        minutes = sum(max(sum(_open(step) for step in lane) for lane in lanes) for lanes in phases)
         sys.stderr.write(f"{len(self._steps)} steps, roughly {minutes:.0f} minutes on two free cores.\n")
 
     def say(self, step: Step, words: str) -> None:
@@ -268,7 +262,7 @@ def solved(root: Path) -> str:
             ]
             if not found:
                 raise RunError(f"{root / 'measured' / name} has no success for {split}.")
-            cells.append(_cell(found[0]))
+            cells.append(f"{in_words(found[0])} of {found[0].n}")
         lines.append(f"{label:<32}{cells[0]:>28}{cells[1]:>28}")
     return "\n".join(lines) + "\n"
 
