@@ -97,7 +97,8 @@ def training(root: Path) -> list[list[list[Step]]]:
         root / "act",
         (
             *("train", "act", "--pairs", str(root / "pairs" / "pairs.jsonl"), "--order", "both", "--steps", "8"),
-            *("--groups", "2", "--num-generations", "4", "--max-completion-tokens", "24", "--learning-rate", "2e-5"),
+            *("--groups", "2", "--num-generations", "4", "--max-completion-tokens", "24"),
+            *("--learning-rate", "2e-5", "--forecast", "0"),
         ),
     )
     lanes = [
