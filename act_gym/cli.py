@@ -50,6 +50,7 @@ TRAINERS: dict[str, tuple[str, str]] = {
     "act": ("trainers.act", "GRPO on the judgement which action is better"),
     "imitation": ("trainers.imitation", "supervised training on the expert's actions"),
     "dagger": ("trainers.dagger", "let the model play, label its states with an expert, and train on them"),
+    "rft": ("trainers.rft", "let the model play, and train on the episodes in which it succeeded"),
     "reflection": ("trainers.reflection", "supervised training on reasons for the expert's actions"),
     "world": ("trainers.world", "supervised training on what an action leads to"),
     "rl": ("trainers.rl", "GRPO on expert states"),

@@ -3,8 +3,8 @@
     act-gym train pipeline --stages warmup act imitation rl --data runs/pairs --out runs/act-il-rl
 
 Every row of the paper is one line of a recipe: `stages: [act, imitation, rl]`, `[imitation, imitation]`,
-`[dpo, imitation, rl]`, `[experience, reflection]`, `[experience, world, imitation]`. With `whole_episodes`, imitation
-and dagger learn the episodes of `collect`: `[collect, pairs, act, imitation, dagger]`. Each stage is the
+`[dpo, imitation, rl]`, `[experience, reflection]`, `[experience, world, imitation]`. With `whole_episodes`, imitation,
+dagger and rft learn the episodes of `collect`: `[collect, pairs, act, imitation, dagger]`. Each stage is the
 program of that name with a run folder of its own inside `out` (a stage that comes twice gets `rl` and
 `rl-2`). With `--resume` finished stages are recognised by their `done.json`, and one that was killed goes
 on from its last saved state.
@@ -25,7 +25,7 @@ from act_gym.cli import run
 from act_gym.errors import RunError, UsageError
 from act_gym.records import write_json
 from act_gym.run import FREE_ARGUMENTS, Run
-from trainers import act, choice, collect, dagger, dpo, experience, imitation, pairs, reflection, rl, warmup, world
+from trainers import act, choice, collect, dagger, dpo, experience, imitation, pairs, reflection, rft, rl, warmup, world
 from trainers.estimates.outlook import COLUMNS, outlook, total
 from trainers.grpo import trainer as grpo
 from trainers.runs import checkpoints, processes
@@ -46,6 +46,7 @@ Stage = Literal[
     "act",
     "imitation",
     "dagger",
+    "rft",
     "reflection",
     "world",
     "rl",
@@ -58,6 +59,7 @@ PROGRAMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "act": act.train,
     "imitation": imitation.train,
     "dagger": dagger.train,
+    "rft": rft.train,
     "reflection": reflection.train,
     "world": world.train,
     "rl": rl.train,
@@ -113,6 +115,9 @@ class Pipeline:
     dagger: dagger.Dagger = field(default_factory=dagger.Dagger)
     """Settings of the stage dagger, which learns the episodes of collect and those that it plays."""
 
+    rft: rft.RFT = field(default_factory=rft.RFT)
+    """Settings of the stage rft, which learns the episodes of collect and its own successful ones."""
+
     whole_episodes: bool = False
     """Whether imitation learns the episodes of collect, one sequence an episode, instead of the states of `pairs`."""
 
@@ -146,7 +151,7 @@ def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
             twice or after a stage that learns from it.
     """
     making = [stage for stage in arguments.stages if stage in ("collect", "pairs")]
-    of_episodes = {"dagger", *(["imitation"] if arguments.whole_episodes else [])}
+    of_episodes = {"dagger", "rft", *(["imitation"] if arguments.whole_episodes else [])}
     without_pairs = [] if set(arguments.stages) - {"collect", *of_episodes} else ["collect"]
     if not arguments.stages or tuple(making) != arguments.stages[: len(making)] or making not in (
         [], ["pairs"], ["collect", "pairs"], without_pairs
@@ -199,7 +204,7 @@ def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
         return {"experience": file} if "experience" in arguments.stages else {}
     if stage in ("warmup", "choice", "dpo", "act"):
         return {"pairs": data / "pairs.jsonl"}
-    if stage == "dagger" or (stage == "imitation" and arguments.whole_episodes):
+    if stage in ("dagger", "rft") or (stage == "imitation" and arguments.whole_episodes):
         own = getattr(arguments, stage).episodes
         return {} if own and "collect" not in arguments.stages else {"episodes": collected}
     return {"decisions": data / "decisions.jsonl"}
@@ -248,6 +253,8 @@ def _check_settings(stage: Stage, settings: Any) -> None:
         pairs.check(settings)
     elif stage == "dagger":
         dagger.check(settings)
+    elif stage == "rft":
+        rft.check(settings)
 
 
 def _files(stage: Stage, settings: Any) -> list[Path]:
@@ -261,7 +268,7 @@ def _files(stage: Stage, settings: Any) -> list[Path]:
         return [settings.decisions, *judged]
     if stage in ("reflection", "world"):
         return [settings.experience]
-    if stage in ("imitation", "dagger") and settings.episodes:
+    if stage == "rft" or (stage in ("imitation", "dagger") and settings.episodes):
         return list(settings.episodes)
     return [settings.pairs if stage in ("warmup", "choice", "dpo", "act") else settings.decisions]
 

@@ -19,6 +19,7 @@ from trainers.dpo import DPO
 from trainers.imitation import Imitation
 from trainers.pipeline import Pipeline, Stage, check, plan, train
 from trainers.reflection import Reflection
+from trainers.rft import RFT
 from trainers.rl import RL
 
 RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
@@ -134,10 +135,12 @@ def test_every_stage_recipe_fits_its_program(recipe: Path) -> None:
 
 
 def test_whole_episodes_are_learnt_without_pairs() -> None:
-    stages: tuple[Stage, ...] = ("collect", "imitation", "dagger")
+    stages: tuple[Stage, ...] = ("collect", "imitation", "dagger", "rft")
     by_name = {name: one for name, _, one in plan(Pipeline(stages=stages, out=Path("x"), whole_episodes=True))}
     assert by_name["imitation"].episodes == by_name["dagger"].episodes == (Path("x/collect/episodes.jsonl"),)
+    assert by_name["rft"].episodes == by_name["dagger"].episodes
     assert by_name["dagger"].model == "x/imitation/checkpoint"
+    assert by_name["rft"].model == "x/dagger/checkpoint"
     with pytest.raises(UsageError, match="without pairs"):
         list(plan(Pipeline(stages=stages)))
 
@@ -160,12 +163,13 @@ def test_a_pipeline_of_whole_episodes_runs_and_resumes(tiny_model: Path, tmp_pat
     assert train(replace(arguments, resume=True)) == summaries
 
 
-def test_a_dry_run_counts_the_games_that_dagger_plays(capsys: pytest.CaptureFixture[str]) -> None:
-    stages: tuple[Stage, ...] = ("collect", "imitation", "dagger")
-    dagger = Dagger(games=5, rounds=3)
-    arguments = Pipeline(stages=stages, whole_episodes=True, dry_run=True, dagger=dagger, out=Path("nowhere"))
+def test_a_dry_run_counts_the_episodes_that_are_played(capsys: pytest.CaptureFixture[str]) -> None:
+    stages: tuple[Stage, ...] = ("collect", "imitation", "dagger", "rft")
+    played: dict[str, Any] = {"dagger": Dagger(games=5, rounds=3), "rft": RFT(games=5, episodes_per_task=2)}
+    arguments = Pipeline(stages=stages, whole_episodes=True, dry_run=True, out=Path("nowhere"), **played)
     arguments = replace(arguments, collect=Collect(env=("act/ALFWorld-generated-train",), limit=8))
     found = {summary["stage"]: summary for summary in train(arguments)}
     assert found["collect"]["questions"] == 8
     assert "not there yet" in found["imitation"]["how"]
     assert found["dagger"]["questions"] == 15
+    assert found["rft"]["questions"] == 10

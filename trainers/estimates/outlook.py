@@ -56,8 +56,9 @@ def outlook(
         note(f"{name}: {settings.out}")
         if stage == "collect":
             summary: dict[str, Any] = {"questions": _tasks(settings), "how": "expert episodes; not run"}
-        elif stage == "dagger":
-            summary = {"questions": settings.rounds * settings.games, "how": "games that the model plays; not run"}
+        elif stage in ("dagger", "rft"):
+            played = settings.rounds * settings.games * getattr(settings, "episodes_per_task", 1)
+            summary = {"questions": played, "how": "games that the model plays; not run"}
         elif stage not in programs:
             summary = {"how": "makes data; not run"}
         else:
