@@ -46,6 +46,7 @@ class View:
             privileged. It raises `UsageError` where the engine cannot plan from any state, and
             `EngineError` where no plan was found.
         env_options: What the environment was made with besides its id, e.g. `{"legacy_commands": True}`.
+        observed: Texts about the state that cost no move, by name: ScienceWorld's `look` and `inventory`.
     """
 
     task: Task
@@ -57,6 +58,7 @@ class View:
     expert_commands: Callable[[], tuple[str, ...]] = field(default=_no_expert, compare=False)
     plan: Callable[[], tuple[str, ...]] = field(default=_no_plan, compare=False)
     env_options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    observed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

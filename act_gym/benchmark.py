@@ -40,6 +40,7 @@ class Benchmark:
         step_limits: Named ones that others report results under: actions in an episode, one number or one for
             each task type. Task types that such a table does not name keep `max_turns`.
         task_options: Names of the engine's options that also choose the tasks; the task source takes them, too.
+        observe: Texts of the default engine that cost no move and that a rollout records with each turn.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Benchmark:
     own_task_source: str = ""
     step_limits: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
     task_options: tuple[str, ...] = ()
+    observe: tuple[str, ...] = ()
 
     @property
     def extra(self) -> str:
@@ -201,6 +203,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             # `scienceworld` and `swiftsage` are defaults of their programs, which count what takes time: looking
             # around, the inventory and what is not understood are free there. Here every action counts.
             step_limits={"scienceworld": 100, "swiftsage": 300, "agentboard": 30, "eto": _ETO_SCIENCEWORLD},
+            observe=("look", "inventory"),
         ),
         Benchmark(
             name="WebShop",

@@ -7,7 +7,7 @@ module deliberately knows no simulator, no agent and no file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -108,6 +108,8 @@ class Turn(Record):
         completion_tokens: Tokens the agent wrote.
         cost: What the decision cost, in the currency of the agent's prices (0 for agents without any).
         seconds: Wall-clock seconds of this decision (its share of a batch).
+        observed: Texts about the state before the decision that cost no move, by name: ScienceWorld's `look` and
+            `inventory`.
     """
 
     observation: str
@@ -124,6 +126,7 @@ class Turn(Record):
     completion_tokens: int = 0
     cost: float = 0.0
     seconds: float = 0.0
+    observed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +187,7 @@ class ExpertStep(Record):
         expert_action: What the expert did, or would do.
         played_action: What was played instead; empty where it was the expert's action.
         admissible_commands: What the simulator would have accepted; empty if it was not asked.
+        observed: Texts about the state that cost no move; see `Turn`.
     """
 
     id: str
@@ -195,10 +199,21 @@ class ExpertStep(Record):
     expert_action: str
     played_action: str = ""
     admissible_commands: tuple[str, ...] = ()
+    observed: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the step as JSON values; a turn of the history is `[observation, action]`, or with its reply."""
-        history = [[turn.observation, turn.action, *filter(None, [turn.response])] for turn in self.history]
+        """Return the step as JSON values; a turn of the history is `[observation, action]`.
+
+        Behind these are its reply and, of the texts observed, those that differ from the turn before, where there are
+        any.
+        """
+        history: list[list[Any]] = []
+        known: Mapping[str, str] = {}
+        for turn in self.history:
+            changed = {name: text for name, text in turn.observed.items() if known.get(name) != text}
+            known = turn.observed
+            history.append([turn.observation, turn.action, *([turn.response] if turn.response or changed else [])])
+            history[-1] += [changed] if changed else []
         return {f.name: history if f.name == "history" else _as_json(getattr(self, f.name)) for f in fields(self)}
 
     @classmethod
@@ -216,16 +231,22 @@ class ExpertStep(Record):
             task=Task.from_json(data["task"]),
             turn=data["turn"],
             goal=data["goal"],
-            history=tuple(_past_turn(*turn) for turn in data["history"]),
+            history=_past_turns(data["history"]),
             observation=data["observation"],
             expert_action=data["expert_action"],
             played_action=data.get("played_action", ""),
             admissible_commands=tuple(data.get("admissible_commands", ())),
+            observed=data.get("observed", {}),
         )
 
 
-def _past_turn(observation: str, action: str, response: str = "") -> Turn:
-    return Turn(observation=observation, action=action, response=response)
+def _past_turns(history: Sequence[Sequence[Any]]) -> tuple[Turn, ...]:
+    turns: list[Turn] = []
+    known: Mapping[str, str] = {}
+    for observation, action, *more in history:
+        known = {**known, **(more[1] if more[1:] else {})}
+        turns.append(Turn(observation=observation, action=action, response=more[0] if more else "", observed=known))
+    return tuple(turns)
 
 
 def _step(data: Mapping[str, Any]) -> ExpertStep:

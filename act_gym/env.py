@@ -118,10 +118,10 @@ class TextEnv(gym.Env[str, str]):
         chosen = entry.choosing(engine_options)
         self.tasks: Sequence[Task] = entry.tasks(split, **chosen) if games is None else entry.own_tasks(games, split)
         self.engine: Engine = entry.make_engine(engine, **engine_options)
-        self._observed = (observe,) if isinstance(observe, str) else tuple(observe)
+        self.observed: tuple[str, ...] = (observe,) if isinstance(observe, str) else tuple(observe)
         try:
             self._templates = templating(self.engine) if admissible_commands == "templates" else None
-            self._observing = observing(self.engine, self._observed)
+            self._observing = observing(self.engine, self.observed)
         except UsageError:
             self.engine.close()
             raise
@@ -347,7 +347,7 @@ class TextEnv(gym.Env[str, str]):
         if self._templates is not None:
             info["action_templates"] = () if state.terminated else self._templates.action_templates()
             info["objects"] = () if state.terminated else self._templates.objects()
-        for name in self._observed:
+        for name in self.observed:
             info[name] = self._observing.observe(name)
         if self._detailed is not None:
             info.update(self._detailed.details())

@@ -243,6 +243,7 @@ class _Seat:
             expert_commands=self._text_env().expert_commands,
             plan=self._text_env().plan,
             env_options=self.settings.env_options,
+            observed=self._observed(),
         )
 
     def take(self, choice: Choice | Failure) -> Episode | None:
@@ -253,7 +254,7 @@ class _Seat:
             return self._end("agent_error", str(choice))
         if isinstance(choice, EngineError | CorruptDataError):
             return self._end("env_error", str(choice))
-        before = self.observation
+        before, observed = self.observation, self._observed()
         try:
             # Looked at now: once the simulator has moved on, it would have to play up to here again.
             commands = tuple(self.info["admissible_commands"]) if self.settings.keep_commands else ()
@@ -276,6 +277,7 @@ class _Seat:
                 completion_tokens=choice.completion_tokens,
                 cost=choice.cost,
                 seconds=seconds,
+                observed=observed,
             )
         )
         if self.settings.on_turn is not None:
@@ -295,8 +297,12 @@ class _Seat:
         if self.env is not None and self.env_id != self.job.env_id:
             self.close()
         if self.env is None:
-            self.env, self.env_id = gym.make(self.job.env_id, **self.settings.env_options), self.job.env_id
+            options = {"observe": parse_id(self.job.env_id)[0].observe, **self.settings.env_options}
+            self.env, self.env_id = gym.make(self.job.env_id, **options), self.job.env_id
         return self.env
+
+    def _observed(self) -> dict[str, str]:
+        return {name: self.info[name] for name in self._text_env().observed}
 
     def _text_env(self) -> TextEnv:
         assert self.env is not None

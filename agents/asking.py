@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 from act_gym.agent import View
-from act_gym.core import ExpertStep
+from act_gym.core import ExpertStep, Turn
 from act_gym.errors import UnknownNameError, UsageError
 from agents.formats import Format, find_format
 from agents.prompt_sets import DEFAULT, find_prompts
@@ -97,6 +98,7 @@ class Question:
 
     def _state(self, view: View) -> str:
         """Return a state in one text: the environment, an example if there is to be one, and the recent turns."""
+        prompts = find_prompts(self.prompts)
         state = state_text(
             view.goal,
             view.observation,
@@ -105,37 +107,57 @@ class Question:
             window=self.window,
             list_commands=self.list_commands,
             max_characters=self.max_characters,
+            observed=prompts.observed(view.task.benchmark, view.observation, view.observed, self.max_characters),
         )
         if self.example:
             from agents.examples import example_for
 
             example = example_for(view.task, self.format, self.max_characters, env_options=view.env_options)
             state = _EXAMPLE.format(example=example, state=state)
-        return f"{find_prompts(self.prompts).environment(view.task.benchmark)}\n\n{state}"
+        return f"{prompts.environment(view.task.benchmark)}\n\n{state}"
 
     def conversation(self, view: View) -> list[Message]:
         """Ask about a view as a chat: the opening, then each reply and the observation after it.
 
-        Replies hold the action without its reasoning; a reply without an action is shown as it was written.
+        Replies hold the action without its reasoning; a reply without an action is shown as it was written. A text
+        about the state that costs no move follows the observation: the whole room on entering it, then its new lines.
         """
-        shown = [turn.observation for turn in view.history] + [view.observation]
+        shown = list(self._observations(view))
         opening = find_prompts(self.prompts).opening(
-            view.task.benchmark,
-            view.goal,
-            shorten_alone(shown[0], self.max_characters),
-            self.format,
-            reasoning=self.thinking,
+            view.task.benchmark, view.goal, shown[0], self.format, reasoning=self.thinking
         )
         messages: list[Message] = [{"role": "user", "content": opening}]
         for turn, observation in zip(view.history, shown[1:], strict=True):
             reply = self.reply.write(turn.action, "") if turn.action else turn.response[:_LONGEST_UNREAD]
             messages.append({"role": "assistant", "content": reply})
-            messages.append({"role": "user", "content": shorten_alone(observation, self.max_characters)})
+            messages.append({"role": "user", "content": observation})
         return messages
+
+    def _observations(self, view: View) -> Iterator[str]:
+        """Yield what a conversation shows of each state so far; it depends on nothing that comes later."""
+        prompts, benchmark, limit = find_prompts(self.prompts), view.task.benchmark, self.max_characters
+        known: dict[str, str] = {}
+        states: tuple[Turn | View, ...] = (*view.history, view)
+        for state in states:
+            seen = state.observation.strip()
+            unseen = {name: text for name, text in state.observed.items() if text.strip() != seen}
+            changed = {name: _changes(known.get(name, ""), text) for name, text in unseen.items()}
+            known |= state.observed
+            texts = prompts.observed(benchmark, state.observation, changed, limit)
+            yield "\n\n".join([shorten_alone(state.observation, limit), *texts])
 
     def facts(self) -> dict[str, Any]:
         """Return what a checkpoint says of how it was asked in training."""
         return {**asdict(self), "prompts_sha256": find_prompts(self.prompts).digest}
+
+
+def _changes(before: str, now: str) -> str:
+    """Return a text whose first line is another one than before, else its first line and its new lines, if any."""
+    old, new = before.strip().splitlines(), now.strip().splitlines()
+    if old[:1] != new[:1]:
+        return now
+    added = [line for line in new[1:] if line not in old]
+    return "\n".join([new[0], *added]) if added else ""
 
 
 CONVERSATION = Question(history="conversation")
@@ -161,6 +183,7 @@ def view_of(step: ExpertStep) -> View:
         observation=step.observation,
         admissible_commands=step.admissible_commands,
         history=step.history,
+        observed=step.observed,
     )
 
 

@@ -104,6 +104,7 @@ def asked(episode: Episode, turn: int, question: Question, env_options: Mapping[
         history=episode.turns[:turn],
         seed=episode.seed,
         env_options=dict(env_options or {}),
+        observed=now.observed,
     )
     first: list[Message] | None = None
     for messages in prompts_of(question, view):

@@ -6,6 +6,7 @@ A prompt set is a folder:
 |---|---|
 | `alfworld.txt`, `scienceworld.txt`, `webshop.txt` | the environment and its commands |
 | `other.txt` | the same for a benchmark without a file |
+| `<benchmark>_<name>.txt` | a text about the state that costs no move, with `$text`; without the file it is not shown |
 | `act.txt` | the opening of an episode, with `$environment`, `$goal`, `$observation` and `$reply` |
 | `judge.txt`, `judge_reasoning.txt` | which of two actions is better, with `$first` and `$second`; follows the state |
 | `reply_<format>.txt`, `reply_<format>_reasoning.txt` | how to answer; see `agents.formats` |
@@ -16,6 +17,7 @@ Values are put into their places once and never read again, so an observation wi
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,10 +25,12 @@ from pathlib import Path
 from string import Template
 
 from act_gym.errors import UnknownNameError, UsageError
+from agents.shortening import shorten_alone
 
 __all__ = ["DEFAULT", "PromptSet", "find_prompts"]
 
 DEFAULT = "default"
+_OBSERVED = re.compile(r"(alfworld|scienceworld|webshop)_\w+")
 _PLACES = {
     "act": frozenset({"environment", "goal", "observation", "reply"}),
     "judge": frozenset({"first", "second"}),
@@ -76,6 +80,21 @@ class PromptSet:
         """Return what a benchmark's environment is, and which commands it takes."""
         return (self.texts.get(benchmark.lower()) or self.texts["other"]).strip()
 
+    def observed(self, benchmark: str, observation: str, texts: Mapping[str, str], limit: int) -> list[str]:
+        """Return the texts about a state that the set shows behind its observation.
+
+        Args:
+            benchmark: For example `ScienceWorld`, whose texts are `look` and `inventory`.
+            observation: A text that equals it is left out.
+            texts: By name.
+            limit: Each is cut to so many characters.
+        """
+        return [
+            self._filled(f"{benchmark.lower()}_{name}", text=shorten_alone(text, limit))
+            for name, text in texts.items()
+            if f"{benchmark.lower()}_{name}" in self.texts and text.strip() not in ("", observation.strip())
+        ]
+
     def judge(self, first: str, second: str, *, reasoning: bool = False) -> str:
         """Return the question which of two actions is better, as it follows a state.
 
@@ -122,12 +141,13 @@ def _read(name: str, folder: str) -> PromptSet:
             raise UsageError(
                 f"The prompt set {name} has no file {needed}.txt. Copy agents/prompt_sets/default and edit it."
             )
-    for template in _PLACES.keys() & texts.keys():
-        _check(name, template, texts[template])
+    for template, text in texts.items():
+        if template in _PLACES or _OBSERVED.fullmatch(template):
+            _check(name, template, text, _PLACES.get(template, frozenset({"text"})))
     return PromptSet(name, texts)
 
 
-def _check(name: str, template: str, text: str) -> None:
+def _check(name: str, template: str, text: str, expected: frozenset[str]) -> None:
     """Refuse a template that lacks a place, or has an unknown one."""
     try:
         places = frozenset(Template(text).get_identifiers())
@@ -136,7 +156,6 @@ def _check(name: str, template: str, text: str) -> None:
         raise UsageError(
             f"{template}.txt of the prompt set {name} is no template: {cause}. Write $$ for a $."
         ) from cause
-    expected = _PLACES[template]
     if places != expected:
         lacking, unknown = sorted(expected - places), sorted(places - expected)
         found = [f"lacks ${one}" for one in lacking] + [f"has the unknown place ${one}" for one in unknown]

@@ -49,6 +49,7 @@ def state_text(
     window: int = 3,
     list_commands: int = 0,
     max_characters: int = 1200,
+    observed: Sequence[str] = (),
 ) -> str:
     """Describe a state as text: the task, the first observation, the recent turns, the observation.
 
@@ -64,6 +65,7 @@ def state_text(
         list_commands: How many admissible commands are listed at most; 0 lists none.
         max_characters: Each observation is cut to this length; the cut is marked. The present one keeps the names of
             its buttons; see `agents.shortening.shorten`.
+        observed: Texts that follow the observation.
 
     Returns:
         Plain text that ends with the observation or the list of commands.
@@ -77,6 +79,7 @@ def state_text(
         lines = [f"{before}> {turn.action}" for before, turn in zip(shown, recent, strict=True)]
         parts.append("Recent turns:\n" + "\n".join(lines))
     parts.append(f"Observation:\n{shorten(observation, max_characters, admissible_commands)}")
+    parts += observed
     if list_commands and admissible_commands:
         parts.append("Possible actions: " + "; ".join(admissible_commands[:list_commands]))
     return "\n\n".join(parts)

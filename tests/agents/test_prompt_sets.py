@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from act_gym.agent import View
+from act_gym.core import Task, Turn
 from act_gym.errors import UnknownNameError, UsageError
+from agents.asking import CONVERSATION, Question
 from agents.formats import FORMATS
 from agents.prompt_sets import find_prompts
 
@@ -82,3 +85,46 @@ def test_a_set_without_a_file_is_refused(own: Path) -> None:
 def test_an_unknown_set_is_named_with_those_there_are() -> None:
     with pytest.raises(UnknownNameError, match="default"):
         find_prompts("defualt")
+
+
+HALL, KITCHEN = "This room is the hall.", "This room is the kitchen. You see:\n\ta sink"
+OPENED = "This room is the kitchen. You see:\n\tan oven"
+EMPTY, FORK = ("In your inventory, you see:\n\tnothing", "In your inventory, you see:\n\ta fork")
+
+
+def house(name: str = "ScienceWorld") -> View:
+    """Four states of a house: the room is new at the second, what is carried at the third, and an oven at the last."""
+    shown = ((HALL, HALL, EMPTY), ("You move.", KITCHEN, EMPTY), ("You take it.", KITCHEN, FORK))
+    history = tuple(
+        Turn(observation=seen, action="wait", observed={"look": look, "inventory": carried})
+        for seen, look, carried in shown
+    )
+    task = Task(id="x/y/0", benchmark=name, split="train", task_type="y")
+    observed = {"look": f"{KITCHEN}\n\tan oven", "inventory": FORK}
+    return View(task=task, goal="g", observation="Time passes.", history=history, observed=observed)
+
+
+def test_a_conversation_shows_room_and_inventory_on_change() -> None:
+    opening, *others = (m["content"] for m in CONVERSATION.conversation(house()) if m["role"] == "user")
+    assert opening.count(HALL) == 1, "the observation shows the room already"
+    assert EMPTY in opening
+    assert others == [f"You move.\n\n{KITCHEN}", f"You take it.\n\n{FORK}", f"Time passes.\n\n{OPENED}"]
+
+
+def test_a_window_shows_the_present_room_and_inventory() -> None:
+    (message,) = Question(history="window").messages(house())
+    assert f"Observation:\nTime passes.\n\n{KITCHEN}\n\tan oven\n\n{FORK}\n\n" in message["content"]
+    assert EMPTY not in message["content"]
+
+
+def test_texts_without_a_template_are_not_shown(own: Path) -> None:
+    (own / "scienceworld_look.txt").unlink()
+    (own / "scienceworld_inventory.txt").write_text("You carry $text")
+    text = str(Question(history="conversation", prompts=str(own)).conversation(house()))
+    assert "sink" not in text
+    assert "You carry In your inventory" in text
+    assert "fork" not in str(CONVERSATION.conversation(house("ALFWorld")))
+    broken = own.rename(own.parent / "broken")
+    (broken / "scienceworld_look.txt").write_text("$room")
+    with pytest.raises(UsageError, match=r"scienceworld_look.txt .* lacks \$text"):
+        find_prompts(str(broken))

@@ -52,12 +52,14 @@ def steps_of(episode: Episode, only: Container[int] | None = None, name: str = "
             expert_action=label,
             played_action="" if normalise(turn.action) == normalise(label) else turn.action,
             admissible_commands=turn.admissible_commands,
+            observed=turn.observed,
         )
 
 
 def _lean(turn: Turn) -> Turn:
     """Return a turn as a history holds it: the reply only where it held no action."""
-    return Turn(observation=turn.observation, action=turn.action, response="" if turn.action else turn.response)
+    response = "" if turn.action else turn.response
+    return Turn(observation=turn.observation, action=turn.action, response=response, observed=turn.observed)
 
 
 def labels_of(turns: Sequence[tuple[str, str]]) -> list[str]:

@@ -184,3 +184,17 @@ def test_at_a_policy_every_labelled_state_counts(tmp_path):
         file.write(episode(["look"]).to_json())
     with pytest.raises(UsageError, match="label"):
         ExpertStates([tmp_path / "none.jsonl"], "policy")
+
+
+def test_steps_keep_the_texts_that_cost_no_move_and_write_changes():
+    played = episode(["look", "wait", "wait", "go"])
+    texts = [{"look": room, "inventory": "nothing"} for room in ("Hall.", "Hall.", "Cellar.", "Cellar.")]
+    turns = tuple(replace(turn, observed=one) for turn, one in zip(played.turns, texts, strict=True))
+    last = list(steps_of(replace(played, turns=turns)))[3]
+    assert [turn.observed for turn in last.history] == texts[:3]
+    record = last.to_json()
+    assert [more[3:] for more in record["history"]] == [[texts[0]], [], [{"look": "Cellar."}]]
+    assert ExpertStep.from_json(record) == last
+    del record["observed"]
+    record["history"] = [one[:2] for one in record["history"]]
+    assert ExpertStep.from_json(record).observed == {}, "files without these texts are read"

@@ -10,6 +10,8 @@ import act_gym
 from act_gym.engines.scienceworld import JvmEngine
 from act_gym.engines.scienceworld.engine import SIMPLIFICATIONS
 from act_gym.errors import UsageError
+from act_gym.rollout import play
+from agents.scripted import RandomAgent
 
 TASKS = {task.id.removeprefix("scienceworld/"): task for task in act_gym.tasks("act/ScienceWorld")}
 STOVE = TASKS["boil/0"]
@@ -207,3 +209,15 @@ def test_a_wrong_focus_ends_with_nothing_and_keeps_its_minus_100():
         assert (info["raw_score"], info["score"], info["success"]) == (-100, 0.0, False)
     finally:
         env.close()
+
+
+def test_a_rollout_records_room_and_inventory_and_changes_nothing():
+    recorded, plain = (
+        next(play("act/ScienceWorld-train", RandomAgent(), [BEES], env_options={"max_episode_steps": 4, **options}))
+        for options in ({}, {"observe": ()})
+    )
+    assert recorded.turns[0].observed["look"].strip() == recorded.turns[0].observation
+    assert all(turn.observed["inventory"].startswith("In your inventory") for turn in recorded.turns)
+    assert not any(turn.observed for turn in plain.turns)
+    assert [turn.observation for turn in recorded.turns] == [turn.observation for turn in plain.turns]
+    assert [turn.action for turn in recorded.turns] == [turn.action for turn in plain.turns]
