@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from act_gym.bounds import check_bounds
 from act_gym.errors import UnknownNameError, UsageError
-from act_gym.recipes import layered, read_recipe
+from act_gym.recipes import find_recipe, layered, read_recipe
 
 __all__ = ["from_recipes", "parse", "read_recipe", "read_settings"]
 
@@ -29,10 +29,11 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
 
     Args:
         arguments: A dataclass whose attribute docstrings are the help text.
-        argv: The command line without the program's name. `--recipe FILE` may be anywhere.
+        argv: The command line without the program's name. `--recipe NAME` or `--recipe FILE.yaml` may be anywhere.
         program: What the usage line calls the program.
 
     Raises:
+        UnknownNameError: There is no such recipe.
         UsageError: The recipe cannot be read, or does not fit the dataclass, or a number is outside its bounds.
     """
     import tyro
@@ -47,8 +48,8 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
         args=rest,
         default=default,
         prog=program,
-        description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe FILE.yaml gives defaults for all of these; "
-        "of several, the later ones win.",
+        description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe NAME, a shipped recipe, or --recipe FILE.yaml "
+        "gives defaults for all of these; of several, the later ones win.",
     )
     check_bounds(parsed)
     return parsed
@@ -102,12 +103,12 @@ def _take_recipes(argv: list[str]) -> tuple[list[str], list[Path]]:
     words = iter(argv)
     for word in words:
         if word == "--recipe":
-            file = next(words, None)
-            if file is None:
-                raise UsageError("--recipe needs a file, e.g. --recipe trainers/recipes/act-il-rl.yaml.")
-            recipes.append(Path(file))
+            recipe = next(words, None)
+            if recipe is None:
+                raise UsageError("--recipe needs a name or a file, e.g. --recipe alfworld-cpu or --recipe my.yaml.")
+            recipes.append(find_recipe(recipe))
         elif word.startswith("--recipe="):
-            recipes.append(Path(word.removeprefix("--recipe=")))
+            recipes.append(find_recipe(word.removeprefix("--recipe=")))
         else:
             rest.append(word)
     return rest, recipes

@@ -8,14 +8,43 @@ merged name by name, at any depth; everything else, lists too, is replaced as a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from act_gym.errors import UsageError
+from act_gym.errors import UnknownNameError, UsageError, shortened
 
-__all__ = ["layered", "read_recipe"]
+__all__ = ["find_recipe", "layered", "read_recipe"]
 
 _BASE = "base"
+
+
+def find_recipe(word: str) -> Path:
+    """Return a recipe's file: a file of the user's, or a shipped recipe by its name, such as `alfworld-cpu`.
+
+    Raises:
+        UnknownNameError: There is neither.
+    """
+    path = Path(word)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    shipped = _shipped()
+    if word not in shipped:
+        raise UnknownNameError(
+            f"No recipe {shortened(word)}. Expected a file of your own, or one of: {', '.join(shipped)}."
+        )
+    return shipped[word]
+
+
+def _shipped() -> dict[str, Path]:
+    """Return the recipes in the folder of the trainers by their names: their places in it, without `.yaml`."""
+    found = find_spec("trainers")
+    folders = [Path(place) / "recipes" for place in (found and found.submodule_search_locations) or ()]
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for folder in folders
+        for path in sorted(folder.rglob("*.yaml"))
+    }
 
 
 def read_recipe(path: Path) -> Mapping[str, Any]:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self, TextIO, TypeVar
 
+from act_gym.core import Record
 from act_gym.errors import RunError, UsageError
 
 __all__ = [
     "RecordWriter",
+    "as_record",
     "check_writable",
     "make_folder",
     "read_records",
@@ -28,6 +31,8 @@ __all__ = [
     "write_json",
     "write_records",
 ]
+
+R = TypeVar("R", bound=Record)
 
 
 class RecordWriter:
@@ -149,6 +154,27 @@ def unreadable(path: Path, cause: OSError) -> RunError:
         f"{told} Run folders hold such files: episodes.jsonl is written by act-gym train collect, decisions.jsonl and "
         "pairs.jsonl by act-gym train pairs, experience.jsonl by act-gym train experience."
     )
+
+
+def as_record(kind: type[R], data: Mapping[str, Any], place: str) -> R:
+    """Return a record built from JSON.
+
+    Args:
+        kind: Its class.
+        data: What `to_json` wrote.
+        place: Begins the message of an error, e.g. `pairs.jsonl, line 3,`.
+
+    Raises:
+        RunError: A key is missing, or a value is of another type.
+    """
+    try:
+        return kind.from_json(data)
+    except KeyError as cause:
+        raise RunError(f"{place} is no {kind.__name__}: the key {cause} is missing.") from cause
+    except TypeError as cause:
+        names = re.findall(r"'(\w+)'", str(cause)) if "required keyword-only" in str(cause) else []
+        missing = f"the key {', '.join(map(repr, names))} is missing" if names else str(cause)
+        raise RunError(f"{place} is no {kind.__name__}: {missing}.") from cause
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +18,16 @@ from agents.prompt_sets import DEFAULT, find_prompts
 from agents.prompts import Message, state_text
 from agents.shortening import shorten_alone
 
-__all__ = ["CONVERSATION", "HISTORIES", "TRAINED_WITH", "Question", "trained_with", "view_of", "view_seed"]
+__all__ = [
+    "CONVERSATION",
+    "HISTORIES",
+    "TRAINED_WITH",
+    "Question",
+    "trained_with",
+    "view_of",
+    "view_seed",
+    "warn_if_other",
+]
 
 TRAINED_WITH = "act_gym.json"
 HISTORIES = ("window", "conversation")
@@ -147,8 +157,9 @@ class Question:
             yield "\n\n".join([shorten_alone(state.observation, limit), *texts])
 
     def facts(self) -> dict[str, Any]:
-        """Return what a checkpoint says of how it was asked in training."""
-        return {**asdict(self), "prompts_sha256": find_prompts(self.prompts).digest}
+        """Return what a checkpoint says of how it was asked in training; a hash for the texts of each question."""
+        prompts = find_prompts(self.prompts)
+        return {**asdict(self), "prompts_sha256": prompts.digest, "judge_prompts_sha256": prompts.judge_digest}
 
 
 def _changes(before: str, now: str) -> str:
@@ -173,6 +184,26 @@ def trained_with(model: str) -> dict[str, Any]:
     path = Path(model).expanduser() / TRAINED_WITH
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
+
+
+def warn_if_other(model: str, question: Question, *, judging: bool = False) -> None:
+    """Warn if a checkpoint is asked in other words than those that it was trained with.
+
+    Args:
+        model: A model's name or folder; one that does not say how it was trained gives no warning.
+        question: How it is asked now.
+        judging: Whether it is asked which of two actions is better; else the texts of judging do not count.
+    """
+    trained, now = trained_with(model), question.facts()
+    ignored = set() if judging else {"judge_prompts_sha256"}
+    differs = [name for name, value in now.items() if name not in ignored and trained.get(name, value) != value]
+    if differs:
+        warnings.warn(
+            f"{model} was trained with other prompts than it is asked with now; they differ in {', '.join(differs)}. "
+            "Its numbers are not those of its training.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def view_of(step: ExpertStep) -> View:

@@ -6,7 +6,6 @@ answers is data: a reply without an action is a turn with an empty action.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 from act_gym.agent import Choice, View
 from act_gym.errors import AgentError, UnknownNameError, UsageError
 from act_gym.rollout import BatchStream
-from agents.asking import Question, trained_with, view_seed
+from agents.asking import Question, trained_with, view_seed, warn_if_other
 from agents.blanks import fill
 from agents.prompt_replay import prompts_of, with_hash
-from agents.prompt_sets import DEFAULT
 from agents.prompts import Message, format_reply
 
 if TYPE_CHECKING:
@@ -35,6 +33,7 @@ CPU_BATCH, GPU_BATCH = 32, 64
 _MOST_LIKELY = 256  # commands that are tokenised to draft a reply; more would cost what the draft saves
 
 _DECODES = ("free", "ranked")
+_AUTO, _AS_TRAINED = "auto", -1  # settings that the checkpoint decides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,19 +51,19 @@ class LocalSettings:
     """`tags`, `react` or `tools`, where the chat template has a place for tools; `ranked` reads `tags` only."""
     thinking: bool = False
     """Whether the model is asked to reason before it answers; only with `free`."""
-    window: int = 3
-    """Recent turns in the prompt."""
-    list_commands: int = 0
-    """Admissible commands listed in the prompt at most; 0 lists none."""
-    max_characters: int = 1200
-    """Each observation in the prompt is cut to this length."""
+    window: int = _AS_TRAINED
+    """Recent turns in the prompt with history=window; -1: as the checkpoint was trained, else 3."""
+    list_commands: int = _AS_TRAINED
+    """Admissible commands listed in the prompt at most; 0 lists none; -1: as the checkpoint was trained, else none."""
+    max_characters: int = _AS_TRAINED
+    """Each observation in the prompt is cut to this length; -1: as the checkpoint was trained, else 1,200."""
     example: bool = False
     """Whether the prompt shows how an expert solved another task of the same kind."""
-    history: str = "auto"
+    history: str = _AUTO
     """`window`: one message with the recent turns; `conversation`: the episode as a growing chat, of which each turn
     reads only what is new; `auto`: as the checkpoint was trained, else `window`."""
-    prompts: str = DEFAULT
-    """The prompt set, a name or a folder."""
+    prompts: str = _AUTO
+    """The prompt set, a name or a folder; `auto`: as the checkpoint was trained, else `default`."""
     max_new_tokens: int = 0
     """Longest reply in tokens; 0 for 32, 128 or 64, as the format needs, or 512 with thinking."""
     temperature: float = 0.0
@@ -84,26 +83,21 @@ class LocalSettings:
             raise UsageError("decode=ranked scores commands and reads no reasoning; use thinking with decode=free.")
         if self.decode == "ranked" and self.format != "tags":
             raise UsageError("decode=ranked scores replies of format=tags; use other formats with decode=free.")
-        if min(self.window, self.list_commands, self.max_new_tokens, self.temperature) < 0:
+        if min(self.window, self.list_commands) < _AS_TRAINED or min(self.max_new_tokens, self.temperature) < 0:
             raise UsageError("The numbers of a local agent are 0 or more.")
-        if min(self.max_nodes, self.max_characters) < 1:
+        if self.max_nodes < 1 or (self.max_characters < 1 and self.max_characters != _AS_TRAINED):
             raise UsageError("max_nodes and max_characters of a local agent are at least 1.")
         self.question()
 
     def question(self) -> Question:
         """Return how the model is asked."""
-        trained = trained_with(self.model)
-        history = trained.get("history", "window") if self.history == "auto" else self.history
         values = {field.name: getattr(self, field.name) for field in fields(Question)}
-        question = Question(**{**values, "history": history})
-        if trained and question.history == "conversation" and question.facts() != trained:
-            differs = [name for name, value in question.facts().items() if trained.get(name) != value]
-            warnings.warn(
-                f"{self.model} was trained with other prompts than it is asked with now; they differ in "
-                f"{', '.join(differs)}. Its numbers are not those of its training.",
-                UserWarning,
-                stacklevel=2,
-            )
+        own = {name: value for name, value in values.items() if value not in (_AUTO, _AS_TRAINED)}
+        taken = {name: value for name, value in trained_with(self.model).items() if name in values.keys() - own.keys()}
+        if own.get("history") == "conversation":
+            taken.pop("list_commands", None)  # a conversation shows no list
+        question = Question(**{**taken, **own})
+        warn_if_other(self.model, question)
         return question
 
     def label(self) -> str:

@@ -52,9 +52,17 @@ class PromptSet:
 
     @property
     def digest(self) -> str:
-        """The sha256 of all texts with their names."""
-        joined = "".join(f"{name}\0{self.texts[name]}\0" for name in sorted(self.texts))
-        return hashlib.sha256(joined.encode()).hexdigest()
+        """The sha256 of the texts of acting, with their names: all but those of `judge_digest`."""
+        return self._digest(judging=False)
+
+    @property
+    def judge_digest(self) -> str:
+        """The sha256 of the texts that follow a state when a model judges, with their names."""
+        return self._digest(judging=True)
+
+    def _digest(self, *, judging: bool) -> str:
+        names = (name for name in sorted(self.texts) if name.startswith("judge") == judging)
+        return hashlib.sha256("".join(f"{name}\0{self.texts[name]}\0" for name in names).encode()).hexdigest()
 
     def opening(self, benchmark: str, goal: str, observation: str, reply: str, *, reasoning: bool = False) -> str:
         """Return the first message of an episode.

@@ -74,9 +74,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         file.writelines(report(arguments.title, runs, archive, shown, curves, stages=_STAGES[arguments.stages]))
     for headline in headlines([(str(run.folder), run.summary) for run in runs]):
         print_headline(headline)
-    trains = f", {len(curves)} trainings" if curves else ""
-    sys.stdout.write(f"{arguments.out}: {len(runs)} runs{trains}, {arguments.out.stat().st_size / 2**20:.1f} MiB\n")
+    trains = f", {_count(len(curves), 'training')}" if curves else ""
+    size = arguments.out.stat().st_size / 2**20
+    sys.stdout.write(f"{arguments.out}: {_count(len(runs), 'run')}{trains}, {size:.1f} MiB\n")
     return 0
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 if __name__ == "__main__":

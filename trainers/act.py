@@ -64,7 +64,6 @@ def train(arguments: Act) -> dict[str, Any]:
         read_pairs(arguments.pairs, arguments.limit),
         asking,
         order=arguments.order,
-        thinking=arguments.thinking,
         seed=arguments.seed,
         numbered=arguments.numbered,
     )

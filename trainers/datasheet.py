@@ -10,7 +10,7 @@ It writes `datasheet.json`, `datasheet.md`, and the compared pairs as `compariso
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,13 +19,14 @@ import numpy as np
 
 from act_gym.arguments import parse, read_settings
 from act_gym.bounds import Bound
-from act_gym.core import ActionPair
+from act_gym.core import ActionPair, ExpertStep
 from act_gym.errors import UsageError
 from act_gym.progress import track
-from act_gym.records import RecordWriter, replacing, write_json
+from act_gym.records import RecordWriter, read_records, replacing, write_json
 from act_gym.run import sha256_of
 from agents.asking import CONVERSATION, view_of
 from trainers.examples.comparison import Comparison, compare_all
+from trainers.examples.hidden import hidden_knowledge
 from trainers.examples.questions import read_pairs
 from trainers.examples.sheets import as_markdown, datasheet
 
@@ -57,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
     pairs = read_pairs(arguments.pairs)
     beside = [arguments.pairs.with_name(name) for name in ("decisions.jsonl", "proposals.jsonl")]
     sheet = {"pairs_sha256": sha256_of(arguments.pairs), **datasheet(arguments.pairs, *beside)}
+    sheet |= {"hidden_knowledge": hidden_knowledge(_states(beside[0], pairs))}
     sheet |= {"lengths": lengths(pairs, _tokens(arguments.model) if arguments.model else None)}
     sheet["tokenizer"] = arguments.model
     if arguments.execute:
@@ -72,6 +74,13 @@ def main(argv: Sequence[str]) -> int:
         file.write(text)
     sys.stdout.write(text)
     return 0
+
+
+def _states(decisions: Path, pairs: Sequence[ActionPair]) -> Iterable[ExpertStep]:
+    """Return all expert states; those of the pairs where there is no file of all."""
+    if decisions.exists():
+        return map(ExpertStep.from_json, read_records(decisions))
+    return {pair.step.id: pair.step for pair in pairs}.values()
 
 
 def lengths(pairs: Sequence[ActionPair], tokens: Tokens | None = None) -> dict[str, dict[str, float]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -138,10 +138,10 @@ def lessons(
     """
     steps = {record.step.id: record.step for record in experiences}
     told = [step for name, step in steps.items() if name in monologues]
-    questions = acting_questions(told, asking, thinking=True)
+    questions = acting_questions(told, replace(asking, thinking=True))
     answers = [format_reply(step.expert_action, monologues[step.id]) for step in told]
     if mix_expert:
-        questions += acting_questions(steps.values(), asking)
+        questions += acting_questions(steps.values(), replace(asking, thinking=False))
         answers += [format_reply(step.expert_action) for step in steps.values()]
     return questions, answers
 

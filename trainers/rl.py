@@ -56,7 +56,7 @@ def train(arguments: RL) -> dict[str, Any]:
         return summary
     asking = arguments.asking(thinking=arguments.thinking)
     steps = read_steps(arguments.decisions, arguments.limit)
-    questions = acting_questions(steps, asking, thinking=arguments.thinking)
+    questions = acting_questions(steps, asking)
     return train_on_groups("rl", arguments, opened, questions, asking)
 
 

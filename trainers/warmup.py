@@ -71,7 +71,7 @@ class Warmup(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSett
 
 
 def lessons(
-    pairs: Sequence[ActionPair], asking: Asking = CONVERSATION, *, acting_share: float, thinking: bool, seed: int
+    pairs: Sequence[ActionPair], asking: Asking = CONVERSATION, *, acting_share: float, seed: int
 ) -> tuple[list[Question], list[str]]:
     """Pose questions and draw their answers.
 
@@ -81,9 +81,8 @@ def lessons(
 
     Args:
         pairs: Where the states and actions come from.
-        asking: How a state is shown.
+        asking: How a state is shown; whether questions ask for reasoning, and answers hold some.
         acting_share: Probability of an acting question, 0–1.
-        thinking: Whether questions ask for reasoning, and answers hold some.
         seed: Seeds all draws.
 
     Returns:
@@ -98,7 +97,7 @@ def lessons(
         choices = (pair.step.admissible_commands or either) if acting else either
         answer = choices[random.integers(len(choices))]
         if acting:
-            questions += acting_questions([pair.step], asking, thinking=thinking)
+            questions += acting_questions([pair.step], asking)
         else:
             shown = ActionPair(
                 step=pair.step,
@@ -106,8 +105,8 @@ def lessons(
                 proposer=pair.proposer,
                 expert_first=expert_first,
             )
-            questions += judging_questions([shown], asking, thinking=thinking)
-        answers.append(format_reply(answer, _THOUGHT if thinking else ""))
+            questions += judging_questions([shown], asking)
+        answers.append(format_reply(answer, _THOUGHT if asking.thinking else ""))
     return questions, answers
 
 
@@ -127,9 +126,7 @@ def train(arguments: Warmup) -> dict[str, Any]:
         stride = max(1, len(pairs) // arguments.examples)
         pairs = pairs[::stride][: arguments.examples]
     asking = arguments.asking(thinking=arguments.thinking)
-    questions, answers = lessons(
-        pairs, asking, acting_share=arguments.acting_share, thinking=arguments.thinking, seed=arguments.seed
-    )
+    questions, answers = lessons(pairs, asking, acting_share=arguments.acting_share, seed=arguments.seed)
     return train_on_answers("warmup", arguments, opened, questions, answers, asking)
 
 

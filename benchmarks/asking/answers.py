@@ -15,7 +15,7 @@ from act_gym.errors import RunError, UsageError
 from act_gym.progress import track
 from act_gym.records import RecordWriter, read_records, write_records
 from act_gym.run import Run, check_folder, locked, refuse_secrets
-from agents.asking import Question, trained_with, view_of
+from agents.asking import Question, trained_with, view_of, warn_if_other
 from agents.conversation import fitted
 from agents.prompt_sets import DEFAULT
 from agents.prompts import Message, read_reply
@@ -126,6 +126,7 @@ def ask_model(
     questions = [(number, _question(read, record, inputs)) for number, record in records]
     check([question for _, question in questions])
     asking = settings.asking()
+    warn_if_other(settings.model, asking, judging=kind == "judgement")
 
     from agents.policy import Policy
 

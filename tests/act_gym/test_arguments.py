@@ -169,7 +169,7 @@ def test_a_file_that_is_no_recipe_is_named(recipe, text, complaint):
 def test_a_recipe_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match=r"Cannot read the recipe .*absent\.yaml: No such file"):
         parse(Arguments, ["--recipe", str(tmp_path / "absent.yaml")], program="p")
-    with pytest.raises(UsageError, match="--recipe needs a file"):
+    with pytest.raises(UsageError, match="--recipe needs a name or a file"):
         parse(Arguments, ["--recipe"], program="p")
 
 

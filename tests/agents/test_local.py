@@ -1,7 +1,11 @@
+import json
+from dataclasses import replace
+
 import pytest
 
 from act_gym.core import Turn
 from act_gym.errors import AgentError
+from agents.asking import TRAINED_WITH, Question
 from agents.local import LocalAgent, LocalSettings
 from agents.prompts import format_reply, read_reply
 
@@ -57,3 +61,15 @@ def test_a_long_history_loses_its_oldest_turns_and_nothing_else(policy, make_vie
 def test_nothing_to_rank_is_an_agent_error(policy, make_view) -> None:
     with pytest.raises(AgentError, match="admissible_commands=True"):
         LocalAgent(LocalSettings(decode="ranked"), policy=policy).act([make_view(admissible_commands=())])
+
+
+def test_a_checkpoint_is_asked_as_it_was_trained_unless_set(tmp_path):
+    trained = Question(history="window", window=1, list_commands=20, max_characters=300)
+    (tmp_path / TRAINED_WITH).write_text(json.dumps(trained.facts()))
+    assert LocalSettings(model=str(tmp_path)).question() == trained
+    with pytest.warns(UserWarning, match="they differ in window, max_characters"):
+        asked = LocalSettings(model=str(tmp_path), window=0, max_characters=500).question()
+    assert asked == replace(trained, window=0, max_characters=500)
+    with pytest.warns(UserWarning, match="they differ in list_commands, history"):
+        assert LocalSettings(model=str(tmp_path), history="conversation").question().list_commands == 0
+    assert LocalSettings().question() == Question(), "a model that was not trained here has the defaults"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import warnings
 from importlib.resources import files
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from act_gym.agent import View
 from act_gym.core import Task, Turn
 from act_gym.errors import UnknownNameError, UsageError
-from agents.asking import CONVERSATION, Question
+from agents.asking import CONVERSATION, TRAINED_WITH, Question, warn_if_other
 from agents.formats import FORMATS
 from agents.prompt_sets import find_prompts
 
@@ -128,3 +130,28 @@ def test_texts_without_a_template_are_not_shown(own: Path) -> None:
     (broken / "scienceworld_look.txt").write_text("$room")
     with pytest.raises(UsageError, match=r"scienceworld_look.txt .* lacks \$text"):
         find_prompts(str(broken))
+
+
+def test_each_question_has_a_digest_of_its_own(own: Path) -> None:
+    before = find_prompts("default")
+    (own / "judge.txt").write_text("Action 1: $first\nAction 2: $second\nWhich?")
+    after = find_prompts(str(own))
+    assert (after.digest == before.digest, after.judge_digest == before.judge_digest) == (True, False)
+    changed = own.rename(own.parent / "changed")
+    (changed / "other.txt").write_text("A game.")
+    assert find_prompts(str(changed)).digest != before.digest
+    assert find_prompts(str(changed)).judge_digest == after.judge_digest
+
+
+@pytest.mark.parametrize(("question", "judging"), [("prompts_sha256", False), ("judge_prompts_sha256", True)])
+def test_other_texts_than_in_training_are_named(tmp_path: Path, question: str, judging: bool) -> None:
+    (tmp_path / TRAINED_WITH).write_text(json.dumps({**CONVERSATION.facts(), question: "0" * 64}))
+    with pytest.warns(UserWarning, match=f"trained with other prompts.* differ in {question}"):
+        warn_if_other(str(tmp_path), CONVERSATION, judging=judging)
+
+
+def test_a_changed_judging_text_is_no_matter_to_acting(tmp_path: Path) -> None:
+    (tmp_path / TRAINED_WITH).write_text(json.dumps({**CONVERSATION.facts(), "judge_prompts_sha256": "0" * 64}))
+    with warnings.catch_warnings(record=True) as caught:
+        warn_if_other(str(tmp_path), CONVERSATION)
+    assert caught == []

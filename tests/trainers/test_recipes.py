@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from act_gym.arguments import from_recipes
+from act_gym.arguments import from_recipes, parse
 from act_gym.errors import UnknownNameError
 from trainers.pipeline import Pipeline, plan
 
@@ -66,3 +66,17 @@ def test_a_setting_of_supervised_stages_is_refused_for_the_others(tmp_path: Path
         read(recipe)
     recipe.write_text("imitation: {pack: false}\n")
     assert not read(recipe).imitation.pack
+
+
+def test_a_shipped_recipe_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = parse(Pipeline, ["--recipe", "alfworld-cpu", "--seed", "3"], program="test")
+    assert (named.out, named.seed) == (Path("runs/alfworld-cpu"), 3)
+    assert parse(Pipeline, ["--recipe=v2/act-il-rl"], program="test") == read(RECIPES / "v2" / "act-il-rl.yaml")
+    (tmp_path / "alfworld-cpu.yaml").write_text("seed: 5\n")
+    assert parse(Pipeline, ["--recipe", "alfworld-cpu.yaml"], program="test").seed == 5
+
+
+def test_an_unknown_recipe_is_answered_with_the_names() -> None:
+    with pytest.raises(UnknownNameError, match=r"No recipe alfworld\. .*: act-il-rl, alfworld-cpu, .*v2/il"):
+        parse(Pipeline, ["--recipe", "alfworld"], program="test")

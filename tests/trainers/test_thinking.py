@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 from act_gym.agent import View
 from act_gym.core import ActionPair
 from act_gym.run import Run
+from agents.asking import CONVERSATION
 from agents.local import LocalAgent, LocalSettings
 from agents.policy import Policy
 from agents.prompts import format_reply
@@ -57,8 +58,8 @@ def test_grpo_asks_in_the_mode_of_its_questions(
 ) -> None:
     policy = checkpoints.load(str(qwen), "fp32")
     asked = [
-        (Act, judging_questions(pairs, thinking=thinking)),
-        (RL, acting_questions([pair.step for pair in pairs], thinking=thinking)),
+        (Act, judging_questions(pairs, replace(CONVERSATION, thinking=thinking))),
+        (RL, acting_questions([pair.step for pair in pairs], replace(CONVERSATION, thinking=thinking))),
     ]
     for make, questions in asked:
         arguments = make(out=tmp_path / make.__name__, thinking=thinking, groups=2, num_generations=2)
@@ -71,7 +72,7 @@ def test_grpo_asks_in_the_mode_of_its_questions(
 def test_supervised_answers_follow_the_opening_that_is_asked_with(qwen: Path, pairs: list[ActionPair]) -> None:
     policy = checkpoints.load(str(qwen), "fp32")
     for thinking, thought, expected in ((False, "", OFF), (True, "It is dark.", ON)):
-        question = acting_questions([pairs[0].step], thinking=thinking)[0]
+        question = acting_questions([pairs[0].step], replace(CONVERSATION, thinking=thinking))[0]
         answer = format_reply(question.expert_action, thought)
         row = supervised.encode(policy, question, answer)
         start = row["labels"].count(-100)
@@ -147,7 +148,7 @@ def test_sampling_and_playing_ask_in_the_same_mode(
     policy = Listening.load(str(qwen), dtype="float32")
     policy.asked = []
     arguments = RL(out=tmp_path / "run", thinking=thinking, probe=2, max_completion_tokens=4, max_malformed=1.0)
-    questions = acting_questions([pair.step for pair in pairs], thinking=thinking)
+    questions = acting_questions([pair.step for pair in pairs], replace(CONVERSATION, thinking=thinking))
     check_format(Run(arguments.out, "probe", arguments), policy, questions, settings=arguments, stage="rl")
     agent = LocalAgent(LocalSettings(thinking=thinking, max_new_tokens=4), policy=policy)
     agent.act([View(task=pairs[0].step.task, goal="Go to the kitchen.", observation="A hallway.")])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from act_gym.core import ActionPair
 from act_gym.errors import UsageError
+from agents.asking import CONVERSATION
 from agents.prompts import read_reply
 from tests.trainers.conftest import make_pair
 from trainers.examples.questions import judging_questions
@@ -22,7 +23,7 @@ MANY = [make_pair(number) for number in range(4000)]
 
 
 def test_the_drawn_answer_is_the_experts_half_of_the_time_in_either_place() -> None:
-    questions, answers = lessons(MANY, acting_share=0.0, thinking=False, seed=1)
+    questions, answers = lessons(MANY, acting_share=0.0, seed=1)
     for expert_first in (True, False):
         right = [
             read_reply(answer).action == question.expert_action
@@ -47,7 +48,7 @@ def test_the_draw_does_not_look_at_which_action_is_the_experts(seed: int, acting
         )
         for pair in pairs
     ]
-    settings = {"acting_share": acting_share, "thinking": False, "seed": seed}
+    settings = {"acting_share": acting_share, "seed": seed}
     for (question, answer), (other_question, other_answer) in zip(
         zip(*lessons(pairs, **settings), strict=True), zip(*lessons(swapped, **settings), strict=True), strict=True
     ):
@@ -60,7 +61,7 @@ def test_the_draw_does_not_look_at_which_action_is_the_experts(seed: int, acting
 
 def test_every_answer_is_well_formed_and_names_a_valid_action() -> None:
     for thinking in (False, True):
-        questions, answers = lessons(MANY[:200], acting_share=0.5, thinking=thinking, seed=3)
+        questions, answers = lessons(MANY[:200], replace(CONVERSATION, thinking=thinking), acting_share=0.5, seed=3)
         assert {question.expert_first for question in questions} == {None, True, False}
         for question, answer in zip(questions, answers, strict=True):
             reply = read_reply(answer)

@@ -7,7 +7,7 @@ here knows a tokenizer or a model.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -16,7 +16,7 @@ import numpy as np
 
 from act_gym.core import ActionPair, Experience, ExpertStep
 from act_gym.errors import RunError
-from act_gym.records import read_records
+from act_gym.records import as_record, read_records
 from agents.asking import CONVERSATION, view_of
 from agents.asking import Question as Asking
 from agents.prompts import Message, named_by_number, read_reply
@@ -96,7 +96,6 @@ def judging_questions(
     asking: Asking = CONVERSATION,
     *,
     order: Order = "recorded",
-    thinking: bool = False,
     seed: int = 0,
     numbered: Numbered = "neither",
 ) -> list[Question]:
@@ -104,14 +103,12 @@ def judging_questions(
 
     Args:
         pairs: Expert actions with their alternatives.
-        asking: How a state is shown.
+        asking: How a state is shown, and whether the model is asked to reason first.
         order: See `Order`; `both` gives two questions for a pair, one after the other.
-        thinking: Whether the model is asked to reason first.
         seed: For `order="random"`.
         numbered: See `Numbered`.
     """
     random = np.random.default_rng(seed)
-    asking = replace(asking, thinking=thinking)
     questions = []
     for pair in pairs:
         drawn = bool(random.integers(2)) if order == "random" else pair.expert_first
@@ -126,7 +123,7 @@ def judging_questions(
                     expert_action=step.expert_action,
                     other_actions=(pair.alternative, *step.admissible_commands),
                     expert_first=expert_first,
-                    thinking=thinking,
+                    thinking=asking.thinking,
                     numbered=numbered,
                 )
             )
@@ -153,18 +150,15 @@ def _pair(question: Question) -> tuple[str, str, str]:
     return question.id, question.expert_action, question.other_actions[0]
 
 
-def acting_questions(
-    steps: Iterable[ExpertStep], asking: Asking = CONVERSATION, *, thinking: bool = False
-) -> list[Question]:
-    """Ask at every expert state which action is next; `asking` says how the state is shown."""
-    asking = replace(asking, thinking=thinking)
+def acting_questions(steps: Iterable[ExpertStep], asking: Asking = CONVERSATION) -> list[Question]:
+    """Ask at every expert state which action is next; `asking` as for `judging_questions`."""
     return [
         Question(
             id=step.id,
             prompt=asking.messages(view_of(step)),
             expert_action=step.expert_action,
             other_actions=step.admissible_commands,
-            thinking=thinking,
+            thinking=asking.thinking,
         )
         for step in steps
     ]
@@ -212,9 +206,7 @@ def _read(path: Path, kind: type[R], limit: int, command: str) -> list[R]:
         if limit and len(records) == limit:
             break
         try:
-            records.append(kind.from_json(data))
-        except (KeyError, TypeError) as cause:
-            raise RunError(f"{path}, line {number}, is no {kind.__name__}: {cause!r} is missing.") from cause
+            records.append(as_record(kind, data, f"{path}, line {number},"))
         except RunError as cause:
             raise RunError(f"{path}, line {number}: {cause}") from cause
     if not records:

@@ -143,6 +143,8 @@ def _page(sheet: Mapping[str, Any], source: str) -> Iterator[str]:
         f"Tokens are those of `{sheet['tokenizer']}`." if sheet["tokenizer"] else "No tokens were counted.",
         "",
     )
+    if sheet.get("hidden_knowledge"):
+        yield from _hidden(sheet["hidden_knowledge"])
     if sheet.get("compared"):
         yield from _compared(sheet)
     by_type = sheet.get("as_good_by_type", {})
@@ -150,6 +152,15 @@ def _page(sheet: Mapping[str, Any], source: str) -> Iterator[str]:
     for name, count in sheet["task_types"].items():
         good = by_type.get(name)
         yield f"| {name} | {count:,} | {f'{good[0]} of {good[1]}' if good else '–'} |"
+
+
+def _hidden(found: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("## Hidden knowledge", "")
+    yield f"In {found['share']:.1%} of {found['states']:,} states the expert's action holds a name that neither the"
+    yield "goal nor any observation, room or inventory so far has shown; by the observations alone it is"
+    yield f"{found['share_by_observations']:.1%}."
+    types = [f"{name} ({count} of {of})" for name, (count, of) in found["by_type"].items() if count]
+    yield from ("", f"Task types with such states: {', '.join(types) or 'none'}.", "")
 
 
 def _compared(sheet: Mapping[str, Any]) -> Iterator[str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from act_gym.bounds import Bound, NotNegative
 from act_gym.core import Episode
-from act_gym.errors import RunError, UsageError
-from act_gym.records import read_records
+from act_gym.errors import UsageError
+from act_gym.records import as_record, read_records
 from act_gym.run import Run
 from act_gym.selection import in_turn
 from agents.asking import TRAINED_WITH, Question
@@ -65,10 +65,7 @@ def read_episodes(paths: Iterable[Path], limit: int = 0) -> list[Episode]:
     episodes: list[Episode] = []
     for path in paths:
         for number, record in enumerate(read_records(path), start=1):
-            try:
-                episode = Episode.from_json(record)
-            except (KeyError, TypeError) as cause:
-                raise RunError(f"{path}, line {number}, is no Episode: {cause!r} is missing.") from cause
+            episode = as_record(Episode, record, f"{path}, line {number},")
             if any(turn.label for turn in episode.turns):
                 episodes.append(episode)
     if not episodes:
