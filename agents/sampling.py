@@ -98,6 +98,10 @@ class Sampler:
         ]
         return [int(token) for token in drawn]
 
+    def log_probability(self, logits: torch.Tensor, token: int) -> float:
+        """Return a token's log-probability under what is sampled from; shape of the logits (V,)."""
+        return float((logits.float() / (self.temperature or 1.0)).log_softmax(-1)[token])
+
     def _ends_with(self, reply: list[int], token: int, begin: str) -> bool:
         """Take a token into the reply and return whether the reply ends with it."""
         if token in self.ends:
@@ -120,12 +124,28 @@ class Writing:
         seed: Of what is drawn.
         begin: What the reply starts with, in the prompt; counts when looking for the stop text.
         draft: Guesses replies. Several tokens are run at once then, and kept as far as they are what is drawn.
+        scored: Whether `log_probabilities` are kept.
+
+    Attributes:
+        reply: The tokens so far, without the one that ends a reply.
+        drawn: The same with it.
+        log_probabilities: With `scored`, of each token in `drawn` when it was sampled, at the sampler's temperature.
     """
 
     def __init__(
-        self, sampler: Sampler, prompt: Sequence[int], seed: int, begin: str = "", draft: Draft | None = None
+        self,
+        sampler: Sampler,
+        prompt: Sequence[int],
+        seed: int,
+        begin: str = "",
+        draft: Draft | None = None,
+        *,
+        scored: bool = False,
     ) -> None:
         self.reply: list[int] = []
+        self.drawn: list[int] = []
+        self.log_probabilities: list[float] = []
+        self._scored = scored
         self.done = False
         self.rejected = 0
         self._sampler = sampler
@@ -155,6 +175,9 @@ class Writing:
             token = (
                 likeliest[place] if likeliest else self._sampler._draw(logits[place : place + 1], [self._generator])[0]
             )
+            self.drawn.append(token)
+            if self._scored:
+                self.log_probabilities.append(self._sampler.log_probability(logits[place], token))
             self.rejected = len(self._drafted) - place
             ended = self._sampler._ends_with(self.reply, token, self._begin)
             self.done = ended or len(self.reply) >= self._sampler.max_new_tokens

@@ -112,7 +112,7 @@ def compare(engine: Engine, way: Walk, pairs: Mapping[str, Sequence[ActionPair]]
             step = waiting[turn]
             check_shown(step, state)
             here = restorable(engine).snapshot()
-            before = mark(engine, state)
+            before = mark(engine, state.raw_score)
             tried = []
             for pair in pairs[step.id]:
                 tried.append((pair, _outcome(engine, pair.alternative)))
@@ -142,7 +142,7 @@ def _outcome(engine: Any, action: str) -> _Outcome:
             left = len(engine.plan())
         except EngineError:
             left = None
-    return _Outcome(state, None if state.terminated else mark(engine, state), plans, left)
+    return _Outcome(state, None if state.terminated else mark(engine, state.raw_score), plans, left)
 
 
 def _comparison(pair: ActionPair, expert: _Outcome, alternative: _Outcome, before: Any) -> Comparison:

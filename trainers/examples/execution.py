@@ -161,10 +161,10 @@ def _walked(options: str, way: Walk) -> tuple[Walk, list[Experience], str]:
 
 def _outcome(engine: Engine, action: str) -> _Outcome:
     state = engine.step(action)
-    return _Outcome(state, None if state.terminated else mark(engine, state))
+    return _Outcome(state, None if state.terminated else mark(engine, state.raw_score))
 
 
-def mark(engine: Any, state: State) -> Any:
+def mark(engine: Any, raw_score: float) -> Any:
     """Return what two equal states have in common and two different ones have not, as far as the engine can tell.
 
     ALFWorld: all facts that hold. WebShop: the page, what was chosen on it and the way there. ScienceWorld does not
@@ -175,7 +175,7 @@ def mark(engine: Any, state: State) -> Any:
         return position.tables
     if hasattr(engine, "visit"):
         return engine.visit
-    return state.raw_score, *(engine.observe(name) for name in getattr(engine, "observable", ()))
+    return raw_score, *(engine.observe(name) for name in getattr(engine, "observable", ()))
 
 
 def _record(step: ExpertStep, attempt: Attempt, outcome: _Outcome, expert: _Outcome) -> Experience:

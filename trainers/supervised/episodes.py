@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from act_gym.agent import View
 from act_gym.core import Episode
@@ -143,9 +143,17 @@ def _branches_alone(row: EpisodeRow) -> Iterator[EpisodeRow]:
         yield EpisodeRow(tokens=tokens, labels=((branch.after, len(tokens)),))
 
 
-def passes(rows: Sequence[EpisodeRow], budget: int) -> list[list[EpisodeRow]]:
+class _Sized(Protocol):
+    @property
+    def size(self) -> int: ...
+
+
+Sized = TypeVar("Sized", bound=_Sized)
+
+
+def passes(rows: Sequence[Sized], budget: int) -> list[list[Sized]]:
     """Return which episodes go through the model together, in order: as many as have `budget` tokens; 0 for all."""
-    found: list[list[EpisodeRow]] = [[]]
+    found: list[list[Sized]] = [[]]
     room = budget
     for row in rows:
         if budget and found[-1] and row.size > room:

@@ -1,0 +1,1 @@
+"""Reinforcement learning on environment rollouts: collection, advantages, loss and training loop."""

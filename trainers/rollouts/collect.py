@@ -1,0 +1,312 @@
+"""Rollout collection: plays episodes with the model in memory and keeps every token as it was sampled.
+
+An episode asks for its next reply as soon as its environment has answered; `agents.decoder` writes all replies that are
+wanted, each in a cache slot that keeps the episode's conversation. The prompt of a turn is the conversation that the
+model reads in an evaluation (`agents.conversation`): tokens are appended and never rendered again. A sampled reply that
+the conversation repeats token by token is trained where it is; another one (text around the action, reasoning) is a
+branch off the conversation, so that training reads what was read when it was sampled.
+
+A reply's seed depends on the episode's seed, the task and the turn, and so do the tokens, on a CPU to the bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+from act_gym.agent import View
+from act_gym.core import Turn
+from act_gym.env import Snapshot, TextEnv
+from act_gym.errors import CorruptDataError, EngineError
+from agents.asking import Question, view_seed
+from agents.conversation import following_ids, reply_ids
+from agents.decoder import Decoder
+from agents.sampling import Draft, Sampler, Writing, reasoning_opening
+from trainers.examples.execution import mark
+from trainers.rollouts.records import Limits, Reply, Rollout, Start
+from trainers.supervised.templates import end_of_turn
+
+if TYPE_CHECKING:
+    from agents.policy import Policy
+
+__all__ = ["Collector"]
+
+_MOST_DRAFTED = 256  # admissible commands that are tokenised to draft a reply
+
+
+class Collector:
+    """Plays episodes, several at a time.
+
+    Args:
+        policy: The model as it is in memory; its attention takes masks of four dimensions (`agents.ranking`).
+        question: How the model is asked; its history is a conversation.
+        limits: Of each episode.
+        env_options: Passed to `gym.make`.
+        parallel: Episodes at once.
+        keep_snapshots: Whether rollouts can be continued from any of their states.
+        plan: Whether a planner says of every state how many commands are left. Privileged.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        question: Question,
+        limits: Limits,
+        *,
+        env_options: Mapping[str, Any] | None = None,
+        parallel: int = 32,
+        keep_snapshots: bool = False,
+        plan: bool = False,
+    ) -> None:
+        self.policy, self.question, self.limits = policy, question, limits
+        self.keep_snapshots, self.plan = keep_snapshots, plan
+        self.read_tokens = 0  # that went through the model, of the last `play`
+        self.env_seconds = 0.0  # in the simulators, of the last `play`
+        self._options = {**(env_options or {}), "max_episode_steps": -1}  # restoring does not take TimeLimit back
+        self._parallel = parallel
+        self._envs: list[dict[str, gym.Env[str, str]]] = []
+        self.end = end_of_turn(policy)
+        self.begun = reasoning_opening(policy.tokenizer, thinking=question.thinking)
+        self.sampler = Sampler(policy.model, policy.tokenizer, limits.reply, limits.temperature, None)
+
+    def play(self, starts: Sequence[Start]) -> list[Rollout]:
+        """Play episodes and return them in the order of `starts`.
+
+        A simulator that fails ends its own episode, whose `stop` is `env_error`.
+
+        Raises:
+            MissingDependencyError, MissingDataError: Nothing can be played.
+        """
+        slots = min(self._parallel, len(starts))
+        decoder = Decoder(self.policy.model, slots)  # a new one: the weights may have changed
+        self._envs += [{} for _ in range(slots - len(self._envs))]
+        self.read_tokens, self.env_seconds = 0, 0.0
+        waiting = iter(enumerate(starts))
+        found: dict[int, Rollout] = {}
+        seats: dict[int, _Seat] = {}
+
+        def seat_next(slot: int) -> None:
+            for number, start in waiting:
+                seat = _Seat(self, start, number, self._envs[slot])
+                if seat.rollout is None:
+                    seats[slot] = seat
+                    decoder.put(slot, seat.ask())
+                    return
+                found[number] = seat.rollout
+
+        for slot in range(slots):
+            seat_next(slot)
+        while seats:
+            for slot in decoder.advance():
+                seat = seats[slot]
+                seat.take()
+                if seat.rollout is None:
+                    decoder.put(slot, seat.ask())
+                else:
+                    found[seat.number] = seat.rollout
+                    del seats[slot]
+                    seat_next(slot)
+        self.read_tokens = decoder.read_tokens
+        return [found[number] for number in range(len(starts))]
+
+    def close(self) -> None:
+        """Close all environments."""
+        for envs in self._envs:
+            for env in envs.values():
+                env.close()
+        self._envs = []
+
+    def make(self, env_id: str) -> gym.Env[str, str]:
+        """Return a new environment."""
+        return gym.make(env_id, **self._options)
+
+
+class _Seat:
+    """One running episode.
+
+    Args:
+        collector: Whose settings hold.
+        start: What is played.
+        number: Its place among the starts.
+        envs: Environments to play in, by id; a failed one is taken out.
+    """
+
+    def __init__(self, collector: Collector, start: Start, number: int, envs: dict[str, gym.Env[str, str]]) -> None:
+        self.collector, self.start, self.number, self.envs = collector, start, number, envs
+        self.rollout: Rollout | None = None
+        self.turns: list[Turn] = []
+        self.replies: list[Reply] = []
+        self.states: list[Any] = []
+        self.plans: list[int] = []
+        self.snapshots: list[Snapshot] = []
+        self.tokens: list[int] = []
+        self.observed: list[tuple[int, int]] = []
+        self.observation, self.info = "", dict[str, Any]()
+        self.work: Writing | None = None
+        started = time.perf_counter()
+        try:
+            self._begin()
+        except (EngineError, CorruptDataError) as error:
+            self._fail(str(error))
+        collector.env_seconds += time.perf_counter() - started
+        if self.rollout is None:
+            self._look()
+
+    @property
+    def first(self) -> int:
+        """The first turn that is played here."""
+        return self.start.point.turn if self.start.point else 0
+
+    def _begin(self) -> None:
+        env_id, point = self.start.env_id, self.start.point
+        if env_id not in self.envs:
+            self.envs[env_id] = self.collector.make(env_id)
+        env = self.envs[env_id]
+        self.observation, self.info = env.reset(seed=self.start.seed, options={"task_id": self.start.task.id})
+        if point is not None:
+            past = point.rollout
+            self.observation, self.info = self._text_env().restore(past.snapshots[point.turn])
+            self.turns = list(past.turns[: point.turn])
+            self.states, self.plans = list(past.states[: point.turn]), list(past.plans[: point.turn])
+            self.snapshots = list(past.snapshots[: point.turn])
+            self.tokens = list(past.tokens[: past.replies[point.turn - past.first].after])
+            self.observed = list(past.observed[: point.turn])
+        self._note_state()
+
+    def _look(self) -> None:
+        """Append what the environment shows to the conversation; end the episode where there is no room to reply."""
+        policy, question, limits = self.collector.policy, self.collector.question, self.collector.limits
+        if not self.tokens:
+            self.tokens = policy.prompt_ids(question.conversation(self._view()), thinking=question.thinking)
+        if len(self.turns) >= limits.turns:
+            self._end("truncated", cut="turns")
+        elif len(self.tokens) + limits.reply > min(limits.tokens, policy.context):
+            self._end("truncated", cut="tokens")
+
+    def ask(self) -> Writing:
+        """Return the next reply as work for a decoder."""
+        collector, view = self.collector, self._view()
+        write = collector.question.reply.write
+        likely: list[list[int]] = []
+        if not collector.question.thinking and len(view.admissible_commands) <= _MOST_DRAFTED:
+            played = (turn.action for turn in view.history if turn.action)
+            likely = [
+                [*collector.policy.ids(write(command, "")), collector.end]
+                for command in dict.fromkeys([*view.admissible_commands, *played])
+            ]
+        self.work = Writing(
+            collector.sampler, self.tokens, view_seed(view), collector.begun, Draft(likely), scored=True
+        )
+        return self.work
+
+    def take(self) -> None:
+        """Play the reply that was written."""
+        assert self.work is not None
+        collector, work, after = self.collector, self.work, len(self.tokens)
+        text = collector.begun + collector.policy.tokenizer.decode(work.reply, skip_special_tokens=True)
+        read = collector.question.reply.read(text)
+        before, started = self.observation, time.perf_counter()
+        turn = Turn(
+            observation=before,
+            response=text,
+            thought=read.thought,
+            action=read.action or "",
+            prompt_tokens=after,
+            completion_tokens=len(work.drawn),
+        )
+        try:
+            env = self.envs[self.start.env_id]
+            self.observation, reward, terminated, _, self.info = env.step(turn.action)
+            if not terminated:
+                self._note_state()
+        except (EngineError, CorruptDataError) as error:
+            self._fail(str(error))
+            return
+        finally:
+            collector.env_seconds += time.perf_counter() - started
+        valid, score = self.info["action_valid"], self.info["score"]
+        self.turns.append(replace(turn, action_valid=valid, reward=float(reward), score=score))
+        self._append(work, after)
+        if terminated:
+            self.states.append(None)
+            self.plans += [0] if collector.plan else []
+            self._end("terminated")
+        else:
+            self._look()
+
+    def _append(self, work: Writing, after: int) -> None:
+        """Take the reply and the observation after it into the conversation, as it will be read in the next turn."""
+        collector = self.collector
+        written, observation = collector.question.conversation(self._view())[-2:]
+        shown = reply_ids(collector.policy, self.tokens, written["content"])
+        following = following_ids(collector.policy, observation["content"], thinking=collector.question.thinking)
+        ended = len(work.drawn) > len(work.reply)
+        self.replies.append(
+            Reply(
+                after=after,
+                tokens=tuple(work.drawn),
+                log_probabilities=tuple(work.log_probabilities),
+                in_place=work.drawn == [*shown, *following[:1]],
+                is_cut=not ended,
+            )
+        )
+        self.tokens += [*shown, *following]
+        self.observed.append((after + len(shown) + 1, len(self.tokens)))
+
+    def _note_state(self) -> None:
+        env = self._text_env()
+        self.states.append(mark(env.engine, self.info["raw_score"]))
+        if self.collector.keep_snapshots:
+            self.snapshots.append(env.snapshot())
+        if self.collector.plan:
+            try:
+                self.plans.append(len(env.plan()))
+            except EngineError:
+                self.plans.append(-1)
+
+    def _view(self) -> View:
+        return View(
+            task=self.start.task,
+            goal=self.info["goal"],
+            observation=self.observation,
+            admissible_commands=self.info["admissible_commands"],
+            history=tuple(self.turns),
+            seed=self.start.seed,
+        )
+
+    def _text_env(self) -> TextEnv:
+        inner = self.envs[self.start.env_id].unwrapped
+        assert isinstance(inner, TextEnv)
+        return inner
+
+    def _fail(self, error: str) -> None:
+        self._end("env_error", error=error)
+        env = self.envs.pop(self.start.env_id, None)
+        if env is not None:
+            env.close()  # the next task gets a new simulator
+
+    def _end(self, stop: str, *, cut: str = "", error: str = "") -> None:
+        self.rollout = Rollout(
+            start=self.start,
+            goal=self.info.get("goal", ""),
+            turns=tuple(self.turns),
+            replies=tuple(self.replies),
+            first=self.first,
+            states=tuple(self.states),
+            plans=tuple(self.plans),
+            snapshots=tuple(self.snapshots),
+            tokens=tuple(self.tokens),
+            observed=tuple(self.observed),
+            final_observation=self.observation,
+            success=self.info.get("success", False) and not error,
+            score=self.info.get("score", 0.0),
+            raw_score=self.info.get("raw_score", 0.0),
+            stop=stop,
+            cut=cut,
+            error=error,
+            versions=dict(self._text_env().engine.versions) if self.start.env_id in self.envs else {},
+        )
