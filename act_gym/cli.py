@@ -54,6 +54,7 @@ TRAINERS: dict[str, tuple[str, str]] = {
     "reflection": ("trainers.reflection", "supervised training on reasons for the expert's actions"),
     "world": ("trainers.world", "supervised training on what an action leads to"),
     "rl": ("trainers.rl", "GRPO on expert states"),
+    "rollout": ("trainers.rollout", "RL on episodes that the model plays: GRPO, RLOO, GiGPO, HGPO, branch"),
     "pipeline": ("trainers.pipeline", "run stages one after the other, each from the one before"),
     "plan": ("trainers.plan", "count whether a training fits some GPUs, and how long a step takes"),
 }

@@ -25,6 +25,7 @@ from act_gym.errors import CorruptDataError, EngineError
 from agents.asking import Question, view_seed
 from agents.conversation import following_ids, reply_ids
 from agents.decoder import Decoder
+from agents.prompt_replay import hash_of
 from agents.sampling import Draft, Sampler, Writing, reasoning_opening
 from trainers.examples.execution import mark
 from trainers.rollouts.records import Limits, Reply, Rollout, Start
@@ -147,6 +148,7 @@ class _Seat:
         self.observed: list[tuple[int, int]] = []
         self.observation, self.info = "", dict[str, Any]()
         self.work: Writing | None = None
+        self.prompt_hash = ""
         started = time.perf_counter()
         try:
             self._begin()
@@ -191,6 +193,7 @@ class _Seat:
         """Return the next reply as work for a decoder."""
         collector, view = self.collector, self._view()
         write = collector.question.reply.write
+        self.prompt_hash = hash_of(collector.question.conversation(view))
         likely: list[list[int]] = []
         if not collector.question.thinking and len(view.admissible_commands) <= _MOST_DRAFTED:
             played = (turn.action for turn in view.history if turn.action)
@@ -213,6 +216,7 @@ class _Seat:
         turn = Turn(
             observation=before,
             response=text,
+            prompt_hash=self.prompt_hash,
             thought=read.thought,
             action=read.action or "",
             prompt_tokens=after,

@@ -116,11 +116,13 @@ class Learner:
             order = np.arange(len(samples))
             if self.settings.mini_batches > 1:
                 order = generator.permutation(len(samples))
-            for places in np.array_split(order, min(self.settings.mini_batches, len(samples))):
+            for places in np.array_split(order, max(1, min(self.settings.mini_batches, len(samples)))):
                 if replayed:
                     self.gradients(replayed, scale=replay_weight)
                 found.append(self._optimize([samples[place] for place in places]))
         self.schedule.step()
+        if not found:  # nothing was played to its end
+            return {}
         merged = {name: float(np.mean([one[name] for one in found])) for name in found[0]}
         merged["ratio_min"] = min(one["ratio_min"] for one in found)
         merged["ratio_max"] = max(one["ratio_max"] for one in found)
@@ -216,13 +218,13 @@ class _Flat:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], weights: Sequence[np.ndarray[Any, Any]]) -> _Flat:
-        counts = [len(reply.tokens) for sample in samples for reply in sample.row.replies]
+        counts = np.array([len(reply.tokens) for sample in samples for reply in sample.row.replies], int)
         old = [value for sample in samples for reply in sample.row.replies for value in reply.log_probabilities]
         return cls(
-            advantages=np.repeat([one for sample in samples for one in sample.advantages], counts),
-            weights=np.repeat([float(one) for part in weights for one in part], counts),
-            old=np.array(old),
-            reference=np.array([value for sample in samples for value in sample.reference]),
+            advantages=np.repeat(np.array([one for sample in samples for one in sample.advantages], float), counts),
+            weights=np.repeat(np.array([float(one) for part in weights for one in part]), counts),
+            old=np.array(old, float),
+            reference=np.array([value for sample in samples for value in sample.reference], float),
         )
 
     @property

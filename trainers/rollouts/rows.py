@@ -154,13 +154,13 @@ def _pass(rows: Sequence[Row], first: int, padding: int | None) -> Pass:
         tokens += [padding] * spare
         positions += range(spare)
         parts.append(Sequences(spare))
-    places, labels = zip(*replies, *observed, strict=True) if replies or observed else ((), ())
-    asked = torch.tensor(places, dtype=torch.long)
+    wanted = [*replies, *observed]
+    asked = torch.tensor([place for place, _ in wanted], dtype=torch.long)
     return Pass(
         input_ids=torch.tensor([tokens]),
         position_ids=torch.tensor([positions]),
         asked=asked,
-        labels=torch.tensor(labels, dtype=torch.long),
+        labels=torch.tensor([token for _, token in wanted], dtype=torch.long),
         layout=None if padding is None else Layout(tuple(parts), asked),
         first=first,
         replies=len(replies),

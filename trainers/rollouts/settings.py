@@ -115,7 +115,7 @@ class AlgorithmSettings:
 
     shaping: _NotNegative = 0.0
     """Weight of potential-based shaping: each decision also earns this much for each command that it brings the
-    planner's way to the goal nearer. Privileged: the run's manifest says so. Only where the engine plans (ALFWorld)."""
+    planner's way to the goal nearer. Privileged: the run's manifest says so. ALFWorld and WebShop have a planner."""
 
     scale_rewards: bool = True
     """Divide advantages by the standard deviation; off is Dr. GRPO."""
@@ -156,7 +156,7 @@ class AlgorithmSettings:
     imitate_ramp: Positive = 100
     """Self-imitation: steps over which its weight rises to the full one, as a cosine."""
 
-    def __post_init__(self) -> None:
+    def check_algorithm(self) -> None:
         """Refuse an algorithm without its settings.
 
         Raises:

@@ -16,8 +16,7 @@ from act_gym.run import Run
 from agents.ranking import takes_masks
 from trainers.runs import checkpoints, processes
 from trainers.runs.acting import acting_policy, untouched
-from trainers.runs.eval_panel import Panel, best_of, panel_of, read_evals, write_evals
-from trainers.runs.notes import note
+from trainers.runs.eval_panel import Panel, panel_of, record_evals
 from trainers.runs.samples import SampleCallback
 from trainers.runs.settings import EvalSettings
 
@@ -85,21 +84,13 @@ class EvalCallback(TrainerCallback):
 
     def _evaluate(self, args: Any, state: Any, control: Any) -> None:
         assert self.panel is not None
-        known, step = read_evals(self.run.folder), state.global_step
-        lines = [line for line in known if line["step"] == step]
-        if {line["env_id"] for line in lines} != set(self.panel.env_ids):
-            with untouched(self.trainer.model, bf16=args.bf16):
-                lines = self.panel.play(acting_policy(self.trainer, self.tokenizer, self.run.folder.name), step)
-                best = best_of([*(line for line in known if line["step"] != step), *lines])
-                if best is not None and best[0] == step:
-                    self._keep_best()
-            # Last, so that a kill before it repeats the evaluation.
-            write_evals(self.run.folder, lines)
-            note(f"step {step}: {', '.join(map(_told, lines))}")
-        values = {f"{line['split']}/{name}": line[name] for line in lines for name in ("success", "score", "turns")}
-        self.run.log(
-            stage=self.stage, event="eval", step=step, **{f"eval/{name}": value for name, value in values.items()}
-        )
+        panel, step = self.panel, state.global_step
+
+        def play() -> list[dict[str, Any]]:
+            return panel.play(acting_policy(self.trainer, self.tokenizer, self.run.folder.name), step)
+
+        with untouched(self.trainer.model, bf16=args.bf16):
+            values = record_evals(self.run, self.stage, step, panel.env_ids, play, self._keep_best)
         # The control is a copy: this is no logging step of the trainer's. Trackers make eval/ of eval_.
         logs = {f"eval_{name}": value for name, value in values.items()}
         self.trainer.callback_handler.on_log(args, state, copy(control), logs)
@@ -111,8 +102,3 @@ class EvalCallback(TrainerCallback):
         weights = {name: value.cpu() for name, value in model.state_dict().items()} if adapted else None
         folder = self.run.folder / "best"
         checkpoints.save(model, self.tokenizer, folder, weights=weights, base=self.base, notes=self.notes)
-
-
-def _told(line: Mapping[str, Any]) -> str:
-    errors = f", {line['errors']} ended with an error" if line["errors"] else ""
-    return f"{line['split']} {line['solved']} of {line['games']} solved in {line['seconds']:.0f} s{errors}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -25,15 +25,28 @@ from act_gym.errors import MissingDataError, UsageError
 from act_gym.intervals import wilson
 from act_gym.records import read_records, write_records
 from act_gym.rollout import Job, play_jobs
+from act_gym.run import Run
 from act_gym.selection import select_from
 from agents.asking import TRAINED_WITH, Question
 from trainers.runs import processes
+from trainers.runs.notes import note
 from trainers.runs.settings import EvalSettings
 
 if TYPE_CHECKING:
     from agents.policy import Policy
 
-__all__ = ["EVALS", "Panel", "best_of", "check", "panel_of", "read_evals", "summary_of", "write_evals"]
+__all__ = [
+    "EVALS",
+    "Panel",
+    "best_of",
+    "check",
+    "panel_of",
+    "read_evals",
+    "record_evals",
+    "summary_of",
+    "usual_panel",
+    "write_evals",
+]
 
 EVALS = "evals.jsonl"
 _ERRORS = ("agent_error", "env_error")
@@ -167,6 +180,47 @@ def write_evals(run_folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     write_records(run_folder / EVALS, [*kept, *lines])
 
 
+def record_evals(
+    run: Run,
+    stage: str,
+    step: int,
+    env_ids: Sequence[str],
+    play: Callable[[], list[dict[str, Any]]],
+    keep_best: Callable[[], None],
+) -> dict[str, float]:
+    """Evaluate a step that `evals.jsonl` does not hold yet, keep the best model, and log what came out.
+
+    Args:
+        run: The run folder.
+        stage: Marks the log.
+        step: The optimizer step.
+        env_ids: The panel's environments.
+        play: Plays the panel and returns its lines.
+        keep_best: Saves the model; called where this step is the best so far.
+
+    Returns:
+        `<split>/success`, `<split>/score` and `<split>/turns`.
+    """
+    known = read_evals(run.folder)
+    lines = [line for line in known if line["step"] == step]
+    if {line["env_id"] for line in lines} != set(env_ids):
+        lines = play()
+        best = best_of([*(line for line in known if line["step"] != step), *lines])
+        if best is not None and best[0] == step:
+            keep_best()
+        # Last, so that a kill before it repeats the evaluation.
+        write_evals(run.folder, lines)
+        note(f"step {step}: {', '.join(map(_told, lines))}")
+    values = {f"{line['split']}/{name}": line[name] for line in lines for name in ("success", "score", "turns")}
+    run.log(stage=stage, event="eval", step=step, **{f"eval/{name}": value for name, value in values.items()})
+    return values
+
+
+def _told(line: Mapping[str, Any]) -> str:
+    errors = f", {line['errors']} ended with an error" if line["errors"] else ""
+    return f"{line['split']} {line['solved']} of {line['games']} solved in {line['seconds']:.0f} s{errors}"
+
+
 def best_of(lines: Sequence[Mapping[str, Any]]) -> tuple[int, float] | None:
     """Return the step with the most success on the panels that are not of an unseen split; of equal ones the last.
 
@@ -195,6 +249,11 @@ def _usual(inputs: Sequence[Path]) -> tuple[str, ...]:
     task = next((found for path in inputs if path.suffix == ".jsonl" and (found := _first_task(path))), None)
     if task is None or task.benchmark not in BENCHMARKS:
         raise UsageError("The data does not say of which benchmark it is. Give --eval-env, e.g. act/ALFWorld-seen.")
+    return usual_panel(task)
+
+
+def usual_panel(task: Task) -> tuple[str, ...]:
+    """Return the seen and unseen splits of a task's benchmark, of generated games if no others are here."""
     entry = BENCHMARKS[task.benchmark]
     official = [f"{NAMESPACE}/{entry.name}-{side}" for side in ("seen", "unseen")]
     generated = [f"{NAMESPACE}/{entry.name}-generated-{side}" for side in ("seen", "unseen")]

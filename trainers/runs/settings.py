@@ -105,6 +105,10 @@ class PromptSettings:
     prompts: str = DEFAULT
     """The prompt set, a name or a folder; see docs/agents.md."""
 
+    max_prompt_tokens: NotNegative = 2048
+    """A conversation with a longer prompt loses its oldest turns; a question that is still longer is left out, and
+    counted; 0 keeps all."""
+
     def asking(self, *, thinking: bool = False) -> Question:
         """Return how a model is asked.
 
@@ -145,10 +149,6 @@ class ModelSettings:
 
     gradient_checkpointing: bool = False
     """Recompute activations instead of keeping them: less memory, about a third more time."""
-
-    max_prompt_tokens: NotNegative = 2048
-    """A conversation with a longer prompt loses its oldest turns; a question that is still longer is left out, and
-    counted; 0 keeps all."""
 
 
 @dataclass(frozen=True, kw_only=True)

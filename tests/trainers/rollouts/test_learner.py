@@ -201,4 +201,3 @@ def test_shaping_needs_the_planner_and_sums_to_the_way_that_is_left(rollouts: li
     assert rewards_of(one, AlgorithmSettings(shaping=0.5)).tolist() == [0.5, 0, -1, 1.5]
     lost = replace(one, plans=(5, 4, -1, -1, -1))
     assert rewards_of(lost, AlgorithmSettings(shaping=0.5)).tolist() == [0.5, 0, 0, 0]
-
