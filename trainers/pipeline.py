@@ -4,7 +4,8 @@
 
 Every row of the paper is one line of a recipe: `stages: [act, imitation, rl]`, `[imitation, imitation]`,
 `[dpo, imitation, rl]`, `[experience, reflection]`, `[experience, world, imitation]`. With `whole_episodes`, imitation,
-dagger and rft learn the episodes of `collect`: `[collect, pairs, act, imitation, dagger]`. Each stage is the
+dagger and rft learn the episodes of `collect`: `[collect, pairs, act, imitation, dagger]`. `rollout` plays and needs
+no data: `[imitation, rollout]`, `[act, imitation, rollout]`. Each stage is the
 program of that name with a run folder of its own inside `out` (a stage that comes twice gets `rl` and
 `rl-2`). With `--resume` finished stages are recognised by their `done.json`, and one that was killed goes
 on from its last saved state.
@@ -25,7 +26,22 @@ from act_gym.cli import run
 from act_gym.errors import RunError, UsageError
 from act_gym.records import write_json
 from act_gym.run import FREE_ARGUMENTS, Run
-from trainers import act, choice, collect, dagger, dpo, experience, imitation, pairs, reflection, rft, rl, warmup, world
+from trainers import (
+    act,
+    choice,
+    collect,
+    dagger,
+    dpo,
+    experience,
+    imitation,
+    pairs,
+    reflection,
+    rft,
+    rl,
+    rollout,
+    warmup,
+    world,
+)
 from trainers.estimates.outlook import COLUMNS, outlook, total
 from trainers.grpo import trainer as grpo
 from trainers.runs import checkpoints, processes
@@ -50,6 +66,7 @@ Stage = Literal[
     "reflection",
     "world",
     "rl",
+    "rollout",
 ]
 
 PROGRAMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
@@ -63,6 +80,7 @@ PROGRAMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "reflection": reflection.train,
     "world": world.train,
     "rl": rl.train,
+    "rollout": rollout.train,
 }
 """What runs each stage that trains."""
 
@@ -130,6 +148,9 @@ class Pipeline:
     rl: rl.RL = field(default_factory=rl.RL)
     """Settings of the stage rl."""
 
+    rollout: rollout.Rollout = field(default_factory=rollout.Rollout)
+    """Settings of the stage rollout, which plays and reads no file."""
+
     out: Path = Path("runs/pipeline")
     """The folder of the pipeline; every stage has one inside."""
 
@@ -151,7 +172,7 @@ def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
             twice or after a stage that learns from it.
     """
     making = [stage for stage in arguments.stages if stage in ("collect", "pairs")]
-    of_episodes = {"dagger", "rft", *(["imitation"] if arguments.whole_episodes else [])}
+    of_episodes = {"dagger", "rft", "rollout", *(["imitation"] if arguments.whole_episodes else [])}
     without_pairs = [] if set(arguments.stages) - {"collect", *of_episodes} else ["collect"]
     if not arguments.stages or tuple(making) != arguments.stages[: len(making)] or making not in (
         [], ["pairs"], ["collect", "pairs"], without_pairs
@@ -171,6 +192,8 @@ def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
         )
         if arguments.limit:
             settings = replace(settings, limit=arguments.limit)
+            if stage == "rollout":  # a step of a smoke test has fewer tasks
+                settings = replace(settings, groups=min(settings.groups, arguments.limit))
         if stage not in ("collect",):
             settings = replace(settings, model=model)
         if stage not in _MAKING:
@@ -191,7 +214,7 @@ def _check_experience(stages: Sequence[Stage]) -> None:
 
 def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
     collected = (arguments.out / "collect" / "episodes.jsonl",)
-    if stage == "collect":
+    if stage in ("collect", "rollout"):
         return {}
     if stage == "pairs":
         own = arguments.pairs.episodes or arguments.pairs.reuse
@@ -255,11 +278,13 @@ def _check_settings(stage: Stage, settings: Any) -> None:
         dagger.check(settings)
     elif stage == "rft":
         rft.check(settings)
+    elif stage == "rollout":
+        rollout.check(settings)
 
 
 def _files(stage: Stage, settings: Any) -> list[Path]:
     """Return the files of records that a stage reads."""
-    if stage == "collect":
+    if stage in ("collect", "rollout"):
         return []
     if stage == "pairs":
         return [*settings.episodes, *([settings.reuse] if settings.reuse else [])]

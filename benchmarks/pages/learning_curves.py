@@ -23,6 +23,7 @@ Point = tuple[int, float]
 _SHOWN = {
     "loss": "Loss",
     "reward": "Reward",
+    "success": "Episodes solved while training",
     "right": "Expert's action chosen",
     "preferred": "Expert's action preferred",
     "token_accuracy": "Token accuracy",

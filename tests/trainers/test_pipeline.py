@@ -21,6 +21,7 @@ from trainers.pipeline import Pipeline, Stage, check, plan, train
 from trainers.reflection import Reflection
 from trainers.rft import RFT
 from trainers.rl import RL
+from trainers.rollout import Rollout
 
 RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
 
@@ -173,3 +174,26 @@ def test_a_dry_run_counts_the_episodes_that_are_played(capsys: pytest.CaptureFix
     assert "not there yet" in found["imitation"]["how"]
     assert found["dagger"]["questions"] == 15
     assert found["rft"]["questions"] == 10
+
+
+def test_a_pipeline_ends_with_rollouts(speaking_model: Path, tmp_path: Path) -> None:
+    env = "act/ALFWorld-generated-train"
+    training: dict[str, Any] = {"precision": "fp32", "save_every": 0, "learning_rate": 1e-3}
+    arguments = Pipeline(
+        stages=("collect", "imitation", "rollout"),
+        whole_episodes=True,
+        model=str(speaking_model),
+        limit=3,
+        out=tmp_path / "run",
+        collect=Collect(env=(env,), agent="search", max_turns=40),
+        imitation=Imitation(batch=2, max_episode_tokens=800, **training),
+        rollout=Rollout(env=(env,), steps=1, num_generations=2, max_turns=2, max_completion_tokens=8, **training),
+    )
+    prepared = {name: settings for name, _, settings in plan(arguments)}
+    assert prepared["rollout"].model == str(tmp_path / "run" / "imitation" / "checkpoint")
+    assert prepared["rollout"].groups == 3, "as many as the limit leaves"
+    counted = {summary["stage"]: summary for summary in train(replace(arguments, dry_run=True))}
+    assert counted["rollout"]["episodes"] == 6
+    arguments = replace(arguments, rollout=replace(arguments.rollout, max_malformed=1.0))
+    assert [summary["stage"] for summary in train(arguments)] == ["imitation", "rollout"]
+    assert (tmp_path / "run" / "rollout" / "checkpoint" / "model.safetensors").exists()

@@ -59,6 +59,8 @@ def outlook(
         elif stage in ("dagger", "rft"):
             played = settings.rounds * settings.games * getattr(settings, "episodes_per_task", 1)
             summary = {"questions": played, "how": "games that the model plays; not run"}
+        elif stage == "rollout":
+            summary = programs[stage](replace(settings, model=model, dry_run=True, measure_steps=False))
         elif stage not in programs:
             summary = {"how": "makes data; not run"}
         else:
