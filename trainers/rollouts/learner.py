@@ -119,7 +119,8 @@ class Learner:
             for places in np.array_split(order, max(1, min(self.settings.mini_batches, len(samples)))):
                 if replayed:
                     self.gradients(replayed, scale=replay_weight)
-                found.append(self._optimize([samples[place] for place in places]))
+                # Episodes of a task share their first tokens where they are neighbours.
+                found.append(self._optimize([samples[place] for place in sorted(places.tolist())]))
         self.schedule.step()
         if not found:  # nothing was played to its end
             return {}

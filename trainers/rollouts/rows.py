@@ -1,7 +1,8 @@
 """Rollouts as rows of tokens: packs them into passes of bounded size, none of which sees another episode.
 
 A pass is one row of tokens: conversations end to end, each followed by the replies that branch off it
-(`trainers.packed`). Values of trained tokens (advantages, log-probabilities) are flat arrays in the order of rows,
+(`trainers.packed`). Episodes of a task begin with the same tokens; neighbours that do share them, as one start with
+several continuations. Values of trained tokens (advantages, log-probabilities) are flat arrays in the order of rows,
 replies and their tokens, so neither packing nor the budget changes anything.
 """
 
@@ -20,6 +21,7 @@ from trainers.supervised.episodes import passes
 
 __all__ = ["Pass", "Row", "make_passes", "row_of"]
 
+_SHARED = 64  # tokens at the beginning of two episodes that are worth sharing: continuations attend through a mask
 _ROUND = 128  # tokens; a CPU prepares and keeps kernels for each length of a row, so there are few lengths
 
 
@@ -84,7 +86,7 @@ def row_of(rollout: Rollout, *, observations: bool = False) -> Row:
     return Row(rollout.tokens[:needed], rollout.replies, own)
 
 
-def make_passes(rows: Sequence[Row], budget: int, *, packed: bool, padding: int) -> Iterator[Pass]:
+def make_passes(rows: Sequence[Row], budget: int, *, packed: bool, padding: int, share: bool = True) -> Iterator[Pass]:
     """Yield rows as passes of at most `budget` tokens, one row may have more; 0 for one pass.
 
     Args:
@@ -92,18 +94,20 @@ def make_passes(rows: Sequence[Row], budget: int, *, packed: bool, padding: int)
         budget: Tokens of a pass.
         packed: Whether the model takes a layout (`trainers.packed.models`); else each sequence is a pass of its own.
         padding: A token to pad with.
+        share: Whether neighbours share the tokens that they begin with.
     """
     first = 0
     if not packed:
         for row in rows:
             for alone in _alone(row):
-                yield _pass([alone], first, None)
+                yield _pass([_Cluster((alone,))], first, None)
                 first += alone.trained
         return
-    for part in passes(rows, budget):
+    clusters = list(_clusters(rows, budget)) if share else [_Cluster((row,)) for row in rows]
+    for part in passes(clusters, budget):
         if part:
             yield _pass(part, first, padding)
-            first += sum(row.trained for row in part)
+            first += sum(row.trained for cluster in part for row in cluster.rows)
 
 
 def _alone(row: Row) -> Iterator[Row]:
@@ -126,30 +130,87 @@ def _alone(row: Row) -> Iterator[Row]:
         yield Row(row.tokens, tuple(waiting), observed)
 
 
-def _pass(rows: Sequence[Row], first: int, padding: int | None) -> Pass:
-    """Lay rows end to end; with `padding` the row is rounded up and has a layout."""
+@dataclass(frozen=True)
+class _Cluster:
+    """Neighbouring rows that share their first tokens; a row alone may have branches.
+
+    Attributes:
+        rows: In order.
+        shared: Tokens that all of them begin with; all of them for a row alone.
+    """
+
+    rows: tuple[Row, ...]
+    shared: int = 0
+
+    @property
+    def size(self) -> int:
+        """Tokens that are computed."""
+        if len(self.rows) == 1:
+            return self.rows[0].size
+        return self.shared + sum(len(row.tokens) - self.shared for row in self.rows)
+
+
+def _clusters(rows: Sequence[Row], budget: int) -> Iterator[_Cluster]:
+    """Yield the rows, neighbours together where that saves tokens."""
+    held: _Cluster | None = None
+    for row in rows:
+        joined = _joined(held, row) if held else None
+        if held and joined and joined.size < held.size + row.size and not 0 < budget < joined.size:
+            held = joined
+            continue
+        if held:
+            yield held
+        held = _Cluster((row,), len(row.tokens))
+    if held:
+        yield held
+
+
+def _joined(cluster: _Cluster, row: Row) -> _Cluster | None:
+    """Return a cluster with one more row; None where they cannot share, or what they share is not worth a mask."""
+    rows = (*cluster.rows, row)
+    if any(not reply.in_place for one in rows for reply in one.replies):
+        return None
+    start = cluster.rows[0].tokens[: cluster.shared]
+    shared = next((place for place, pair in enumerate(zip(start, row.tokens, strict=False)) if pair[0] != pair[1]), -1)
+    shared = min(len(start), len(row.tokens)) if shared < 0 else shared
+    return _Cluster(rows, shared) if shared >= _SHARED else None
+
+
+def _pass(clusters: Sequence[_Cluster], first: int, padding: int | None) -> Pass:
+    """Lay clusters end to end; with `padding` the row is rounded up and has a layout."""
     tokens: list[int] = []
     positions: list[int] = []
     parts: list[Sequences] = []
     replies: list[tuple[int, int]] = []  # the place that is asked and the token
     observed: list[tuple[int, int]] = []
-    for row in rows:
+    for cluster in clusters:
         begin = len(tokens)
-        tokens += row.tokens
-        positions += range(len(row.tokens))
-        branches = [reply for reply in row.replies if not reply.in_place]
-        for reply in row.replies:
-            places = [begin + reply.after - 1]
-            if reply.in_place:
-                places += range(begin + reply.after, begin + reply.after + len(reply.tokens) - 1)
-            else:
-                places += range(len(tokens), len(tokens) + len(reply.tokens) - 1)
-                tokens += reply.tokens
-                positions += range(reply.after, reply.after + len(reply.tokens))
-            replies += zip(places, reply.tokens, strict=True)
-        observed += [(begin + at - 1, row.tokens[at]) for start, stop in row.observed for at in range(start, stop)]
-        lengths = tuple(len(reply.tokens) for reply in branches)
-        parts.append(Sequences(len(row.tokens), lengths, tuple(reply.after for reply in branches)))
+        shared = cluster.shared if len(cluster.rows) > 1 else len(cluster.rows[0].tokens)
+        tokens += cluster.rows[0].tokens[:shared]
+        positions += range(shared)
+        lengths: list[int] = []
+        after: list[int] = []
+        for row in cluster.rows:
+            # Where a token of this row is: among the shared ones, or among its own behind them.
+            places = [*range(begin, begin + shared), *range(len(tokens), len(tokens) + len(row.tokens) - shared)]
+            if len(row.tokens) > shared:
+                lengths.append(len(row.tokens) - shared)
+                after.append(shared)
+            tokens += row.tokens[shared:]
+            positions += range(shared, len(row.tokens))
+            for reply in row.replies:
+                if reply.in_place:
+                    own = places[reply.after - 1 : reply.after + len(reply.tokens) - 1]
+                else:
+                    own = [places[reply.after - 1], *range(len(tokens), len(tokens) + len(reply.tokens) - 1)]
+                    tokens += reply.tokens
+                    positions += range(reply.after, reply.after + len(reply.tokens))
+                    lengths.append(len(reply.tokens))
+                    after.append(reply.after)
+                replies += zip(own, reply.tokens, strict=True)
+            observed += [(places[at - 1], row.tokens[at]) for start, stop in row.observed for at in range(start, stop)]
+        alike = len(cluster.rows) > 1  # all continuations follow the whole start, and one mask is enough
+        parts.append(Sequences(shared, tuple(lengths), () if alike else tuple(after)))
     if padding is not None and (spare := -len(tokens) % _ROUND):
         tokens += [padding] * spare
         positions += range(spare)

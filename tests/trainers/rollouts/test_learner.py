@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.tiny_models import build
 from trainers.rollouts.credit import advantages_of
 from trainers.rollouts.learner import Learner, Sample
-from trainers.rollouts.records import Point, Rollout
-from trainers.rollouts.rows import row_of
+from trainers.rollouts.records import Point, Reply, Rollout
+from trainers.rollouts.rows import Row, make_passes, row_of
 from trainers.rollouts.settings import AlgorithmSettings, UpdateSettings
 
 ALGORITHMS: dict[str, dict[str, Any]] = {
@@ -201,3 +202,70 @@ def test_shaping_needs_the_planner_and_sums_to_the_way_that_is_left(rollouts: li
     assert rewards_of(one, AlgorithmSettings(shaping=0.5)).tolist() == [0.5, 0, -1, 1.5]
     lost = replace(one, plans=(5, 4, -1, -1, -1))
     assert rewards_of(lost, AlgorithmSettings(shaping=0.5)).tolist() == [0.5, 0, 0, 0]
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Any:
+    return build("llama").double()
+
+
+def alike(count: int = 4) -> list[Sample]:
+    """Samples of one task that begin with 100 tokens in common, two of them with a first reply as well."""
+    drawn = np.random.default_rng(1)
+    prompt = drawn.integers(2, 500, 100).tolist()
+    first = drawn.integers(2, 500, 5).tolist()
+    found = []
+    for number in range(count):
+        played = first if number < 2 else drawn.integers(2, 500, 5).tolist()
+        tokens = [*prompt, *played, *drawn.integers(2, 500, 20 + number).tolist()]
+        places = ((100, 105), (110, 118 + number))
+        replies = tuple(
+            Reply(start, tuple(tokens[start:stop]), tuple(drawn.normal(-6, 0.3, stop - start)), True, False)
+            for start, stop in places
+        )
+        row = Row(tuple(tokens), replies, ((105, 110),))
+        found.append(Sample(row, tuple(drawn.normal(size=2)), (True, True)))
+    return found
+
+
+@pytest.mark.parametrize("budget", [0, 200, 1])
+def test_episodes_that_share_their_prompt_have_the_same_gradient(budget: int, tiny: Any) -> None:
+    settings = AlgorithmSettings(observation_weight=0.3)
+    samples = alike()
+    rows = [sample.row for sample in samples]
+    shared = list(make_passes(rows, budget, packed=True, padding=0))
+    apart = list(make_passes(rows, budget, packed=True, padding=0, share=False))
+    sizes = [sum(part.layout.tokens for part in parts if part.layout) for parts in (shared, apart)]
+    assert sizes[0] < sizes[1] or budget == 1
+    plain = plain_loss(tiny, samples, settings, 1.0)
+    tiny.zero_grad()
+    plain.backward()
+    model = deepcopy(tiny)
+    learner = Learner(model, settings, UpdateSettings(max_tokens_per_pass=budget))
+    model.zero_grad()
+    learner.gradients(samples)
+    for one, other in zip(model.parameters(), tiny.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=0, atol=1e-6 * float(other.grad.abs().max()))
+
+
+def test_an_episode_that_is_the_beginning_of_another_shares_it(tiny: Any) -> None:
+    settings = AlgorithmSettings()
+    whole = alike(1)[0]
+    short = replace(
+        whole,
+        row=replace(whole.row, tokens=whole.row.tokens[:105], replies=whole.row.replies[:1], observed=()),
+        advantages=(0.7,),
+        kept=(True,),
+    )
+    whole = replace(whole, row=replace(whole.row, observed=()))
+    (part,) = make_passes([whole.row, short.row], 0, packed=True, padding=0)
+    assert part.layout is not None
+    assert part.layout.tokens == 128
+    plain = plain_loss(tiny, [whole, short], settings, 1.0)
+    tiny.zero_grad()
+    plain.backward()
+    model = deepcopy(tiny)
+    model.zero_grad()
+    Learner(model, settings, UpdateSettings()).gradients([whole, short])
+    for one, other in zip(model.parameters(), tiny.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=0, atol=1e-6 * float(other.grad.abs().max()))
