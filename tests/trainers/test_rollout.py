@@ -212,3 +212,13 @@ def test_a_model_that_writes_no_action_is_sent_to_imitation(
     with pytest.raises(RunError, match=r"100% of 2 first replies .* hold no action .* act-gym train imitation"):
         train(replace(settings, model=str(tiny_model), max_malformed=0.9, out=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_training_teaches_what_is_rewarded(settings: Rollout, tmp_path: Path) -> None:
+    """A reply without an action costs 1: most of the first replies have none, and after ten steps few."""
+    short = replace(settings, num_generations=4, max_turns=1, max_completion_tokens=16, steps=12, save_every=0, probe=0)
+    out = tmp_path / "run"
+    train(replace(short, algorithm="gigpo", invalid_penalty=1.0, learning_rate=3e-3, samples_every=0, out=out))
+    errors = [line["format_errors"] for line in lines_of(out)]
+    assert errors[0] > 0.5
+    assert sum(errors[-4:]) / 4 < 0.25
