@@ -16,11 +16,12 @@ import numpy as np
 
 from act_gym.agent import Agent
 from act_gym.arguments import read_settings
+from act_gym.benchmark import parse_id
 from act_gym.bounds import Positive, check_bounds
 from act_gym.core import Episode
 from act_gym.errors import UsageError
 from act_gym.progress import track
-from act_gym.records import RecordWriter, read_records
+from act_gym.records import RecordWriter, as_record, read_records
 from act_gym.rollout import Job, play_jobs
 from act_gym.run import Run, named_files
 from act_gym.selection import select_from
@@ -79,13 +80,23 @@ def check(arguments: RoundSettings, stage: str) -> None:
     """Refuse settings that no stage of rounds can work with, before anything is played.
 
     Raises:
-        UsageError: They cannot work.
+        RunError: A file holds no episodes.
+        UsageError: They cannot work, or a file holds episodes of another benchmark.
     """
     check_bounds(arguments)
     if arguments.dry_run or arguments.measure_steps:
         raise UsageError(
             f"{stage} trains on episodes that it plays first. Count with: act-gym train imitation --dry-run"
         )
+    played = sorted({parse_id(env_id)[0].name for env_id in arguments.env})
+    for path in arguments.episodes if not arguments.new_only else ():
+        first = next(read_records(path), None) if path.exists() else None
+        found = as_record(Episode, first, f"{path}, line 1,").task.benchmark if first else played[0]
+        if found not in played:
+            raise UsageError(
+                f"{path} holds episodes of {found}, and --env plays {' and '.join(played)}. Give episodes of the same "
+                f"benchmark, or --new-only to train on what {stage} plays alone."
+            )
 
 
 def train_in_rounds(
