@@ -14,8 +14,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Protocol, runtime_checkable
 
-from act_gym.core import Task, Turn
 from act_gym.errors import ActGymError, AgentError, CorruptDataError, EngineError, UsageError, one_line
+from act_gym.types import Task, Turn
 
 __all__ = ["Agent", "Choice", "Failure", "Stream", "StreamingAgent", "View", "each"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from act_gym.core import State, Task
 from act_gym.errors import UnknownNameError, UsageError
+from act_gym.types import State, Task
 
 __all__ = [
     "Detailed",
@@ -60,8 +60,8 @@ class Engine(Protocol):
     def admissible_commands(self) -> Sequence[str]:
         """Return the commands the simulator accepts in the current state, sorted, each once.
 
-        A tuple, or what reads like one and is worked out at the first look (`act_gym.lazy`); it stays
-        the current state's whatever is played before that look.
+        A tuple, or what reads like one and is worked out at the first look (see
+        `act_gym.engines.scienceworld.lazy`); it stays the current state's whatever is played before that look.
         """
         ...
 

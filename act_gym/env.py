@@ -18,13 +18,13 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
-from act_gym.benchmark import benchmark as find_benchmark
-from act_gym.core import State, Task
+from act_gym.benchmarks import benchmark as find_benchmark
 from act_gym.engine import Engine, detailed, observing, planning, restorable, templating
 from act_gym.errors import UnknownNameError, UsageError, shortened
 from act_gym.spaces import AnyText
 from act_gym.sweep import Sweep
 from act_gym.tasklists import LongTaskList
+from act_gym.types import State, Task
 
 __all__ = ["Snapshot", "TextEnv"]
 

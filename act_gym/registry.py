@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gymnasium as gym
 
-from act_gym.benchmark import env_ids, parse_id
+from act_gym.benchmarks import env_ids, parse_id
 
 __all__ = ["register_envs"]
 

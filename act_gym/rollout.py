@@ -15,11 +15,11 @@ from typing import Any
 import gymnasium as gym
 
 from act_gym.agent import Agent, Choice, Failure, Stream, StreamingAgent, View
-from act_gym.benchmark import parse_id
-from act_gym.benchmark import tasks as list_tasks
-from act_gym.core import Episode, Task, Turn
+from act_gym.benchmarks import parse_id
+from act_gym.benchmarks import tasks as list_tasks
 from act_gym.env import TextEnv
 from act_gym.errors import AgentError, CorruptDataError, EngineError, UsageError
+from act_gym.types import Episode, Task, Turn
 
 __all__ = ["BatchStream", "Job", "play", "play_jobs", "unplayed"]
 

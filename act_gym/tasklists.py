@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import overload
 
-from act_gym.core import Task
+from act_gym.types import Task
 
 __all__ = ["LongTaskList"]
 

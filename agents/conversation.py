@@ -16,7 +16,7 @@ from act_gym.errors import UsageError
 from agents.prompts import Message
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
 __all__ = ["between", "fitted", "following_ids", "halved", "opening_of", "reply_ids", "with_turns"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from act_gym.agent import Choice, View
 from act_gym.errors import UsageError
-from agents.blanks import has_blank
-from agents.scripted import RandomAgent
+from agents.baselines import RandomAgent
+from agents.placeholders import has_blank
 
 __all__ = ["MistakenAgent"]
 

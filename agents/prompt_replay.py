@@ -14,10 +14,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from act_gym.agent import Choice, View
-from act_gym.core import Episode
 from act_gym.errors import UsageError
-from agents.asking import Question
+from act_gym.types import Episode
 from agents.conversation import halved
+from agents.prompt_config import Question
 from agents.prompts import Message
 
 __all__ = ["Asked", "asked", "hash_of", "prompts_of", "question_of", "with_hash"]

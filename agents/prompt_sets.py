@@ -9,7 +9,7 @@ A prompt set is a folder:
 | `<benchmark>_<name>.txt` | a text about the state that costs no move, with `$text`; without the file it is not shown |
 | `act.txt` | the opening of an episode, with `$environment`, `$goal`, `$observation` and `$reply` |
 | `judge.txt`, `judge_reasoning.txt` | which of two actions is better, with `$first` and `$second`; follows the state |
-| `reply_<format>.txt`, `reply_<format>_reasoning.txt` | how to answer; see `agents.formats` |
+| `reply_<format>.txt`, `reply_<format>_reasoning.txt` | how to answer; see `agents.reply_formats` |
 
 Values are put into their places once and never read again, so an observation with a `$` in it is only text.
 """

@@ -1,7 +1,7 @@
 """What a language model is told and how its reply is read.
 
 One state text serves two questions: which action would you do (acting), and which of two actions is
-better (judging). Agents, trainers and evaluations all ask through `agents.asking`, so a model is
+better (judging). Agents, trainers and evaluations all ask through `agents.prompt_config`, so a model is
 trained on the very words it is tested on. Nothing here knows a tokenizer or a model.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from act_gym.core import Turn
+from act_gym.types import Turn
 from agents.shortening import shorten
 
 __all__ = [

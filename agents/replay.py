@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from act_gym.agent import Choice, View
-from act_gym.core import Episode
 from act_gym.errors import AgentError, UsageError
-from act_gym.records import read_records
-from act_gym.run import sha256_of
+from act_gym.io.jsonl import read_records
+from act_gym.io.run_dir import sha256_of
+from act_gym.types import Episode
 
 __all__ = ["ReplayAgent", "ReplaySettings", "first_difference"]
 

@@ -19,13 +19,13 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional
 
-from act_gym.arguments import parse
+from act_gym.config import parse
 from act_gym.differences import difference_table, differences
 from act_gym.errors import FailedEpisodesError, RunError, UnknownNameError, UsageError
-from benchmarks.runs.finished import FinishedRun
-from benchmarks.shown.tables import bounds, chance, percent
-from benchmarks.statistics.intervals import Interval
-from benchmarks.statistics.paired import Contrast, contrasts, gap
+from benchmarks.reporting.tables import bounds, chance, percent
+from benchmarks.run.loader import FinishedRun
+from benchmarks.stats.intervals import Interval
+from benchmarks.stats.paired import Contrast, contrasts, gap
 
 __all__ = ["Arguments", "compare", "main"]
 
@@ -84,7 +84,7 @@ def compare(
         first: One run.
         second: Another of the same suites.
         suites: Only these; all if empty.
-        detect: See `benchmarks.statistics.paired.contrasts`.
+        detect: See `benchmarks.stats.paired.contrasts`.
         power: See there.
 
     Raises:

@@ -30,25 +30,25 @@ import gymnasium as gym
 import numpy as np
 
 from act_gym.agent import Agent
-from act_gym.arguments import parse, read_settings
-from act_gym.core import Episode, Turn
+from act_gym.config import parse, read_settings
 from act_gym.errors import ActGymError, CorruptDataError, EngineError, FailedEpisodesError, UsageError
-from act_gym.run import Run, check_folder, locked, refuse_secrets
-from agents.backends import Backend
-from agents.catalogue import is_foreign, make_agent
-from agents.parallel import Guarded
-from benchmarks.runs.early_stop import EarlyStop
-from benchmarks.runs.folder import LEAVES, open_run
-from benchmarks.runs.journal import Journal
-from benchmarks.runs.manifest import evaluation_facts
-from benchmarks.runs.plan import Key, Plan, make_plan
-from benchmarks.runs.playing import play_plan
-from benchmarks.shown.live import Progress, watch
-from benchmarks.shown.plots import check_plots, write_plots
-from benchmarks.shown.tables import show_summary
-from benchmarks.shown.trackers import check_trackers, tracking
-from benchmarks.statistics.measurement import Summary, named
-from benchmarks.statistics.scores import Record, failures, measure
+from act_gym.io.run_dir import Run, check_folder, locked, refuse_secrets
+from act_gym.types import Episode, Turn
+from agents.registry import is_foreign, make_agent
+from agents.workers.backend import Backend
+from agents.workers.processes import Guarded
+from benchmarks.reporting.loggers import check_trackers, tracking
+from benchmarks.reporting.plots import check_plots, write_plots
+from benchmarks.reporting.progress import Progress, watch
+from benchmarks.reporting.tables import show_summary
+from benchmarks.run.early_stop import EarlyStop
+from benchmarks.run.episode_store import Journal
+from benchmarks.run.folder import LEAVES, open_run
+from benchmarks.run.manifest import evaluation_facts
+from benchmarks.run.playing import play_plan
+from benchmarks.run.schedule import Key, Plan, make_plan
+from benchmarks.stats.measurement import Summary, named
+from benchmarks.stats.scores import Record, failures, measure
 from benchmarks.suites import suite
 
 __all__ = ["Arguments", "main", "make_summary", "plan_of", "status_of", "words_of"]

@@ -19,17 +19,17 @@ from typing import Any
 
 from tyro.conf import Positional
 
-from act_gym.arguments import parse
+from act_gym.config import parse
 from act_gym.differences import difference_table, differences
 from act_gym.errors import RunError, UsageError
-from act_gym.records import check_writable, make_folder, read_records, write_json, write_records
-from act_gym.run import FREE_ARGUMENTS
+from act_gym.io.jsonl import check_writable, make_folder, read_records, write_json, write_records
+from act_gym.io.run_dir import FREE_ARGUMENTS
 from benchmarks.evaluate import Arguments as Evaluation
 from benchmarks.evaluate import make_summary, plan_of, status_of, words_of
-from benchmarks.runs.finished import FinishedRun
-from benchmarks.runs.plan import Plan
-from benchmarks.shown.tables import show_summary
-from benchmarks.statistics.scores import key_of
+from benchmarks.reporting.tables import show_summary
+from benchmarks.run.loader import FinishedRun
+from benchmarks.run.schedule import Plan
+from benchmarks.stats.scores import key_of
 
 __all__ = ["Arguments", "main"]
 

@@ -16,17 +16,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from act_gym.arguments import parse
-from act_gym.core import ActionPair, ExpertStep
+from act_gym.config import parse
 from act_gym.errors import UsageError
-from agents.blanks import is_admissible
+from act_gym.types import ActionPair, ExpertStep
+from agents.placeholders import is_admissible
 from agents.prompts import normalise
-from benchmarks.asking.answers import AskSettings, ask_model, messages, share, write_answers
-from benchmarks.asking.interventions import Intervention, InterventionSettings, prefixes, rationales
-from benchmarks.statistics.measurement import Measurement, grouped
+from benchmarks.probes.answers import AskSettings, ask_model, messages, share, write_answers
+from benchmarks.probes.rationale_interventions import Intervention, InterventionSettings, prefixes, rationales
+from benchmarks.stats.measurement import Measurement, grouped
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
 __all__ = ["Arguments", "free_actor", "main", "measure", "ranked_actor"]
 

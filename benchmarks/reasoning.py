@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from act_gym.arguments import parse
+from act_gym.config import parse
 from act_gym.errors import MissingDependencyError, UsageError
-from act_gym.records import read_records, write_json, write_records
-from act_gym.run import Run
-from benchmarks.asking.answers import share
-from benchmarks.asking.exams import EXAMS, ExamName, gpqa_questions, math_questions
-from benchmarks.shown.tables import show_summary
-from benchmarks.statistics.measurement import Measurement, Summary, grouped
+from act_gym.io.jsonl import read_records, write_json, write_records
+from act_gym.io.run_dir import Run
+from benchmarks.probes.answers import share
+from benchmarks.probes.exams import EXAMS, ExamName, gpqa_questions, math_questions
+from benchmarks.reporting.tables import show_summary
+from benchmarks.stats.measurement import Measurement, Summary, grouped
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
 __all__ = ["Arguments", "ask", "main", "measure"]
 
@@ -185,7 +185,7 @@ def _record(name: ExamName, question: Mapping[str, Any], sample: Mapping[str, An
 
 
 def _policy(arguments: Arguments) -> Policy:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
     return Policy.load(arguments.model, device=arguments.device, dtype=arguments.dtype)
 

@@ -1,7 +1,7 @@
 """Makes one page of evaluations and trainings: `act-gym report runs/x --out report.html`.
 
 The page is one file that loads nothing, so it can be mailed, kept and opened anywhere. Runs are joined by
-their labels; see `benchmarks.statistics.measurement`. Its numbers need no script; its episodes do.
+their labels; see `benchmarks.stats.measurement`. Its numbers need no script; its episodes do.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from act_gym.arguments import parse
+from act_gym.config import parse
 from act_gym.errors import UsageError
-from act_gym.records import check_writable, make_folder, replacing
-from benchmarks.pages.archive import Archive
-from benchmarks.pages.learning_curves import trainings
-from benchmarks.pages.report import report
-from benchmarks.pages.runs import load, run_folders
-from benchmarks.shown.headline import headlines
-from benchmarks.shown.tables import print_headline
+from act_gym.io.jsonl import check_writable, make_folder, replacing
+from benchmarks.html_report.archive import Archive
+from benchmarks.html_report.learning_curves import trainings
+from benchmarks.html_report.page import report
+from benchmarks.html_report.runs import load, run_folders
+from benchmarks.reporting.headline import headlines
+from benchmarks.reporting.tables import print_headline
 
 __all__ = ["Arguments", "main"]
 

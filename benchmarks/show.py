@@ -20,17 +20,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional
 
-from act_gym.arguments import parse
 from act_gym.bounds import Bound, NotNegative, check_bounds
-from act_gym.core import Episode, Turn
+from act_gym.config import parse
 from act_gym.errors import ActGymError, RunError, UsageError
-from act_gym.records import read_records
-from agents.catalogue import parse_agent
+from act_gym.io.jsonl import read_records
+from act_gym.types import Episode, Turn
 from agents.prompt_replay import asked, question_of
-from benchmarks.pages.markup import plain
+from agents.registry import parse_agent
+from benchmarks.html_report.markup import plain
 
 if TYPE_CHECKING:
-    from agents.asking import Question
+    from agents.prompt_config import Question
     from agents.prompts import Message
 
 __all__ = ["Arguments", "main", "prompt_text"]
@@ -153,7 +153,7 @@ def prompt_text(agent: Mapping[str, Any], question: Question, messages: Sequence
 
 def _renderer(model: str) -> Callable[[Question, Sequence[Message]], str] | str:
     """Return what renders messages with a model's tokenizer; why not, where that is not here."""
-    from trainers.estimates.dry_run import tokens_of
+    from trainers.dry_run.estimate import tokens_of
 
     try:
         policy = tokens_of(model)

@@ -24,12 +24,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from act_gym.arguments import parse
-from act_gym.benchmark import parse_id
-from act_gym.benchmark import tasks as list_tasks
-from act_gym.core import Task
+from act_gym.benchmarks import parse_id
+from act_gym.benchmarks import tasks as list_tasks
+from act_gym.cli.list_envs import entries
+from act_gym.config import parse
 from act_gym.errors import CorruptDataError, MissingDependencyError, UnknownNameError
-from act_gym.listing import entries
+from act_gym.types import Task
 
 __all__ = [
     "SIMULATORS",

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from quickstart import RECIPES, SEEN, UNSEEN, Step, run_steps
 
-from act_gym.records import read_records
-from benchmarks.statistics.intervals import bootstrap_mean
+from act_gym.io.jsonl import read_records
+from benchmarks.stats.intervals import bootstrap_mean
 
 # Types of short episodes; ALFWorld's unseen games are of the same types in other rooms.
 TYPES = {"act/ALFWorld": ((), ()), "act/ScienceWorld": (SEEN, UNSEEN)}

@@ -36,8 +36,8 @@ from act_gym.engines.alfworld.files import GAMES_FOLDER
 from act_gym.engines.webshop.catalogue import shops_folder
 from act_gym.errors import RunError
 from act_gym.paths import data_dir
-from benchmarks.shown.tables import in_words
-from benchmarks.statistics.measurement import Summary
+from benchmarks.reporting.tables import in_words
+from benchmarks.stats.measurement import Summary
 
 TYPES = ("look_at_obj_in_light",)  # of six; its episodes are the shortest
 _FINISHED = (0, 3)  # 3: some episodes ended with an error, which the report counts

@@ -38,7 +38,7 @@ def test_a_function_has_at_most_60_lines(path):
 @pytest.mark.parametrize("path", LIBRARY, ids=relative)
 def test_a_module_has_a_name_of_its_own(path):
     assert path.stem not in NAMELESS
-    if path.parent.parent == ROOT:
+    if path.parent.parent == ROOT and path.parent.name != "act_gym":  # its modules are never run as scripts
         assert path.stem not in TAKEN
 
 

@@ -72,7 +72,7 @@ def test_importing_the_library_loads_gymnasium_and_numpy_and_nothing_else():
     program = (
         "import sys, gymnasium, numpy\n"
         "before = set(sys.modules)\n"
-        "import act_gym, act_gym.listing, act_gym.cli\n"
+        "import act_gym, act_gym.cli.list_envs, act_gym.cli\n"
         "new = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
         "print(*sorted(new - set(sys.stdlib_module_names)))"
     )

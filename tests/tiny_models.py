@@ -43,7 +43,7 @@ def save_with_tokenizer(folder: Path) -> Path:
     """Save a random model of two layers with the default model's tokenizer, and return the folder."""
     from transformers import AutoTokenizer
 
-    from agents.smollm2 import model_path
+    from agents.local.default_model import model_path
 
     tokenizer = AutoTokenizer.from_pretrained(model_path("smollm2"))
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from act_gym.arguments import parse
 from act_gym.bounds import PositiveFloat
 from act_gym.cli import run
-from trainers.estimates.rehearsal import estimable
-from trainers.examples.questions import Numbered, judging_questions, read_pairs
+from act_gym.config import parse
+from trainers.data.questions import Numbered, judging_questions, read_pairs
+from trainers.dry_run.measured_steps import estimable
 from trainers.grpo.trainer import check, train_on_groups
-from trainers.runs.cleanup import discard_unstarted
-from trainers.runs.settings import (
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.config import (
     GroupSettings,
     JudgingInputs,
     ModelSettings,
@@ -29,7 +29,7 @@ from trainers.runs.settings import (
     PromptSettings,
     Schedule,
 )
-from trainers.training import open_run, show
+from trainers.run.stage import open_run, show
 
 __all__ = ["Act", "main", "train"]
 

@@ -26,23 +26,23 @@ from zlib import crc32
 import gymnasium as gym
 import numpy as np
 
-from act_gym.arguments import parse, read_settings
-from act_gym.benchmark import parse_id
+from act_gym.benchmarks import parse_id
 from act_gym.bounds import Bound, NotNegative, Positive, Seed, check_bounds
-from act_gym.core import Episode, Task, Turn
+from act_gym.config import parse, read_settings
 from act_gym.engine import planning
 from act_gym.env import TextEnv
 from act_gym.errors import UsageError
+from act_gym.io.jsonl import RecordWriter, read_records
+from act_gym.io.run_dir import Run, named_files
 from act_gym.progress import track
-from act_gym.records import RecordWriter, read_records
 from act_gym.rollout import Job, play_jobs
-from act_gym.run import Run, named_files
-from act_gym.selection import select_from
-from agents.catalogue import make_agent
+from act_gym.sampling import select_from
+from act_gym.types import Episode, Task, Turn
 from agents.mistakes import MistakenAgent
 from agents.mixture import MixtureAgent
-from agents.parallel import play_jobs_parallel
-from trainers.runs.cleanup import discard_unstarted
+from agents.registry import make_agent
+from agents.workers.processes import play_jobs_parallel
+from trainers.run.cleanup import discard_unstarted
 
 __all__ = ["Arguments", "check_labels", "in_order", "main", "play"]
 

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from act_gym.arguments import parse
 from act_gym.bounds import Bound, Share
 from act_gym.cli import run as run_program
+from act_gym.config import parse
 from act_gym.errors import UsageError
-from act_gym.run import Run
-from agents.catalogue import make_agent
-from agents.local import LocalAgent, LocalSettings
+from act_gym.io.run_dir import Run
+from agents.local.agent import LocalAgent, LocalSettings
 from agents.mixture import MixtureAgent
+from agents.registry import make_agent
 from trainers import rounds
 from trainers.collect import check_labels
-from trainers.runs.cleanup import discard_unstarted
-from trainers.training import show
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.stage import show
 
 __all__ = ["Dagger", "check", "main", "train"]
 

@@ -17,18 +17,18 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from act_gym.arguments import parse, read_settings
 from act_gym.bounds import Bound
-from act_gym.core import ActionPair, ExpertStep
+from act_gym.config import parse, read_settings
 from act_gym.errors import UsageError
+from act_gym.io.jsonl import RecordWriter, read_records, replacing, write_json
+from act_gym.io.run_dir import sha256_of
 from act_gym.progress import track
-from act_gym.records import RecordWriter, read_records, replacing, write_json
-from act_gym.run import sha256_of
-from agents.asking import CONVERSATION, view_of
-from trainers.examples.comparison import Comparison, compare_all
-from trainers.examples.hidden import hidden_knowledge
-from trainers.examples.questions import read_pairs
-from trainers.examples.sheets import as_markdown, datasheet
+from act_gym.types import ActionPair, ExpertStep
+from agents.prompt_config import CONVERSATION, view_of
+from trainers.data.comparison import Comparison, compare_all
+from trainers.data.hidden import hidden_knowledge
+from trainers.data.pair_stats import as_markdown, datasheet
+from trainers.data.questions import read_pairs
 
 __all__ = ["Arguments", "compared", "lengths", "main"]
 
@@ -145,8 +145,8 @@ def _carried_out(arguments: Arguments, pairs: Sequence[ActionPair]) -> list[Comp
 def _tokens(model: str) -> Tokens:
     from transformers import AutoTokenizer
 
-    from trainers.runs.checkpoints import find_model
-    from trainers.runs.quiet import quiet
+    from trainers.run.checkpoints import find_model
+    from trainers.run.logging import quiet
 
     quiet()
     tokenizer = AutoTokenizer.from_pretrained(find_model(model))

@@ -14,27 +14,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from act_gym.arguments import parse
 from act_gym.bounds import Bound, Positive, PositiveFloat
 from act_gym.cli import run
-from act_gym.core import ActionPair
+from act_gym.config import parse
 from act_gym.errors import UsageError
-from act_gym.run import Run
-from agents.asking import TRAINED_WITH
+from act_gym.io.run_dir import Run
+from act_gym.types import ActionPair
+from agents.prompt_config import TRAINED_WITH
 from agents.prompts import format_reply, normalise
-from trainers.estimates import dry_run
-from trainers.estimates.rehearsal import estimable
-from trainers.examples.questions import acting_questions, read_pairs
-from trainers.examples.replies import check_format, drop_long, shortened
-from trainers.runs import checkpoints
-from trainers.runs.cleanup import discard_unstarted
-from trainers.runs.quiet import quiet
-from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, PromptSettings
-from trainers.supervised.answers import spoken_ids
-from trainers.training import common_config, dataset_of, finish, lora, open_run, show, step_size
+from trainers.data.questions import acting_questions, read_pairs
+from trainers.data.replies import check_format, drop_long, shortened
+from trainers.dry_run import estimate
+from trainers.dry_run.measured_steps import estimable
+from trainers.run import checkpoints
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.config import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, PromptSettings
+from trainers.run.logging import quiet
+from trainers.run.stage import common_config, dataset_of, finish, lora, open_run, show, step_size
+from trainers.sft.answers import spoken_ids
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
 __all__ = ["DPO", "check", "main", "train", "trainer_of"]
 
@@ -101,7 +101,7 @@ def check(arguments: DPO) -> None:
 
 def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str, Any]:
     if arguments.dry_run:
-        policy = dry_run.tokens_of(arguments.model)
+        policy = estimate.tokens_of(arguments.model)
     else:
         quiet()
         policy = checkpoints.load(arguments.model, arguments.precision)
@@ -126,7 +126,7 @@ def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str
         )
         rows.append({"prompt_ids": prompt, "chosen_ids": better, "rejected_ids": worse})
     if arguments.dry_run:
-        return dry_run.count(
+        return estimate.count(
             "dpo", arguments, [sum(map(len, row.values())) + len(row["prompt_ids"]) for row in rows], extra
         )
     notes = {TRAINED_WITH: asking.facts()}
@@ -143,7 +143,7 @@ def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int
     """
     from trl import DPOConfig
 
-    from trainers.supervised.dpo_trainer import TokenisedDPOTrainer
+    from trainers.sft.dpo_trainer import TokenisedDPOTrainer
 
     class Trainer(TokenisedDPOTrainer):
         """Asks no reference where steps are measured: a step takes as long whatever it said."""

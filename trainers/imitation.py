@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from act_gym.arguments import parse
 from act_gym.cli import run
+from act_gym.config import parse
 from agents.prompts import format_reply
-from trainers.estimates.rehearsal import estimable
-from trainers.examples.questions import acting_questions, read_steps
-from trainers.runs.cleanup import discard_unstarted
-from trainers.runs.settings import (
+from trainers.data.questions import acting_questions, read_steps
+from trainers.dry_run.measured_steps import estimable
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.config import (
     DecisionInputs,
     ModelSettings,
     OptimisationSettings,
@@ -27,9 +27,9 @@ from trainers.runs.settings import (
     PromptSettings,
     SupervisedSettings,
 )
-from trainers.supervised.answers import train_on_answers
-from trainers.supervised.episode_imitation import EpisodeInputs, read_episodes, train_on_episodes
-from trainers.training import open_run, show
+from trainers.run.stage import open_run, show
+from trainers.sft.answers import train_on_answers
+from trainers.sft.episode_imitation import EpisodeInputs, read_episodes, train_on_episodes
 
 __all__ = ["Imitation", "main", "train"]
 

@@ -29,19 +29,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from act_gym.arguments import parse
 from act_gym.bounds import NotNegative, Positive, check_bounds
-from act_gym.core import ActionPair, ExpertStep
+from act_gym.config import parse
 from act_gym.errors import UsageError
+from act_gym.io.jsonl import RecordWriter, read_records, replacing, write_json, write_records
+from act_gym.io.run_dir import Run
 from act_gym.progress import track
-from act_gym.records import RecordWriter, read_records, replacing, write_json, write_records
-from act_gym.run import Run
-from trainers.examples.decisions import At, ExpertStates
-from trainers.examples.proposals import ProposerSettings, asked, generator_of
-from trainers.examples.sheets import datasheet, in_words
-from trainers.runs import provenance
-from trainers.runs.cleanup import discard_unstarted
-from trainers.runs.notes import note
+from act_gym.types import ActionPair, ExpertStep
+from trainers.data.expert_steps import At, ExpertStates
+from trainers.data.pair_stats import datasheet, in_words
+from trainers.data.proposers import ProposerSettings, asked, generator_of
+from trainers.run import provenance
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.notes import note
 
 __all__ = ["Arguments", "check", "main", "propose"]
 

@@ -20,35 +20,35 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from act_gym.arguments import parse
 from act_gym.bounds import NotNegative, Seed, check_bounds
 from act_gym.cli import run
+from act_gym.config import parse
 from act_gym.errors import RunError, UsageError
-from act_gym.records import write_json
-from act_gym.run import FREE_ARGUMENTS, Run
+from act_gym.io.jsonl import write_json
+from act_gym.io.run_dir import FREE_ARGUMENTS, Run
 from trainers import (
     act,
-    choice,
     collect,
     dagger,
     dpo,
-    experience,
+    early_experience,
     imitation,
     pairs,
-    reflection,
     rft,
     rl,
     rollout,
+    self_reflection,
+    sft_choice,
     warmup,
-    world,
+    world_model,
 )
-from trainers.estimates.outlook import COLUMNS, outlook, total
+from trainers.dry_run.pipeline import COLUMNS, outlook, total
 from trainers.grpo import trainer as grpo
-from trainers.runs import checkpoints, processes
-from trainers.runs.cleanup import discard_unstarted
-from trainers.runs.notes import note
-from trainers.runs.settings import FREE_SETTINGS
-from trainers.training import check_inputs, check_packages, micro_batches, table
+from trainers.run import checkpoints, distributed
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.config import FREE_SETTINGS
+from trainers.run.notes import note
+from trainers.run.stage import check_inputs, check_packages, micro_batches, table
 
 __all__ = ["PROGRAMS", "Pipeline", "Stage", "check", "main", "plan", "train"]
 
@@ -71,14 +71,14 @@ Stage = Literal[
 
 PROGRAMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "warmup": warmup.train,
-    "choice": choice.train,
+    "choice": sft_choice.train,
     "dpo": dpo.train,
     "act": act.train,
     "imitation": imitation.train,
     "dagger": dagger.train,
     "rft": rft.train,
-    "reflection": reflection.train,
-    "world": world.train,
+    "reflection": self_reflection.train,
+    "world": world_model.train,
     "rl": rl.train,
     "rollout": rollout.train,
 }
@@ -112,13 +112,13 @@ class Pipeline:
     pairs: pairs.Arguments = field(default_factory=pairs.Arguments)
     """Settings of the stage pairs."""
 
-    experience: experience.Arguments = field(default_factory=experience.Arguments)
+    experience: early_experience.Arguments = field(default_factory=early_experience.Arguments)
     """Settings of the stage experience, which asks the model as it is when its turn comes."""
 
     warmup: warmup.Warmup = field(default_factory=warmup.Warmup)
     """Settings of the stage warmup."""
 
-    choice: choice.Choice = field(default_factory=choice.Choice)
+    choice: sft_choice.Choice = field(default_factory=sft_choice.Choice)
     """Settings of the stage choice."""
 
     dpo: dpo.DPO = field(default_factory=dpo.DPO)
@@ -139,10 +139,10 @@ class Pipeline:
     whole_episodes: bool = False
     """Whether imitation learns the episodes of collect, one sequence an episode, instead of the states of `pairs`."""
 
-    reflection: reflection.Reflection = field(default_factory=reflection.Reflection)
+    reflection: self_reflection.Reflection = field(default_factory=self_reflection.Reflection)
     """Settings of the stage reflection; without a stage experience it names the file to learn from."""
 
-    world: world.World = field(default_factory=world.World)
+    world: world_model.World = field(default_factory=world_model.World)
     """Settings of the stage world; without a stage experience it names the file to learn from."""
 
     rl: rl.RL = field(default_factory=rl.RL)
@@ -306,19 +306,19 @@ def train(arguments: Pipeline) -> Sequence[Mapping[str, Any]]:
         raise UsageError("--dry-run runs no step and --measure-steps runs some. Choose one of them.")
     if arguments.dry_run or arguments.measure_steps:
         return outlook(stages, PROGRAMS, arguments.model, arguments.pairs.count, measure=arguments.measure_steps)
-    processes.by_first(lambda: check(arguments, stages))
+    distributed.by_first(lambda: check(arguments, stages))
     # A stage says itself what may change in its settings.
     free = {f"{stage}.{name}" for stage in PROGRAMS for name in (*FREE_ARGUMENTS, *FREE_SETTINGS)}
-    processes.by_first(lambda: Run(arguments.out, "trainers.pipeline", arguments, free=free, resume=arguments.resume))
+    distributed.by_first(lambda: Run(arguments.out, "trainers.pipeline", arguments, free=free, resume=arguments.resume))
     summaries: list[Mapping[str, Any]] = []
     for number, (name, stage, settings) in enumerate(stages, start=1):
         note(f"[{number}/{len(stages)}] {name}: {settings.out}")
         if stage in _MAKING:
-            processes.by_first(partial(_make, stage, settings))
+            distributed.by_first(partial(_make, stage, settings))
         else:
             summary = PROGRAMS[stage](settings)
             summaries.append({**summary, "stage": name, "checkpoint": str(settings.out / "checkpoint")})
-            if processes.is_first():
+            if distributed.is_first():
                 write_json(arguments.out / "summary.json", summaries)
     return summaries
 
@@ -329,7 +329,7 @@ def _make(stage: Stage, settings: Any) -> None:
     elif stage == "pairs":
         pairs.propose(settings)
     else:
-        experience.carry_out(settings)
+        early_experience.carry_out(settings)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -337,7 +337,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parse(Pipeline, argv, program="act-gym train pipeline")
     columns = ("stage", "steps", "seconds", "loss", "reward", "right", "malformed", "equal_groups", "checkpoint")
     summaries = train(arguments)
-    if processes.is_first():
+    if distributed.is_first():
         estimated = arguments.dry_run or arguments.measure_steps
         sys.stdout.write(table(summaries, COLUMNS if estimated else columns))
         sys.stdout.write(total(summaries) if estimated else "")

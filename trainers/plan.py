@@ -3,7 +3,7 @@
     act-gym train plan --parameters 8e9 --gpus 8
     act-gym train plan --model models/Qwen3-8B --gpus 8
 
-Every line shows its arithmetic. Counts come from `trainers/estimates/costs.py`, which is tested; times are counts
+Every line shows its arithmetic. Counts come from `trainers/dry_run/costs.py`, which is tested; times are counts
 over a machine's published rates, at shares of them that are assumed (`--efficiency`, `--decode-efficiency`). So
 memory can be relied on more than times.
 """
@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from act_gym.arguments import parse
 from act_gym.bounds import Bound, Positive, PositiveFloat, check_bounds
 from act_gym.cli import run
+from act_gym.config import parse
 from act_gym.errors import UsageError
-from trainers.estimates.costs import SHAPES, Shape, gathered_parameters, states_per_gpu, traffic
-from trainers.packed.sequences import Sequences
+from trainers.dry_run.costs import SHAPES, Shape, gathered_parameters, states_per_gpu, traffic
+from trainers.varlen.sequences import Sequences
 
 __all__ = ["Plan", "main", "planned"]
 

@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from act_gym.agent import Agent
-from act_gym.arguments import parse
 from act_gym.bounds import Bound, NotNegative, Positive
 from act_gym.cli import run as run_program
-from act_gym.core import Episode
+from act_gym.config import parse
 from act_gym.errors import UsageError
-from act_gym.records import write_records
-from act_gym.run import Run
-from agents.catalogue import make_agent
-from agents.local import LocalAgent, LocalSettings
+from act_gym.io.jsonl import write_records
+from act_gym.io.run_dir import Run
+from act_gym.types import Episode
+from agents.local.agent import LocalAgent, LocalSettings
+from agents.registry import make_agent
 from trainers import rounds
-from trainers.runs.cleanup import discard_unstarted
-from trainers.training import show
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.stage import show
 
 __all__ = ["RFT", "check", "main", "successes", "train"]
 

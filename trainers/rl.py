@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from act_gym.arguments import parse
 from act_gym.bounds import PositiveFloat
 from act_gym.cli import run
-from trainers.estimates.rehearsal import estimable
-from trainers.examples.questions import acting_questions, read_steps
+from act_gym.config import parse
+from trainers.data.questions import acting_questions, read_steps
+from trainers.dry_run.measured_steps import estimable
 from trainers.grpo.trainer import check, train_on_groups
-from trainers.runs.cleanup import discard_unstarted
-from trainers.runs.settings import (
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.config import (
     DecisionInputs,
     GroupSettings,
     ModelSettings,
@@ -28,7 +28,7 @@ from trainers.runs.settings import (
     PromptSettings,
     Schedule,
 )
-from trainers.training import open_run, show
+from trainers.run.stage import open_run, show
 
 __all__ = ["RL", "main", "train"]
 

@@ -18,26 +18,26 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from act_gym.arguments import parse, read_settings
 from act_gym.bounds import Share, check_bounds
 from act_gym.cli import run as run_program
-from act_gym.core import Task
+from act_gym.config import parse, read_settings
 from act_gym.engine import planning
 from act_gym.errors import UsageError
-from act_gym.run import Run, named_files
-from act_gym.selection import select_from
-from agents.asking import Question, trained_with
-from trainers.estimates import dry_run
+from act_gym.io.run_dir import Run, named_files
+from act_gym.sampling import select_from
+from act_gym.types import Task
+from agents.prompt_config import Question, trained_with
+from trainers.dry_run import estimate
 from trainers.rollouts.settings import AlgorithmSettings, PlaySettings, UpdateSettings
-from trainers.runs import checkpoints, eval_panel, metrics, processes
-from trainers.runs.cleanup import discard_unstarted
-from trainers.runs.notes import note
-from trainers.runs.quiet import quiet
-from trainers.runs.settings import FREE_SETTINGS, ModelSettings, OutputSettings
-from trainers.training import check_packages, show
+from trainers.run import checkpoints, distributed, eval_panel, metrics
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.config import FREE_SETTINGS, ModelSettings, OutputSettings
+from trainers.run.logging import quiet
+from trainers.run.notes import note
+from trainers.run.stage import check_packages, show
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from agents.local.model import Policy
     from trainers.rollouts.loop import Training
 
 __all__ = ["Rollout", "check", "main", "train"]
@@ -91,7 +91,7 @@ def check(arguments: Rollout) -> None:
         raise UsageError("rollout measures no steps beforehand. Count with --dry-run, or run a short one: --steps 2.")
     if arguments.report_to != "none":
         raise UsageError(f"rollout writes metrics.jsonl alone; got --report-to {arguments.report_to}, expected none.")
-    if processes.count() > 1:
+    if distributed.count() > 1:
         raise UsageError("rollout trains in one process. Start it without --launch.")
     lowest, highest = arguments.success_range
     if lowest > highest:
@@ -149,7 +149,7 @@ def _open(arguments: Rollout) -> Run:
     """Open the run folder; its manifest says how the model is asked, and what is privileged."""
     weights = sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
     facts = {
-        "launched": processes.described(),
+        "launched": distributed.described(),
         "env_option_files": named_files(arguments.options()),
         "env_options": arguments.options(),
         "agent": {"asked_for": f"local:model={arguments.model}", "question": arguments.question().facts()},
@@ -168,7 +168,7 @@ def _prepared(arguments: Rollout, run: Run, games: Sequence[tuple[str, Task]]) -
         RunError: The model writes no actions.
         UsageError: The model cannot be trained here, or episodes do not fit the limit of tokens.
     """
-    from agents.ranking import takes_masks
+    from agents.local.constrained_decoding import takes_masks
     from trainers.rollouts import probes
     from trainers.rollouts.collect import Collector
     from trainers.rollouts.loop import Training
@@ -216,8 +216,8 @@ def _lengths(policy: Policy, question: Question, arguments: Rollout, games: Sequ
 
 def _trained(training: Training, run: Run, arguments: Rollout) -> dict[str, Any]:
     """Train to the end or to a signal, and leave the checkpoint."""
-    from trainers.runs.schedule import fingerprint
-    from trainers.runs.stopping import StopCallback
+    from trainers.run.schedule import fingerprint
+    from trainers.run.stopping import StopCallback
 
     earlier = metrics.read_lines(arguments.out)
     before = fingerprint(training.model)
@@ -256,13 +256,13 @@ def _trained(training: Training, run: Run, arguments: Rollout) -> dict[str, Any]
 
 def _counted(arguments: Rollout, games: Sequence[tuple[str, Task]]) -> dict[str, Any]:
     """Return what the stage would do; episodes played at random say how many tokens one has."""
-    policy = dry_run.tokens_of(arguments.model)
+    policy = estimate.tokens_of(arguments.model)
     lengths = _lengths(policy, arguments.question(), arguments, games)
     episodes = arguments.groups * (
         arguments.num_generations
         + arguments.branch_points * arguments.continuations * (arguments.algorithm == "branch")
     )
-    shape = dry_run.shape_of(checkpoints.find_model(arguments.model))
+    shape = estimate.shape_of(checkpoints.find_model(arguments.model))
     return {
         "stage": "rollout",
         "dry_run": True,
@@ -273,7 +273,7 @@ def _counted(arguments: Rollout, games: Sequence[tuple[str, Task]]) -> dict[str,
         "tokens": round(episodes * arguments.steps * sum(lengths) / len(lengths)),
         "longest": max(lengths),
         "cut_by_tokens": round(sum(one > arguments.max_episode_tokens for one in lengths) / len(lengths), 4),
-        **dry_run.disk(shape, arguments),
+        **estimate.disk(shape, arguments),
         "how": f"counted: {len(lengths)} episodes of --max-turns were played at random; solved ones are shorter",
     }
 

@@ -15,22 +15,22 @@ from typing import Any, Literal
 import numpy as np
 
 from act_gym.agent import Agent
-from act_gym.arguments import read_settings
-from act_gym.benchmark import parse_id
+from act_gym.benchmarks import parse_id
 from act_gym.bounds import Positive, check_bounds
-from act_gym.core import Episode
+from act_gym.config import read_settings
 from act_gym.errors import UsageError
+from act_gym.io.jsonl import RecordWriter, as_record, read_records
+from act_gym.io.run_dir import Run, named_files
 from act_gym.progress import track
-from act_gym.records import RecordWriter, as_record, read_records
 from act_gym.rollout import Job, play_jobs
-from act_gym.run import Run, named_files
-from act_gym.selection import select_from
+from act_gym.sampling import select_from
+from act_gym.types import Episode
 from trainers import imitation
 from trainers.collect import in_order
-from trainers.runs import checkpoints, eval_panel
-from trainers.runs.notes import note
-from trainers.runs.settings import ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
-from trainers.supervised.episode_imitation import EpisodeInputs
+from trainers.run import checkpoints, eval_panel
+from trainers.run.config import ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
+from trainers.run.notes import note
+from trainers.sft.episode_imitation import EpisodeInputs
 
 __all__ = ["Playing", "RoundSettings", "check", "play_missing", "round_jobs", "train_in_rounds", "without_commands"]
 

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from act_gym.arguments import parse
 from act_gym.bounds import NotNegative, Positive, PositiveFloat, Share
 from act_gym.cli import run
-from act_gym.core import ActionPair
-from agents.asking import CONVERSATION
-from agents.asking import Question as Asking
+from act_gym.config import parse
+from act_gym.types import ActionPair
+from agents.prompt_config import CONVERSATION
+from agents.prompt_config import Question as Asking
 from agents.prompts import format_reply
-from trainers.estimates.rehearsal import estimable
-from trainers.examples.questions import Question, acting_questions, judging_questions, read_pairs
-from trainers.runs.cleanup import discard_unstarted
-from trainers.runs.settings import (
+from trainers.data.questions import Question, acting_questions, judging_questions, read_pairs
+from trainers.dry_run.measured_steps import estimable
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.config import (
     ModelSettings,
     OptimisationSettings,
     OutputSettings,
@@ -33,8 +33,8 @@ from trainers.runs.settings import (
     PromptSettings,
     SupervisedSettings,
 )
-from trainers.supervised.answers import train_on_answers
-from trainers.training import open_run, show
+from trainers.run.stage import open_run, show
+from trainers.sft.answers import train_on_answers
 
 __all__ = ["Warmup", "lessons", "main", "train"]
 

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePath
 
-from act_gym.core import Task
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.errors import CorruptDataError, UsageError
 from act_gym.splits import alfworld_generated
+from act_gym.types import Task
 
 __all__ = ["COUNTS", "FOLDERS", "OWN_SPLIT", "TASK_TYPES", "tasks", "tasks_of_files"]
 

@@ -14,8 +14,8 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
-from act_gym.core import Task
 from act_gym.errors import CorruptDataError, UnknownNameError
+from act_gym.types import Task
 
 __all__ = ["COUNTS", "tasks"]
 

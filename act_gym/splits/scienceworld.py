@@ -21,9 +21,9 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
 
-from act_gym.core import Task
 from act_gym.errors import UnknownNameError
-from act_gym.splits.frozen import read_frozen
+from act_gym.splits.manifests import read_frozen
+from act_gym.types import Task
 
 __all__ = ["SPLITS", "held_out", "manifest", "tasks"]
 

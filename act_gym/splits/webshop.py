@@ -29,13 +29,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-from act_gym.core import Task
 from act_gym.engines.webshop.goals import FOLDS, fold_of
-from act_gym.engines.webshop.names import Named, name_of
+from act_gym.engines.webshop.shop_names import Named, name_of
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.paths import data_dir
 from act_gym.splits.webshop_goals import FROZEN, GENERATED, frozen, frozen_generated, held_out
 from act_gym.tasklists import LongTaskList
+from act_gym.types import Task
 
 __all__ = ["SPLITS", "tasks"]
 
@@ -137,7 +137,7 @@ def _of_split(split: str | None, goals: _Goals) -> Sequence[int]:
 
 @lru_cache(maxsize=8)
 def _of_shop(catalogue: str, human: bool, folder: Path | None) -> _Goals:  # noqa: ARG001  (a name means another shop there)
-    from act_gym.engines.webshop.shops import shared_goals, shared_shop
+    from act_gym.engines.webshop.shop_cache import shared_goals, shared_shop
 
     shop = shared_shop(catalogue)
     goals = shared_goals(catalogue, human=human)

@@ -14,7 +14,7 @@ from typing import Any
 
 from act_gym.engines.webshop.goals import order
 from act_gym.errors import CorruptDataError
-from act_gym.splits.frozen import read_frozen
+from act_gym.splits.manifests import read_frozen
 
 __all__ = [
     "FROZEN",

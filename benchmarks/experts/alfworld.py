@@ -19,16 +19,16 @@ from pathlib import Path
 
 import numpy as np
 
-from act_gym.arguments import parse
-from act_gym.core import Task
+from act_gym.config import parse
 from act_gym.engines.alfworld.files import games_folder
 from act_gym.engines.alfworld.game import Game, Position
-from act_gym.engines.alfworld.library import find_game
+from act_gym.engines.alfworld.game_cache import find_game
 from act_gym.engines.alfworld.planner import is_dead_end, plan
 from act_gym.errors import UsageError
+from act_gym.io.jsonl import RecordWriter
 from act_gym.progress import track
-from act_gym.records import RecordWriter
 from act_gym.splits.alfworld import tasks
+from act_gym.types import Task
 from benchmarks.experts.attempts import DEAD_END, NOT_FOUND, WON, Attempt, agreement, length_table, time_table
 from benchmarks.experts.commands import random_commands
 

@@ -6,8 +6,8 @@ from zlib import crc32
 
 import numpy as np
 
-from act_gym.core import Task
 from act_gym.engines.alfworld.game import Game, Position
+from act_gym.types import Task
 
 __all__ = ["random_commands"]
 

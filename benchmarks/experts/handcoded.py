@@ -14,10 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from act_gym.core import Task
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.game import Game
 from act_gym.errors import MissingDependencyError
+from act_gym.types import Task
 from benchmarks.experts.attempts import NOT_FOUND, WON, Attempt
 from benchmarks.experts.commands import random_commands
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from act_gym.core import Task
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.game import Game
 from act_gym.errors import EngineError
+from act_gym.types import Task
 from benchmarks.experts.attempts import NOT_FOUND, WON, Attempt
 from benchmarks.experts.commands import random_commands
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from act_gym.run import FREE_ARGUMENTS, sha256_of
+from act_gym.io.run_dir import FREE_ARGUMENTS, sha256_of
 
 __all__ = ["Job", "Workshop", "digest_of", "plain"]
 
@@ -115,11 +115,11 @@ def digest_of(place: str, remembered: dict[str, str]) -> str:
     """Return a hash of a file, or of the model of that name or in that folder; of the name if there is no such model.
 
     Args:
-        place: A file, a folder with a model, or a name that `agents.smollm2` knows.
+        place: A file, a folder with a model, or a name that `agents.local.default_model` knows.
         remembered: Hashes by path, size and time of change; gets what is found. Weights take long to read.
     """
     from act_gym.errors import ActGymError
-    from trainers.runs.checkpoints import find_model
+    from trainers.run.checkpoints import find_model
 
     path = Path(place)
     if not path.is_file():

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from act_gym.arguments import parse
+from act_gym.config import parse
 from act_gym.errors import UsageError
-from act_gym.records import replacing, write_json
+from act_gym.io.jsonl import replacing, write_json
 from benchmarks.paper.jobs import Workshop, digest_of
 from benchmarks.paper.protocol import Benchmark, Cell, Protocol, Setting, initial_model
 from benchmarks.paper.rows import Column, Row, Version, columns_of, published, rows_of
 from benchmarks.paper.table import Table
 from benchmarks.paper.work import Worker, command, working_in
-from benchmarks.statistics.measurement import Summary
+from benchmarks.stats.measurement import Summary
 
 __all__ = ["Arguments", "main"]
 
@@ -41,7 +41,7 @@ class Arguments:
     seeds: int = 3
     """Trainings of each row, with the seeds 0, 1, …; the first seed of every row comes before the second of any."""
     model: str = ""
-    """The initial model: a folder, or a name that agents.smollm2 knows; empty for that of the layers."""
+    """The initial model: a folder, or a name that agents.local.default_model knows; empty for that of the layers."""
     layers: tuple[Path, ...] = ()
     """Recipes of trainers.pipeline that are laid over every row's own, such as
     trainers/recipes/models/smollm2-135m.yaml trainers/recipes/machines/cpu.yaml; later ones win."""

@@ -11,14 +11,14 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from act_gym.arguments import from_recipes
-from act_gym.benchmark import parse_id
+from act_gym.benchmarks import parse_id
+from act_gym.config import from_recipes
 from benchmarks.evaluate import Arguments as Evaluation
 from benchmarks.paper.jobs import Job, Workshop
 from benchmarks.paper.rows import RECIPES, Column, Row, Version
 from benchmarks.suites import suite
 from trainers.pipeline import Pipeline, plan
-from trainers.runs.settings import PromptSettings
+from trainers.run.config import PromptSettings
 
 __all__ = ["BENCHMARKS", "GENERATED", "Benchmark", "Cell", "Protocol", "Setting", "initial_model"]
 
@@ -94,7 +94,7 @@ class Protocol:
 
     Attributes:
         version: Which table.
-        model: The initial model: a name that `agents.smollm2` knows, or a folder.
+        model: The initial model: a name that `agents.local.default_model` knows, or a folder.
         layers: Recipes of trainers.pipeline that are laid over every row's own.
         reused: Folders with `pairs.jsonl` and `decisions.jsonl`, by benchmark, that are taken as data.
         generated: Whether games and shops are made on the spot.
@@ -104,7 +104,7 @@ class Protocol:
         max_turns: The step limit of an episode; 0 for the suite's.
         judgement: Pairs that are judged at most.
         next_action: States that are asked about at most.
-        decode: How the model acts; see `agents.local`.
+        decode: How the model acts; see `agents.local.agent`.
         temperature: Of the model when it acts freely.
     """
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from benchmarks.pages.markup import Markup, element
+from benchmarks.html_report.markup import Markup, element
 from benchmarks.paper.rows import Column, Row
 
 __all__ = ["Table"]

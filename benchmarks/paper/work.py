@@ -24,7 +24,7 @@ from typing import Any, TextIO
 
 from act_gym.cli import spelled
 from act_gym.errors import ActGymError, FailedEpisodesError, RunError
-from act_gym.records import replacing, write_json
+from act_gym.io.jsonl import replacing, write_json
 from benchmarks.paper.jobs import Job
 
 __all__ = ["Worker", "command", "working_in"]

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from pathlib import Path
 
-from act_gym.arguments import parse
-from act_gym.core import Task
+from act_gym.config import parse
 from act_gym.engines.alfworld.native import NativeEngine
 from act_gym.engines.alfworld.textworld import TextWorldEngine
 from act_gym.errors import UsageError
 from act_gym.splits.alfworld import tasks, tasks_of_files
+from act_gym.types import Task
 from benchmarks.parity.comparison import Pair
 from benchmarks.parity.sweep import Sweep, run, summary
 

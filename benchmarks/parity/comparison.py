@@ -10,9 +10,9 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
-from act_gym.core import State, Task
 from act_gym.engine import Engine
 from act_gym.errors import ActGymError, EngineError
+from act_gym.types import State, Task
 from benchmarks.parity.commands import random_command
 
 __all__ = ["Comparison", "Difference", "Pair", "compare"]

@@ -23,12 +23,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from act_gym.arguments import parse
-from act_gym.core import State, Task
+from act_gym.config import parse
 from act_gym.engines.scienceworld import JvmEngine
-from act_gym.engines.scienceworld.shared import Globals, Values
+from act_gym.engines.scienceworld.jvm_globals import Globals, Values
 from act_gym.errors import EngineError, UsageError
-from benchmarks.gold import chosen, in_turn
+from act_gym.types import State, Task
+from benchmarks.checks.gold import chosen, in_turn
 from benchmarks.parity.comparison import Pair
 from benchmarks.parity.sweep import Sweep, run, summary
 

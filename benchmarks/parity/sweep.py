@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from act_gym.core import Task
 from act_gym.errors import EngineError
+from act_gym.io.jsonl import RecordWriter, read_records
 from act_gym.progress import track
-from act_gym.records import RecordWriter, read_records
+from act_gym.types import Task
 from benchmarks.parity.comparison import Comparison, Difference, Pair, compare
 from benchmarks.programs import end_with_parent
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from act_gym.arguments import parse
+from act_gym.config import parse
 from act_gym.engines.webshop.search import SearchIndex, build
 from act_gym.engines.webshop.search.analyse import analyse
 from act_gym.engines.webshop.search.words import kinds

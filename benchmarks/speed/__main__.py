@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from act_gym.arguments import parse
 from act_gym.cli import run
+from act_gym.config import parse
 from act_gym.errors import ActGymError
+from act_gym.io.jsonl import write_json
 from act_gym.progress import track
-from act_gym.records import write_json
 from benchmarks.speed import baseline
 from benchmarks.speed.clock import yardstick
 

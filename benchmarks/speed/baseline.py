@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from act_gym.core import Record
 from act_gym.errors import RunError
-from act_gym.run import versions_of
+from act_gym.io.run_dir import versions_of
+from act_gym.types import Record
 
 __all__ = ["Report", "Speed", "slower", "speeds", "table", "write_page"]
 

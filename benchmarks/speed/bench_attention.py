@@ -37,7 +37,7 @@ def bench_masked_pass(
 def bench_drafted_pass(benchmark: Any, width: int, tokens: int, folded: bool) -> None:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    from agents.attention import folded_attention
+    from agents.local.model_support import folded_attention
 
     layer = SimpleNamespace(is_causal=True, num_key_value_groups=HEADS // KEY_HEADS)
     query = torch.randn(32, HEADS, width, SIZE, dtype=torch.bfloat16)

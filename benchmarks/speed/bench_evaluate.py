@@ -22,9 +22,9 @@ from typing import Any
 import pytest
 
 from act_gym.agent import View
-from act_gym.benchmark import tasks
-from act_gym.core import Episode
+from act_gym.benchmarks import tasks
 from act_gym.rollout import BatchStream, Job, play_jobs
+from act_gym.types import Episode
 from benchmarks.speed.clock import processor_time
 from benchmarks.speed.conftest import Say
 
@@ -53,7 +53,7 @@ def bench_random_agent_on_all_games_of_alfworld(benchmark: Any, tmp_path: Path, 
 @pytest.fixture(scope="module")
 def agent() -> Any:
     torch = pytest.importorskip("torch")
-    from agents.local import LocalAgent, LocalSettings
+    from agents.local.agent import LocalAgent, LocalSettings
 
     torch.set_num_threads(1)
     made = LocalAgent(LocalSettings(max_new_tokens=REPLY))
@@ -117,7 +117,7 @@ def bench_evaluator(
 def bench_bare_generate(benchmark: Any, agent: Any, played: list[Episode], rates: dict[str, float], say: Say) -> None:
     import torch
 
-    from agents.sampling import left_padded
+    from agents.local.sampling import left_padded
 
     episodes = played or play(agent)
     model, tokenizer = agent.policy.model, agent.policy.tokenizer

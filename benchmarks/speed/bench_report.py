@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 
 import act_gym
-from act_gym.records import RecordWriter
+from act_gym.io.jsonl import RecordWriter
 from act_gym.rollout import play
-from agents.scripted import RandomAgent
+from agents.baselines import RandomAgent
 from benchmarks.report import main
 from benchmarks.speed.conftest import Say
-from benchmarks.statistics.intervals import Interval
-from benchmarks.statistics.measurement import Measurement, Summary
+from benchmarks.stats.intervals import Interval
+from benchmarks.stats.measurement import Measurement, Summary
 
 pytestmark = pytest.mark.timeout(1800)
 

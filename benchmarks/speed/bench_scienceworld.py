@@ -8,8 +8,8 @@ the options that ours has (`_OPTIONS` of `act_gym.engines.scienceworld.jvm`), wh
 and slow it down by a third or so; its heap is left as it is. The timer counts the processor time of this process and
 of its Java processes, the compiling of Java's included: on the clock of the wall neither could be measured on a busy
 machine. What is no time is written between the lines of the run. Upstream's `step` always lists all valid commands.
-The whole run takes ten minutes or more, and 6 GB (`-k "not upstream"` 1 GB). `python -m benchmarks.footprint` measures
-memory and many resets by themselves. Nothing here asserts a time.
+The whole run takes ten minutes or more, and 6 GB (`-k "not upstream"` 1 GB). `python -m
+benchmarks.checks.footprint` measures memory and many resets by themselves. Nothing here asserts a time.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ import gymnasium as gym
 import pytest
 
 import act_gym
-from act_gym.engines.webshop.shops import open_for
+from act_gym.engines.webshop.shop_cache import open_for
 from act_gym.errors import EngineError
 from benchmarks.speed.conftest import Say
 

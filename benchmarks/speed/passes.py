@@ -30,8 +30,8 @@ def trainer(kind: str, prompt: int, reply: int, group: int, checkpointing: bool 
     from trl import GRPOConfig, GRPOTrainer
 
     from trainers.grpo.shared_prompt import SharedPromptTrainer
-    from trainers.runs import checkpoints
-    from trainers.runs.quiet import quiet
+    from trainers.run import checkpoints
+    from trainers.run.logging import quiet
 
     quiet()
     policy = checkpoints.load("smollm2", "fp32")

@@ -20,9 +20,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from act_gym.arguments import parse
 from act_gym.cli import run
-from act_gym.records import write_json
+from act_gym.config import parse
+from act_gym.io.jsonl import write_json
 from benchmarks.speed.passes import Peak
 
 __all__ = ["Arguments", "Steps", "main", "measure", "table"]
@@ -74,11 +74,11 @@ def measure(arguments: Arguments, micro_batch: int, packed: bool) -> Steps:
     from transformers import TrainerCallback
 
     from agents.prompts import format_reply
-    from trainers.examples.questions import acting_questions, read_steps
+    from trainers.data.questions import acting_questions, read_steps
     from trainers.imitation import Imitation
-    from trainers.runs import checkpoints
-    from trainers.runs.quiet import quiet
-    from trainers.supervised.answers import encode, trainer_of
+    from trainers.run import checkpoints
+    from trainers.run.logging import quiet
+    from trainers.sft.answers import encode, trainer_of
 
     quiet()
     policy = checkpoints.load("smollm2", "fp32")

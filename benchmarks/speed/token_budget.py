@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from act_gym.arguments import parse
 from act_gym.cli import run
+from act_gym.config import parse
 from benchmarks.speed.passes import Peak, group_of, with_gradients
 
 __all__ = ["Arguments", "Measured", "main", "measure"]
@@ -67,9 +67,9 @@ def _trainer() -> Any:
     from datasets import Dataset
     from trl import GRPOConfig
 
-    from trainers.grpo.groups import SharedPromptGroupTrainer
-    from trainers.runs import checkpoints
-    from trainers.runs.quiet import quiet
+    from trainers.grpo.zero_variance import SharedPromptGroupTrainer
+    from trainers.run import checkpoints
+    from trainers.run.logging import quiet
 
     quiet()
     policy = checkpoints.load("smollm2", "fp32")

@@ -23,16 +23,16 @@ from typing import Any, Literal
 
 import torch
 
-from act_gym.arguments import parse
 from act_gym.cli import run
-from act_gym.core import Record
+from act_gym.config import parse
 from act_gym.errors import UsageError
-from act_gym.records import RecordWriter, read_records
+from act_gym.io.jsonl import RecordWriter, read_records
+from act_gym.types import Record
 from benchmarks.speed import passes
-from trainers.estimates import costs
+from trainers.dry_run import costs
 from trainers.grpo.packing import pack
-from trainers.packed.costs import Costs
-from trainers.packed.models import use
+from trainers.varlen.flops import Costs
+from trainers.varlen.model_support import use
 
 __all__ = ["Arguments", "Measured", "main", "matmul_rate", "measure", "operations", "table"]
 
@@ -42,7 +42,7 @@ KINDS: tuple[Kind, ...] = ("trl", "shared")
 _PRELOADED = [
     "trl.trainer.grpo_trainer",
     "trainers.grpo.shared_prompt",
-    "trainers.runs.checkpoints",
+    "trainers.run.checkpoints",
     "benchmarks.speed.passes",
 ]
 _WARM_UP = (32, 8, 2)

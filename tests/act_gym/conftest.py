@@ -11,10 +11,10 @@ from types import ModuleType
 import gymnasium as gym
 import pytest
 
-from act_gym.benchmark import BENCHMARKS, Benchmark
-from act_gym.core import State, Task
+from act_gym.benchmarks import BENCHMARKS, Benchmark
 from act_gym.errors import EngineError
 from act_gym.registry import register_envs
+from act_gym.types import State, Task
 
 TASKS = tuple(
     Task(
@@ -93,7 +93,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[CountingEngine]]:
         task_source="counting_game:tasks",
         engines={"plain": "counting_game:CountingEngine"},
     )
-    monkeypatch.setattr("act_gym.benchmark.BENCHMARKS", {**BENCHMARKS, "Counting": entry})
+    monkeypatch.setattr("act_gym.benchmarks.BENCHMARKS", {**BENCHMARKS, "Counting": entry})
     monkeypatch.setattr(CountingEngine, "running", 0)
     register_envs()
     yield CountingEngine

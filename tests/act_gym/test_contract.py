@@ -13,7 +13,7 @@ from gymnasium.vector import AsyncVectorEnv
 
 import act_gym
 from act_gym import TextEnv
-from act_gym.benchmark import BENCHMARKS, parse_id
+from act_gym.benchmarks import BENCHMARKS, parse_id
 from act_gym.engine import detailed
 from act_gym.errors import UsageError
 from act_gym.paths import data_dir

@@ -7,7 +7,7 @@ import gymnasium as gym
 import pytest
 
 from act_gym import TextEnv
-from act_gym.benchmark import BENCHMARKS, benchmark
+from act_gym.benchmarks import BENCHMARKS, benchmark
 from act_gym.errors import EngineError, UnknownNameError, UsageError
 
 KEYS = [
@@ -344,7 +344,7 @@ def test_a_benchmark_that_takes_games_of_ones_own_plays_them_and_no_split(counti
 
     monkeypatch.setattr(sys.modules["counting_game"], "own", own, raising=False)
     entry = replace(benchmark("Counting"), own_task_source="counting_game:own")
-    monkeypatch.setattr("act_gym.benchmark.BENCHMARKS", {**BENCHMARKS, "Counting": entry})
+    monkeypatch.setattr("act_gym.benchmarks.BENCHMARKS", {**BENCHMARKS, "Counting": entry})
     env = gym.make("act/Counting", games=[2, 7])
     assert [task.id for task in env.unwrapped.tasks] == ["counting/short/2", "counting/long/7"]
     assert json.loads(env.spec.to_json())["kwargs"]["games"] == [2, 7]

@@ -6,7 +6,7 @@ import gymnasium as gym
 import pytest
 
 from act_gym import TextEnv
-from act_gym.benchmark import BENCHMARKS, benchmark
+from act_gym.benchmarks import BENCHMARKS, benchmark
 from act_gym.errors import UnknownNameError, UsageError
 
 
@@ -14,7 +14,7 @@ from act_gym.errors import UnknownNameError, UsageError
 def limited(counting, monkeypatch):
     """The counting game, whose registered limit is 20, with three limits of a name."""
     entry = replace(benchmark("Counting"), step_limits={"three": 3, "typed": {"short": 2, "long": 30}, "half": {}})
-    monkeypatch.setattr("act_gym.benchmark.BENCHMARKS", {**BENCHMARKS, "Counting": entry})
+    monkeypatch.setattr("act_gym.benchmarks.BENCHMARKS", {**BENCHMARKS, "Counting": entry})
     return counting
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from act_gym.engines.scienceworld.lazy import LazyTuple
 from act_gym.errors import EngineError
-from act_gym.lazy import LazyTuple
 
 
 class Source:

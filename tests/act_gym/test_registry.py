@@ -8,7 +8,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 import act_gym
-from act_gym.benchmark import parse_id
+from act_gym.benchmarks import parse_id
 
 
 def test_every_environment_is_registered_with_its_step_limit():

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from act_gym import AgentError, Choice, EngineError, UsageError, View, each, play, tasks
-from act_gym.lazy import LazyTuple
+from act_gym.engines.scienceworld.lazy import LazyTuple
 from act_gym.rollout import Job, play_jobs
-from agents.parallel import Guarded
+from agents.workers.processes import Guarded
 
 
 def expert(view: View) -> str:

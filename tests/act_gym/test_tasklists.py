@@ -2,8 +2,8 @@ from array import array
 
 import pytest
 
-from act_gym.core import Task
 from act_gym.tasklists import LongTaskList
+from act_gym.types import Task
 
 
 def make(number):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from act_gym.agent import View
-from act_gym.core import Task
+from act_gym.types import Task
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +24,7 @@ def policy() -> Iterator[object]:
             )
     import torch
 
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two threads beside other work wait for each other longer than they save

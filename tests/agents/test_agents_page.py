@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import act_gym
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "agents.md").read_text()
@@ -75,7 +75,7 @@ def test_the_pages_agents_play_every_benchmark(env_id):
 def test_every_setting_that_the_page_names_is_there():
     from dataclasses import fields
 
-    from agents.chat import ChatSettings
+    from agents.openai.agent import ChatSettings
 
     named = set(re.findall(r"`(\w+)=", PAGE)) - {"chat", "local", "replay", "episodes"}
     assert named <= {field.name for field in fields(ChatSettings)}

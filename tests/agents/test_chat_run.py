@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from act_gym.cli import main
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 
 pytest.importorskip("openai")
 
@@ -148,7 +148,7 @@ def test_an_address_is_an_agent(faulty_server, tmp_path):
     ],
 )
 def test_a_key_travels_unencrypted_only_where_it_was_named(monkeypatch, base_url, key_env, sent):
-    from agents.endpoint import Address
+    from agents.openai.client import Address
 
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     address = Address(base_url, key_env)
@@ -158,7 +158,7 @@ def test_a_key_travels_unencrypted_only_where_it_was_named(monkeypatch, base_url
 
 def test_a_key_that_no_header_takes_is_refused_without_being_shown(monkeypatch):
     from act_gym.errors import UsageError
-    from agents.endpoint import Address
+    from agents.openai.client import Address
 
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\nx")
     with pytest.raises(UsageError, match="OPENAI_API_KEY holds") as caught:

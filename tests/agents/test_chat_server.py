@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from act_gym.errors import AgentUnavailableError
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from act_gym.rollout import play
-from agents.chat import ChatAgent, ChatSettings
-from agents.local import LocalAgent, LocalSettings
+from agents.local.agent import LocalAgent, LocalSettings
+from agents.openai.agent import ChatAgent, ChatSettings
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("openai")

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from act_gym.agent import View
-from act_gym.benchmark import tasks
-from act_gym.core import Episode, Turn
+from act_gym.benchmarks import tasks
 from act_gym.errors import UsageError
 from act_gym.rollout import play
-from agents.asking import Question, view_of
+from act_gym.types import Episode, Turn
+from agents.baselines import RandomAgent
 from agents.conversation import fitted
-from agents.local import LocalAgent, LocalSettings
+from agents.local.agent import LocalAgent, LocalSettings
 from agents.mixture import MixtureAgent
-from agents.scripted import RandomAgent
+from agents.prompt_config import Question, view_of
 from agents.search_expert import SearchExpert
-from trainers.examples.decisions import steps_of
+from trainers.data.expert_steps import steps_of
 
 ENV = "act/ALFWorld-generated-seen"
 QUESTION = Question(history="conversation")

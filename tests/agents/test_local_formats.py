@@ -5,9 +5,9 @@ from copy import copy
 import pytest
 
 from act_gym.errors import UsageError
-from agents.catalogue import make_agent
-from agents.formats import FORMATS, TOOL
-from agents.local import LocalAgent, LocalSettings
+from agents.local.agent import LocalAgent, LocalSettings
+from agents.registry import make_agent
+from agents.reply_formats import FORMATS, TOOL
 
 pytestmark = pytest.mark.slow
 

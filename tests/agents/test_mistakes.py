@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from act_gym.benchmark import tasks
-from act_gym.core import Episode
+from act_gym.benchmarks import tasks
 from act_gym.errors import UsageError
 from act_gym.rollout import play
+from act_gym.types import Episode
+from agents.baselines import RandomAgent
 from agents.mistakes import MistakenAgent
 from agents.mixture import MixtureAgent
-from agents.scripted import RandomAgent
 from agents.search_expert import SearchExpert
 
 ENVS = ("act/ALFWorld-generated-seen", "act/WebShop-generated-seen")

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from act_gym.agent import Agent, Choice, View
-from act_gym.benchmark import tasks
-from act_gym.core import Episode
+from act_gym.benchmarks import tasks
 from act_gym.errors import AgentError, UsageError
 from act_gym.rollout import play
+from act_gym.types import Episode
+from agents.baselines import RandomAgent
 from agents.mixture import MixtureAgent
-from agents.scripted import RandomAgent
 from agents.search_expert import SearchExpert
 
 ENV = "act/ALFWorld-generated-seen"

@@ -6,10 +6,10 @@ from subprocess import run
 
 import pytest
 
-from act_gym.core import Episode
 from act_gym.engines.webshop.catalogue.build import build
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
+from act_gym.types import Episode
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def play(lines: list[str], *arguments: str) -> tuple[int, str, str]:
     done = run(
-        [sys.executable, "-W", "error", "-m", "agents.play", "act/WebShop", *arguments],
+        [sys.executable, "-W", "error", "-m", "agents.human.play", "act/WebShop", *arguments],
         input="\n".join(lines) + "\n",
         capture_output=True,
         text=True,

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from act_gym.agent import View
-from act_gym.benchmark import tasks
-from act_gym.core import Episode, Turn
+from act_gym.benchmarks import tasks
 from act_gym.errors import UsageError
 from act_gym.rollout import play
-from agents.asking import Question
-from agents.chat import ChatAgent, ChatSettings
-from agents.local import LocalAgent, LocalSettings
+from act_gym.types import Episode, Turn
+from agents.local.agent import LocalAgent, LocalSettings
+from agents.openai.agent import ChatAgent, ChatSettings
+from agents.prompt_config import Question
 from agents.prompt_replay import asked, prompts_of, question_of
 from tests.tiny_models import save_with_tokenizer
 
@@ -24,7 +24,7 @@ ENV = "act/ALFWorld-generated-seen"
 
 @pytest.fixture(scope="module")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
     return Policy.load(str(save_with_tokenizer(tmp_path_factory.mktemp("tiny"))), dtype="float32")
 
@@ -48,7 +48,7 @@ def played(agent: Any, turns: int = 5) -> Episode:
 def test_the_prompt_has_the_tokens_that_the_model_read(
     tiny_policy: Any, monkeypatch: pytest.MonkeyPatch, settings: Mapping[str, Any]
 ) -> None:
-    from agents.decoder import Decoder
+    from agents.local.scheduler import Decoder
 
     read: list[list[int]] = []
     put = Decoder.put

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from act_gym.agent import View
-from act_gym.core import Task, Turn
 from act_gym.errors import UnknownNameError, UsageError
-from agents.asking import CONVERSATION, TRAINED_WITH, Question, warn_if_other
-from agents.formats import FORMATS
+from act_gym.types import Task, Turn
+from agents.prompt_config import CONVERSATION, TRAINED_WITH, Question, warn_if_other
 from agents.prompt_sets import find_prompts
+from agents.reply_formats import FORMATS
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.core import Turn
+from act_gym.types import Turn
 from agents.prompts import acting_messages, format_reply, normalise, read_reply, state_text
 
 WORDS = st.lists(st.text(st.characters(exclude_characters="<>", exclude_categories=("Z", "C")), min_size=1), min_size=1)

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from act_gym import tasks
-from act_gym.core import Episode
 from act_gym.errors import AgentError, UsageError
-from act_gym.records import RecordWriter
+from act_gym.io.jsonl import RecordWriter
 from act_gym.rollout import play
-from agents.catalogue import make_agent
+from act_gym.types import Episode
+from agents.baselines import RandomAgent
+from agents.registry import make_agent
 from agents.replay import first_difference
-from agents.scripted import RandomAgent
 
 ENV = "act/ALFWorld-generated-seen"
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from act_gym.agent import View
-from act_gym.benchmark import tasks
-from act_gym.core import Task, Turn
+from act_gym.benchmarks import tasks
 from act_gym.errors import AgentError
 from act_gym.rollout import play
+from act_gym.types import Task, Turn
+from agents.baselines import RandomAgent
 from agents.mixture import MixtureAgent
-from agents.scripted import RandomAgent
 from agents.search_expert import Belief, Goal, SearchExpert, read_goal
 
 GENERATED = "act/ALFWorld-generated-unseen"

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from act_gym import play, tasks
 from act_gym.errors import MissingDataError
-from agents.asking import Question, view_of
+from agents.baselines import ExpertAgent
+from agents.prompt_config import Question, view_of
 from agents.prompts import Message
-from agents.scripted import ExpertAgent
 from agents.shortening import shorten
-from trainers.examples.decisions import steps_of
+from trainers.data.expert_steps import steps_of
 
 LIMIT = 1200
 MODES = ("text", "text_rich", "html")

@@ -8,10 +8,10 @@ import pytest
 from act_gym import RunError, UnknownNameError
 from benchmarks.compare import main
 from benchmarks.evaluate import main as evaluate
-from benchmarks.runs.finished import FinishedRun
-from benchmarks.statistics.intervals import newcombe, wilson
-from benchmarks.statistics.paired import contrast, contrasts
-from benchmarks.statistics.significance import mcnemar
+from benchmarks.run.loader import FinishedRun
+from benchmarks.stats.intervals import newcombe, wilson
+from benchmarks.stats.paired import contrast, contrasts
+from benchmarks.stats.significance import mcnemar
 
 SUITES = ["webshop-generated-seen-mini", "webshop-generated-unseen-mini"]
 

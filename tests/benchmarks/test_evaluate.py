@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from act_gym import Episode, RunError, UnknownNameError, UsageError
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from benchmarks.evaluate import main
-from benchmarks.statistics.measurement import Summary
+from benchmarks.stats.measurement import Summary
 
 ROOT = Path(__file__).parents[2]
 # Short tasks of one seen and one unseen type.

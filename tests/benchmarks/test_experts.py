@@ -3,7 +3,7 @@ import json
 import pytest
 
 from act_gym.errors import UnknownNameError, UsageError
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from benchmarks.experts.__main__ import main
 from benchmarks.experts.attempts import DEAD_END, NOT_FOUND, WON, Attempt, agreement, length_table, time_table
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from act_gym import RunError, UsageError
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from benchmarks.evaluate import main as evaluate
 from benchmarks.merge import main
-from benchmarks.runs.finished import FinishedRun
-from benchmarks.statistics.measurement import Summary
+from benchmarks.run.loader import FinishedRun
+from benchmarks.stats.measurement import Summary
 
 SUITE = "alfworld-generated-seen-mini"
 OTHER = "webshop-generated-seen-mini"

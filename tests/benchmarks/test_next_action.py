@@ -3,9 +3,9 @@ from dataclasses import dataclass
 import pytest
 
 from act_gym import ActionPair, ExpertStep, RunError, Task, UsageError
-from act_gym.records import RecordWriter, read_records
+from act_gym.io.jsonl import RecordWriter, read_records
 from benchmarks.next_action import Arguments, free_actor, main, measure, ranked_actor
-from benchmarks.statistics.measurement import Summary
+from benchmarks.stats.measurement import Summary
 
 
 @dataclass

@@ -201,7 +201,7 @@ def job(folder: Path, name: str, settings: dict, *needs: Job, module: str = "tra
 def test_a_job_that_fails_stops_what_stands_on_it_and_nothing_else(tmp_path, capsys):
     bad = job(tmp_path, "bad", {"env": ["act/Nowhere"]})
     above = job(tmp_path, "above", {"env": ["act/Nowhere"]}, bad)
-    refused = job(tmp_path, "refused", {}, module="benchmarks.judgement")
+    refused = job(tmp_path, "refused", {}, module="benchmarks.judge")
     good = job(tmp_path, "good", {"env": ["act/ALFWorld-generated-train"], "limit": 1})
     with working_in(tmp_path) as lock:
         worker = Worker(lock)
@@ -250,7 +250,7 @@ def test_the_plan_of_a_whole_table_is_printed_and_nothing_is_written(tmp_path, c
 
 
 def test_what_a_job_is_asked_fits_its_program(tmp_path):
-    from act_gym.arguments import from_recipes
+    from act_gym.config import from_recipes
     from benchmarks.evaluate import Arguments
 
     made = plan(tmp_path, PROTOCOL, ["il"])[0].job

@@ -23,7 +23,7 @@ def model(tmp_path: Path) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from trainers.runs.quiet import quiet
+    from trainers.run.logging import quiet
 
     quiet()
     tokenizer = make_tokenizer()

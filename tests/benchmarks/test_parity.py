@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.native import NativeEngine
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from act_gym.splits.alfworld import TASK_TYPES, tasks
 from benchmarks.parity.__main__ import main
 from benchmarks.parity.alfworld import make_pair

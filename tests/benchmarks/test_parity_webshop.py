@@ -6,7 +6,7 @@ import pytest
 
 from act_gym import tasks
 from act_gym.engines.webshop.engine import WebShopEngine
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from benchmarks.parity.__main__ import main
 
 

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from act_gym import ActionPair, ExpertStep, RunError, Task, UsageError
-from act_gym.records import read_records, write_records
-from benchmarks.judgement import main as judgement
+from act_gym.io.jsonl import read_records, write_records
+from benchmarks.html_report.runs import load
+from benchmarks.judge import main as judgement
 from benchmarks.next_action import main as next_action
-from benchmarks.pages.runs import load
 from tests.tiny_models import save_with_tokenizer
 
 

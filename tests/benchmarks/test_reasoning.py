@@ -12,10 +12,10 @@ from threading import Thread
 import pytest
 
 from act_gym.errors import MissingDataError
-from act_gym.records import read_records
-from benchmarks.asking.exams import EXAMS, math_questions
+from act_gym.io.jsonl import read_records
+from benchmarks.probes.exams import EXAMS, math_questions
 from benchmarks.reasoning import measure
-from benchmarks.statistics.measurement import Summary
+from benchmarks.stats.measurement import Summary
 
 ROOT = Path(__file__).parents[2]
 CANARY = "quokka-zeppelin"

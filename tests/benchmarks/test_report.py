@@ -9,7 +9,7 @@ import pytest
 
 from act_gym import RunError, UsageError
 from benchmarks.report import main
-from tests.benchmarks.pages.written import (
+from tests.benchmarks.html_report.written import (
     HOSTILE,
     episode_of,
     hostile_turns,

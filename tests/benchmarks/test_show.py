@@ -3,10 +3,10 @@
 import pytest
 
 from act_gym.errors import RunError, UsageError
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from benchmarks import evaluate
 from benchmarks.show import main
-from tests.benchmarks.pages.written import HOSTILE, episode_of, hostile_turns, turns_of, write_episodes
+from tests.benchmarks.html_report.written import HOSTILE, episode_of, hostile_turns, turns_of, write_episodes
 from tests.tiny_models import save_with_tokenizer
 
 

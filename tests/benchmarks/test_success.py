@@ -7,9 +7,9 @@ import pytest
 
 import act_gym
 from act_gym import play
-from act_gym.benchmark import tasks
-from agents.scripted import ExpertAgent, RandomAgent
-from benchmarks.statistics.scores import flat_record
+from act_gym.benchmarks import tasks
+from agents.baselines import ExpertAgent, RandomAgent
+from benchmarks.stats.scores import flat_record
 from benchmarks.suites import SUCCESS
 
 DOCS = Path(__file__).parents[2] / "docs" / "design" / "evaluation.md"

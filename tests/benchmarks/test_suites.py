@@ -8,7 +8,7 @@ from act_gym import CorruptDataError, UnknownNameError, tasks
 from act_gym.errors import MissingDependencyError
 from act_gym.splits.alfworld import FOLDERS, MANIFEST
 from benchmarks.evaluate import main as evaluate
-from benchmarks.runs.manifest import data_facts
+from benchmarks.run.manifest import data_facts
 from benchmarks.suites import SUCCESS, content_hash, main, simulator_of, suite, suites
 
 MINIS = [name for name in suites() if name.endswith("-mini")]

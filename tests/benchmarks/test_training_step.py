@@ -15,11 +15,11 @@ from trl.trainer.utils import add_fused_lm_head
 from act_gym.errors import UsageError
 from benchmarks.speed import supervised_step
 from benchmarks.speed.training_step import Measured, matmul_rate, operations, shape_of, table
-from tests.trainers.estimates.counted import SMALL
-from trainers.estimates.costs import Shape
-from trainers.packed.layout import Layout
-from trainers.packed.models import use
-from trainers.packed.sequences import Sequences
+from tests.trainers.dry_run.counted import SMALL
+from trainers.dry_run.costs import Shape
+from trainers.varlen.layout import Layout
+from trainers.varlen.model_support import use
+from trainers.varlen.sequences import Sequences
 
 # What the counter does not know by itself: a CPU's fused attention, and products that are added in place.
 FUSED = {

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from act_gym.core import ActionPair, ExpertStep, Task
-from act_gym.records import RecordWriter
+from act_gym.io.jsonl import RecordWriter
+from act_gym.types import ActionPair, ExpertStep, Task
 from agents.prompts import format_reply
-from trainers.examples.questions import acting_questions, judging_questions
+from trainers.data.questions import acting_questions, judging_questions
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
@@ -64,7 +64,7 @@ def data(tmp_path: Path, pairs: list[ActionPair]) -> Path:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama as a model folder; its tokenizer knows the words of our questions."""
     from tests.tiny_models import build
-    from trainers.runs.quiet import quiet
+    from trainers.run.logging import quiet
 
     quiet()
     folder = tmp_path_factory.mktemp("tiny")

@@ -34,10 +34,10 @@ def scripted(model: Path, folder: Path, *, sequences: int, micro_tokens: int = 0
     from datasets import Dataset
     from transformers import PrinterCallback
 
-    from trainers.grpo.budget import Budget
     from trainers.grpo.shared_prompt import SharedPromptTrainer
-    from trainers.runs import checkpoints, processes
-    from trainers.runs.quiet import quiet
+    from trainers.grpo.token_budget import Budget
+    from trainers.run import checkpoints, distributed
+    from trainers.run.logging import quiet
 
     class Scripted(Budget, SharedPromptTrainer):
         def _generate_single_turn(self, prompt_ids: Any, *_: Any) -> Any:
@@ -63,7 +63,7 @@ def scripted(model: Path, folder: Path, *, sequences: int, micro_tokens: int = 0
     assert trainer.unshared == ""
     trainer.train()
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
-    assert processes.count() == trainer.accelerator.num_processes
+    assert distributed.count() == trainer.accelerator.num_processes
     return {name: [float(step[name]) for step in steps] for name in ("loss", "grad_norm", "reward", "entropy")}
 
 
@@ -72,7 +72,7 @@ def configured(folder: Path, sequences: int) -> Any:
     from trl import GRPOConfig
 
     from trainers.imitation import Imitation
-    from trainers.training import common_config
+    from trainers.run.stage import common_config
 
     settings = Imitation(
         out=folder,
@@ -90,9 +90,9 @@ def configured(folder: Path, sequences: int) -> Any:
 def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[2]))
     from act_gym.cli import run
-    from act_gym.run import Run
+    from act_gym.io.run_dir import Run
     from trainers import pipeline
-    from trainers.runs import processes
+    from trainers.run import distributed
 
     folder, *words = sys.argv[1:]
     if words[0] == "--kill":
@@ -114,7 +114,7 @@ def main() -> int:
         "split groups": scripted(model, Path(folder) / "split", sequences=4),
         "passes": scripted(model, Path(folder) / "passes", sequences=8, micro_tokens=24),
     }
-    if processes.is_first():
+    if distributed.is_first():
         (Path(folder) / "scripted.json").write_text(json.dumps(found))
     return 0
 

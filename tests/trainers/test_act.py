@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from act_gym.core import ActionPair
 from act_gym.errors import RunError, UsageError
-from act_gym.records import RecordWriter
+from act_gym.io.jsonl import RecordWriter
+from act_gym.types import ActionPair
 from tests.trainers.conftest import make_pair
 from trainers.act import Act, main, train
-from trainers.examples.questions import judging_questions
+from trainers.data.questions import judging_questions
 
 STEP_METRICS = {"reward", "right", "valid", "other", "malformed", "equal_groups", "length", "entropy", "loss", "step"}
 

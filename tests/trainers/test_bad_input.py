@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from act_gym.cli import main
-from act_gym.core import Episode, Task, Turn
-from act_gym.records import write_records
-from agents.asking import CONVERSATION, TRAINED_WITH
+from act_gym.io.jsonl import write_records
+from act_gym.types import Episode, Task, Turn
+from agents.prompt_config import CONVERSATION, TRAINED_WITH
 
 ENV = "act/ALFWorld-generated-train"
 

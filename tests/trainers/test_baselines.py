@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from act_gym.errors import UsageError
-from act_gym.records import read_records
-from trainers.choice import Choice
+from act_gym.io.jsonl import read_records
 from trainers.collect import Arguments as Collect
 from trainers.dpo import DPO
-from trainers.experience import Arguments as Making
+from trainers.early_experience import Arguments as Making
 from trainers.imitation import Imitation
 from trainers.pairs import Arguments as Pairs
 from trainers.pipeline import Pipeline, plan, train
-from trainers.reflection import Reflection
-from trainers.runs import checkpoints
-from trainers.world import World
+from trainers.run import checkpoints
+from trainers.self_reflection import Reflection
+from trainers.sft_choice import Choice
+from trainers.world_model import World
 
 SHORT: dict[str, Any] = {"steps": 1, "probe": 0, "save_every": 0, "batch": 4, "micro_batch": 4}
 

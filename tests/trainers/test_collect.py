@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from act_gym import Episode, Turn, UnknownNameError, UsageError
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
 from act_gym.rollout import Job
 from trainers import pairs
 from trainers.collect import _sample, in_order, main
-from trainers.examples.questions import read_pairs
+from trainers.data.questions import read_pairs
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ["--env", "act/ScienceWorld-train-seen", "act/ScienceWorld-train", "--per-type", "3"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from act_gym.core import Episode
 from act_gym.errors import UsageError
-from act_gym.records import read_records
+from act_gym.io.jsonl import read_records
+from act_gym.types import Episode
 from tests.tiny_models import save_with_tokenizer
 from trainers.dagger import Dagger, train
 

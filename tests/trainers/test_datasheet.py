@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from act_gym.benchmark import benchmark
-from act_gym.core import ActionPair
+from act_gym.benchmarks import benchmark
 from act_gym.errors import EngineError, UsageError
-from act_gym.records import RecordWriter, read_records
+from act_gym.io.jsonl import RecordWriter, read_records
+from act_gym.types import ActionPair
 from trainers import collect, pairs
+from trainers.data import comparison
+from trainers.data.comparison import Comparison, compare
+from trainers.data.execution import Stop, grouped
+from trainers.data.pair_stats import datasheet
+from trainers.data.questions import read_pairs
 from trainers.datasheet import lengths, main
-from trainers.examples import comparison
-from trainers.examples.comparison import Comparison, compare
-from trainers.examples.execution import Stop, grouped
-from trainers.examples.questions import read_pairs
-from trainers.examples.sheets import datasheet
 
 ENV = "act/ALFWorld-generated-train"
 

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from act_gym.core import ActionPair
 from act_gym.errors import UsageError
-from act_gym.run import Run
-from agents.asking import CONVERSATION, view_of
+from act_gym.io.run_dir import Run
+from act_gym.types import ActionPair
+from agents.prompt_config import CONVERSATION, view_of
 from agents.prompts import format_reply
 from trainers import dpo
 from trainers.dpo import DPO, train
-from trainers.runs import checkpoints
+from trainers.run import checkpoints
 
 
 def metrics(run: Path, name: str) -> list[float]:
@@ -128,7 +128,7 @@ def test_a_killed_and_resumed_run_keeps_the_reference_it_began_with(
     train(preferring)
     killed = replace(preferring, out=preferring.out.with_name("b"))
     with monkeypatch.context() as patch:
-        patch.setattr("trainers.training.Run", Killed)
+        patch.setattr("trainers.run.stage.Run", Killed)
         with pytest.raises(KeyboardInterrupt):
             train(killed)
     assert checkpoints.last_state(killed.out) == killed.out / "state" / "checkpoint-4"
@@ -155,8 +155,8 @@ def test_imitation_beside_the_preference_raises_the_experts_probability(preferri
 
 
 def test_the_tokens_are_those_of_imitation(speaking_model: Path, pairs: list[ActionPair]) -> None:
-    from trainers.examples.questions import acting_questions
-    from trainers.supervised.answers import encode
+    from trainers.data.questions import acting_questions
+    from trainers.sft.answers import encode
 
     policy = checkpoints.load(str(speaking_model), "fp32")
     question = acting_questions([pairs[0].step])[0]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from act_gym.core import ActionPair
 from act_gym.errors import MissingDataError, RunError, UsageError
-from act_gym.records import RecordWriter
-from trainers.examples.questions import read_steps
+from act_gym.io.jsonl import RecordWriter
+from act_gym.types import ActionPair
+from trainers.data.questions import read_steps
 from trainers.imitation import Imitation, train
 
 

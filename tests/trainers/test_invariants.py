@@ -12,18 +12,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from act_gym.core import ActionPair
-from act_gym.run import Run
+from act_gym.io.run_dir import Run
+from act_gym.types import ActionPair
 from agents.prompts import format_reply
 from trainers import act, imitation
 from trainers.act import Act
-from trainers.examples.questions import acting_questions, judging_questions
+from trainers.data.questions import acting_questions, judging_questions
 from trainers.grpo.trainer import train_on_groups
 from trainers.imitation import Imitation
-from trainers.runs import checkpoints
-from trainers.runs.quiet import quiet
-from trainers.supervised import answers as supervised
-from trainers.training import facts_of
+from trainers.run import checkpoints
+from trainers.run.logging import quiet
+from trainers.run.stage import facts_of
+from trainers.sft import answers as supervised
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from act_gym import ActionPair, Episode, ExpertStep, RunError, Task, Turn, UsageError
-from act_gym.records import RecordWriter, read_records
-from trainers.examples.proposals import Free, Random, Ranked
+from act_gym.io.jsonl import RecordWriter, read_records
+from trainers.data.proposers import Free, Random, Ranked
 from trainers.pairs import main
 
 COMMANDS = tuple(sorted([f"open door {number}" for number in range(20)] + ["look", "take lamp", "Take  lamp."]))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from act_gym.arguments import parse
+from act_gym.config import parse
 from act_gym.errors import ActGymError, RunError, UsageError
 from trainers import pairs
 from trainers.act import Act
@@ -18,10 +18,10 @@ from trainers.dagger import Dagger
 from trainers.dpo import DPO
 from trainers.imitation import Imitation
 from trainers.pipeline import Pipeline, Stage, check, plan, train
-from trainers.reflection import Reflection
 from trainers.rft import RFT
 from trainers.rl import RL
 from trainers.rollout import Rollout
+from trainers.self_reflection import Reflection
 
 RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
 

@@ -11,7 +11,7 @@ import pytest
 
 from act_gym.cli import main as act_gym
 from act_gym.errors import UsageError
-from trainers.estimates.costs import SHAPES
+from trainers.dry_run.costs import SHAPES
 from trainers.plan import Plan, planned
 
 DOCS = Path(__file__).parents[2] / "docs" / "scale.md"

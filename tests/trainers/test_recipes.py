@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from act_gym.arguments import from_recipes, parse
+from act_gym.config import from_recipes, parse
 from act_gym.errors import UnknownNameError
 from trainers.pipeline import Pipeline, plan
 from trainers.rollout import Rollout
@@ -50,7 +50,7 @@ def test_every_stage_of_a_row_takes_three_epochs_but_world_modelling() -> None:
 
 def test_a_step_of_a_node_can_be_shared_by_its_eight_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "8")
-    from trainers.training import common_config
+    from trainers.run.stage import common_config
 
     for row, model in product(ROWS, [path for path in MODELS if "smollm2" not in path.stem]):
         for _, _, settings in plan(read(row, model, RECIPES / "machines" / "node-8gpu.yaml")):

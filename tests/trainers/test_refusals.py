@@ -14,15 +14,15 @@ from act_gym.bounds import Bound
 from act_gym.cli import TRAINERS, main
 from act_gym.errors import RunError, UsageError
 from trainers.act import Act
-from trainers.choice import Choice
 from trainers.dpo import DPO
 from trainers.imitation import Imitation
 from trainers.rl import RL
+from trainers.sft_choice import Choice
 from trainers.warmup import Warmup
 
 STAGES: dict[str, tuple[type[Any], str]] = {
     "act": (Act, "pairs"),
-    "choice": (Choice, "pairs"),
+    "sft_choice": (Choice, "pairs"),
     "dpo": (DPO, "pairs"),
     "imitation": (Imitation, "decisions"),
     "rl": (RL, "decisions"),

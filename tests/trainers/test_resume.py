@@ -20,13 +20,13 @@ from safetensors.torch import load_file
 from torch.utils.data import DataLoader, RandomSampler
 from transformers import TrainerState
 
-from act_gym.core import ActionPair, Experience
-from act_gym.records import RecordWriter
-from act_gym.run import Run
-from trainers import act, choice, dpo, imitation, reflection, rl, warmup, world
-from trainers.grpo.groups import QuestionSampler
-from trainers.runs import checkpoints
-from trainers.runs.callbacks import ResumeCallback
+from act_gym.io.jsonl import RecordWriter
+from act_gym.io.run_dir import Run
+from act_gym.types import ActionPair, Experience
+from trainers import act, dpo, imitation, rl, self_reflection, sft_choice, warmup, world_model
+from trainers.grpo.zero_variance import QuestionSampler
+from trainers.run import checkpoints
+from trainers.run.callbacks import ResumeCallback
 
 STEPS_AN_EPOCH = 2
 STATES = (1, 2, 3, 4, 5)  # in each of three epochs, and at the end of two
@@ -79,11 +79,11 @@ def stages(tmp_path: Path, pairs_file: Path, experience_file: Path, speaking_mod
     reflecting = {**supervised, "limit": 16, "mix_expert": False}
     return {
         "warmup": (warmup.train, warmup.Warmup(pairs=pairs_file, **supervised)),
-        "choice": (choice.train, choice.Choice(pairs=pairs_file, **supervised)),
+        "choice": (sft_choice.train, sft_choice.Choice(pairs=pairs_file, **supervised)),
         "dpo": (dpo.train, dpo.DPO(pairs=pairs_file, **supervised)),
         "imitation": (imitation.train, imitation.Imitation(decisions=pairs_file, **supervised)),
-        "world": (world.train, world.World(experience=experience_file, **{**supervised, "batch": 8})),
-        "reflection": (reflection.train, reflection.Reflection(experience=experience_file, **reflecting)),
+        "world": (world_model.train, world_model.World(experience=experience_file, **{**supervised, "batch": 8})),
+        "reflection": (self_reflection.train, self_reflection.Reflection(experience=experience_file, **reflecting)),
         "act": (act.train, act.Act(pairs=pairs_file, **groups)),
         "act, filter": (act.train, act.Act(pairs=pairs_file, equal_groups="filter", **groups)),
         "act, resample": (act.train, act.Act(pairs=pairs_file, equal_groups="resample", **groups)),
@@ -156,7 +156,7 @@ def test_resume_in_every_epoch_gives_the_same_weights(
         assert_same_training(whole.out, resumed.out)
 
 
-def write_monologues(arguments: reflection.Reflection) -> None:
+def write_monologues(arguments: self_reflection.Reflection) -> None:
     """Write the reasoning that a larger model would; the tiny one writes none that can be used."""
     with RecordWriter(arguments.out / "reflections.jsonl") as writer:
         for number in range(8):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from act_gym.core import Episode, Turn
 from act_gym.errors import UsageError
-from act_gym.records import read_records, write_records
+from act_gym.io.jsonl import read_records, write_records
 from act_gym.rollout import play
-from act_gym.selection import select_from
+from act_gym.sampling import select_from
+from act_gym.types import Episode, Turn
 from agents.search_expert import SearchExpert
 from tests.tiny_models import save_with_tokenizer
 from trainers.imitation import Imitation

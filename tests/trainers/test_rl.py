@@ -9,15 +9,15 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
-from act_gym.core import ActionPair, ExpertStep, Task, Turn
 from act_gym.engines.webshop.catalogue.build import build
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
 from act_gym.errors import RunError
-from trainers.examples.questions import acting_questions
-from trainers.examples.rewards import Reward, judge
+from act_gym.types import ActionPair, ExpertStep, Task, Turn
+from trainers.data.questions import acting_questions
+from trainers.data.rewards import Reward, judge
 from trainers.grpo.trainer import _trainer
 from trainers.rl import RL, train
-from trainers.runs import checkpoints
+from trainers.run import checkpoints
 
 
 def test_a_question_is_rewarded_against_the_expert_and_the_admissible_commands(pairs: list[ActionPair]) -> None:

@@ -12,10 +12,10 @@ import pytest
 from safetensors.torch import load_file
 
 from act_gym.cli import main
-from act_gym.core import Episode
 from act_gym.errors import RunError, UsageError
-from act_gym.records import read_records
-from act_gym.run import Run
+from act_gym.io.jsonl import read_records
+from act_gym.io.run_dir import Run
+from act_gym.types import Episode
 from trainers.rollout import Rollout, train
 
 pytestmark = pytest.mark.slow

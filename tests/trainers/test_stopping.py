@@ -17,11 +17,11 @@ import torch
 from safetensors.torch import load_file
 
 from act_gym.errors import RunError
-from act_gym.run import Run
+from act_gym.io.run_dir import Run
 from trainers import act, imitation, pipeline
 from trainers.act import Act
 from trainers.imitation import Imitation
-from trainers.runs import checkpoints
+from trainers.run import checkpoints
 
 ROOT = Path(__file__).parents[2]
 CHILD = f"""
@@ -29,7 +29,7 @@ import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 sys.path.insert(0, {str(ROOT)!r})
 from act_gym.cli import run
-from act_gym.run import Run
+from act_gym.io.run_dir import Run
 from trainers import act, imitation
 number, step, program, *words = sys.argv[1:]
 log = Run.log

@@ -12,23 +12,23 @@ import pytest
 from transformers import AutoTokenizer
 
 from act_gym.agent import View
-from act_gym.core import ActionPair
-from act_gym.run import Run
-from agents.asking import CONVERSATION
-from agents.local import LocalAgent, LocalSettings
-from agents.policy import Policy
+from act_gym.io.run_dir import Run
+from act_gym.types import ActionPair
+from agents.local.agent import LocalAgent, LocalSettings
+from agents.local.model import Policy
+from agents.prompt_config import CONVERSATION
 from agents.prompts import format_reply
 from tests.tiny_models import build
 from trainers import dpo
 from trainers.act import Act
+from trainers.data.questions import Question, acting_questions, judging_questions
+from trainers.data.replies import check_format
+from trainers.data.rewards import Reward
 from trainers.dpo import DPO
-from trainers.examples.questions import Question, acting_questions, judging_questions
-from trainers.examples.replies import check_format
-from trainers.examples.rewards import Reward
 from trainers.grpo import trainer as grpo
 from trainers.rl import RL
-from trainers.runs import checkpoints
-from trainers.supervised import answers as supervised
+from trainers.run import checkpoints
+from trainers.sft import answers as supervised
 
 OFF = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
 ON = "<|im_start|>assistant\n"

@@ -19,7 +19,7 @@ import yaml
 from tests.trainers.launched import scripted
 from trainers import pipeline
 from trainers.configs import config_file
-from trainers.runs import checkpoints
+from trainers.run import checkpoints
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 

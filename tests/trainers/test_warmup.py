@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.core import ActionPair
 from act_gym.errors import UsageError
-from agents.asking import CONVERSATION
+from act_gym.types import ActionPair
+from agents.prompt_config import CONVERSATION
 from agents.prompts import read_reply
 from tests.trainers.conftest import make_pair
-from trainers.examples.questions import judging_questions
-from trainers.runs import checkpoints
+from trainers.data.questions import judging_questions
+from trainers.run import checkpoints
 from trainers.warmup import Warmup, lessons, train
 
 MANY = [make_pair(number) for number in range(4000)]

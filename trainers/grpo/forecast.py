@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from act_gym.run import Run
-from trainers.examples.questions import Question
-from trainers.examples.replies import spread
-from trainers.examples.rewards import Reward
-from trainers.runs import processes
-from trainers.runs.notes import note
+from act_gym.io.run_dir import Run
+from trainers.data.questions import Question
+from trainers.data.replies import spread
+from trainers.data.rewards import Reward
+from trainers.run import distributed
+from trainers.run.notes import note
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
 __all__ = ["forecast"]
 
@@ -56,8 +56,8 @@ def forecast(
         stop=None,
         thinking=thinking,
     )
-    with processes.whole(policy.model):
-        replies = processes.by_first(ask)
+    with distributed.whole(policy.model):
+        replies = distributed.by_first(ask)
     kinds = [question.kind(reply.text) for reply, question in zip(replies, rows, strict=True)]
     groups = [kinds[start : start + size] for start in range(0, len(kinds), size)]
     equal = [len({reward.of(kind) for kind in group}) == 1 for group in groups]

@@ -15,8 +15,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from act_gym.errors import MissingDependencyError, UsageError
-from trainers.runs import processes
-from trainers.runs.notes import note
+from trainers.run import distributed
+from trainers.run.notes import note
 
 __all__ = ["check", "config", "fitting_vllm"]
 
@@ -44,9 +44,9 @@ def check(settings: Any) -> None:
     """
     if settings.vllm == "off":
         return
-    if processes.count() % settings.vllm_tensor_parallel:
+    if distributed.count() % settings.vllm_tensor_parallel:
         raise UsageError(
-            f"--vllm-tensor-parallel {settings.vllm_tensor_parallel} does not divide {processes.count()} processes."
+            f"--vllm-tensor-parallel {settings.vllm_tensor_parallel} does not divide {distributed.count()} processes."
         )
     address = urlsplit(settings.vllm_server)
     if settings.vllm == "server" and (address.scheme not in ("http", "https") or not address.hostname):

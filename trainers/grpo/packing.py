@@ -22,9 +22,9 @@ from typing import Any
 import torch
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from trainers.packed.costs import Costs
-from trainers.packed.layout import Layout
-from trainers.packed.sequences import Sequences
+from trainers.varlen.flops import Costs
+from trainers.varlen.layout import Layout
+from trainers.varlen.sequences import Sequences
 
 __all__ = ["Packs", "best_width", "pack", "runs"]
 

@@ -18,9 +18,9 @@ from trl.trainer.utils import split_tensor_dict
 
 from trainers.grpo.packing import Packs, pack, runs
 from trainers.grpo.sampling import from_one_prompt
-from trainers.packed.attention import NAME
-from trainers.packed.costs import Costs
-from trainers.packed.models import attends_alone, use
+from trainers.varlen.attention import NAME
+from trainers.varlen.flops import Costs
+from trainers.varlen.model_support import attends_alone, use
 
 __all__ = ["SharedPromptTrainer", "why_not"]
 

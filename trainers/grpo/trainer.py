@@ -14,22 +14,22 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from act_gym.errors import UsageError
-from act_gym.run import Run
-from agents.asking import TRAINED_WITH
-from agents.asking import Question as Asking
-from trainers.estimates import dry_run
-from trainers.examples.questions import Question, in_both_orders
-from trainers.examples.replies import check_format, drop_long, shortened
-from trainers.examples.rewards import Kind, Reward
+from act_gym.io.run_dir import Run
+from agents.prompt_config import TRAINED_WITH
+from agents.prompt_config import Question as Asking
+from trainers.data.questions import Question, in_both_orders
+from trainers.data.replies import check_format, drop_long, shortened
+from trainers.data.rewards import Kind, Reward
+from trainers.dry_run import estimate
 from trainers.grpo import generation
 from trainers.grpo.forecast import forecast
-from trainers.runs import checkpoints
-from trainers.runs.notes import note
-from trainers.runs.quiet import quiet
-from trainers.training import common_config, finish, lora
+from trainers.run import checkpoints
+from trainers.run.logging import quiet
+from trainers.run.notes import note
+from trainers.run.stage import common_config, finish, lora
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
 __all__ = ["check", "reward_function", "train_on_groups"]
 
@@ -79,7 +79,7 @@ def train_on_groups(
     """
     reward = _reward(arguments)
     if arguments.dry_run:
-        policy = dry_run.tokens_of(arguments.model)
+        policy = estimate.tokens_of(arguments.model)
     else:
         quiet()
         policy = checkpoints.load(arguments.model, arguments.precision)
@@ -91,7 +91,7 @@ def train_on_groups(
     extra: dict[str, Any] = {"questions": len(questions)}
     if arguments.dry_run:
         lengths = [len(policy.prompt_ids(q.prompt, thinking=q.thinking)) for q in questions]
-        return dry_run.count(stage, arguments, lengths, extra)
+        return estimate.count(stage, arguments, lengths, extra)
     if checkpoints.last_state(arguments.out) is None:
         share = check_format(run, policy, questions, settings=arguments, stage=stage)
         extra |= {} if share is None else {"malformed_before": round(share, 4)}
@@ -113,7 +113,7 @@ def reward_function(questions: Sequence[Question], reward: Reward, tokenizer: An
 
     The dataset carries only each question's index, because lists of admissible commands are long.
     """
-    from agents.sampling import reasoning_opening
+    from agents.local.sampling import reasoning_opening
 
     opening = {thinking: reasoning_opening(tokenizer, thinking=thinking) for thinking in (False, True)}
 
@@ -154,7 +154,7 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
     from datasets import Dataset
     from trl import GRPOConfig
 
-    from trainers.grpo.groups import GroupTrainer, SharedPromptGroupTrainer
+    from trainers.grpo.zero_variance import GroupTrainer, SharedPromptGroupTrainer
 
     common = common_config(arguments, sequences=sequences)
     # A state holds no replies, so it is saved where the next step samples its own.

@@ -1,7 +1,7 @@
 """Rollout collection: plays episodes with the model in memory and keeps every token as it was sampled.
 
-An episode asks for its next reply as soon as its environment has answered; `agents.decoder` writes all replies that are
-wanted, each in a cache slot that keeps the episode's conversation. The prompt of a turn is the conversation that the
+An episode asks for its next reply as soon as its environment has answered; `agents.local.scheduler` writes all replies
+that are wanted, each in a cache slot that keeps the episode's conversation. The prompt of a turn is the conversation that the
 model reads in an evaluation (`agents.conversation`): tokens are appended and never rendered again. A sampled reply that
 the conversation repeats token by token is trained where it is; another one (text around the action, reasoning) is a
 branch off the conversation, so that training reads what was read when it was sampled.
@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from act_gym.agent import View
-from act_gym.core import Turn
 from act_gym.env import Snapshot, TextEnv
 from act_gym.errors import CorruptDataError, EngineError
-from agents.asking import Question, view_seed
+from act_gym.types import Turn
 from agents.conversation import following_ids, reply_ids
-from agents.decoder import Decoder
+from agents.local.sampling import Draft, Sampler, Writing, reasoning_opening
+from agents.local.scheduler import Decoder
+from agents.prompt_config import Question, view_seed
 from agents.prompt_replay import hash_of
-from agents.sampling import Draft, Sampler, Writing, reasoning_opening
-from trainers.examples.execution import mark
+from trainers.data.execution import mark
 from trainers.rollouts.records import Limits, Reply, Rollout, Start
-from trainers.supervised.templates import end_of_turn
+from trainers.sft.templates import end_of_turn
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
 __all__ = ["Collector"]
 
@@ -43,7 +43,8 @@ class Collector:
     """Plays episodes, several at a time.
 
     Args:
-        policy: The model as it is in memory; its attention takes masks of four dimensions (`agents.ranking`).
+        policy: The model as it is in memory; its attention takes masks of four dimensions
+            (`agents.local.constrained_decoding`).
         question: How the model is asked; its history is a conversation.
         limits: Of each episode.
         env_options: Passed to `gym.make`.

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
-from trainers.packed.models import attends_alone, use
 from trainers.rollouts.loss import kl_k3, ppo_clip, token_weights
 from trainers.rollouts.rows import Pass, Row, make_passes, on
 from trainers.rollouts.settings import AlgorithmSettings, UpdateSettings
+from trainers.varlen.model_support import attends_alone, use
 
 __all__ = ["Learner", "Sample"]
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from act_gym.io.jsonl import RecordWriter
+from act_gym.io.run_dir import Run
 from act_gym.progress import count_bar
-from act_gym.records import RecordWriter
-from act_gym.run import Run
-from agents.asking import TRAINED_WITH, Question
-from agents.policy import Policy
+from agents.local.model import Policy
+from agents.prompt_config import TRAINED_WITH, Question
 from trainers.rollouts.collect import Collector
 from trainers.rollouts.credit import Credit, advantages_of
 from trainers.rollouts.learner import Learner, Sample
@@ -29,11 +29,11 @@ from trainers.rollouts.replay import ReplayBuffer
 from trainers.rollouts.rows import row_of
 from trainers.rollouts.states import cut_back, load_state, save_state
 from trainers.rollouts.tasks import Game, TaskChooser, seed_of
-from trainers.runs import checkpoints, eval_panel
-from trainers.runs.acting import untouched
-from trainers.runs.samples import SAMPLES
-from trainers.runs.schedule import rate
-from trainers.training import lora, resolve_precision
+from trainers.run import checkpoints, eval_panel
+from trainers.run.acting import untouched
+from trainers.run.samples import SAMPLES
+from trainers.run.schedule import rate
+from trainers.run.stage import lora, resolve_precision
 
 if TYPE_CHECKING:
     from trainers.rollout import Rollout as Settings
@@ -153,7 +153,7 @@ class Training:
         """Let the model play: without dropout, with transformers' own attention, and without a trace."""
         config = self.policy.model.config.get_text_config()
         trained_by = config._attn_implementation
-        if self.learner.packed:  # `agents.attention` is faster than what training uses, and knows only sdpa
+        if self.learner.packed:  # `agents.local.model_support` is faster than what training uses, and knows only sdpa
             config._attn_implementation = "sdpa"
         try:
             with untouched(self.model, bf16=self.bf16):

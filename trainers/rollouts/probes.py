@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from act_gym.agent import View
-from act_gym.core import Task
 from act_gym.errors import RunError, UsageError
 from act_gym.rollout import Job, play_jobs
-from agents.asking import Question
-from agents.scripted import RandomAgent
+from act_gym.types import Task
+from agents.baselines import RandomAgent
+from agents.prompt_config import Question
 from trainers.rollouts.records import Rollout
-from trainers.runs.notes import note
+from trainers.run.notes import note
 
 if TYPE_CHECKING:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
 __all__ = ["check_format", "check_lengths", "conversation_lengths"]
 

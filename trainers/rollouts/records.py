@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from act_gym.core import Episode, Task, Turn
 from act_gym.env import Snapshot
+from act_gym.types import Episode, Task, Turn
 
 __all__ = ["Limits", "Point", "Reply", "Rollout", "Start"]
 

@@ -1,7 +1,7 @@
 """Rollouts as rows of tokens: packs them into passes of bounded size, none of which sees another episode.
 
 A pass is one row of tokens: conversations end to end, each followed by the replies that branch off it
-(`trainers.packed`). Episodes of a task begin with the same tokens; neighbours that do share them, as one start with
+(`trainers.varlen`). Episodes of a task begin with the same tokens; neighbours that do share them, as one start with
 several continuations. Values of trained tokens (advantages, log-probabilities) are flat arrays in the order of rows,
 replies and their tokens, so neither packing nor the budget changes anything.
 """
@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from trainers.packed.layout import Layout
-from trainers.packed.sequences import Sequences
 from trainers.rollouts.records import Reply, Rollout
-from trainers.supervised.episodes import passes
+from trainers.sft.episodes import passes
+from trainers.varlen.layout import Layout
+from trainers.varlen.sequences import Sequences
 
 __all__ = ["Pass", "Row", "make_passes", "row_of"]
 
@@ -92,7 +92,7 @@ def make_passes(rows: Sequence[Row], budget: int, *, packed: bool, padding: int,
     Args:
         rows: All rows.
         budget: Tokens of a pass.
-        packed: Whether the model takes a layout (`trainers.packed.models`); else each sequence is a pass of its own.
+        packed: Whether the model takes a layout (`trainers.varlen.model_support`); else each sequence is its own pass.
         padding: A token to pad with.
         share: Whether neighbours share the tokens that they begin with.
     """

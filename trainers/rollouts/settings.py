@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from act_gym.bounds import Bound, NotNegative, Positive, PositiveFloat, Seed, Share
 from act_gym.errors import UsageError
 from agents.prompt_sets import DEFAULT
-from trainers.runs.settings import Schedule
+from trainers.run.config import Schedule
 
 __all__ = ["Algorithm", "AlgorithmSettings", "Anchor", "LossMean", "PlaySettings", "UpdateSettings"]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from act_gym.records import read_records, write_json, write_records
+from act_gym.io.jsonl import read_records, write_json, write_records
 from trainers.rollouts.learner import Learner
 
 __all__ = ["cut_back", "load_state", "save_state"]

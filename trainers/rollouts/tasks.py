@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from act_gym.core import Task
 from act_gym.errors import UsageError
+from act_gym.types import Task
 
 __all__ = ["TaskChooser", "seed_of"]
 

@@ -36,6 +36,6 @@ def make_textworld(*, data: str | None = None, legacy_commands: bool = False) ->
 def _worded(engine: Engine, legacy_commands: bool) -> Engine:
     if not legacy_commands:
         return engine
-    from act_gym.engines.alfworld.legacy import LegacyCommands
+    from act_gym.engines.alfworld.legacy_commands import LegacyCommands
 
     return LegacyCommands(engine)

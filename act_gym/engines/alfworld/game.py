@@ -12,12 +12,12 @@ from math import prod
 from typing import Any
 
 from act_gym.engines.alfworld.compiler.actions import NOT
-from act_gym.engines.alfworld.compiler.joins import REAL
-from act_gym.engines.alfworld.compiler.logic import Binding, Logic
+from act_gym.engines.alfworld.compiler.domain import Binding, Logic
+from act_gym.engines.alfworld.compiler.fact_tables import Tables
+from act_gym.engines.alfworld.compiler.queries import REAL
 from act_gym.engines.alfworld.compiler.reachable import reachable_facts
-from act_gym.engines.alfworld.compiler.tables import Tables
 from act_gym.engines.alfworld.language.conditions import Fact, Problem, unsupported
-from act_gym.engines.alfworld.wording import display_names
+from act_gym.engines.alfworld.object_names import display_names
 
 __all__ = ["Game", "Position", "check_problem", "check_work"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from act_gym.core import State, Task
 from act_gym.engines.alfworld import planner
 from act_gym.engines.alfworld.files import games_folder
 from act_gym.engines.alfworld.game import Game, Position
-from act_gym.engines.alfworld.library import find_game
-from act_gym.engines.alfworld.wording import NOTHING_HAPPENS, goal_in
+from act_gym.engines.alfworld.game_cache import find_game
+from act_gym.engines.alfworld.object_names import NOTHING_HAPPENS, goal_in
 from act_gym.errors import EngineError
+from act_gym.types import State, Task
 from act_gym.version import __version__
 
 __all__ = ["NativeEngine", "Snapshot"]

@@ -17,8 +17,8 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from act_gym.engines.alfworld.compiler.logic import Logic
-from act_gym.engines.alfworld.compiling import GameSource, logic_of, parse_game
+from act_gym.engines.alfworld.compile_game import GameSource, logic_of, parse_game
+from act_gym.engines.alfworld.compiler.domain import Logic
 from act_gym.engines.alfworld.files import GAME_FILE, read_game
 from act_gym.engines.alfworld.game import Game
 from act_gym.engines.alfworld.language.conditions import Fact

@@ -18,10 +18,10 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from act_gym.core import State, Task
 from act_gym.engines.alfworld.files import games_folder, name_of, read_task
-from act_gym.engines.alfworld.wording import NOTHING_HAPPENS, goal_in
+from act_gym.engines.alfworld.object_names import NOTHING_HAPPENS, goal_in
 from act_gym.errors import EngineError, MissingDependencyError
+from act_gym.types import State, Task
 
 __all__ = ["TextWorldEngine"]
 

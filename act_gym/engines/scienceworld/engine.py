@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
-from act_gym.core import State, Task
 from act_gym.engines.java import find_java
 from act_gym.engines.scienceworld.gold import gold_path
 from act_gym.engines.scienceworld.jvm import CALL_SECONDS, jar_path, shared_jvm
-from act_gym.engines.scienceworld.lasting import LastingWorld, Trail, tried
+from act_gym.engines.scienceworld.lazy import LazyTuple
 from act_gym.engines.scienceworld.moments import Moments
-from act_gym.engines.scienceworld.world import World
+from act_gym.engines.scienceworld.recovery import LastingWorld, Trail, tried
+from act_gym.engines.scienceworld.simulator import World
 from act_gym.errors import EngineError, MissingDependencyError, UnknownNameError, UsageError
-from act_gym.lazy import LazyTuple
+from act_gym.types import State, Task
 
 __all__ = ["SIMPLIFICATIONS", "JvmEngine", "Snapshot"]
 

@@ -12,10 +12,10 @@ import json
 from pathlib import Path
 
 from act_gym.engines.scienceworld.jvm import Jvm
-from act_gym.engines.scienceworld.world import World
+from act_gym.engines.scienceworld.simulator import World
 from act_gym.errors import EngineError
+from act_gym.io.jsonl import write_json
 from act_gym.paths import data_dir
-from act_gym.records import write_json
 
 __all__ = ["gold_path"]
 

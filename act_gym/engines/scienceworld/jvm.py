@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from act_gym.engines.java import Java, find_java
-from act_gym.engines.scienceworld.gateway import connect
-from act_gym.engines.scienceworld.shared import Globals
+from act_gym.engines.scienceworld.jvm_globals import Globals
+from act_gym.engines.scienceworld.py4j_client import connect
 from act_gym.errors import EngineError, MissingDependencyError
 
 __all__ = [

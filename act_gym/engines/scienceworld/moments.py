@@ -11,10 +11,10 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from act_gym.engines.scienceworld.lasting import LastingWorld, Place
-from act_gym.engines.scienceworld.world import World
+from act_gym.engines.scienceworld.lazy import LazyTuple
+from act_gym.engines.scienceworld.recovery import LastingWorld, Place
+from act_gym.engines.scienceworld.simulator import World
 from act_gym.errors import EngineError
-from act_gym.lazy import LazyTuple
 
 __all__ = ["Moments"]
 

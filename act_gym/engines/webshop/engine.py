@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from act_gym.core import State, Task
 from act_gym.engines.webshop.expert import go_on, solve
-from act_gym.engines.webshop.names import Named, name_of
 from act_gym.engines.webshop.pages import Page
 from act_gym.engines.webshop.prices import Prices
 from act_gym.engines.webshop.product import SearchEngine
 from act_gym.engines.webshop.session import Session, parse_action
-from act_gym.engines.webshop.shops import OpenShop, open_for
-from act_gym.engines.webshop.visit import Visit
+from act_gym.engines.webshop.session_state import Visit
+from act_gym.engines.webshop.shop_cache import OpenShop, open_for
+from act_gym.engines.webshop.shop_names import Named, name_of
 from act_gym.engines.webshop.webpage import html_page
 from act_gym.errors import EngineError, UnknownNameError
+from act_gym.types import State, Task
 
 __all__ = ["OBSERVATION_MODES", "SEARCH_TEMPLATE", "WebShopEngine"]
 

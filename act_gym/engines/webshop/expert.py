@@ -20,7 +20,7 @@ from act_gym.errors import EngineError
 if TYPE_CHECKING:
     from act_gym.engines.webshop.goals import Goal
     from act_gym.engines.webshop.session import Session
-    from act_gym.engines.webshop.visit import Visit
+    from act_gym.engines.webshop.session_state import Visit
 
 __all__ = ["go_on", "solve"]
 

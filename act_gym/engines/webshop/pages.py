@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from act_gym.engines.webshop.product import Product
-from act_gym.engines.webshop.visit import SUB_PAGES, Visit
+from act_gym.engines.webshop.session_state import SUB_PAGES, Visit
 
 __all__ = ["Clickable", "Page", "Part", "page_of"]
 

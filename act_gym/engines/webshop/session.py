@@ -23,7 +23,7 @@ import numpy as np
 
 from act_gym.engines.webshop.pages import Clickable, Page, page_of
 from act_gym.engines.webshop.reward import score
-from act_gym.engines.webshop.visit import SUB_PAGES, Visit
+from act_gym.engines.webshop.session_state import SUB_PAGES, Visit
 
 if TYPE_CHECKING:
     from act_gym.engines.webshop.goals import Goal

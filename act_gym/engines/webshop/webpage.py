@@ -14,7 +14,7 @@ from html import escape
 
 from act_gym.engines.webshop.pages import page_of
 from act_gym.engines.webshop.product import Product
-from act_gym.engines.webshop.visit import SUB_PAGES, Visit
+from act_gym.engines.webshop.session_state import SUB_PAGES, Visit
 
 __all__ = ["html_page"]
 

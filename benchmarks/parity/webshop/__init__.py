@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from act_gym.arguments import parse
+from act_gym.config import parse
 from act_gym.errors import UsageError
 
 __all__ = ["Arguments", "main"]

@@ -12,12 +12,12 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
-from act_gym.core import Task
+from act_gym.engines.webshop.agenttraj import Trajectory, read_trajectories
 from act_gym.engines.webshop.engine import WebShopEngine
-from act_gym.engines.webshop.trajectories import Trajectory, read_trajectories
+from act_gym.io.jsonl import RecordWriter
 from act_gym.progress import track
-from act_gym.records import RecordWriter
 from act_gym.splits.webshop import tasks
+from act_gym.types import Task
 
 __all__ = ["compare", "replay"]
 

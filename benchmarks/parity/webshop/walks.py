@@ -24,11 +24,11 @@ from act_gym.engines.webshop.pages import Page
 from act_gym.engines.webshop.prices import Prices
 from act_gym.engines.webshop.product import Catalogue
 from act_gym.engines.webshop.session import Session
-from act_gym.engines.webshop.shops import open_for
-from act_gym.engines.webshop.visit import Visit
+from act_gym.engines.webshop.session_state import Visit
+from act_gym.engines.webshop.shop_cache import open_for
 from act_gym.engines.webshop.webpage import html_page
+from act_gym.io.jsonl import RecordWriter
 from act_gym.progress import track
-from act_gym.records import RecordWriter
 from benchmarks.parity.webshop.original import load_original
 from benchmarks.parity.webshop.purchases import Judged, judge
 

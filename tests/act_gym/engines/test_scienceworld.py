@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import act_gym
 from act_gym.engines.scienceworld import JvmEngine, gold
-from act_gym.engines.scienceworld.shared import state_before
+from act_gym.engines.scienceworld.jvm_globals import state_before
 from act_gym.errors import EngineError, MissingDependencyError, UnknownNameError, UsageError
 
 TASKS = {task.id.removeprefix("scienceworld/"): task for task in act_gym.tasks("act/ScienceWorld")}

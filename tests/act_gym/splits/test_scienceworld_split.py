@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.core import Task
 from act_gym.engines.scienceworld.jvm import shared_jvm
-from act_gym.engines.scienceworld.world import World
+from act_gym.engines.scienceworld.simulator import World
 from act_gym.errors import CorruptDataError, UnknownNameError
 from act_gym.splits import scienceworld
 from act_gym.splits.scienceworld import SPLITS, held_out, manifest, tasks
+from act_gym.types import Task
 
 HELD_OUT = {
     "melt": "freeze",

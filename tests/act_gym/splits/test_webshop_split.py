@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from act_gym.engines.webshop.shops import shared_goals, shared_shop
+from act_gym.engines.webshop.shop_cache import shared_goals, shared_shop
 from act_gym.errors import CorruptDataError, MissingDataError, UnknownNameError, UsageError
 from act_gym.splits import webshop_goals
 from act_gym.splits.webshop import SPLITS, tasks

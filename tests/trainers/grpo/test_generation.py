@@ -12,7 +12,7 @@ from act_gym.bounds import check_bounds
 from act_gym.errors import MissingDependencyError, UsageError
 from trainers.act import Act, train
 from trainers.grpo import generation
-from trainers.runs.quiet import quiet
+from trainers.run.logging import quiet
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainers.estimates.costs import SHAPES
+from trainers.dry_run.costs import SHAPES
 from trainers.grpo.packing import Packs, pack
-from trainers.packed.costs import Costs
-from trainers.packed.layout import Layout
-from trainers.packed.sequences import Sequences
+from trainers.varlen.flops import Costs
+from trainers.varlen.layout import Layout
+from trainers.varlen.sequences import Sequences
 
 SMALL = SHAPES["smollm2-135m"]
 COSTS = Costs(token=2 * SMALL.layers * SMALL.layer_parameters, pair=SMALL.pair_flops)

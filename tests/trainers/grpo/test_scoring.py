@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from transformers import AutoModelForCausalLM
 
 from tests.trainers.grpo.test_shared_prompt import trainer_of
-from trainers.grpo.groups import GroupTrainer, SharedPromptGroupTrainer
+from trainers.grpo.zero_variance import GroupTrainer, SharedPromptGroupTrainer
 
 BOUND = 200
 

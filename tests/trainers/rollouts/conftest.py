@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from act_gym.benchmark import tasks
-from agents.asking import Question
+from act_gym.benchmarks import tasks
+from agents.prompt_config import Question
 from trainers.rollouts.records import Limits, Rollout, Start
 
 ENV = "act/ALFWorld-generated-train"
@@ -28,7 +28,7 @@ def starts(groups: int = 2, generations: int = 3) -> list[Start]:
 
 @pytest.fixture(scope="session")
 def policy(speaking_model: Path) -> Any:
-    from agents.policy import Policy
+    from agents.local.model import Policy
 
     loaded = Policy.load(str(speaking_model), dtype="float32")
     loaded.model.config.max_position_embeddings = 8192  # rotary positions have no end

@@ -11,7 +11,7 @@ import pytest
 from act_gym.agent import View
 from act_gym.errors import EngineError
 from act_gym.rollout import Job, play_jobs
-from agents.local import LocalAgent, LocalSettings
+from agents.local.agent import LocalAgent, LocalSettings
 from tests.trainers.rollouts.conftest import ENV, LIMITS, QUESTION, starts
 from trainers.rollouts.collect import Collector
 from trainers.rollouts.records import Point, Rollout, Start

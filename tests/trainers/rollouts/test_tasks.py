@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from act_gym.core import Task
 from act_gym.errors import UsageError
+from act_gym.types import Task
 from trainers.rollouts.tasks import TaskChooser, seed_of
 
 GAMES = [

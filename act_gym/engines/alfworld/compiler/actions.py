@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 
-from act_gym.engines.alfworld.compiler.joins import REAL, Joins, Scope
-from act_gym.engines.alfworld.compiler.source import Body, Source, as_tuple
+from act_gym.engines.alfworld.compiler.codegen import Body, Source, as_tuple
+from act_gym.engines.alfworld.compiler.queries import REAL, Joins, Scope
 from act_gym.engines.alfworld.compiler.texts import Texts
 from act_gym.engines.alfworld.language.conditions import (
     Action,

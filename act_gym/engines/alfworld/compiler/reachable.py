@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from act_gym.engines.alfworld.compiler.joins import Joins, Scope
-from act_gym.engines.alfworld.compiler.source import Body, Source, as_tuple, execute
-from act_gym.engines.alfworld.compiler.tables import Layout
+from act_gym.engines.alfworld.compiler.codegen import Body, Source, as_tuple, execute
+from act_gym.engines.alfworld.compiler.fact_tables import Layout
+from act_gym.engines.alfworld.compiler.queries import Joins, Scope
 from act_gym.engines.alfworld.language.conditions import (
     And,
     Condition,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 
-from act_gym.engines.alfworld.compiler.joins import Joins
-from act_gym.engines.alfworld.compiler.source import STATE, Body, Source
+from act_gym.engines.alfworld.compiler.codegen import STATE, Body, Source
+from act_gym.engines.alfworld.compiler.queries import Joins
 from act_gym.engines.alfworld.language.conditions import unsupported
 from act_gym.engines.alfworld.language.grammar import (
     Atom,

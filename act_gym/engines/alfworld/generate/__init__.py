@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from act_gym.engines.alfworld.generate.draw import Draw
+from act_gym.engines.alfworld.generate.alfworld_data import language
 from act_gym.engines.alfworld.generate.goals import SPLITS, Goal, goal
-from act_gym.engines.alfworld.generate.package import language
-from act_gym.engines.alfworld.generate.place import furnish
-from act_gym.engines.alfworld.generate.plan import walkthrough
+from act_gym.engines.alfworld.generate.placement import furnish
 from act_gym.engines.alfworld.generate.problem import problem
+from act_gym.engines.alfworld.generate.rng import Draw
 from act_gym.engines.alfworld.generate.rooms import room
+from act_gym.engines.alfworld.generate.solution import walkthrough
 
 __all__ = ["SPLITS", "Goal", "generate", "goal"]
 

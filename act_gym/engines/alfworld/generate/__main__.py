@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from act_gym.arguments import parse
 from act_gym.cli import run
+from act_gym.config import parse
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.generate import generate, goal
 from act_gym.errors import UsageError
-from act_gym.records import replacing
+from act_gym.io.jsonl import replacing
 
 __all__ = ["Arguments", "main"]
 

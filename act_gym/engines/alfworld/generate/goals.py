@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from act_gym.engines.alfworld.generate.draw import Draw
-from act_gym.engines.alfworld.generate.package import goals, rules
+from act_gym.engines.alfworld.generate.alfworld_data import goals, rules
+from act_gym.engines.alfworld.generate.rng import Draw
 from act_gym.engines.alfworld.generate.rooms import NUMBERS, UNSEEN, Room, kind_of, room
 from act_gym.errors import UnknownNameError, UsageError
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from act_gym.engines.alfworld.generate.draw import Draw
+from act_gym.engines.alfworld.generate.alfworld_data import rules
 from act_gym.engines.alfworld.generate.goals import Goal
-from act_gym.engines.alfworld.generate.package import rules
-from act_gym.engines.alfworld.generate.place import Thing
-from act_gym.engines.alfworld.generate.plan import mangled
+from act_gym.engines.alfworld.generate.placement import Thing
+from act_gym.engines.alfworld.generate.rng import Draw
 from act_gym.engines.alfworld.generate.rooms import Place, Room
+from act_gym.engines.alfworld.generate.solution import mangled
 
 __all__ = ["problem"]
 

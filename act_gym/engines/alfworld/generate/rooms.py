@@ -18,8 +18,8 @@ from functools import cache
 
 import numpy as np
 
-from act_gym.engines.alfworld.generate.draw import Draw
-from act_gym.engines.alfworld.generate.package import check, folder, read, rules
+from act_gym.engines.alfworld.generate.alfworld_data import check, folder, read, rules
+from act_gym.engines.alfworld.generate.rng import Draw
 
 __all__ = ["NUMBERS", "UNSEEN", "Place", "Receptacle", "Room", "kind_of", "room"]
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from act_gym.engines.alfworld.compiler.logic import Binding
+from act_gym.engines.alfworld.compiler.domain import Binding
 from act_gym.engines.alfworld.game import Game, Position
-from act_gym.engines.alfworld.planner.joins import Atom
-from act_gym.engines.alfworld.planner.relaxed import Candidate, Relaxed, ends
-from act_gym.engines.alfworld.planner.rules import Goal, Operator, Rules, rules_of
+from act_gym.engines.alfworld.planner.grounding import Atom
+from act_gym.engines.alfworld.planner.heuristic import Candidate, Relaxed, ends
+from act_gym.engines.alfworld.planner.operators import Goal, Operator, Rules, rules_of
 from act_gym.engines.alfworld.planner.search import Budget, Collection, shortest
 
 __all__ = ["is_dead_end", "plan"]

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from act_gym.engines.alfworld.planner.joins import Atom, Scope
-from act_gym.engines.alfworld.planner.rules import Achiever, Goal, Operator, Rule, Rules
+from act_gym.engines.alfworld.planner.grounding import Atom, Scope
+from act_gym.engines.alfworld.planner.operators import Achiever, Goal, Operator, Rule, Rules
 
 __all__ = ["Budget", "Collection", "shortest"]
 

@@ -29,17 +29,17 @@ from act_gym.engines.webshop.catalogue.folder import (
     pack,
     read_manifest,
 )
-from act_gym.engines.webshop.catalogue.lines import LineWriter
-from act_gym.engines.webshop.catalogue.nouns import NounFinder
+from act_gym.engines.webshop.catalogue.noun_chunks import NounFinder
 from act_gym.engines.webshop.catalogue.rows import document, human_instructions, synthetic_instruction
+from act_gym.engines.webshop.catalogue.store import LineWriter
 from act_gym.engines.webshop.product import Product
 from act_gym.engines.webshop.search import build as build_search
 from act_gym.engines.webshop.search import verify as verify_search
 from act_gym.errors import ActGymError, CorruptDataError, DataError, MissingDataError, UsageError
-from act_gym.fetch import FULL_DISK, file_sha256, full_disk
-from act_gym.locks import only_one
+from act_gym.io.download import FULL_DISK, file_sha256, full_disk
+from act_gym.io.files import only_one
+from act_gym.io.jsonl import write_json
 from act_gym.progress import count_bar
-from act_gym.records import write_json
 
 __all__ = ["Item", "Source", "build", "lock_of"]
 

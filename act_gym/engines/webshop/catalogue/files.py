@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from act_gym.engines.webshop.catalogue.build import Item
-from act_gym.engines.webshop.catalogue.nouns import NounFinder
+from act_gym.engines.webshop.catalogue.noun_chunks import NounFinder
 from act_gym.engines.webshop.catalogue.rows import SkippedRow, product_of
 from act_gym.engines.webshop.catalogue.stream import read_array
 from act_gym.errors import CorruptDataError, MissingDataError
-from act_gym.fetch import file_sha256
+from act_gym.io.download import file_sha256
 from act_gym.progress import byte_bar
 
 __all__ = ["CatalogueFiles"]

@@ -23,10 +23,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, overload
 
-from act_gym.engines.webshop.catalogue.lines import Lines, mapped
+from act_gym.engines.webshop.catalogue.store import Lines, mapped
 from act_gym.engines.webshop.product import Instruction, Product
 from act_gym.errors import CorruptDataError, MissingDataError
-from act_gym.fetch import file_sha256
+from act_gym.io.download import file_sha256
 
 __all__ = ["ASIN_WIDTH", "FORMAT", "MANIFEST", "Instructions", "Products", "pack", "read_manifest", "unpack", "verify"]
 

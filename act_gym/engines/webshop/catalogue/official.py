@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from act_gym.archives import unpack
 from act_gym.engines.webshop.catalogue.build import build, lock_of
 from act_gym.engines.webshop.catalogue.files import CatalogueFiles
 from act_gym.engines.webshop.catalogue.folder import read_manifest, verify
-from act_gym.engines.webshop.catalogue.nouns import find_model
+from act_gym.engines.webshop.catalogue.noun_chunks import find_model
 from act_gym.engines.webshop.catalogue.shop import OFFICIAL, generated, shops_folder
 from act_gym.errors import ActGymError, CorruptDataError, DataError, DownloadError, UnknownNameError, UsageError
-from act_gym.fetch import FULL_DISK, fetch, file_sha256, full_disk
-from act_gym.locks import only_one
+from act_gym.io.archive import unpack
+from act_gym.io.download import FULL_DISK, fetch, file_sha256, full_disk
+from act_gym.io.files import only_one
 from act_gym.progress import byte_bar
 
 __all__ = ["FILES", "OfficialFile", "install"]

@@ -13,9 +13,9 @@ from act_gym.engines.webshop.catalogue.build import Source, build
 from act_gym.engines.webshop.catalogue.files import CatalogueFiles
 from act_gym.engines.webshop.catalogue.folder import MANIFEST, Instructions, Products, read_manifest
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
-from act_gym.engines.webshop.names import Named, name_of
 from act_gym.engines.webshop.product import Catalogue, Instruction, SearchEngine
 from act_gym.engines.webshop.search import SearchIndex
+from act_gym.engines.webshop.shop_names import Named, name_of
 from act_gym.errors import CorruptDataError, DataError, UnknownNameError
 from act_gym.paths import data_dir
 

@@ -19,7 +19,7 @@ from act_gym.engines.webshop.search.files import FORMAT, HEADER
 from act_gym.engines.webshop.search.merge import merge
 from act_gym.engines.webshop.search.runs import forget, write_run
 from act_gym.errors import DataError, UsageError
-from act_gym.fetch import FULL_DISK
+from act_gym.io.download import FULL_DISK
 
 __all__ = ["build"]
 

@@ -5,11 +5,11 @@ import random
 
 import pytest
 
-from act_gym.core import Task
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.native import NativeEngine
 from act_gym.engines.alfworld.textworld import TextWorldEngine
 from act_gym.errors import CorruptDataError, EngineError, UnsupportedGameError
+from act_gym.types import Task
 
 
 def task_of(game, folder, name="game"):

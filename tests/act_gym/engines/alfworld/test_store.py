@@ -4,11 +4,11 @@ import sqlite3
 
 import pytest
 
-from act_gym.core import Task
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.native import NativeEngine
 from act_gym.engines.alfworld.store import STORE_FILE, GameStore, build_store
 from act_gym.errors import CorruptDataError
+from act_gym.types import Task
 
 NAMES = [f"train/game{number}/trial" for number in range(4)]
 

@@ -8,11 +8,11 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from act_gym.core import Task
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.textworld import TextWorldEngine
 from act_gym.errors import CorruptDataError, EngineError, MissingDataError
 from act_gym.splits.alfworld import TASK_TYPES, tasks
+from act_gym.types import Task
 
 
 def available(data, split="seen"):

@@ -10,11 +10,11 @@ import pytest
 import act_gym
 from act_gym import rollout
 from act_gym.agent import Choice
-from act_gym.engines.scienceworld import JvmEngine, gold, lasting
+from act_gym.engines.scienceworld import JvmEngine, gold, recovery
 from act_gym.engines.scienceworld.jvm import shared_jvm
 from act_gym.errors import EngineError, UsageError
-from benchmarks import faults
-from benchmarks.determinism import Walk
+from benchmarks.checks import faults
+from benchmarks.checks.determinism import Walk
 
 TASKS = {task.id.removeprefix("scienceworld/"): task for task in act_gym.tasks("act/ScienceWorld")}
 
@@ -137,8 +137,8 @@ def test_the_time_for_a_call_is_checked_at_once(seconds):
 @pytest.fixture
 def exhaustions(monkeypatch):
     """Counted anew, as in a process of one's own."""
-    monkeypatch.setattr(lasting, "_exhaustions", lasting.Counter())
-    return lasting._exhaustions
+    monkeypatch.setattr(recovery, "_exhaustions", recovery.Counter())
+    return recovery._exhaustions
 
 
 def test_too_little_memory_for_a_task_is_an_error_that_names_the_option(make, exhaustions):
@@ -181,7 +181,7 @@ def test_a_solution_that_takes_all_the_memory_is_given_up(exhaustions, monkeypat
         return gold.gold_path(shared_jvm(*pool), "boil", 0, version="1.2.3", simplifications="")
 
     with pytest.raises(EngineError, match=r"ran out of memory in solving boil/0.*memory='32m'.* time 3 with"):
-        lasting.tried(pool, solve)
+        recovery.tried(pool, solve)
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -284,7 +284,7 @@ def test_a_world_costs_no_more_than_commands_and_digests(make):
 
 @pytest.mark.timeout(900)  # every kill costs a start, which takes seconds where others work too
 def test_kills_at_random_moments_change_nothing():
-    """As `python -m benchmarks.faults` does a hundred times."""
+    """As `python -m benchmarks.checks.faults` does a hundred times."""
     walks = [Walk(SENSITIVE, "walk", WALK), Walk(TASKS["boil/0"], "walk", WALK)]
     expected, before, wrong = faults.undisturbed(walks), faults.open_files(), []
     arguments = faults.Arguments(kills=4, environments=2, commands=4, stopped=0.05, call_timeout=10)

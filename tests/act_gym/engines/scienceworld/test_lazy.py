@@ -13,8 +13,8 @@ from gymnasium.vector import AsyncVectorEnv
 
 import act_gym
 from act_gym.engines.scienceworld import JvmEngine
+from act_gym.engines.scienceworld.lazy import LazyTuple
 from act_gym.errors import EngineError
-from act_gym.lazy import LazyTuple
 
 TASKS = {task.id.removeprefix("scienceworld/"): task for task in act_gym.tasks("act/ScienceWorld")}
 WALK = ("open door to kitchen", "go to kitchen", "open cupboard", "wait1", "pick up thermometer")

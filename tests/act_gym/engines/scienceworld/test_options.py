@@ -11,7 +11,7 @@ from act_gym.engines.scienceworld import JvmEngine
 from act_gym.engines.scienceworld.engine import SIMPLIFICATIONS
 from act_gym.errors import UsageError
 from act_gym.rollout import play
-from agents.scripted import RandomAgent
+from agents.baselines import RandomAgent
 
 TASKS = {task.id.removeprefix("scienceworld/"): task for task in act_gym.tasks("act/ScienceWorld")}
 STOVE = TASKS["boil/0"]

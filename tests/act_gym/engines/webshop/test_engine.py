@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import act_gym
 from act_gym import EngineError, MissingDataError, Task, TextEnv, UnknownNameError, UsageError
 from act_gym.engines.webshop.engine import SEARCH_TEMPLATE, WebShopEngine
-from act_gym.engines.webshop.shops import shared_shop
+from act_gym.engines.webshop.shop_cache import shared_shop
 
 CATALOGUE = "generated-300"
 

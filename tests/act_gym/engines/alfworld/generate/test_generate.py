@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from act_gym.core import Task
-from act_gym.engines.alfworld.compiling import compile_game
+from act_gym.engines.alfworld.compile_game import compile_game
 from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.generate import SPLITS, generate, goal
 from act_gym.engines.alfworld.generate.__main__ import main
 from act_gym.engines.alfworld.textworld import TextWorldEngine
 from act_gym.errors import UsageError
 from act_gym.splits.alfworld import TASK_TYPES
+from act_gym.types import Task
 
 ROOT = Path(__file__).parents[5]
 FROZEN = {

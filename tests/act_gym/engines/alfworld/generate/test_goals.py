@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.engines.alfworld.generate.draw import Draw
+from act_gym.engines.alfworld.generate.alfworld_data import rules
 from act_gym.engines.alfworld.generate.goals import SPLITS, TOOLS, Goal, goal, held_out
-from act_gym.engines.alfworld.generate.package import rules
+from act_gym.engines.alfworld.generate.rng import Draw
 from act_gym.engines.alfworld.generate.rooms import UNSEEN, room
 from act_gym.errors import UnknownNameError, UsageError
 

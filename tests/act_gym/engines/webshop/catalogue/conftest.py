@@ -54,7 +54,7 @@ def hundred(tmp_path_factory):
 @pytest.fixture(scope="session")
 def model():
     """The name of the spaCy model; skips where there is none."""
-    from act_gym.engines.webshop.catalogue.nouns import find_model
+    from act_gym.engines.webshop.catalogue.noun_chunks import find_model
 
     try:
         return find_model()

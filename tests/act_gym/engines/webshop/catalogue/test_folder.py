@@ -6,7 +6,7 @@ import pytest
 
 from act_gym.engines.webshop.catalogue.folder import FORMAT, MANIFEST, Instructions, Products, read_manifest, verify
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
-from act_gym.engines.webshop.catalogue.lines import Lines, LineWriter
+from act_gym.engines.webshop.catalogue.store import Lines, LineWriter
 from act_gym.errors import CorruptDataError, MissingDataError
 
 CURE = "Run: the cure"

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from act_gym.download import main
+from act_gym.cli.download import main
 from act_gym.engines.webshop.catalogue import official, open_shop
 from act_gym.engines.webshop.catalogue.folder import verify
 from act_gym.engines.webshop.catalogue.official import FILES, OfficialFile, install

@@ -1,0 +1,280 @@
+"""The benchmarks: their names, splits, engines and step limits. A new benchmark is a new entry here.
+
+This table names modules instead of importing them, so that reading it costs nothing and a missing
+simulator is noticed only by whoever wants to play it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from inspect import signature
+from typing import Any
+
+from act_gym.errors import UnknownNameError, UsageError, shortened
+from act_gym.types import Task
+
+__all__ = ["BENCHMARKS", "Benchmark", "benchmark", "env_ids", "parse_id", "tasks"]
+
+NAMESPACE = "act"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark as the rest of the house knows it.
+
+    Attributes:
+        name: As it stands in environment ids.
+        splits: Names of its splits; without one, an environment holds every task that is not generated.
+        max_turns: The step limit registered by default.
+        task_source: `module:function`; the function takes a split or None and returns its tasks.
+        engines: Engine names with their `module:name`, a class or a function that makes one; the first
+            one is the default.
+        packages: What the default engine imports; `extra` installs them.
+        data: Folder below the cache folder that holds its data; empty if it needs none.
+        generated_splits: Those of its splits whose tasks are made here, without that data.
+        generator_package: What making them reads; `extra` installs it. Empty if nothing more is needed.
+        own_task_source: `module:function`; the function takes what was given as `games` and returns the
+            tasks in these files. Empty if the benchmark cannot play its users' own files.
+        step_limits: Named ones that others report results under: actions in an episode, one number or one for
+            each task type. Task types that such a table does not name keep `max_turns`.
+        task_options: Names of the engine's options that also choose the tasks; the task source takes them, too.
+        observe: Texts of the default engine that cost no move and that a rollout records with each turn.
+    """
+
+    name: str
+    splits: tuple[str, ...]
+    max_turns: int
+    task_source: str
+    engines: Mapping[str, str]
+    packages: tuple[str, ...] = ()
+    data: str = ""
+    generated_splits: tuple[str, ...] = ()
+    generator_package: str = ""
+    own_task_source: str = ""
+    step_limits: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
+    task_options: tuple[str, ...] = ()
+    observe: tuple[str, ...] = ()
+
+    @property
+    def extra(self) -> str:
+        """The optional dependencies that install its simulator; also its name for `act-gym download`."""
+        return self.name.lower()
+
+    def tasks(self, split: str | None = None, **options: Any) -> Sequence[Task]:
+        """Return a split's tasks, or all of them, in their frozen order.
+
+        Args:
+            split: One of its splits; None for every task that is not generated.
+            **options: Those of `task_options` that are not to be as the engine has them by default.
+
+        Raises:
+            UnknownNameError: There is no such split.
+            UsageError: An option does not choose tasks.
+        """
+        if split is not None and split not in self.splits:
+            raise UnknownNameError(f"split of {self.name}", split, self.splits)
+        for name in options:
+            if name not in self.task_options:
+                known = f"only {', '.join(self.task_options)} do" if self.task_options else "none does"
+                raise UsageError(
+                    f"{name}={shortened(repr(options[name]))} does not choose tasks of {self.name}; {known}."
+                )
+        source: Callable[..., Sequence[Task]] = _load(self.task_source)
+        return source(split, **options)
+
+    def choosing(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of an environment's options that choose its tasks."""
+        return {name: options[name] for name in self.task_options if name in options}
+
+    def own_tasks(self, games: Any, split: str | None = None) -> tuple[Task, ...]:
+        """Return the tasks in a user's own game files.
+
+        Args:
+            games: What the benchmark takes; for ALFWorld a file, a folder, or several of either.
+            split: Must be None: these tasks are in no split.
+
+        Raises:
+            UsageError: There are none, or they cannot be had here.
+        """
+        if not self.own_task_source:
+            raise UsageError(f"{self.name} takes no games of your own; got games={shortened(repr(games))}.")
+        if split is not None:
+            raise UsageError(
+                f"games= are your own tasks and in no split; got split {split!r} too. "
+                f"Make {NAMESPACE}/{self.name} with them."
+            )
+        source: Callable[[Any], tuple[Task, ...]] = _load(self.own_task_source)
+        return source(games)
+
+    def step_limit(self, name: str, task_type: str) -> int:
+        """Return how many actions an episode of this task type has under a named limit.
+
+        Raises:
+            UnknownNameError: There is no such limit.
+        """
+        if name not in self.step_limits:
+            raise UnknownNameError(f"step limit of {self.name}", name, self.step_limits)
+        limit = self.step_limits[name]
+        return limit if isinstance(limit, int) else limit.get(task_type, self.max_turns)
+
+    def make_engine(self, name: str | None = None, **options: Any) -> Any:
+        """Start an engine by name; `options` are the engine's own.
+
+        Raises:
+            UnknownNameError: There is no such engine.
+            UsageError: The engine does not take these options.
+            MissingDependencyError: Its simulator is not installed.
+        """
+        name = name or next(iter(self.engines))
+        if name not in self.engines:
+            raise UnknownNameError(f"engine of {self.name}", name, self.engines)
+        make = _load(self.engines[name])
+        try:
+            signature(make).bind(**options)
+        except TypeError as cause:
+            raise UsageError(
+                f"The {name} engine of {self.name} does not take {shortened(options)}: {cause}."
+            ) from cause
+        return make(**options)
+
+
+def _load(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+# From the program of "Trial and Error" (ETO, arXiv 2403.02502), eval_agent/data/sciworld/max_steps.json. It leaves
+# six task types out: the three inclined planes, both in genetics, and melting points of unknown substances.
+_ETO_SCIENCEWORLD = {
+    "boil": 100,
+    "change-the-state-of-matter-of": 80,
+    "chemistry-mix": 60,
+    "chemistry-mix-paint-secondary-color": 15,
+    "chemistry-mix-paint-tertiary-color": 30,
+    "find-animal": 15,
+    "find-living-thing": 15,
+    "find-non-living-thing": 15,
+    "find-plant": 15,
+    "freeze": 80,
+    "grow-fruit": 60,
+    "grow-plant": 30,
+    "identify-life-stages-1": 30,
+    "identify-life-stages-2": 30,
+    "lifespan-longest-lived": 10,
+    "lifespan-longest-lived-then-shortest-lived": 12,
+    "lifespan-shortest-lived": 10,
+    "measure-melting-point-known-substance": 120,
+    "melt": 80,
+    "power-component": 20,
+    "power-component-renewable-vs-nonrenewable-energy": 30,
+    "test-conductivity": 30,
+    "test-conductivity-of-unknown-substances": 30,
+    "use-thermometer": 30,
+}
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    entry.name: entry
+    for entry in (
+        Benchmark(
+            name="ALFWorld",
+            splits=("train", "seen", "unseen", "generated-train", "generated-seen", "generated-unseen"),
+            max_turns=50,
+            task_source="act_gym.splits.alfworld:tasks",
+            engines={
+                "native": "act_gym.engines.alfworld:make_native",
+                "textworld": "act_gym.engines.alfworld:make_textworld",
+            },
+            data="alfworld/json_2.1.1",
+            generated_splits=("generated-train", "generated-seen", "generated-unseen"),
+            generator_package="alfworld",
+            own_task_source="act_gym.splits.alfworld:tasks_of_files",
+            # verl-agent's and ETO's settings; AgentBoard's is `max_num_steps` of its main results.
+            step_limits={"verl-agent": 50, "eto": 40, "agentboard": 30},
+        ),
+        Benchmark(
+            name="ScienceWorld",
+            splits=("train", "dev", "test", "train-seen", "seen", "unseen"),
+            max_turns=100,
+            task_source="act_gym.splits.scienceworld:tasks",
+            engines={"jvm": "act_gym.engines.scienceworld:JvmEngine"},
+            packages=("scienceworld", "py4j"),
+            # `scienceworld` and `swiftsage` are defaults of their programs, which count what takes time: looking
+            # around, the inventory and what is not understood are free there. Here every action counts.
+            step_limits={"scienceworld": 100, "swiftsage": 300, "agentboard": 30, "eto": _ETO_SCIENCEWORLD},
+            observe=("look", "inventory"),
+        ),
+        Benchmark(
+            name="WebShop",
+            splits=(
+                "train",
+                "dev",
+                "test",
+                "train-seen",
+                "seen",
+                "unseen",
+                "generated-train",
+                "generated-seen",
+                "generated-unseen",
+            ),
+            max_turns=15,
+            task_source="act_gym.splits.webshop:tasks",
+            engines={"native": "act_gym.engines.webshop.engine:WebShopEngine"},
+            data="webshop/1000",
+            generated_splits=("generated-train", "generated-seen", "generated-unseen"),
+            # verl-agent's and ETO's settings, and the paper's: its agents' actions in one episode.
+            step_limits={"verl-agent": 15, "eto": 10, "webshop-paper": 100},
+            task_options=("catalogue", "human_goals"),
+        ),
+    )
+}
+
+
+def benchmark(name: str) -> Benchmark:
+    """Return a benchmark by name.
+
+    Raises:
+        UnknownNameError: There is none of that name.
+    """
+    if name not in BENCHMARKS:
+        raise UnknownNameError("benchmark", name, BENCHMARKS)
+    return BENCHMARKS[name]
+
+
+def env_ids() -> tuple[str, ...]:
+    """Return every environment id, benchmark by benchmark, the one without a split first."""
+    return tuple(
+        f"{NAMESPACE}/{entry.name}{suffix}"
+        for entry in BENCHMARKS.values()
+        for suffix in ("", *(f"-{split}" for split in entry.splits))
+    )
+
+
+def parse_id(env_id: str) -> tuple[Benchmark, str | None]:
+    """Return the benchmark and the split of an environment id such as `act/ScienceWorld-seen`.
+
+    Raises:
+        UnknownNameError: No environment has that id.
+    """
+    if env_id not in env_ids():
+        raise UnknownNameError("environment", env_id, env_ids())
+    name, _, split = env_id.removeprefix(f"{NAMESPACE}/").partition("-")
+    return BENCHMARKS[name], split or None
+
+
+def tasks(env_id: str, *, games: Any = None, **options: Any) -> Sequence[Task]:
+    """Return the tasks of an environment id in their frozen order, without making it.
+
+    Args:
+        env_id: For example `act/ALFWorld-unseen`; without a split, every task of the benchmark.
+        games: A user's own game files; their tasks come instead, in the order of their names.
+        **options: Options of the environment that choose its tasks, e.g. `human_goals=True` for WebShop.
+
+    Raises:
+        UnknownNameError: No environment has that id.
+        UsageError: `games` cannot be had there, or holds none; or an option does not choose tasks.
+        MissingDataError: The tasks that the options choose can only be listed with their data.
+    """
+    entry, split = parse_id(env_id)
+    return entry.tasks(split, **options) if games is None else entry.own_tasks(games, split)

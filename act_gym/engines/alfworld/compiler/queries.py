@@ -1,0 +1,249 @@
+"""Compiles conditions to loops over tables: which objects make a condition true in a state?
+
+A conjunction becomes nested loops. Each takes the literal that leaves the fewest choices, judged by the facts of
+a sample problem, and every test stands as far out as its variables allow. The order changes no result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+
+from act_gym.engines.alfworld.compiler.codegen import STATE, Body, Source, as_tuple
+from act_gym.engines.alfworld.compiler.fact_tables import Layout
+from act_gym.engines.alfworld.language.conditions import (
+    And,
+    Condition,
+    Domain,
+    Exists,
+    Forall,
+    Literal,
+    Or,
+    Parameter,
+    Problem,
+    conjuncts,
+    negation,
+)
+
+__all__ = ["REAL", "Joins", "Scope"]
+
+Scope = dict[str, str]
+"""Bound variables of a condition, with what generated code calls them."""
+
+REAL = "!"
+"""Ends the name of a predicate that texts see otherwise than conditions (see `actions.py`)."""
+
+
+class Joins:
+    """Writes conditions over the tables of a layout.
+
+    Args:
+        domain: Declares the types.
+        layout: Names the tables.
+        source: Takes the functions that nested conditions become.
+        sample: A problem of the domain, to judge how many facts there are.
+        doubled: Predicates whose truth is kept apart from what texts see of it.
+    """
+
+    def __init__(
+        self, domain: Domain, layout: Layout, source: Source, sample: Problem, doubled: frozenset[str]
+    ) -> None:
+        self.domain = domain
+        self.layout = layout
+        self.source = source
+        self._facts = sample.facts
+        self._doubled = doubled
+        self.guarded = {name for name in domain.predicates if not self._typed_by_effects(name)}
+
+    def loop(
+        self,
+        body: Body,
+        parameters: Sequence[Parameter],
+        condition: Condition,
+        scope: Scope,
+        leaf: Callable[[Scope], None],
+    ) -> None:
+        """Write loops that reach `leaf` once or more for every choice of the parameters under a condition.
+
+        Args:
+            body: The function to write into.
+            parameters: What is still to be chosen.
+            condition: What must hold.
+            scope: What is chosen already.
+            leaf: Writes what is done with a choice.
+        """
+        declared, parts = conjuncts(condition)
+        kinds = {parameter.name: parameter.type for parameter in (*parameters, *declared)}
+        if any(kind != "object" and kind not in self.domain.types for kind in kinds.values()):
+            return  # there are no objects of a type that nobody declared
+        split = self._split(parts, kinds, scope)
+        if split is not None:
+            rest = tuple(part for part in parts if part is not split)
+            for choice in split.parts:
+                self.loop(body, (*parameters, *declared), And((*rest, choice)), scope, leaf)
+            return
+        with ExitStack() as blocks:
+            inner = self._nest(body, blocks, parts, kinds, dict(scope))
+            leaf(inner)
+
+    def test(self, condition: Condition, scope: Mapping[str, str]) -> str:
+        """Return an expression that is true where a condition holds; all its free variables are bound."""
+        match condition:
+            case Literal(predicate, terms, positive):
+                values = [scope.get(term, repr(term)) for term in terms]
+                if predicate == "=":
+                    return f"{values[0]} {'==' if positive else '!='} {values[1]}"
+                return f"{self.item(values)} {'in' if positive else 'not in'} {self.table(predicate, None)}"
+            case And(parts):
+                return " and ".join(f"({self.test(part, scope)})" for part in parts) or "True"
+            case Or(parts):
+                return " or ".join(f"({self.test(part, scope)})" for part in parts) or "False"
+            case Forall(parameters, inner):
+                return f"not {self.test(Exists(parameters, negation(inner)), scope)}"
+            case Exists():
+                return self._exists(condition, scope)
+
+    def table(self, predicate: str, given: tuple[int, ...] | None) -> str:
+        """Return the name of a table as conditions see it."""
+        return self.layout.name(predicate + REAL if predicate in self._doubled else predicate, given)
+
+    @staticmethod
+    def item(values: Sequence[str]) -> str:
+        """Return the source of a fact as a set holds it."""
+        return values[0] if len(values) == 1 else as_tuple(values)
+
+    def choices(
+        self, table: Callable[[tuple[int, ...] | None], str], bound: Sequence[str | None], *, ordered: bool
+    ) -> tuple[str, str]:
+        """Return what to loop over for the arguments of a predicate that are not bound, and the table it is from.
+
+        Args:
+            table: Names a table of the predicate by its key.
+            bound: For each argument what is bound to it, or None.
+            ordered: Whether the facts must come in the order of their objects.
+        """
+        given = tuple(position for position, value in enumerate(bound) if value is not None)
+        if not given and not ordered:
+            return table(None), table(None)
+        key = self.item([value for value in bound if value is not None]) if given else "()"
+        return f"{table(given)}.get({key}, ())", table(given)
+
+    def guard(self, predicate: str, position: int, kind: str) -> bool:
+        """Return whether facts of a predicate may hold an object there that is not of a type."""
+        declared = self.domain.predicates[predicate][position]
+        return kind != "object" and (predicate in self.guarded or not self.domain.is_a(declared, kind))
+
+    def _exists(self, condition: Condition, scope: Mapping[str, str]) -> str:
+        name = self.source.name("holds")
+        variables = sorted({scope[term] for term in _terms(condition) if term in scope})
+        function = Body(name, variables)
+        self.loop(function, (), condition, dict(scope), lambda _: function.line("return True"))
+        function.line("return False")
+        self.source.add(function)
+        return f"{name}({', '.join((STATE, *variables))})"
+
+    def _split(self, parts: Sequence[Condition], kinds: Mapping[str, str], scope: Scope) -> Or | None:
+        """Return the alternative that must become loops of its own: it alone says what a variable may be."""
+        covered = set(scope)
+        for part in parts:
+            if isinstance(part, Literal) and part.positive:
+                covered |= set(part.terms)
+        loose = [name for name in kinds if name not in covered]
+        for part in parts:
+            if isinstance(part, Or) and any(_chooses(part, name) for name in loose):
+                return part
+        return None
+
+    def _nest(
+        self, body: Body, blocks: ExitStack, parts: Sequence[Condition], kinds: Mapping[str, str], scope: Scope
+    ) -> Scope:
+        waiting = list(parts)
+        while True:
+            for part in [part for part in waiting if self._is_bound(part, kinds, scope)]:
+                waiting.remove(part)
+                blocks.enter_context(body.block(f"if {self.test(part, scope)}"))
+            loose = [name for name in kinds if name not in scope]
+            literals = [part for part in waiting if isinstance(part, Literal) and _is_table(part)]
+            if literals:
+                literal = min(literals, key=lambda literal: self._expected(literal, scope))
+                waiting.remove(literal)
+                self._choose(body, blocks, literal, kinds, scope)
+            elif loose:
+                name = self.source.name(loose[0])
+                blocks.enter_context(body.block(f"for {name} in game.of_type({kinds[loose[0]]!r})", kinds[loose[0]]))
+                scope[loose[0]] = name
+            elif waiting:
+                raise AssertionError(f"never bound: {waiting}")
+            else:
+                return scope
+
+    def _choose(self, body: Body, blocks: ExitStack, literal: Literal, kinds: Mapping[str, str], scope: Scope) -> None:
+        bound = [scope.get(term) if term in kinds or term in scope else repr(term) for term in literal.terms]
+        targets, tests = [], []
+        for position, (term, value) in enumerate(zip(literal.terms, bound, strict=True)):
+            if value is not None:
+                continue
+            name = self.source.name(term)
+            targets.append(name)
+            if term in scope:  # the same variable twice in one literal
+                tests.append(f"{name} == {scope[term]}")
+            scope[term] = name
+            if self.guard(literal.predicate, position, kinds[term]):
+                tests.append(f"game.is_a({name}, {kinds[term]!r})")
+        over, table = self.choices(lambda given: self.table(literal.predicate, given), bound, ordered=False)
+        blocks.enter_context(body.block(f"for {', '.join(targets)} in {over}", table))
+        if tests:
+            blocks.enter_context(body.block(f"if {' and '.join(tests)}"))
+
+    def _is_bound(self, part: Condition, kinds: Mapping[str, str], scope: Scope) -> bool:
+        return all(term in scope for term in _terms(part) if term in kinds)
+
+    def _expected(self, literal: Literal, scope: Scope) -> float:
+        """Guess how many facts are left once what is bound is bound."""
+        facts = self._facts.get(literal.predicate, ())
+        number = float(len(facts) or 1)
+        for position, term in enumerate(literal.terms):
+            if term in scope or not term.startswith("?"):
+                number /= len({fact[position] for fact in facts}) or 1
+        return number
+
+    def _typed_by_effects(self, predicate: str) -> bool:
+        """Return whether no action can make a fact that its predicate's declaration does not allow."""
+        declared = self.domain.predicates[predicate]
+        for action in self.domain.actions.values():
+            for effect in action.effects:
+                kinds = {parameter.name: parameter.type for parameter in (*action.parameters, *effect.parameters)}
+                if effect.literal.predicate == predicate and not all(
+                    self.domain.is_a(kinds.get(term, "object"), kind)
+                    for term, kind in zip(effect.literal.terms, declared, strict=True)
+                ):
+                    return False
+        return True
+
+
+def _is_table(literal: Literal) -> bool:
+    """Return whether the choices for a literal can be read off a table."""
+    return literal.positive and literal.predicate != "="
+
+
+def _terms(condition: Condition) -> set[str]:
+    match condition:
+        case Literal(_, terms, _):
+            return set(terms)
+        case And(parts) | Or(parts):
+            return set().union(*map(_terms, parts))
+        case Exists(_, body) | Forall(_, body):
+            return _terms(body)
+
+
+def _chooses(condition: Condition, name: str) -> bool:
+    """Return whether some positive literal of a condition says what a variable may be."""
+    match condition:
+        case Literal(predicate, terms, positive):
+            return positive and predicate != "=" and name in terms
+        case And(parts) | Or(parts):
+            return any(_chooses(part, name) for part in parts)
+        case Exists(_, body):
+            return _chooses(body, name)
+        case Forall():
+            return False

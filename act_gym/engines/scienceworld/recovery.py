@@ -1,0 +1,302 @@
+"""A task that is played on when its Java process dies, and how to go back in it.
+
+The simulator is deterministic, so an episode is its task and its commands. They are kept, with a digest
+of what each showed. When the process is killed, gives no answer in time or runs out of memory, another
+one is started, the commands are played again, each showing what it showed before, and then the
+interrupted one is carried out. The same way leads back to an earlier state.
+
+It costs a load (0.1 s) and a step (1 to 10 ms) for every command so far, after half a second for a new
+process. Nothing is kept of a step but its command and eight bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from act_gym.engines.scienceworld.jvm import CALL_SECONDS, JavaEndedError, Jvm, MemoryExhaustedError, shared_jvm
+from act_gym.engines.scienceworld.simulator import World
+from act_gym.errors import EngineError, UsageError
+
+__all__ = ["TRIES", "LastingWorld", "Place", "Trail", "tried"]
+
+TRIES = 3
+"""How often something is done before its process's end is taken for its own fault: once and twice again."""
+
+_ENDS = 10 * TRIES  # the same with the ends in other people's calls, which may be many
+
+_DIGEST_BYTES = 8
+
+_exhaustions: Counter[Pool] = Counter()
+
+T = TypeVar("T")
+
+Pool = tuple[str, str]
+"""What `shared_jvm` takes: the largest heap and the simplifications."""
+
+Move = tuple[str, bytes]
+"""A command and the digest of what it showed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """The way to a state, and what was seen on it.
+
+    Attributes:
+        task: The simulator's name of the task.
+        variation: Which of its variations.
+        simplifications: What was made easier.
+        start: Digest of the task in words.
+        moves: All commands since the task was loaded.
+    """
+
+    task: str
+    variation: int
+    simplifications: str
+    start: bytes
+    moves: tuple[Move, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A state as a place on its episode's way, which may have gone on since; the same few bytes wherever it is.
+
+    Attributes:
+        task: The simulator's name of the task.
+        variation: Which of its variations.
+        start: Digest of the task in words.
+        simplifications: What was made easier.
+        moves: The way; only ever longer.
+        count: How many of its moves lead here.
+    """
+
+    task: str
+    variation: int
+    start: bytes
+    simplifications: str
+    moves: list[Move]
+    count: int
+
+    def trail(self) -> Trail:
+        """Return the way here by itself."""
+        return Trail(self.task, self.variation, self.simplifications, self.start, tuple(self.moves[: self.count]))
+
+
+def tried(pool: Pool, do: Callable[[], T]) -> T:
+    """Do something that needs a Java process; do it again if that ends meanwhile.
+
+    A process whose tasks do not fit its memory together would be started again for ever, each time with
+    all of them played again. So once memory has run out `TRIES` times in a pool, the next time counts at once.
+
+    Args:
+        pool: Whose processes it uses.
+        do: Finds its process by `shared_jvm`, so that it has a living one each time.
+
+    Raises:
+        EngineError: The simulator failed, or its process ended `TRIES` times.
+    """
+    own = 0
+    for left in reversed(range(_ENDS)):
+        try:
+            return do()
+        except JavaEndedError as cause:
+            own += cause.in_call
+            if isinstance(cause, MemoryExhaustedError):
+                _exhaustions[pool] += 1
+                if own >= TRIES or _exhaustions[pool] > TRIES:
+                    raise EngineError(f"{cause} This was time {_exhaustions[pool]} with these settings.") from cause
+            if own >= TRIES or not left:
+                raise EngineError(f"{cause} It was tried {_ENDS - left} times.") from cause
+    raise AssertionError("the last try returns or raises")
+
+
+class LastingWorld:
+    """One task being played, in whichever Java process is alive.
+
+    Args:
+        memory: The largest Java heap, e.g. `1g`.
+        simplifications: As the simulator takes them.
+        call_seconds: How long one call may take until its process counts as dead.
+    """
+
+    def __init__(self, memory: str, simplifications: str, call_seconds: float = CALL_SECONDS) -> None:
+        self._pool = (memory, simplifications)
+        self._simplifications = simplifications
+        self._seconds = call_seconds
+        self._world: World | None = None
+        self._origin: tuple[str, int, bytes] | None = None
+        self._moves: list[Move] = []
+
+    @property
+    def jvm(self) -> Jvm | None:
+        """The process that it is in; None before the first `load`, and between two of them."""
+        return None if self._world is None else self._world.jvm
+
+    def load(self, task: str, variation: int) -> str:
+        """Load a task and return it in words.
+
+        Raises:
+            EngineError: The simulator failed, or has no such task.
+        """
+        self._origin, self._moves = None, []
+
+        def loading(world: World, fresh: bool) -> str:  # noqa: ARG001
+            world.load(task, variation, self._simplifications)
+            return world.goal()
+
+        goal = self._carry_out(loading)
+        self._origin = (task, variation, _digest(goal))
+        return goal
+
+    def step(self, command: str) -> tuple[str, float, bool]:
+        """Return the observation, the simulator's score (−1 to 1) and whether the task is over.
+
+        Raises:
+            EngineError: The simulator failed, or its process ends again and again; the episode has ended.
+        """
+
+        def stepping(world: World) -> tuple[str, float, bool]:
+            seen = world.step(command)
+            self._moves.append((command, _digest(*seen)))
+            return seen
+
+        try:
+            return self.ask(stepping)
+        except EngineError:
+            self._origin = None
+            raise
+
+    def ask(self, question: Callable[[World], T]) -> T:
+        """Ask the simulator about the current state.
+
+        Args:
+            question: Changes nothing; may be asked more than once.
+
+        Raises:
+            EngineError: No task is loaded, the simulator failed, or its process ends again and again.
+        """
+        place = self.place()
+
+        def asking(world: World, fresh: bool) -> T:
+            if fresh:
+                _walk(world, place.trail())
+            return question(world)
+
+        return self._carry_out(asking)
+
+    def place(self) -> Place:
+        """Return where on its way the episode stands.
+
+        Raises:
+            EngineError: No task is loaded.
+        """
+        if self._origin is None:
+            raise EngineError("No task is loaded. Reset the environment first.")
+        return Place(*self._origin, self._simplifications, self._moves, len(self._moves))
+
+    def stands_at(self, place: Place) -> bool:
+        """Whether the current state is this one."""
+        return self._origin is not None and place.moves is self._moves and place.count == len(self._moves)
+
+    def snapshot(self) -> Trail:
+        """Return the way to the current state: a few microseconds, and eight bytes a move.
+
+        Raises:
+            EngineError: No task is loaded.
+        """
+        return self.place().trail()
+
+    def restore(self, trail: Trail) -> None:
+        """Go to a state by playing the way to it again, or what is missing if the current state lies on it.
+
+        Raises:
+            UsageError: The way was found under other simplifications.
+            EngineError: The simulator failed, or shows something else than it did.
+        """
+        if trail.simplifications != self._simplifications:
+            raise UsageError(
+                f"A snapshot with the simplifications {trail.simplifications!r} cannot be restored with "
+                f"{self._simplifications!r}. Make the environment with the same ones."
+            )
+        origin = (trail.task, trail.variation, trail.start)
+        known = len(self._moves)
+        ahead = self._origin == origin and trail.moves[:known] == tuple(self._moves)
+        self._origin = None  # no episode if this fails
+
+        def going(world: World, fresh: bool) -> None:
+            _walk(world, trail, known if ahead and not fresh else None)
+
+        self._carry_out(going)
+        self._origin, self._moves = origin, list(trail.moves)
+
+    def close(self) -> None:
+        """Let go of the task. Waits for nobody; closing twice is harmless."""
+        self._origin = None
+        self._drop()
+
+    def _carry_out(self, do: Callable[[World, bool], T]) -> T:
+        """Do something in a living process.
+
+        Args:
+            do: Gets a world and whether it is a new one, which stands nowhere.
+        """
+
+        def attempt() -> T:
+            fresh = self._world is None
+            world = World(shared_jvm(*self._pool), self._seconds) if fresh else self._world
+            assert world is not None
+            self._world = None  # where it stands is not known until this is through
+            try:
+                done = do(world, fresh)
+            except BaseException:
+                _leave(world)
+                raise
+            self._world = world
+            return done
+
+        return tried(self._pool, attempt)
+
+    def _drop(self) -> None:
+        world, self._world = self._world, None
+        if world is not None:
+            _leave(world)
+
+
+def _leave(world: World) -> None:
+    world.close()
+    if not world.jvm.alive:
+        world.jvm.close("has ended.")  # so that nothing of it is left
+
+
+def _walk(world: World, trail: Trail, known: int | None = None) -> None:
+    """Play a trail in a world.
+
+    Args:
+        world: Where it is played.
+        trail: What is played.
+        known: How many of its moves the world has made; None to load the task first.
+
+    Raises:
+        EngineError: Something else was shown than when the trail was made.
+    """
+    if known is None:
+        world.load(trail.task, trail.variation, trail.simplifications)
+        _compare(trail, 0, trail.start, _digest(world.goal()))
+    for number, (command, expected) in enumerate(trail.moves[known or 0 :], start=1 + (known or 0)):
+        _compare(trail, number, expected, _digest(*world.step(command)))
+
+
+def _compare(trail: Trail, number: int, expected: bytes, found: bytes) -> None:
+    if found != expected:
+        what = f"command {number} of {len(trail.moves)}, {trail.moves[number - 1][0]!r}," if number else "the goal"
+        raise EngineError(
+            f"{trail.task}/{trail.variation} was played again and {what} did not show what it showed before. "
+            "Reset the environment; if this happens again, please report it with the task and the commands."
+        )
+
+
+def _digest(*seen: object) -> bytes:
+    return hashlib.blake2b(repr(seen).encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).digest()

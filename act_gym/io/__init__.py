@@ -1,0 +1,1 @@
+"""Files on disk: records in JSON lines, run folders, downloads, archives, locks."""

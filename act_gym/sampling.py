@@ -1,0 +1,114 @@
+"""Chooses some tasks of some splits, balanced over task types and repeatable from a seed.
+
+Each task type is shuffled by a generator of its own, so leaving a type out, or asking for more tasks,
+never changes which tasks of another type come first: `per_type=4` is contained in `per_type=8`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, zip_longest
+from typing import Any, TypeVar
+from zlib import crc32
+
+import numpy as np
+
+from act_gym.benchmarks import parse_id
+from act_gym.benchmarks import tasks as list_tasks
+from act_gym.errors import UnknownNameError, UsageError
+from act_gym.types import Task
+
+__all__ = ["in_turn", "select", "select_from"]
+
+T = TypeVar("T")
+
+
+def select_from(
+    env_ids: Sequence[str],
+    *,
+    task_types: Sequence[str] = (),
+    per_type: int = 0,
+    limit: int = 0,
+    seed: int = 0,
+    env_options: Mapping[str, Any] | None = None,
+) -> dict[str, tuple[Task, ...]]:
+    """Choose tasks of several environments; see `select`.
+
+    A task type may stand in one environment and not in another, such as one that is held out.
+
+    Args:
+        env_ids: The environments.
+        task_types: See `select`.
+        per_type: See `select`.
+        limit: See `select`.
+        seed: See `select`.
+        env_options: What the environments are made with; some choose the tasks, such as WebShop's `catalogue`.
+
+    Returns:
+        The chosen tasks of each environment, in the order of `env_ids`.
+
+    Raises:
+        UnknownNameError: No environment has one of the ids, or none has a task of one of the types.
+        UsageError: `per_type` or `limit` is negative.
+    """
+    splits = {env_id: list_tasks(env_id, **parse_id(env_id)[0].choosing(env_options or {})) for env_id in env_ids}
+    present = {env_id: {task.task_type for task in split} for env_id, split in splits.items()}
+    known = set().union(*present.values())
+    for name in task_types:
+        if name not in known:
+            raise UnknownNameError("task type", name, known)
+    chosen = {}
+    for env_id, split in splits.items():
+        wanted = [name for name in task_types if name in present[env_id]]
+        none_here = bool(task_types) and not wanted
+        chosen[env_id] = (
+            () if none_here else select(split, task_types=wanted, per_type=per_type, limit=limit, seed=seed)
+        )
+    return chosen
+
+
+def select(
+    tasks: Sequence[Task],
+    *,
+    task_types: Sequence[str] = (),
+    per_type: int = 0,
+    limit: int = 0,
+    seed: int = 0,
+) -> tuple[Task, ...]:
+    """Choose tasks and return them in their own order.
+
+    Args:
+        tasks: The split.
+        task_types: Only these types; empty for all.
+        per_type: At most this many of each type; 0 for all.
+        limit: At most this many in total, taken from the types in turn so that each is present for
+            as long as it lasts; 0 for all. The mix of types is then even and not the split's own.
+        seed: Which tasks of a type are chosen.
+
+    Raises:
+        UnknownNameError: No task has one of the types.
+        UsageError: `per_type` or `limit` is negative.
+    """
+    if per_type < 0 or limit < 0:
+        raise UsageError(f"per_type and limit are 0 (all) or more; got {per_type} and {limit}.")
+    by_type: dict[str, list[int]] = {}
+    for position, task in enumerate(tasks):
+        by_type.setdefault(task.task_type, []).append(position)
+    for name in task_types:
+        if name not in by_type:
+            raise UnknownNameError("task type", name, by_type)
+    queues = []
+    for name in sorted(task_types or by_type):
+        order = np.random.default_rng([seed, crc32(name.encode())]).permutation(len(by_type[name]))
+        queue = [by_type[name][index] for index in order.tolist()]
+        queues.append(queue[: per_type or None])
+    chosen = list(in_turn(queues))
+    return tuple(tasks[position] for position in sorted(chosen[: limit or None]))
+
+
+def in_turn(queues: Iterable[Iterable[T]]) -> Iterator[T]:
+    """Yield the first of every queue, then the second of each that has one, and so on."""
+    missing = object()
+    for one in chain.from_iterable(zip_longest(*queues, fillvalue=missing)):
+        if one is not missing:
+            yield one  # type: ignore[misc]

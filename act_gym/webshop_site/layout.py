@@ -1,0 +1,58 @@
+"""What all pages have in common: the frame around them, and buttons."""
+
+from __future__ import annotations
+
+from act_gym.webshop_site.html import Markup, element, joined
+
+__all__ = ["button", "document"]
+
+NOTES = {
+    "stale": "That was on an earlier page. The visit goes on from here: what was done cannot be taken back.",
+    "absent": "There is no such button on this page.",
+    "empty": "Write what you are looking for.",
+    "task": "This shop has no such task.",
+}
+"""What a page can say above its content; addresses name it, so that nothing in an address is shown."""
+
+
+def document(
+    title: str, *body: object, header: Markup | None = None, footer: Markup | None = None, note: str = ""
+) -> str:
+    """Return a whole page.
+
+    Args:
+        title: For the window; our own words.
+        *body: Its content.
+        header: Above it; None for the way to the list of tasks.
+        footer: Below it.
+        note: One of `NOTES` to say first; anything else says nothing.
+    """
+    said = element("p", NOTES[note], class_="note", role="status") if note in NOTES else None
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"{title} – WebShop"),
+        element("link", rel="icon", href="/static/bag.svg", type="image/svg+xml"),
+        element("link", rel="stylesheet", href="/static/shop.css"),
+        element("script", src="/static/shop.js", defer=True),
+    )
+    above = element("header", element("a", "WebShop", class_="brand", href="/")) if header is None else header
+    page = element("html", head, element("body", above, element("main", said, *body), footer), lang="en")
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+def button(text: str, action: str, *fields: tuple[str, str], style: str = "btn-primary", label: str = "") -> Markup:
+    """Return a form that is one button.
+
+    Args:
+        text: On the button.
+        action: Where it goes.
+        *fields: What it sends: names and values.
+        style: Its class besides `btn`; without `btn` if it is no action of the environment.
+        label: What it is called, if the text does not say it.
+    """
+    classes = f"btn {style}" if style.startswith("btn") else style
+    hidden = joined(element("input", type="hidden", name=name, value=value) for name, value in fields)
+    pressed = element("button", text, type="submit", class_=classes, aria_label=label or None)
+    return element("form", hidden, pressed, method="post", action=action)

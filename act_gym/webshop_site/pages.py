@@ -1,0 +1,228 @@
+"""The shop's pages, from what the environment's engine holds.
+
+They have the texts of WebShop's own pages in their order, and the identifiers, classes, names and values by which its
+agents find what they click on: `search_input`, `instruction-text`, `product-image`, the classes `btn`, `product-link`,
+`product-title`, `product-price`, and a radio button for every value of an option. Nothing else has the class `btn`. Its
+pictures lie on other servers; here each department has a sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote
+
+from act_gym.engines.webshop.pages import Clickable
+from act_gym.engines.webshop.product import Product
+from act_gym.engines.webshop.session_state import SUB_PAGES
+from act_gym.webshop_site.done_page import end_page
+from act_gym.webshop_site.html import Markup, element, joined
+from act_gym.webshop_site.layout import button, document
+from act_gym.webshop_site.sessions import Customer
+
+__all__ = ["LONGEST_SEARCH", "page"]
+
+LONGEST_SEARCH = 1000
+"""Letters in a search."""
+
+_SIGNS = ("beauty", "electronics", "fashion", "garden", "grocery")
+_PLACES: Mapping[str, str] = dict(zip(SUB_PAGES, ("description", "bulletpoints", "reviews", "attributes"), strict=True))
+
+
+def page(customer: Customer, limit: int, note: str = "") -> str:
+    """Return the page that a visitor is on.
+
+    Args:
+        customer: Who.
+        limit: How many turns a visit has.
+        note: See `document`.
+    """
+    if customer.stop:
+        return end_page(customer, note)
+    name = customer.visit.page
+    title, parts = _PAGES.get(name, _sub_page)(customer)
+    header = element("header", element("h1", "WebShop", id="logo")) if name == "search" else None
+    return document(title, *parts, header=header, footer=_footer(customer, limit), note=note)
+
+
+def _search(customer: Customer) -> tuple[str, list[Markup]]:
+    field = element(
+        "input",
+        id="search_input",
+        class_="form-control",
+        type="text",
+        name="search_query",
+        placeholder="Search...",
+        aria_label="What are you looking for?",
+        maxlength=LONGEST_SEARCH,
+        autocomplete="off",
+        required=True,
+        autofocus=True,
+    )
+    form = element(
+        "form",
+        field,
+        element("button", "Search", class_="btn btn-success", type="submit"),
+        id="form-buscar",
+        role="search",
+        method="post",
+        action=f"/search/{_place(customer)}",
+    )
+    return "Search", [_instruction(customer, "Instruction: "), form]
+
+
+def _results(customer: Customer) -> tuple[str, list[Markup]]:
+    visit = customer.visit
+    back = element("nav", _click(customer, "Back to Search", "btn-success"), aria_label="Back")
+    counted = element("h1", f"Page {visit.number} (Total results: {len(visit.hits)})")
+    turning = [_click(customer, "< Prev")] if visit.number > 1 else []
+    pages = element("nav", *turning, _click(customer, "Next >"), class_="turning", aria_label="Pages of results")
+    cards = joined(_card(customer, number, product) for number, (_, product) in enumerate(visit.shown))
+    found = element("ol", cards, class_="results") if cards else element("p", class_="results nothing")
+    return "Results", [_instruction(customer), back, element("div", counted, pages, class_="heading"), found]
+
+
+def _card(customer: Customer, number: int, product: Product) -> Markup:
+    title = f"title-{number}"
+    link = element(
+        "a",
+        product.asin,
+        class_="product-link",
+        href=f"/item_page/{_place(customer)}/{quote(product.asin, safe='', errors='replace')}",
+        aria_describedby=title,
+    )
+    seen = " seen" if product.asin in customer.visit.seen else ""
+    return element(
+        "li",
+        _picture(product, class_="result-img"),
+        element("p", link, class_="product-asin"),
+        element("h2", product.title, class_="product-title", id=title, dir="auto"),
+        element("p", product.price_tag, class_="product-price"),
+        class_=f"list-group-item searched-product{seen}",
+    )
+
+
+def _item(customer: Customer) -> tuple[str, list[Markup]]:
+    product = customer.visit.product
+    assert product is not None
+    shown = customer.session.page(customer.visit)
+    buttons = {part.text.lower() for part in shown.parts if part.kind == "button"}
+    clickables = {name: each for name, each in shown.clickables.items() if name not in buttons}
+    names = [name for name in SUB_PAGES if name.lower() in buttons]
+    more = [element("div", _click(customer, name), name=_PLACES[name]) for name in names]
+    options = [_option(customer, name, values, clickables) for name, values in product.options.items()]
+    body = element(
+        "article",
+        _picture(product, id="product-image", class_="item-page-img"),
+        element("div", *options, class_="options") if options else None,
+        element(
+            "div",
+            element("h1", product.title, dir="auto"),
+            element("p", f"Price: {product.price_tag}", class_="price"),
+            element("p", "Rating: N.A.", class_="rating"),
+            class_="about",
+        ),
+        element("nav", *more, class_="more", aria_label="More about the product"),
+        element("div", _click(customer, "Buy Now", "btn-lg purchase"), class_="buying"),
+        class_="item",
+    )
+    return "Product", [_instruction(customer), _back(customer), body]
+
+
+def _option(customer: Customer, name: str, values: Sequence[str], clickables: Mapping[str, Clickable]) -> Markup:
+    """Return the choice of one option: a form of its own, so that it sends nothing but the value.
+
+    Some values of real catalogues cannot be chosen by an action either (`docs/webshop-parity.md`): those that belong to
+    another option, too, or are called like a button, or hold brackets. They are shown, and cannot be clicked on.
+    """
+    radios = []
+    for at, value in enumerate(values):
+        identifier = f"radio_{name}{at}"
+        there = clickables.get(value) == Clickable(option=name) and f"click[{value}]" in customer.commands
+        radios.append(
+            element(
+                "input",
+                type="radio",
+                id=identifier,
+                name=name or "option",  # without a name it would not be sent
+                value=value,
+                checked=customer.visit.options.get(name) == value,
+                disabled=not there,
+            )
+        )
+        hint = None if there else "No action chooses this value."
+        radios.append(element("label", value, for_=identifier, title=hint, dir="auto"))
+    choices = element("div", *radios, class_="radio-toolbar")
+    return element(
+        "form",
+        element("fieldset", element("legend", name), choices, element("button", "Choose", class_="choose")),
+        class_="option",
+        method="post",
+        autocomplete="off",
+        action=f"/choose/{_place(customer)}",
+    )
+
+
+def _sub_page(customer: Customer) -> tuple[str, list[Markup]]:
+    visit = customer.visit
+    product = visit.product
+    assert product is not None
+    if visit.page == "Description":
+        texts = element("p", product.description, class_="product-info", dir="auto")
+    elif visit.page == "Attributes":
+        attributes = [element("li", element("p", f" {each}", class_="attribute")) for each in product.attributes]
+        paths = [
+            element("p", getattr(product, name), class_=f"product-{name}")
+            for name in ("category", "query", "product_category")
+        ]
+        texts = joined([element("ul", *attributes), *paths])
+    else:  # WebShop reads no reviews
+        points = product.bullet_points if visit.page == "Features" else ()
+        texts = element("ul", *(element("li", element("p", f" {each}", class_="product-info")) for each in points))
+    body = element(
+        "article",
+        element("h1", visit.page),
+        element("div", texts, class_="card-body", name=_PLACES[visit.page]),
+        class_="sub-page",
+    )
+    return visit.page, [_instruction(customer), _back(customer), body]
+
+
+_PAGES: Mapping[str, Callable[[Customer], tuple[str, list[Markup]]]] = {
+    "search": _search,
+    "results": _results,
+    "item": _item,
+}
+
+
+def _instruction(customer: Customer, label: str = "Instruction:") -> Markup:
+    text = element("h4", label, element("br"), customer.session.goal.instruction, role="paragraph")
+    return element("section", text, id="instruction-text", aria_label="Instruction")
+
+
+def _back(customer: Customer) -> Markup:
+    buttons = _click(customer, "Back to Search", "btn-success"), _click(customer, "< Prev")
+    return element("nav", *buttons, aria_label="Back")
+
+
+def _click(customer: Customer, text: str, style: str = "btn-primary") -> Markup:
+    return button(text, f"/click/{_place(customer)}", ("click", text.lower()), style=style)
+
+
+def _picture(product: Product, **attributes: str) -> Markup:
+    sign = product.category if product.category in _SIGNS else "bag"
+    return element("img", src=f"/static/{sign}.svg", alt="", **attributes)
+
+
+def _footer(customer: Customer, limit: int) -> Markup:
+    left = limit - len(customer.turns)
+    return element(
+        "footer",
+        element("span", f"{left} of {limit} actions left", class_="few" if left <= limit // 4 else None),
+        element("span", customer.task.id),
+        button("Leave", f"/leave/{customer.name}", style="plain", label="Leave the shop without buying"),
+    )
+
+
+def _place(customer: Customer) -> str:
+    """Return what says in an address who is where: forms of an earlier page do nothing."""
+    return f"{customer.name}/{len(customer.turns)}"

@@ -1,0 +1,1 @@
+"""Agents on an OpenAI-compatible server."""

@@ -1,0 +1,119 @@
+"""The requests of several episodes, under way at once.
+
+One event loop in a thread of its own sends them; whoever is answered first is returned first. It knows
+neither prompts nor replies: the agent says what is sent and what an answer means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+from act_gym.agent import Choice, View
+from act_gym.errors import AgentError, AgentUnavailableError
+from agents.openai.client import Endpoint
+
+__all__ = ["Conversations"]
+
+T = TypeVar("T")
+Request = Mapping[str, Any]
+
+
+class Conversations:
+    """A stream of questions to an address; see `act_gym.agent.Stream`.
+
+    Args:
+        connect: Opens the connection; called in the event loop that uses it.
+        request: Writes what is sent for a view; called where `ask` is.
+        decide: Sends it and reads the answer.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Endpoint],
+        request: Callable[[View], Request],
+        decide: Callable[[Endpoint, Request], Awaitable[Choice]],
+    ) -> None:
+        self._connect = connect
+        self._request = request
+        self._decide = decide
+        self._done: SimpleQueue[tuple[int, Future[Choice]]] = SimpleQueue()
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="chat", daemon=True)
+        self._thread.start()
+        try:
+            self._endpoint = self._wait(self._open())
+        except BaseException:
+            self._end()
+            raise
+
+    def ask(self, number: int, view: View) -> None:
+        """Send the question about an episode's view."""
+        # Written here and not in the other thread: listing commands may ask the simulator.
+        try:
+            request = self._request(view)
+        except AgentError as error:
+            failed: Future[Choice] = Future()
+            failed.set_exception(error)
+            self._done.put((number, failed))
+            return
+        future = asyncio.run_coroutine_threadsafe(self._send(request), self._loop)
+        future.add_done_callback(lambda done: self._done.put((number, done)))
+
+    def answers(self) -> list[tuple[int, Choice | AgentError]]:
+        """Wait for an answer and return all that have come.
+
+        Raises:
+            AgentUnavailableError: No request will be answered any more; all answers were returned before.
+        """
+        found = [self._done.get()]
+        try:
+            while True:
+                found.append(self._done.get_nowait())
+        except Empty:
+            pass
+        last = [one for one in found if isinstance(one[1].exception(), AgentUnavailableError)]
+        answered = [one for one in found if one not in last] or last
+        for one in last if answered is not last else ():
+            self._done.put(one)
+        return [(number, self._answer(future)) for number, future in answered]
+
+    def close(self) -> None:
+        """Cancel what is under way and close all connections."""
+        if self._loop.is_closed():
+            return
+        try:
+            self._wait(self._shut())
+        finally:
+            self._end()
+
+    def _answer(self, future: Future[Choice]) -> Choice | AgentError:
+        try:
+            return future.result()
+        except AgentError as error:
+            return error
+
+    async def _open(self) -> Endpoint:
+        return self._connect()
+
+    async def _send(self, request: Request) -> Choice:
+        return await self._decide(self._endpoint, request)
+
+    async def _shut(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await self._endpoint.close()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

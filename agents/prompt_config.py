@@ -1,0 +1,223 @@
+"""From what an agent sees to what a language model is asked; the same for local and remote models."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from act_gym.agent import View
+from act_gym.errors import UnknownNameError, UsageError
+from act_gym.types import ExpertStep, Turn
+from agents.prompt_sets import DEFAULT, find_prompts
+from agents.prompts import Message, state_text
+from agents.reply_formats import Format, find_format
+from agents.shortening import shorten_alone
+
+__all__ = [
+    "CONVERSATION",
+    "HISTORIES",
+    "TRAINED_WITH",
+    "Question",
+    "trained_with",
+    "view_of",
+    "view_seed",
+    "warn_if_other",
+]
+
+TRAINED_WITH = "act_gym.json"
+HISTORIES = ("window", "conversation")
+_LONGEST_UNREAD = 400  # characters of a reply without an action that a conversation keeps
+
+_EXAMPLE = (
+    "Here is another task of this kind and how it was solved.\n\n{example}\n\nNow comes your own task.\n\n{state}"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """How a model is asked for the next action, or about it.
+
+    Attributes:
+        format: A name in `agents.reply_formats.FORMATS`.
+        thinking: Whether the model is asked to reason first, where the format leaves it open.
+        window: With history=window, recent turns that are shown; the first observation always is.
+        list_commands: Admissible commands listed at most; 0 lists none.
+        max_characters: Each observation is cut to this length; a page's buttons stay (`agents.shortening`).
+        example: Whether an expert's episode of another task of this kind stands in front.
+        history: `window`: one message with the recent turns; `conversation`: the episode as a growing chat.
+        prompts: The prompt set: a name, or a folder (`agents.prompt_sets`).
+    """
+
+    format: str = "tags"
+    thinking: bool = False
+    window: int = 3
+    list_commands: int = 0
+    max_characters: int = 1200
+    example: bool = False
+    history: str = "window"
+    prompts: str = DEFAULT
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit.
+
+        Raises:
+            UsageError: A number is too small, or there is no such format.
+        """
+        find_format(self.format)
+        if min(self.window, self.list_commands) < 0 or self.max_characters < 1:
+            raise UsageError("window and list_commands are 0 or more, and max_characters is at least 1.")
+        if self.history not in HISTORIES:
+            raise UnknownNameError("history", self.history, HISTORIES)
+        find_prompts(self.prompts)
+        if self.history == "conversation" and (self.list_commands or self.example):
+            raise UsageError("list_commands and example need history=window; a conversation shows neither.")
+
+    @property
+    def reply(self) -> Format:
+        """The format in which the model replies."""
+        return find_format(self.format)
+
+    def messages(self, view: View) -> list[Message]:
+        """Ask for the next action.
+
+        Raises:
+            AgentError: There is to be an example, and none can be had.
+        """
+        if self.history == "conversation":
+            return self.conversation(view)
+        return self.reply.ask(self._state(view), self.thinking)
+
+    def judging(self, view: View, first: str, second: str) -> list[Message]:
+        """Ask which of two actions is better; the state is shown as it is when the next action is asked for.
+
+        The question follows Agentic Critical Training (arXiv 2603.08706), whose prompts are not published.
+        """
+        return self.about(view, find_prompts(self.prompts).judge(first, second, reasoning=self.thinking))
+
+    def about(self, view: View, question: str) -> list[Message]:
+        """Ask another question about a state, which is shown as it is when the next action is asked for."""
+        if self.history == "window":
+            return [{"role": "user", "content": f"{self._state(view)}\n\n{question}"}]
+        *before, last = self.conversation(view)
+        return [*before, {**last, "content": f"{last['content']}\n\n{question}"}]
+
+    def _state(self, view: View) -> str:
+        """Return a state in one text: the environment, an example if there is to be one, and the recent turns."""
+        prompts = find_prompts(self.prompts)
+        state = state_text(
+            view.goal,
+            view.observation,
+            view.history,
+            view.admissible_commands,
+            window=self.window,
+            list_commands=self.list_commands,
+            max_characters=self.max_characters,
+            observed=prompts.observed(view.task.benchmark, view.observation, view.observed, self.max_characters),
+        )
+        if self.example:
+            from agents.few_shot import example_for
+
+            example = example_for(view.task, self.format, self.max_characters, env_options=view.env_options)
+            state = _EXAMPLE.format(example=example, state=state)
+        return f"{prompts.environment(view.task.benchmark)}\n\n{state}"
+
+    def conversation(self, view: View) -> list[Message]:
+        """Ask about a view as a chat: the opening, then each reply and the observation after it.
+
+        Replies hold the action without its reasoning; a reply without an action is shown as it was written. A text
+        about the state that costs no move follows the observation: the whole room on entering it, then its new lines.
+        """
+        shown = list(self._observations(view))
+        opening = find_prompts(self.prompts).opening(
+            view.task.benchmark, view.goal, shown[0], self.format, reasoning=self.thinking
+        )
+        messages: list[Message] = [{"role": "user", "content": opening}]
+        for turn, observation in zip(view.history, shown[1:], strict=True):
+            reply = self.reply.write(turn.action, "") if turn.action else turn.response[:_LONGEST_UNREAD]
+            messages.append({"role": "assistant", "content": reply})
+            messages.append({"role": "user", "content": observation})
+        return messages
+
+    def _observations(self, view: View) -> Iterator[str]:
+        """Yield what a conversation shows of each state so far; it depends on nothing that comes later."""
+        prompts, benchmark, limit = find_prompts(self.prompts), view.task.benchmark, self.max_characters
+        known: dict[str, str] = {}
+        states: tuple[Turn | View, ...] = (*view.history, view)
+        for state in states:
+            seen = state.observation.strip()
+            unseen = {name: text for name, text in state.observed.items() if text.strip() != seen}
+            changed = {name: _changes(known.get(name, ""), text) for name, text in unseen.items()}
+            known |= state.observed
+            texts = prompts.observed(benchmark, state.observation, changed, limit)
+            yield "\n\n".join([shorten_alone(state.observation, limit), *texts])
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a checkpoint says of how it was asked in training; a hash for the texts of each question."""
+        prompts = find_prompts(self.prompts)
+        return {**asdict(self), "prompts_sha256": prompts.digest, "judge_prompts_sha256": prompts.judge_digest}
+
+
+def _changes(before: str, now: str) -> str:
+    """Return a text whose first line is another one than before, else its first line and its new lines, if any."""
+    old, new = before.strip().splitlines(), now.strip().splitlines()
+    if old[:1] != new[:1]:
+        return now
+    added = [line for line in new[1:] if line not in old]
+    return "\n".join([new[0], *added]) if added else ""
+
+
+CONVERSATION = Question(history="conversation")
+"""How a model is asked in training by default."""
+
+
+def trained_with(model: str) -> dict[str, Any]:
+    """Return `Question.facts` of a checkpoint's training; empty for a model that does not say.
+
+    Args:
+        model: A model's name or folder; training leaves `act_gym.json` with the weights.
+    """
+    path = Path(model).expanduser() / TRAINED_WITH
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def warn_if_other(model: str, question: Question, *, judging: bool = False) -> None:
+    """Warn if a checkpoint is asked in other words than those that it was trained with.
+
+    Args:
+        model: A model's name or folder; one that does not say how it was trained gives no warning.
+        question: How it is asked now.
+        judging: Whether it is asked which of two actions is better; else the texts of judging do not count.
+    """
+    trained, now = trained_with(model), question.facts()
+    ignored = set() if judging else {"judge_prompts_sha256"}
+    differs = [name for name, value in now.items() if name not in ignored and trained.get(name, value) != value]
+    if differs:
+        warnings.warn(
+            f"{model} was trained with other prompts than it is asked with now; they differ in {', '.join(differs)}. "
+            "Its numbers are not those of its training.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def view_of(step: ExpertStep) -> View:
+    """Return what an agent would look at in an expert's state."""
+    return View(
+        task=step.task,
+        goal=step.goal,
+        observation=step.observation,
+        admissible_commands=step.admissible_commands,
+        history=step.history,
+        observed=step.observed,
+    )
+
+
+def view_seed(view: View) -> int:
+    """Return a number that depends on the episode's seed, the task and the turn, and on nothing else."""
+    return crc32(f"{view.seed} {view.task.id} {len(view.history)}".encode())

@@ -1,0 +1,1 @@
+"""Parallel rollouts: in this process, in worker processes, or on a Ray cluster."""

@@ -1,0 +1,1 @@
+"""Programs that check a claim about the environments or the statistics, run by hand."""

@@ -1,0 +1,244 @@
+"""The part of a report that needs no script: headlines, seen against unseen, task types, and how it was run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import urlencode
+
+from benchmarks.html_report import charts
+from benchmarks.html_report.markup import Markup, element, joined, plain
+from benchmarks.html_report.pairings import pairings
+from benchmarks.html_report.runs import KINDS, LoadedRun
+from benchmarks.reporting.headline import Column, Headline, headlines
+from benchmarks.reporting.tables import chance, columns_of, in_words
+from benchmarks.stats.measurement import Measurement, Summary
+
+__all__ = ["overview"]
+
+# Of a kind of run: what is shown by task type, its heading, and the part of the page that its numbers lead to.
+_OF_TYPES = {
+    "episodes": ("success", "episode success", "episodes"),
+    "judgement": ("accuracy", "judgement, both orders", "pairs"),
+    "next_action": ("accuracy", "next action", "actions"),
+}
+
+
+def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: bool | None = None) -> Iterable[Markup]:
+    """Yield everything that is measured, benchmark by benchmark, and then each run with its settings.
+
+    Args:
+        runs: In the order in which rows appear.
+        shown: Numbers of the runs whose episodes or questions are on the page, by their place in `runs`.
+        stages: Whether the runs are stages of one training, in order, so that lines join their numbers; None for
+            finding out from their labels.
+    """
+    failed = [run for run in runs if run.summary.errors]
+    if failed:
+        yield _failed(failed)
+    for headline in headlines([(str(run.folder), run.summary) for run in runs]):
+        yield element("h2", headline.benchmark, id=f"of-{headline.benchmark}")
+        shares = [column for column in headline.columns if column.name != "errors"]
+        measures = dict.fromkeys((column.kind, column.name, column.heading) for column in shares)
+        cards = [
+            _measure(headline, [c for c in headline.columns if (c.kind, c.name) == (kind, name)])
+            for kind, name, _ in measures
+        ]
+        yield element("div", *cards, class_="measures")
+        figures = [figure for measure in measures if (figure := _stages(headline, *measure, stages)) is not None]
+        if figures:
+            yield element("h3", "Stage by stage")
+            yield element("div", *figures, class_="figures")
+        against = pairings(headline.benchmark, runs)
+        if against is not None:
+            yield _scrolled(against, f"agent against agent, {headline.benchmark}")
+        yield from _types(headline.benchmark, runs, shown)
+    if runs:
+        yield element("h2", "How it was run")
+    yield from (_run(run) for run in runs)
+
+
+def _failed(runs: Sequence[LoadedRun]) -> Markup:
+    """Return a warning of the runs in which episodes ended with an error."""
+    rows = []
+    for run in runs:
+        summary = run.summary
+        causes = [cause for cause in summary.failures if cause.startswith(("agent_error: ", "env_error: "))]
+        counted = f"{summary.label}: {summary.errors:,} of {summary.observations:,} episodes."
+        more = f" and {len(causes) - 1} other causes" if len(causes) > 1 else ""
+        rows.append(element("li", element("b", counted), " ", element("code", causes[0] if causes else ""), more))
+    head = (
+        "Episodes ended with an error. They count as failures, and their splits have no interval and no test. "
+        "Play them again with act-gym eval --resume."
+    )
+    return element("div", element("p", head), element("ul", *rows), class_="card errors", role="alert")
+
+
+def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
+    """Return one measurement of all runs: a chart and the numbers of every split beside it."""
+    kind, name, heading = columns[0].kind, columns[0].name, columns[0].heading
+    with_gap = kind == "episodes" and any((label, name) in headline.gaps for label in headline.labels)
+    rows = []
+    for label in headline.labels:
+        numbers = [headline.cells[label, column] for column in columns if (label, column) in headline.cells]
+        if not numbers:
+            continue
+        cells = [_number(headline.cells.get((label, column)), column.title) for column in columns]
+        if with_gap:
+            test = headline.gaps.get((label, f"{name}_p_value"))
+            cells.append(_number(headline.gaps.get((label, name)), "seen − unseen", test))
+        if kind == "episodes":
+            cells.append(element("td", headline.errors(label), class_="number", role="cell", data_name="errors"))
+        chart = element("td", charts.strip(numbers), class_="chart", role="cell")
+        rows.append(element("tr", element("th", label, scope="row", role="rowheader"), chart, *cells, role="row"))
+    heads = [
+        element("th", element("span", "run", class_="unseen-text"), scope="col", role="columnheader"),
+        element(
+            "th",
+            charts.scale(),
+            element("span", "chart", class_="unseen-text"),
+            scope="col",
+            class_="chart",
+            role="columnheader",
+        ),
+    ]
+    splits = [column.title for column in columns] + (["seen − unseen"] if with_gap else [])
+    splits += ["errors"] if kind == "episodes" else []
+    heads += [element("th", split, scope="col", class_="number", role="columnheader") for split in splits]
+    caption = element("caption", element("b", heading.capitalize()), charts.key([(c.split, c.title) for c in columns]))
+    table = element(
+        "table",
+        caption,
+        element("thead", element("tr", *heads, role="row"), role="rowgroup"),
+        element("tbody", *rows, role="rowgroup"),
+        class_="measure",
+        role="table",
+    )
+    return _scrolled(table, f"{heading}, {headline.benchmark}")
+
+
+def _number(one: Measurement | None, name: str, test: Measurement | None = None) -> Markup:
+    if one is None:
+        return element("td", "–", class_="number soft", role="cell", data_name=name)
+    value, _, bounds = in_words(one).partition(" ")
+    rest = f"n {one.n}" if test is None else f"p {chance(test.value)}"
+    of = f"{bounds} · {rest}" if bounds else rest
+    parts = (element("span", value, class_="value"), " ", element("span", of, class_="range"))
+    return element("td", *parts, class_="number", role="cell", data_name=name)
+
+
+def _stages(headline: Headline, kind: str, name: str, heading: str, stages: bool | None) -> Markup | None:
+    """Join one measurement of stages by lines; unless it is said which runs are some, their labels tell."""
+    columns = [column for column in headline.columns if (column.kind, column.name) == (kind, name)]
+    measured = [label for label in headline.labels if any((label, column) in headline.cells for column in columns)]
+    if stages is None:
+        stages = any(label == "base" or label.startswith("after ") for label in measured)
+    if len(measured) < 2 or not stages:
+        return None
+    lines = {
+        (column.split, column.title): [headline.cells.get((label, column)) for label in measured] for column in columns
+    }
+    return charts.learning(heading.capitalize(), measured, lines)
+
+
+def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) -> Iterable[Markup]:
+    """Yield a table for each kind of run: a row for each task type of each split, a column for each run."""
+    for kind, (name, heading, view) in _OF_TYPES.items():
+        found: dict[tuple[str, str, str], dict[int, Measurement]] = {}
+        for place, run in enumerate(runs):
+            for one in run.summary.measurements if run.summary.kind == kind else ():
+                if one.benchmark == benchmark and one.name == name and one.task_type:
+                    found.setdefault((one.split, one.suite, one.task_type), {})[place] = one
+        if not found:
+            continue
+        places = sorted({place for cells in found.values() for place in cells})
+        yield element("h3", f"{heading.capitalize()} by task type")
+        table = element(
+            "table",
+            element(
+                "thead",
+                element(
+                    "tr",
+                    element("th", element("span", "task type", class_="unseen-text"), scope="col"),
+                    *(element("th", runs[place].summary.label, scope="col") for place in places),
+                ),
+            ),
+            *_type_rows(
+                benchmark, found, places, {place: f"#{view}?run={shown[place]}" for place in places if place in shown}
+            ),
+            class_="types",
+        )
+        yield _scrolled(table, f"{heading} by task type, {benchmark}")
+
+
+def _type_rows(
+    benchmark: str,
+    found: Mapping[tuple[str, str, str], Mapping[int, Measurement]],
+    places: Sequence[int],
+    links: Mapping[int, str],
+) -> Iterable[Markup]:
+    for split, suite in sorted({key[:2] for key in found}):
+        head = element("th", charts.key([(split, suite or split or "all")]), colspan=len(places) + 1, scope="colgroup")
+        rows = [element("tr", head, class_="group")]
+        for task_type in sorted(key[2] for key in found if key[:2] == (split, suite)):
+            cells = []
+            for place in places:
+                one = found[split, suite, task_type].get(place)
+                if one is None:
+                    cells.append(element("td", "–", class_="soft"))
+                    continue
+                value, _, bounds = in_words(one).partition(" ")
+                text: object = element("span", value, class_="value")
+                if place in links:
+                    names = {"of": benchmark, "split": split, "type": task_type}
+                    query = urlencode({name: plain(value) for name, value in names.items()})
+                    text = element("a", value, href=f"{links[place]}&{query}", class_="value")
+                cells.append(
+                    element("td", text, " ", element("span", f"{bounds} · n {one.n}", class_="range"), charts.tail(one))
+                )
+            rows.append(element("tr", element("th", _breakable(task_type), scope="row"), *cells))
+        yield element("tbody", *rows)
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name that a narrow column breaks after an underscore."""
+    return Markup(Markup("_<wbr>").join(joined([word]) for word in name.split("_")))
+
+
+def _run(run: LoadedRun) -> Markup:
+    summary = run.summary
+    head = element(
+        "summary",
+        element("b", summary.label),
+        element("span", f"{KINDS[summary.kind]} · {summary.subject}", class_="soft"),
+    )
+    causes = (element("li", f"{count:,} × {cause}") for cause, count in summary.failures.items())
+    failed = (element("h4", "Without success"), element("ul", *causes)) if summary.failures else ()
+    entries = [part for key, value in run.settings.items() for part in (element("dt", key), element("dd", value))]
+    settings = (element("h4", "Arguments and versions"), element("dl", *entries)) if entries else ()
+    inside = element("div", element("p", element("code", str(run.folder))), _splits(summary), *failed, *settings)
+    return element("details", head, inside, class_="card run")
+
+
+def _splits(summary: Summary) -> Markup:
+    """Return every number of every split that a run measured."""
+    columns = columns_of(summary)
+    groups: dict[str, dict[str, Measurement]] = {}
+    for one in summary.measurements:
+        if not one.task_type:
+            groups.setdefault(one.title, {})[one.name] = one
+    rows = [
+        element(
+            "tr",
+            element("th", group, scope="row"),
+            *(element("td", in_words(found.get(name)), class_="number") for name, _ in columns),
+        )
+        for group, found in groups.items()
+    ]
+    heads = (element("th", heading, scope="col", class_="number") for _, heading in columns)
+    head = element("tr", element("th", element("span", "split", class_="unseen-text"), scope="col"), *heads)
+    return _scrolled(element("table", element("thead", head), element("tbody", *rows)), f"numbers of {summary.label}")
+
+
+def _scrolled(table: Markup, name: str) -> Markup:
+    """Let a wide table be moved sideways, with the keyboard too."""
+    return element("div", table, class_="card scrolled", tabindex="0", role="region", aria_label=name)

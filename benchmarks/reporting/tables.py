@@ -1,0 +1,213 @@
+"""Summaries as tables for a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks.html_report.markup import plain
+from benchmarks.reporting.headline import Headline
+from benchmarks.stats.measurement import Measurement, Summary
+
+__all__ = [
+    "COLUMNS",
+    "COUNTS",
+    "bounds",
+    "chance",
+    "columns_of",
+    "in_words",
+    "percent",
+    "print_headline",
+    "print_summary",
+    "show_summary",
+]
+
+# Kind of run: the measurements it shows, each with its heading.
+COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
+    "episodes": (
+        ("errors", "errors"),
+        ("success", "success"),
+        ("score", "score"),
+        ("turns", "turns"),
+        ("invalid_actions", "invalid"),
+        ("prompt_tokens", "tokens read"),
+        ("completion_tokens", "tokens written"),
+    ),
+    "judgement": (
+        ("accuracy", "both orders"),
+        ("accuracy_expert_first", "expert first"),
+        ("accuracy_expert_second", "expert second"),
+        ("right_in_both", "right in both"),
+        ("first_chosen", "chose first"),
+        ("malformed", "malformed"),
+        ("numbered", "by number"),
+        ("accuracy_suppressed", "reasoning suppressed"),
+        ("accuracy_injected", "wrong rationale"),
+        ("alternative_chosen_injected", "followed it"),
+    ),
+    "reasoning": (
+        ("accuracy", "right"),
+        ("no_answer", "no answer"),
+    ),
+    "next_action": (
+        ("accuracy", "next action"),
+        ("admissible", "admissible"),
+        ("malformed", "malformed"),
+        ("candidates", "candidates"),
+        ("accuracy_suppressed", "reasoning suppressed"),
+        ("accuracy_injected", "wrong rationale"),
+        ("alternative_chosen", "took the alternative"),
+        ("alternative_chosen_injected", "followed the rationale"),
+    ),
+}
+COUNTS = frozenset({"errors", "turns", "prompt_tokens", "completion_tokens", "candidates"})
+
+
+def columns_of(summary: Summary) -> tuple[tuple[str, str], ...]:
+    """Return the measurements that a table of a summary shows, each with its heading; none that it lacks throughout."""
+    measured = {one.name for one in summary.measurements}
+    return tuple(column for column in COLUMNS[summary.kind] if column[0] in measured)
+
+
+def in_words(measurement: Measurement | None) -> str:
+    """Return a number as a table shows it: shares in per cent, the interval in brackets."""
+    if measurement is None:
+        return "–"
+    if measurement.name == "errors":
+        return f"{measurement.value:,.0f}"
+    if measurement.name in COUNTS:
+        return f"{measurement.value:,.1f}"
+    signed = " - " in measurement.split
+    value = percent(measurement.value, signed=signed)
+    if measurement.low is None or measurement.high is None:
+        return value
+    return f"{value} {bounds(measurement.low, measurement.high, signed=signed)}"
+
+
+def percent(share: float, *, signed: bool = False) -> str:
+    """Return a share in per cent, e.g. `12.5`, or a difference with its sign, e.g. `−8.2`."""
+    text = f"{100 * share:{'+' if signed else ''}.1f}".replace("-", "−")
+    return text.replace("−0.0", "+0.0" if signed else "0.0") if text == "−0.0" else text
+
+
+def bounds(low: float, high: float, *, signed: bool = False) -> str:
+    """Return an interval in per cent, in brackets."""
+    return f"[{percent(low, signed=signed)}, {percent(high, signed=signed)}]"
+
+
+def chance(p_value: float | None) -> str:
+    """Return a p-value as all tables show it; a dash where nothing was tested."""
+    if p_value is None:
+        return "–"
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def show_summary(summary: Summary, *, as_json: bool) -> None:
+    """Write a summary to stdout, as a table for people or as JSON for programs."""
+    if as_json:
+        sys.stdout.write(json.dumps(summary.to_json(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        print_summary(summary)
+
+
+def print_summary(summary: Summary, file: TextIO | None = None) -> None:
+    """Print a summary: all splits, then their task types, the gap, and why episodes failed."""
+    file = file or sys.stdout
+    console = Console(file=file, highlight=False, width=None if file.isatty() else 160)
+    console.print(_table(summary))
+    for line in _tests(summary):
+        console.print(line, soft_wrap=True, markup=False)
+    if summary.failures:
+        console.print("without success:")
+        for cause, count in list(summary.failures.items())[:8]:
+            console.print(f"  {count:>5}  {_inert(cause)}", soft_wrap=True)
+
+
+def print_headline(headline: Headline, file: TextIO | None = None) -> None:
+    """Print runs side by side, one row a label."""
+    file = file or sys.stdout
+    table = Table(title=_inert(headline.benchmark), title_justify="left", caption=_about_errors(headline.has_errors))
+    table.add_column("")
+    columns = [column for column in headline.columns if column.name != "errors"]
+    for column in columns:
+        table.add_column(f"{_inert(column.heading)}\n{_inert(column.title)}", justify="right", overflow="fold")
+    if headline.has_errors:
+        table.add_column("errors", justify="right")
+    for label in headline.labels:
+        cells = [in_words(headline.cells.get((label, column))).replace(" ", "\n", 1) for column in columns]
+        errors = headline.errors(label) if headline.has_errors else None
+        table.add_row(_inert(label), *cells, *([] if errors is None else [str(errors)]), end_section=True)
+    Console(file=file, highlight=False, width=None if file.isatty() else 160).print(table)
+
+
+def _table(summary: Summary) -> Table:
+    table = Table(
+        title=_inert(" · ".join(dict.fromkeys((summary.label, summary.subject)))),
+        title_justify="left",
+        caption=_caption(summary),
+        caption_justify="left",
+    )
+    table.add_column("split")
+    table.add_column("n", justify="right")
+    columns = columns_of(summary)
+    for _, heading in columns:
+        table.add_column(heading, justify="right")
+    groups: dict[tuple[str, str, str], dict[str, Measurement]] = {}
+    titles = {}
+    for measurement in summary.measurements:
+        groups.setdefault(measurement.group, {})[measurement.name] = measurement
+        titles[measurement.group[:2]] = measurement.title
+    previous = None
+    for group, found in sorted(groups.items(), key=lambda item: _place(item[0])):
+        if previous is not None and group[:2] != previous[:2]:
+            table.add_section()
+        previous = group
+        # Tasks, of which each may have many seeds; errors are counted by episode.
+        n = next(found[name].n for name, _ in columns if name in found and name != "errors")
+        cells = [in_words(found.get(name)) + _spread(found.get(f"{name}_std_over_seeds")) for name, _ in columns]
+        table.add_row(_title(group[2], titles[group[:2]]), str(n), *cells, style="" if group[2] else "bold")
+    return table
+
+
+def _caption(summary: Summary) -> str:
+    words = _about_errors(summary.errors > 0)
+    spread = any(one.name.endswith("_std_over_seeds") for one in summary.measurements)
+    return f"{words}; ± is the population standard deviation over seeds" if spread else words
+
+
+def _about_errors(has_errors: bool) -> str:
+    errors = "; an error counts as a failure, and a split that holds one has no interval" if has_errors else ""
+    return f"per cent with 95 % intervals{errors}"
+
+
+def _spread(measurement: Measurement | None) -> str:
+    return "" if measurement is None else f" ±{100 * measurement.value:.1f}"
+
+
+def _tests(summary: Summary) -> list[str]:
+    """Return a line for each gap with how likely it is to come of chance alone."""
+    found: dict[str, list[str]] = {}
+    for one in summary.measurements:
+        name, is_test, _ = one.name.partition("_p_value")
+        if is_test:
+            found.setdefault(one.title, []).append(f"p = {chance(one.value)} for {name}".replace("= <", "<"))
+    return [f"{title}: {', '.join(words)} if there were no difference" for title, words in found.items()]
+
+
+def _title(task_type: str, title: str) -> str:
+    return f"  {_inert(task_type)}" if task_type else _inert(title)
+
+
+def _place(group: tuple[str, str, str]) -> tuple[str, bool, str, str]:
+    benchmark, split, task_type = group
+    return benchmark, " - " in split, split, task_type
+
+
+def _inert(text: str) -> str:
+    """Return text that acts neither on a terminal nor as markup; names and errors come from anybody."""
+    return escape(plain(" ".join(text.split())))

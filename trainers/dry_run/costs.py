@@ -1,0 +1,209 @@
+"""Counts what training a decoder costs: parameters, floating-point operations, and bytes held and sent.
+
+Nothing here is measured and nothing is guessed: each function is a count from a model's shape, and
+`tests/trainers/dry_run/test_costs.py` holds it against a real model, DeepSpeed and PyTorch's own counter. What a
+machine makes of the counts is `trainers/plan.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from act_gym.errors import UsageError
+
+__all__ = ["SHAPES", "Shape", "Stage", "Traffic", "gathered_parameters", "states_per_gpu", "traffic"]
+
+Stage = Literal[0, 2, 3]
+"""How far training states are shared by the GPUs: 0 not at all (DDP), or DeepSpeed's ZeRO-2 or ZeRO-3."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder with grouped-query attention and a gated feed-forward, as Llama, Qwen3, Olmo and SmolLM2 are.
+
+    Attributes:
+        hidden: Channels of the residual stream.
+        layers: Blocks.
+        heads: Query heads.
+        kv_heads: Key and value heads.
+        head_dim: Channels of a head.
+        feed_forward: Channels inside the feed-forward.
+        vocabulary: Tokens.
+        tied: Whether the output matrix is the embedding.
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    feed_forward: int
+    vocabulary: int
+    tied: bool
+
+    @classmethod
+    def of(cls, config: Any) -> Shape:
+        """Read a transformers configuration, or the content of its config.json."""
+
+        def read(name: str, default: Any = None) -> Any:
+            return config.get(name, default) if isinstance(config, Mapping) else getattr(config, name, default)
+
+        hidden, heads = read("hidden_size"), read("num_attention_heads")
+        return cls(
+            hidden=hidden,
+            layers=read("num_hidden_layers"),
+            heads=heads,
+            kv_heads=read("num_key_value_heads") or heads,
+            head_dim=read("head_dim") or hidden // heads,
+            feed_forward=read("intermediate_size") or 4 * hidden,
+            vocabulary=read("vocab_size"),
+            tied=bool(read("tie_word_embeddings", False)),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Shape:
+        """Read a model's config.json, or the folder that holds it.
+
+        Raises:
+            UsageError: It cannot be read, or is not of a decoder that can be counted.
+        """
+        file = path / "config.json" if path.is_dir() else path
+        try:
+            return cls.of(json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as cause:
+            raise UsageError(f"Cannot count {file}: {cause}. Expected the config.json of a decoder.") from cause
+
+    @classmethod
+    def about(cls, parameters: float) -> Shape:
+        """Return a shape with about so many parameters: the published one nearest in size, with other layers."""
+        nearest = min(SHAPES.values(), key=lambda shape: abs(shape.parameters - parameters))
+        rest = parameters - nearest.embedding_parameters
+        return replace(nearest, layers=max(1, round(rest / nearest.layer_parameters)))
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Weights of the embedding and the output matrix."""
+        return self.hidden * self.vocabulary * (1 if self.tied else 2)
+
+    @property
+    def layer_parameters(self) -> int:
+        """Weights of one block's matrices; norms, a few thousandths of a per cent, are left out."""
+        channels = self.head_dim * (2 * self.heads + 2 * self.kv_heads)
+        return self.hidden * (channels + 3 * self.feed_forward)
+
+    @property
+    def parameters(self) -> int:
+        """All weights."""
+        return self.embedding_parameters + self.layers * self.layer_parameters
+
+    @property
+    def token_flops(self) -> int:
+        """Operations of a forward pass for each token: two for each weight it is multiplied with."""
+        return 2 * (self.layers * self.layer_parameters + self.hidden * self.vocabulary)
+
+    @property
+    def pair_flops(self) -> int:
+        """Operations of a forward pass for each pair of a token and a place it may look at."""
+        return 4 * self.layers * self.heads * self.head_dim
+
+    def forward_flops(self, tokens: float, length: float) -> float:
+        """Return the operations of a forward pass over tokens in sequences of a length, the mask not used to save."""
+        return tokens * (self.token_flops + self.pair_flops * length)
+
+    def cache_bytes(self, tokens: float, width: int = 2) -> float:
+        """Return the bytes of the keys and values of so many tokens, of `width` bytes each."""
+        return tokens * 2 * self.layers * self.kv_heads * self.head_dim * width
+
+    def activation_bytes(self, tokens: float, width: int = 2, *, checkpointing: bool = True) -> float:
+        """Return the bytes of what a forward pass keeps for the backward pass, the logits aside.
+
+        Args:
+            tokens: Of all sequences of the pass.
+            width: Bytes of a number.
+            checkpointing: Keep each block's input and recompute one block at a time.
+        """
+        # A block's input, two norms (each keeps its input, the normed input and what it multiplies with), queries
+        # before and after rotation, keys, values, attention's output, and gate, its activation, up and their product.
+        inside = 5 * self.hidden + self.head_dim * (3 * self.heads + 3 * self.kv_heads) + 4 * self.feed_forward
+        if not checkpointing:
+            return tokens * self.layers * inside * width
+        return tokens * ((self.layers + 2) * self.hidden + inside) * width  # two for the last norm
+
+
+SHAPES: Mapping[str, Shape] = {
+    "smollm2-135m": Shape(576, 30, 9, 3, 64, 1536, 49152, tied=True),
+    "qwen3-4b": Shape(2560, 36, 32, 8, 128, 9728, 151936, tied=True),
+    "qwen3-8b": Shape(4096, 36, 32, 8, 128, 12288, 151936, tied=False),
+    "olmo-3-7b": Shape(4096, 32, 32, 32, 128, 11008, 100278, tied=False),
+    "qwen3-32b": Shape(5120, 64, 64, 8, 128, 25600, 151936, tied=False),
+    "llama3-70b": Shape(8192, 80, 64, 8, 128, 28672, 128256, tied=False),
+}
+"""Shapes by name, from the models' published config.json."""
+
+
+_LIVE = 1e9  # DeepSpeed's stage3_max_live_parameters
+
+
+def gathered_parameters(shape: Shape) -> float:
+    """Return how many weights ZeRO-3 holds whole at once at most: DeepSpeed's limit, or one larger matrix or block."""
+    return min(shape.parameters, max(_LIVE, shape.hidden * shape.vocabulary, shape.layer_parameters))
+
+
+def states_per_gpu(parameters: float, gpus: int, stage: Stage, *, mixed: bool = True) -> dict[str, float]:
+    """Return the bytes that one GPU holds through a whole training with AdamW.
+
+    Args:
+        parameters: Trained weights.
+        gpus: That share them.
+        stage: How far.
+        mixed: bf16 weights and gradients beside fp32 copies in the optimizer, as DeepSpeed does for
+            `--precision mixed`; else all in fp32.
+
+    Returns:
+        `weights`, `gradients` and `optimizer`: the fp32 copy, where there is one, and Adam's two moments.
+    """
+    width = 2 if mixed and stage else 4
+    master = 4 if stage else 0  # DeepSpeed keeps one also for fp32 weights
+    return {
+        "weights": width * parameters / (gpus if stage == 3 else 1),
+        "gradients": width * parameters / (gpus if stage else 1),
+        "optimizer": (master + 8) * parameters / (gpus if stage else 1),
+    }
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes that one GPU receives.
+
+    Attributes:
+        per_pass: In every forward and backward pass.
+        per_step: In every optimizer step, besides.
+    """
+
+    per_pass: float
+    per_step: float
+
+
+def traffic(parameters: float, gpus: int, stage: Stage, *, width: int = 2) -> Traffic:
+    """Return what sharing costs in bytes received by each GPU.
+
+    ZeRO-3 gathers all weights for the forward pass and again for the backward pass, and scatters the summed
+    gradients; below a billion weights DeepSpeed keeps them in between. ZeRO-2 sums gradients in every pass, which is
+    a scatter and a gather, and gathers the new weights once a step. DDP sums them in a step's last pass.
+
+    Args:
+        parameters: Trained weights.
+        gpus: That share them.
+        stage: How far.
+        width: Bytes of a weight and of a gradient.
+    """
+    once = width * parameters * (gpus - 1) / gpus
+    if stage == 3:
+        return Traffic(per_pass=3 * once, per_step=0.0)
+    if stage == 2:
+        return Traffic(per_pass=2 * once, per_step=once)
+    return Traffic(per_pass=0.0, per_step=2 * once)

@@ -1,0 +1,190 @@
+"""`--dry-run`: counts what a training would do and cost; loads no weights, runs no step and writes nothing.
+
+The data, the model's tokenizer and the shape in its config.json are enough. Seconds are those of an assumed device
+(`counting.py`); `--measure-steps` (`rehearsal.py`) runs real steps on this machine instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from act_gym.errors import MissingDataError, UsageError
+from trainers.dry_run.costs import SHAPES, Shape
+from trainers.dry_run.counting import ASSUMED, Load, adapters, held, operations, seconds
+from trainers.run import checkpoints, distributed
+
+if TYPE_CHECKING:
+    from agents.local.model import Policy
+
+__all__ = ["count", "described", "disk", "precision_of", "shape_of", "tokens_of"]
+
+_GIB = 2**30
+_STAND_IN = "smollm2"
+"""Whose tokenizer counts where the model is not on this machine."""
+
+
+def tokens_of(name: str) -> Policy:
+    """Return a model's tokenizer as a policy without weights: it turns questions into tokens and cannot answer.
+
+    Raises:
+        MissingDataError: The model is not here, and nothing is known of its shape.
+    """
+    from transformers import AutoTokenizer, GenerationConfig
+
+    from agents.local.model import Policy
+
+    class Tokens(Policy):
+        def __init__(self, tokenizer: Any, stops: Any) -> None:
+            self.tokenizer, self.name, self.tools = tokenizer, name, ()
+            self.model = SimpleNamespace(generation_config=SimpleNamespace(eos_token_id=stops))  # type: ignore[assignment]
+
+    _, folder, _ = _found(name)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    if not tokenizer.chat_template:
+        raise UsageError(f"The tokenizer of {folder} has no chat template; use a model made for chat.")
+    written = (folder / "generation_config.json").exists()
+    return Tokens(tokenizer, GenerationConfig.from_pretrained(folder).eos_token_id if written else None)
+
+
+def _found(name: str) -> tuple[Shape | None, Path, str]:
+    """Return a model's shape, the folder of the tokenizer that counts for it, and why that is not the model's own."""
+    wanted = Path(name).expanduser()
+    try:
+        folder = checkpoints.find_model(name)
+    except MissingDataError:
+        known = next((shape for key, shape in SHAPES.items() if key in wanted.name.lower()), None)
+        shape = shape_of(wanted) or known
+        if shape is None:
+            raise
+        if any(wanted.glob("tokenizer*")):
+            return shape, wanted, f"there are no weights in {wanted}"
+        return shape, checkpoints.find_model(_STAND_IN), f"there is no model in {wanted}; tokens are {_STAND_IN}'s"
+    return shape_of(folder), folder, ""
+
+
+def shape_of(folder: Path) -> Shape | None:
+    """Return the shape in a folder's config.json; None if it is not there or not of a decoder that is known."""
+    try:
+        return Shape.read(folder)
+    except (UsageError, AttributeError):
+        return None
+
+
+def precision_of(arguments: Any) -> str:
+    """Return the precision that is counted with: `auto` is mixed on the devices that estimates assume."""
+    return "mixed" if arguments.precision == "auto" else str(arguments.precision)
+
+
+def count(stage: str, arguments: Any, lengths: Sequence[int], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a stage would do and what that would cost.
+
+    Args:
+        stage: Its name.
+        arguments: The program's.
+        lengths: Tokens of each row of its data; of a GRPO question its prompt's.
+        extra: What the stage knows of its data.
+    """
+    sequences, micro_batch, steps = _steps(arguments, len(lengths))
+    found, load = described(stage, arguments, lengths, sequences, micro_batch, steps, extra)
+    shape, _, reason = _found(arguments.model)
+    if shape is None:
+        how = f"counted: tokens and steps; the shape of {arguments.model} is not known, so no time and no memory"
+        return {**found, "how": how}
+    devices = distributed.count()
+    taken = seconds(shape, arguments, load, processes=devices)
+    shared, own = held(shape, arguments, load, precision=precision_of(arguments))
+    return {
+        **found,
+        "petaflop_a_step": round(operations(shape, arguments, load) / 1e15, 2),
+        "seconds_a_step": round(taken, 3),
+        "estimated_seconds": round(taken * steps, 1),
+        "peak_memory_gib": round((shared / (devices if distributed.uses_deepspeed() else 1) + own) / _GIB, 1),
+        "shareable_memory_gib": round(shared / _GIB, 1),
+        **disk(shape, arguments),
+        "how": f"counted{f', {reason}' if reason else ''}; on {devices} x {ASSUMED}, every reply of full length; "
+        "--measure-steps runs steps on this machine",
+    }
+
+
+def _steps(arguments: Any, rows: int) -> tuple[int, int, int]:
+    """Return the sequences of a step, those of a pass of one process, and the steps of the whole training."""
+    from trainers.run.stage import common_config, step_size
+
+    group = getattr(arguments, "num_generations", 0)
+    if group:
+        questions = min(arguments.groups, rows)
+        config = common_config(arguments, sequences=questions * group)
+        per_epoch = rows // questions * arguments.iterations
+        sequences = questions * group
+    else:
+        if hasattr(arguments, "label_smoothing"):  # DPO: a row is two sequences
+            arguments = replace(arguments, micro_batch=max(1, arguments.micro_batch // 2))
+        sequences = step_size(arguments.batch, rows, arguments.micro_batch)
+        config = common_config(arguments, sequences=sequences)
+        passes = math.ceil(math.ceil(rows / config["per_device_train_batch_size"]) / distributed.count())
+        per_epoch = math.ceil(passes / config["gradient_accumulation_steps"])
+    steps = arguments.steps or math.ceil(arguments.epochs * per_epoch)
+    return sequences, config["per_device_train_batch_size"], steps
+
+
+def described(
+    stage: str,
+    arguments: Any,
+    lengths: Sequence[int],
+    sequences: int,
+    micro_batch: int,
+    steps: int,
+    extra: Mapping[str, Any],
+) -> tuple[dict[str, Any], Load]:
+    """Return what a training would do, and what one of its steps holds.
+
+    Args:
+        stage: Its name.
+        arguments: The program's.
+        lengths: Tokens of each row.
+        sequences: Of one step, of all processes.
+        micro_batch: Sequences of one pass of one process.
+        steps: Of the whole training.
+        extra: What else is said of the data.
+    """
+    group = getattr(arguments, "num_generations", 1)
+    questions = max(1, sequences // group)
+    written = getattr(arguments, "max_completion_tokens", 0) if group > 1 else 0
+    unit = "pairs" if stage == "dpo" else "sequences"
+    found = {
+        "stage": stage,
+        "dry_run": True,
+        **extra,
+        "tokens": sum(lengths),
+        "longest": max(lengths),
+        "epochs": round(steps * questions / len(lengths), 2),
+        "steps": steps,
+        "a_step": f"{questions} questions x {group} replies" if group > 1 else f"{sequences} {unit}",
+        "processes": distributed.count(),
+    }
+    load = Load(
+        sequences=sequences,
+        prompt=sum(lengths) / len(lengths),
+        written=written,
+        longest=max(lengths) + written,
+        micro_batch=micro_batch,
+        group=group if getattr(arguments, "shared_prompt", False) else 1,
+        most=getattr(arguments, "micro_tokens", 0),
+    )
+    return found, load
+
+
+def disk(shape: Shape | None, arguments: Any) -> dict[str, float]:
+    """Return the gigabytes of the checkpoint, and of the states that a run keeps to resume from while it trains."""
+    if shape is None:
+        return {}
+    weights = shape.parameters
+    checkpoint = weights * (2 if arguments.precision == "bf16" else 4)
+    trained = adapters(shape, arguments.lora_rank) if arguments.lora_rank else weights
+    state = trained * 12 * 2  # weights and two moments; the old state goes when the new one is there
+    return {"checkpoint_gb": round(checkpoint / 1e9, 2), "state_gb": round(state / 1e9, 2)}

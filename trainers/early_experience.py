@@ -1,0 +1,205 @@
+"""Makes the data of Early Experience: alternatives to the expert's actions, carried out in the environment.
+
+    act-gym train experience --decisions runs/x/pairs/decisions.jsonl --out runs/x/experience
+
+At every expert state the policy proposes `--alternatives` actions and `--explore` random admissible
+commands are drawn (`alternatives.py`); each is carried out and the state restored (`execution.py`).
+Writes `experience.jsonl`, a line for each action: the expert's first, then the others; `proposals.jsonl`
+(what was proposed), `walks.jsonl` (what became of every episode) and `summary.json`. The stages
+`reflection` and `world` learn from it. With `--propose pairs` the alternatives of a file of pairs are carried
+out instead, which says how many of them are as good as the expert's action. Source: arXiv 2510.08558.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from act_gym.bounds import NotNegative, Positive, check_bounds
+from act_gym.config import parse, read_settings
+from act_gym.io.jsonl import RecordWriter, read_records, write_json
+from act_gym.io.run_dir import Run, named_files
+from act_gym.progress import track
+from act_gym.types import Experience, ExpertStep
+from trainers.data.alternatives import choose
+from trainers.data.execution import Stop, Walk, execute, grouped
+from trainers.data.proposers import Proposal, ProposerSettings, asked
+from trainers.data.questions import read_pairs, read_steps
+from trainers.run import provenance
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.notes import note
+
+__all__ = ["Arguments", "carry_out", "main"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(ProposerSettings):
+    """Carry out alternatives to the expert's actions and keep what came of them."""
+
+    decisions: Path = Path("runs/pairs/decisions.jsonl")
+    """Expert states from `act-gym train pairs`; each holds the way to it."""
+    env_options: tuple[str, ...] = ()
+    """The engine's own settings as name=value, those that the episodes were collected with."""
+    propose: Literal["free", "ranked", "random", "pairs"] = "free"
+    """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them, no
+    model is asked. pairs: the alternatives of the file of pairs, as they are."""
+    pairs: Path = Path("runs/pairs/pairs.jsonl")
+    """For `--propose pairs`."""
+    alternatives: NotNegative = 3
+    """Proposals at each state; 0 asks no model."""
+    explore: NotNegative = 8
+    """Random admissible commands tried at each state besides."""
+    limit: NotNegative = 0
+    """Only the first so many states; 0 for all."""
+    tries: Positive = 1
+    """How often free is asked until a reply holds an action; random commands stand for those that hold none."""
+    workers: Positive = 1
+    """Processes that play at once, each with its own simulator."""
+    out: Path = Path("runs/experience")
+    """The run folder."""
+    resume: bool = False
+    """Continue the run in the folder; neither a model nor an environment is asked twice."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    carry_out(parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym train experience"))
+    return 0
+
+
+@discard_unstarted
+def carry_out(arguments: Arguments) -> dict[str, Any]:
+    """Carry out what is not carried out yet, write the summary of the run to stdout and return it.
+
+    Raises:
+        UsageError: The arguments do not fit together.
+        RunError: A file cannot be read, or a process died.
+    """
+    check_bounds(arguments)
+    steps = read_steps(arguments.decisions, arguments.limit)
+    inputs = [arguments.decisions, *([arguments.pairs] if arguments.propose == "pairs" else [])]
+    facts = {"env_option_files": named_files(read_settings(arguments.env_options, "--env-options"))}
+    opened = Run(
+        arguments.out, "trainers.early_experience", arguments, inputs=inputs, facts=facts, resume=arguments.resume
+    )
+    proposals = _proposals(arguments, steps, opened)
+    stops = [
+        Stop(
+            replace(step, admissible_commands=()),
+            choose(
+                step,
+                *proposals[step.id],
+                alternatives=arguments.alternatives if arguments.propose != "pairs" else 0,
+                explore=arguments.explore,
+                seed=arguments.seed,
+            ).attempts,
+        )
+        for step in steps
+    ]
+    _walk_all(arguments, grouped(stops), opened)
+    summary = _summary(opened)
+    write_json(opened.path("summary.json"), summary)
+    sys.stdout.write(_in_words(summary, opened.path("experience.jsonl")))
+    return summary
+
+
+def _proposals(arguments: Arguments, steps: Sequence[ExpertStep], run: Run) -> dict[str, tuple[Proposal, str]]:
+    """Return what is proposed at each step, and by whom."""
+    if arguments.propose == "pairs":
+        provenance.take_over(arguments.pairs, run.folder)
+        return _from_pairs(arguments.pairs, steps)
+    if arguments.propose == "random" or not arguments.alternatives:
+        provenance.note_proposer(run.folder, "random")
+        return {step.id: (Proposal(()), "") for step in steps}
+    log = run.path("proposals.jsonl")
+    done = {record["id"]: record for record in read_records(log)} if log.exists() else {}
+    waiting = [step for step in steps if step.id not in done]
+    found = asked(arguments, arguments.propose, waiting, arguments.alternatives, run.folder)
+    with RecordWriter(log) as writer:
+        for step, proposal, name in track(found, "states", total=len(steps), done=len(done)):
+            record = {"id": step.id, "proposer": name, **asdict(proposal)}
+            writer.write(record)
+            done[step.id] = record
+    return {name: (_proposal(record), record["proposer"]) for name, record in done.items()}
+
+
+def _proposal(record: Mapping[str, Any]) -> Proposal:
+    return Proposal(
+        tuple(record["alternatives"]), **{name: record[name] for name in ("matched", "repeated", "unreadable")}
+    )
+
+
+def _from_pairs(path: Path, steps: Sequence[ExpertStep]) -> dict[str, tuple[Proposal, str]]:
+    found: dict[str, tuple[Proposal, str]] = {step.id: (Proposal(()), "") for step in steps}
+    for pair in read_pairs(path):
+        before, _ = found.get(pair.step.id, (Proposal(()), ""))
+        found[pair.step.id] = Proposal((*before.alternatives, pair.alternative)), pair.proposer
+    return found
+
+
+def _walk_all(arguments: Arguments, walks: Sequence[Walk], run: Run) -> None:
+    log, kept = run.path("walks.jsonl"), run.path("experience.jsonl")
+    finished = {record["id"] for record in read_records(log)} if log.exists() else set()
+    written = Counter(record["step"]["id"] for record in read_records(kept)) if kept.exists() else Counter()
+    waiting = [way for way in walks if way.id not in finished]
+    options = read_settings(arguments.env_options, "--env-options")
+    played = execute(waiting, env_options=options, workers=arguments.workers)
+    played = track(played, "episodes", total=len(walks), done=len(walks) - len(waiting))
+    # A kill loses nothing of what was written, and what the machine itself might lose is found again.
+    with RecordWriter(kept, sync_every=1.0) as records, RecordWriter(log) as outcomes:
+        for way, found, error in played:
+            # The same is found again, so what a kill has left of an episode is its beginning.
+            for record in found[sum(written[stop.step.id] for stop in way.stops) :]:
+                records.write(record.to_json())
+            records.sync()  # before the line that says it is complete
+            outcomes.write({"id": way.id, "states": len(way.stops), "actions": len(found), "error": error})
+            if error:
+                note(f"{way.task.id}: {error}")
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    sources: dict[str, Counter[str]] = {}
+    states = 0
+    for data in read_records(run.path("experience.jsonl")):
+        record = Experience.from_json(data)
+        states += record.is_expert
+        counts = sources.setdefault(record.source, Counter())
+        counts.update(actions=1, valid=record.action_valid, same=record.same_as_expert, success=record.success)
+    walks = list(read_records(run.path("walks.jsonl")))
+    return {
+        "kind": "experience",
+        "states": states,
+        "episodes": len(walks),
+        "failed": sum(bool(one["error"]) for one in walks),
+        "sources": {
+            name: {
+                "actions": counts["actions"],
+                "valid": counts["valid"] / counts["actions"],
+                "same_as_expert": counts["same"] / counts["actions"],
+                "success": counts["success"] / counts["actions"],
+            }
+            for name, counts in sources.items()
+        },
+    }
+
+
+def _in_words(summary: Mapping[str, Any], path: Path) -> str:
+    failed = f" ({summary['failed']} failed)" if summary["failed"] else ""
+    lines = [f"{summary['states']} states of {summary['episodes']} episodes{failed}: {path}"]
+    lines += [
+        f"  {name:<40} {of['actions']:>7} actions, {of['valid']:.0%} carried out, {of['same_as_expert']:.0%} lead to "
+        "the same state as the expert's"
+        for name, of in summary["sources"].items()
+        if name != "expert"
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    from act_gym.cli import run as run_program
+
+    raise SystemExit(run_program(main, sys.argv[1:]))

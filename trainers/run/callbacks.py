@@ -1,0 +1,149 @@
+"""What a training says while it runs: `metrics.jsonl` and a progress bar.
+
+Sits between Transformers' trainers and a run folder as callbacks; knows nothing of rewards or losses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+from act_gym.io.run_dir import Run
+
+__all__ = ["MetricsCallback", "ProgressCallback", "ResumeCallback"]
+
+# The libraries' names for what we log, and ours. What is not here is not logged.
+_NAMES: Mapping[str, str] = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "epoch": "epoch",
+    "entropy": "entropy",
+    "kl": "kl",
+    "reward": "reward",
+    "equal_groups": "equal_groups",
+    "kept_groups": "kept_groups",
+    "resampled_groups": "resampled_groups",
+    "mastered_groups": "mastered_groups",
+    "completions/mean_length": "length",
+    "completions/clipped_ratio": "cut_off",
+    "clip_ratio/region_mean": "clipped",
+    "mean_token_accuracy": "token_accuracy",
+    "step_time": "seconds",
+    "right": "right",
+    "valid": "valid",
+    "numbered": "numbered",
+    "other": "other",
+    "malformed": "malformed",
+    "right_expert_first": "right_expert_first",
+    "right_expert_second": "right_expert_second",
+    "rewards/accuracies": "preferred",
+    "rewards/margins": "margin",
+    "logps/chosen": "log_probability_expert",
+    "logps/rejected": "log_probability_alternative",
+}
+
+Logs = Mapping[str, Any] | None
+
+
+class MetricsCallback(TrainerCallback):
+    """Writes every logging step to the run's metrics, under names of our own.
+
+    Args:
+        run: The run folder.
+        stage: The stage's name.
+        before: Lines of the steps before a resume.
+    """
+
+    def __init__(self, run: Run, stage: str, before: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.run = run
+        self.stage = stage
+        self.lines: list[Mapping[str, Any]] = [line for line in before if "step" in line]
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Logs = None, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Translate and write one line; the trainer's closing summary is left out."""
+        values = {
+            ours: number for theirs, ours in _NAMES.items() if (number := _number(logs or {}, theirs)) is not None
+        }
+        if not state.is_world_process_zero or "learning_rate" not in values:
+            return
+        self.lines.append(values)
+        self.run.log(stage=self.stage, step=state.global_step, **values)
+
+    def mean_of_last(self, name: str, share: float = 0.25) -> float | None:
+        """Return a metric's mean over the last share of the lines; None if it was never logged."""
+        values = [line[name] for line in self.lines if name in line]
+        tail = values[-max(1, round(len(values) * share)) :]
+        return sum(tail) / len(tail) if tail else None
+
+
+def _number(logs: Mapping[str, Any], name: str) -> float | None:
+    value = logs.get(name)
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return round(float(value), 8)
+
+
+class ResumeCallback(TrainerCallback):
+    """Adds to a resume what the libraries leave out: intervals that changed, and the epoch of our own sampler."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Log and save as often as the arguments say; a state brings the intervals that it was saved with."""
+        state.compute_steps(args, state.max_steps)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Give the innermost sampler its epoch, which no library does in a resumed epoch of several processes."""
+        batches = train_dataloader.batch_sampler
+        while hasattr(batches, "batch_sampler"):
+            batches = batches.batch_sampler
+        batches.sampler.set_epoch(int(state.epoch or 0))
+
+
+class ProgressCallback(TrainerCallback):
+    """A progress bar on stderr with the metrics worth watching; quiet when it is not a terminal."""
+
+    WATCHED = ("loss", "reward", "right", "malformed", "equal_groups")
+
+    def __init__(self, stage: str) -> None:
+        console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn(f"{stage:<10}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task(stage, total=None, metrics="")
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Show the bar, from where the training resumes."""
+        self.bar.update(self.task, total=state.max_steps, completed=state.global_step)
+        if state.is_world_process_zero:
+            self.bar.start()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Move on by one step."""
+        self.bar.update(self.task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Logs = None, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Show the newest metrics."""
+        values = logs or {}
+        shown = [f"{_NAMES[name]} {values[name]:.2f}" for name in self.WATCHED if isinstance(values.get(name), float)]
+        if shown:
+            self.bar.update(self.task, metrics="  ".join(shown))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Leave the bar as it stands."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Give the terminal back."""
+        self.bar.stop()

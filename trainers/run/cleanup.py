@@ -1,0 +1,72 @@
+"""Removes the run folder of a command that failed before it did any work, so that the corrected one can have it.
+
+A mistake in the data, a model that is not there or a prompt that is too long shows only after the folder was made.
+A folder that holds more than settings and measurements from before the training is never touched.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+from act_gym.errors import ActGymError
+from act_gym.io.jsonl import read_records
+from trainers.run import distributed
+
+__all__ = ["discard_unstarted"]
+
+T = TypeVar("T")
+
+# Written before the work begins, and written again by the next command.
+_PREPARED = frozenset({"config.json", "manifest.json", "proposer.json", "decisions.jsonl", "summary.json"})
+
+
+def discard_unstarted(program: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Let a program that takes arguments with `out` leave no run folder if it fails before it does any work.
+
+    Work is a finished record, a training step or a saved state. A folder that held a run before the call stays.
+    """
+
+    @wraps(program)
+    def tidy(arguments: Any) -> T:
+        with _discarding(arguments.out):
+            return program(arguments)
+
+    return tidy
+
+
+@contextmanager
+def _discarding(folder: Path) -> Iterator[None]:
+    existed = os.path.exists(folder)  # noqa: PTH110  (the method raises where a parent may not be read)
+    before = set(folder.rglob("*")) if existed else set()
+    try:
+        yield
+    except (ActGymError, KeyboardInterrupt):
+        if distributed.is_first() and folder / "config.json" not in before and folder.is_dir():
+            _discard(folder, before, existed=existed)
+        raise
+
+
+def _discard(folder: Path, before: set[Path], *, existed: bool) -> None:
+    made = [path for path in folder.rglob("*") if path not in before]
+    if any(_is_work(path, folder) for path in made):
+        return
+    if not existed:
+        shutil.rmtree(folder)
+        return
+    for path in made:
+        if path.is_file():
+            path.unlink()
+
+
+def _is_work(path: Path, folder: Path) -> bool:
+    if not path.is_file() or path.name in _PREPARED or path.is_relative_to(folder / "state" / "data"):
+        return False
+    if path.name == "metrics.jsonl":
+        return any("step" in record for record in read_records(path))
+    return path.stat().st_size > 0

@@ -1,0 +1,388 @@
+"""What every stage does around its trainer: resume, train, save, sum up.
+
+Shared by the supervised stages (`supervised/`) and the GRPO stages (`grpo/`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from act_gym.bounds import check_bounds
+from act_gym.errors import MissingDependencyError, RunError, UsageError
+from act_gym.io.jsonl import read_records
+from act_gym.io.run_dir import Run
+from trainers.dry_run import measured_steps
+from trainers.run import checkpoints, distributed, eval_panel, metrics, trackers
+from trainers.run.config import FREE_SETTINGS, Precision
+from trainers.run.notes import note
+from trainers.run.provenance import in_words, origin
+
+__all__ = [
+    "check_inputs",
+    "check_packages",
+    "common_config",
+    "dataset_of",
+    "facts_of",
+    "finish",
+    "lora",
+    "micro_batches",
+    "open_run",
+    "resolve_precision",
+    "show",
+    "step_size",
+    "table",
+]
+
+_SUMMED_UP = (
+    "loss",
+    "reward",
+    "right",
+    "malformed",
+    "numbered",
+    "equal_groups",
+    "right_expert_first",
+    "right_expert_second",
+    "preferred",
+    "margin",
+)
+"""Metrics of which a summary holds the mean over the last quarter of the training."""
+_UNCHANGED = (
+    "warning: {stage} ends with the weights it began with; none of its {steps} steps changed them. Every gradient was "
+    "zero, or every update was rounded away."
+)
+
+
+def open_run(
+    program: str,
+    arguments: Any,
+    inputs: Sequence[Path],
+    *,
+    models: Sequence[str] = (),
+    check: Callable[[Any], None] | None = None,
+) -> tuple[Run, dict[str, Any] | None]:
+    """Open a stage's run folder; also return its summary if the stage is already finished.
+
+    The weights the stage starts from are among the hashed inputs, so a run is never continued from another model.
+    Nor is it by another number of processes, or under another sharding, which could not read its states.
+
+    Args:
+        program: The stage's module.
+        arguments: The program's.
+        inputs: Files of records it reads.
+        models: Other models than the one that is trained.
+        check: Called with the arguments of a stage that is not finished. What it raises leaves no folder behind.
+
+    Raises:
+        MissingDependencyError: A package that trains is not installed.
+        MissingDataError: A model is not there.
+        RunError: An input cannot be read or is empty, or the folder holds another run.
+        UsageError: A setting is outside its bounds.
+    """
+    check_bounds(arguments)
+    check_packages()
+    trackers.check(arguments.report_to)
+
+    def checked() -> None:
+        (check or (lambda _: None))(arguments)
+        check_inputs(inputs)  # before the default model is converted
+        eval_panel.check(arguments, inputs)
+
+    if arguments.dry_run:
+        checked()
+        return _Watched(arguments.out), None
+
+    def opened() -> tuple[Run, dict[str, Any] | None]:
+        summary = checkpoints.finished(arguments.out)
+        if summary is None:
+            checked()
+        # Measured steps are never continued, and weights take long to hash.
+        names = () if arguments.measure_steps else (arguments.model, *models)
+        weights = [path for name in names for path in sorted(checkpoints.find_model(name).glob("*.safetensors"))]
+        facts = facts_of(inputs) if summary is None else {}
+        _tell(facts.get("alternatives", {}), arguments.model)
+        files = [*inputs, *weights]
+        run = Run(
+            arguments.out, program, arguments, inputs=files, facts=facts, resume=arguments.resume, free=FREE_SETTINGS
+        )
+        if summary is None and arguments.resume:
+            metrics.rewind(arguments.out, checkpoints.step_of(checkpoints.last_state(arguments.out)))
+        return run, summary
+
+    run, summary = distributed.by_first(opened)
+    if summary is not None:
+        note(f"{arguments.out} is finished already.")
+    return run if distributed.is_first() else _Watched(arguments.out), summary
+
+
+def check_inputs(inputs: Iterable[Path]) -> None:
+    """Look at whether files hold records; only the first of each is read.
+
+    Raises:
+        RunError: One cannot be read or is empty.
+    """
+    for path in inputs:
+        if next(iter(read_records(path)), None) is None:
+            raise RunError(f"{path} holds no records. It was left empty by the command that made it; run that again.")
+
+
+def check_packages() -> None:
+    """Look for what trains before there is a run folder: it is imported only when the training begins.
+
+    Raises:
+        MissingDependencyError: A package is not installed.
+    """
+    for package in ("torch", "transformers", "trl", "accelerate", "datasets", "peft"):
+        if find_spec(package) is None:
+            raise MissingDependencyError(f"The package {package}", "train")
+
+
+def facts_of(inputs: Sequence[Path]) -> dict[str, Any]:
+    """Return what a manifest says besides arguments: how the training was launched, and whose alternatives it reads."""
+    origins = {str(path): found for path in inputs if path.suffix == ".jsonl" and (found := origin(path))}
+    return {"launched": distributed.described(), **({"alternatives": origins} if origins else {})}
+
+
+def _tell(origins: Mapping[str, Mapping[str, Any]], model: str) -> None:
+    """Say whose alternatives a model is trained on; they need not be its own."""
+    for path, found in origins.items():
+        note(f"{path}: alternatives by {in_words(found)}; {model} is trained.")
+
+
+class _Watched(Run):
+    """A run folder that another process writes, or that is not made in a dry run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def log(self, **values: Any) -> None:
+        """Leave it to the first process."""
+
+
+def resolve_precision(precision: Precision) -> Precision:
+    """Return what `auto` stands for on this machine: `mixed` where the hardware multiplies in bf16, else `fp32`."""
+    if precision != "auto":
+        return precision
+    import torch
+
+    from agents.local.model import cpu_has_bf16
+
+    if torch.cuda.is_available():
+        return "mixed" if torch.cuda.is_bf16_supported() else "fp32"
+    # Transformers lets DeepSpeed have bf16 on GPUs only.
+    return "mixed" if cpu_has_bf16() and not distributed.uses_deepspeed() else "fp32"
+
+
+def lora(arguments: Any) -> Any:
+    """Return peft's configuration; None if all weights are trained."""
+    if not arguments.lora_rank:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=arguments.lora_rank,
+        lora_alpha=arguments.lora_alpha or 2 * arguments.lora_rank,
+        lora_dropout=arguments.lora_dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
+    """Return the arguments of Transformers' trainers that all stages share.
+
+    Args:
+        arguments: The program's arguments.
+        sequences: Sequences in one optimizer step, of all processes together.
+
+    Raises:
+        UsageError: They do not divide into processes and micro-batches.
+    """
+    import torch
+
+    micro_batch, passes = micro_batches(sequences, arguments.micro_batch)
+    mixed = resolve_precision(arguments.precision) == "mixed"
+    on_gpu = torch.cuda.is_available()
+    if mixed and distributed.uses_deepspeed() and not on_gpu:
+        raise UsageError("DeepSpeed trains with --precision mixed on GPUs only; use fp32.")
+    return {
+        "output_dir": str(arguments.out / "state"),
+        "per_device_train_batch_size": micro_batch,
+        "gradient_accumulation_steps": passes,
+        "num_train_epochs": arguments.epochs,
+        "max_steps": arguments.steps or -1,
+        "learning_rate": arguments.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if arguments.schedule == "constant" else arguments.schedule,
+        "warmup_steps": arguments.lr_warmup,  # below 1 it is a share of the steps
+        "weight_decay": arguments.weight_decay,
+        "max_grad_norm": arguments.max_grad_norm,
+        "bf16": mixed,
+        # Without it, bf16 is refused off the GPU; with it, DeepSpeed is passed over.
+        "use_cpu": not on_gpu and not distributed.uses_deepspeed() and (mixed or distributed.count() > 1),
+        "ddp_find_unused_parameters": False,
+        "ddp_backend": None if on_gpu or distributed.count() == 1 else "gloo",
+        "activation_checkpointing": arguments.gradient_checkpointing,
+        "seed": arguments.seed,
+        "logging_steps": arguments.log_every,
+        "save_strategy": "steps" if arguments.save_every else "no",
+        "save_steps": arguments.save_every or 500,
+        # The last one is dropped by one process when others may still be writing theirs.
+        "save_total_limit": 1 if distributed.count() == 1 else 2,
+        "report_to": "none",  # `trackers` does
+        "disable_tqdm": True,  # we have a bar of our own
+        "dataloader_pin_memory": on_gpu,
+    }
+
+
+def micro_batches(sequences: int, micro_batch: int) -> tuple[int, int]:
+    """Return the sequences of a process's micro-batch, and how many of those it runs in an optimizer step.
+
+    Args:
+        sequences: Of one optimizer step, of all processes together.
+        micro_batch: As many as are wanted in one; where a step has fewer, it is one micro-batch.
+
+    Raises:
+        UsageError: They do not divide into processes and micro-batches.
+    """
+    sequences = distributed.per_process(sequences)
+    micro_batch = min(micro_batch, sequences)
+    if sequences % micro_batch:
+        raise UsageError(
+            f"{sequences} sequences a step do not divide into micro-batches of {micro_batch}. "
+            f"Give a --micro-batch that divides {sequences}."
+        )
+    return micro_batch, sequences // micro_batch
+
+
+def dataset_of(rows: Sequence[Mapping[str, Any]], arguments: Any) -> Any:
+    """Return rows as a dataset; of several processes each reads the same files.
+
+    What a trainer keeps beside a dataset, the others then find: TRL's DPO has its reference log-probabilities there.
+    """
+    from datasets import Dataset, load_from_disk
+
+    if distributed.count() == 1:
+        return Dataset.from_list(list(rows))
+    folder = arguments.out / "state" / "data"
+
+    def write() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        Dataset.from_list(list(rows)).save_to_disk(str(folder))
+
+    distributed.by_first(write)
+    return load_from_disk(str(folder))
+
+
+def step_size(batch: int, rows: int, micro_batch: int) -> int:
+    """Return how many rows an optimizer step takes: a batch, or, where there are fewer, whole micro-batches of them."""
+    return batch if rows >= batch else rows - rows % min(micro_batch, rows)
+
+
+def finish(
+    trainer: Any,
+    tokenizer: Any,
+    run: Run,
+    arguments: Any,
+    stage: str,
+    extra: Mapping[str, Any],
+    notes: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train, or go on training; save the checkpoint; mark the stage done; return its summary.
+
+    `notes` are JSON files that the checkpoint holds besides the model, by name.
+    """
+    if arguments.measure_steps:
+        return measured_steps.measure(trainer, arguments, stage, extra)
+    from transformers import PrinterCallback
+
+    from trainers.run.callbacks import MetricsCallback, ProgressCallback, ResumeCallback
+    from trainers.run.eval_callback import evaluations
+    from trainers.run.schedule import fingerprint
+    from trainers.run.stopping import StopCallback
+
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout
+    state = distributed.by_first(lambda: checkpoints.last_state(arguments.out))
+    before = fingerprint(trainer.model)
+    earlier = metrics.read_lines(arguments.out) if state else []
+    logged, bar = MetricsCallback(run, stage, earlier), ProgressCallback(stage)
+    # GRPO's replies are used for several steps, between which no state holds them.
+    stop = StopCallback(every=getattr(trainer, "num_iterations", 1))
+    played = evaluations(trainer, tokenizer, run, arguments, stage, notes)
+    for callback in (ResumeCallback(), logged, bar, *played, stop):
+        trainer.add_callback(callback)
+    _log_start(trainer, run, stage, earlier, checkpoints.step_of(state) or 0)
+    started = time.perf_counter()
+    try:
+        with (
+            stop.listening() if arguments.save_every else nullcontext(),
+            trackers.reporting(trainer, arguments.report_to, arguments.out, checkpoints.step_of(state) or 0),
+        ):
+            trainer.train(resume_from_checkpoint=None if state is None else str(state))
+    finally:
+        bar.stop()
+    stop.finish(trainer.state)
+    seconds = time.perf_counter() - started + metrics.seconds_of(earlier)
+    steps = trainer.state.global_step
+    summary: dict[str, Any] = {"stage": stage, "steps": steps, "seconds": round(seconds, 1)}
+    summary |= {**extra, **metrics.measured_before(earlier)}
+    means = {name: logged.mean_of_last(name) for name in _SUMMED_UP}
+    summary |= {name: round(mean, 4) for name, mean in means.items() if mean is not None}
+    summary |= eval_panel.summary_of(arguments.out)
+    if fingerprint(trainer.model) == before:
+        note(_UNCHANGED.format(stage=stage, steps=steps))
+    return _leave(trainer, tokenizer, run, arguments, summary, notes)
+
+
+def _leave(
+    trainer: Any,
+    tokenizer: Any,
+    run: Run,
+    arguments: Any,
+    summary: dict[str, Any],
+    notes: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Save the checkpoint and mark the stage done."""
+    weights, model = checkpoints.gathered(trainer), trainer.accelerator.unwrap_model(trainer.model)
+
+    def close() -> dict[str, Any]:
+        digest = checkpoints.save(
+            model, tokenizer, arguments.out / "checkpoint", weights=weights, base=arguments.model, notes=notes
+        )
+        run.log(event="done", **summary)
+        checkpoints.mark_done(arguments.out, digest, summary)
+        return summary
+
+    return distributed.by_first(close)
+
+
+def _log_start(trainer: Any, run: Run, stage: str, earlier: Sequence[dict[str, Any]], step: int) -> None:
+    sequences = (
+        trainer.args.per_device_train_batch_size * trainer.args.gradient_accumulation_steps * distributed.count()
+    )
+    distributed.by_first(lambda: metrics.check_sequences(earlier, sequences))
+    run.log(stage=stage, event="start", after=step, sequences=sequences)
+
+
+def show(summary: Mapping[str, Any], out: Path) -> None:
+    """Write a stage's summary to stdout: the last quarter of its training, and where the model is."""
+    if not distributed.is_first():
+        return
+    width = max(len(name) for name in (*summary, "checkpoint"))
+    lines = [f"{name:<{width}}  {value}" for name, value in summary.items()]
+    if "dry_run" not in summary:
+        lines.append(f"{'checkpoint':<{width}}  {out / 'checkpoint'}")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def table(summaries: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+    """Return summaries as lines of aligned columns; what a stage does not measure is a dash."""
+    rows = [tuple(columns), *(tuple(str(summary.get(name, "-")) for name in columns) for summary in summaries)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,141 @@
+"""Reports a training to TensorBoard, Weights & Biases or trackio: one run of theirs for one run folder.
+
+```
+runs/<name>/
+├── tensorboard/    event files, one for each start; what a resume repeats is purged
+├── wandb/          W&B's own files
+└── tracker.json    what W&B and trackio call the run, for a resume to continue it
+```
+trackio keeps its files where `TRACKIO_DIR` says. Keys stay where each library looks for them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from act_gym.errors import MissingDependencyError, UsageError
+from act_gym.io.jsonl import write_json
+from trainers.run import distributed
+from trainers.run.config import ReportTo
+
+__all__ = ["PROJECT", "check", "reporting", "run_name"]
+
+PROJECT = "act-gym"
+
+
+def check(report_to: ReportTo) -> None:
+    """Look for a tracker's package.
+
+    Raises:
+        MissingDependencyError: It is not installed.
+    """
+    if report_to != "none" and find_spec(report_to) is None:
+        raise MissingDependencyError(f"The package {report_to}", "tracking")
+
+
+def run_name(folder: Path) -> str:
+    """Return what trackers call a run: its folder's name, after the pipeline's where the run is a stage of one."""
+    folder = folder.resolve()
+    is_stage = (folder.parent / "config.json").exists()
+    return f"{folder.parent.name}/{folder.name}" if is_stage else folder.name
+
+
+@contextmanager
+def reporting(trainer: Any, report_to: ReportTo, folder: Path, step: int) -> Iterator[None]:
+    """Report what a trainer logs in the block; of several processes the first does.
+
+    Args:
+        trainer: Transformers', set up without a tracker of its own.
+        report_to: The tracker.
+        folder: The run folder.
+        step: Optimizer steps that were done before, of which the tracker knows.
+
+    Raises:
+        UsageError: The tracker cannot begin, for example because it wants a key.
+    """
+    if report_to == "none" or not distributed.is_first():
+        yield
+        return
+    begin = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}[report_to]
+    with redirect_stdout(sys.stderr):  # stdout is for results
+        try:
+            opened = begin(trainer, folder, step)
+        except Exception as cause:  # each library has errors of its own
+            raise UsageError(f"{report_to} cannot begin: {cause}. Or train with --report-to none.") from cause
+        try:
+            yield
+        finally:
+            opened()
+
+
+def _tensorboard(trainer: Any, folder: Path, step: int) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    place = folder / "tensorboard"
+    # A resumed training does steps again that an earlier event file has.
+    writer = SummaryWriter(str(place), purge_step=step + 1 if place.exists() else None)
+    trainer.add_callback(TensorBoardCallback(writer))  # type: ignore[no-untyped-call]
+    return writer.close
+
+
+def _wandb(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as the others)
+    import wandb
+    from transformers.integrations.integration_utils import WandbCallback
+
+    known = _known(folder)
+    mode: Any = os.environ.get("WANDB_MODE")  # wandb has read it once for the whole process
+    wandb.init(
+        project=os.environ.get("WANDB_PROJECT") or PROJECT,
+        name=os.environ.get("WANDB_NAME") or known["name"],
+        id=known["id"],
+        resume="allow",
+        dir=str(folder),
+        mode=mode,
+    )
+    trainer.add_callback(WandbCallback())  # type: ignore[no-untyped-call]
+    # The next stage of a pipeline is a run of its own.
+    return lambda: wandb.finish(exit_code=int(sys.exc_info()[0] is not None))
+
+
+def _trackio(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as the others)
+    import trackio
+    from transformers.integrations.integration_utils import TrackioCallback
+
+    # The callback continues the newest run of this name.
+    trainer.args.project, trainer.args.run_name = PROJECT, _known(folder, trackio)["name"]
+    trainer.add_callback(TrackioCallback())  # type: ignore[no-untyped-call]
+
+    def finish() -> None:
+        with suppress(RuntimeError):  # the callback has, unless the training was broken off
+            trackio.finish()
+
+    return finish
+
+
+def _known(folder: Path, trackio: Any = None) -> dict[str, str]:
+    """Return the id and the name of the run that belongs to a folder; trackio has no ids, so its names are unique."""
+    path = folder / "tracker.json"
+    if path.exists():
+        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    found = {"id": uuid4().hex[:12], "name": run_name(folder)}
+    if trackio is not None and found["name"] in _taken(trackio):
+        found["name"] += f"-{found['id'][:6]}"
+    write_json(path, found)
+    return found
+
+
+def _taken(trackio: Any) -> set[str]:
+    try:
+        return {run.name for run in trackio.Api().runs(PROJECT)}
+    except ValueError:  # there is no such project yet
+        return set()

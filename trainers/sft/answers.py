@@ -1,0 +1,148 @@
+"""Supervised training on answers: the loss covers the answer's tokens and nothing else.
+
+Set-up of TRL's SFTTrainer, shared by every supervised stage. Prompts are tokenised here, by the
+same call that poses them to the policy, so a model learns the answer after the very tokens it will
+be asked with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from act_gym.io.run_dir import Run
+from agents.conversation import reply_ids
+from agents.prompt_config import CONVERSATION, TRAINED_WITH
+from agents.prompt_config import Question as Asking
+from trainers.data.questions import Question
+from trainers.data.replies import check_format, drop_long, shortened
+from trainers.dry_run import estimate
+from trainers.run import checkpoints
+from trainers.run.logging import quiet
+from trainers.run.notes import note
+from trainers.run.stage import common_config, finish, lora, step_size
+from trainers.sft.templates import end_of_turn
+
+if TYPE_CHECKING:
+    from agents.local.model import Policy
+    from trainers.sft.sample_packing import PackingCollator
+
+__all__ = ["encode", "spoken_ids", "train_on_answers", "trainer_of"]
+
+_IGNORED = -100
+
+
+def train_on_answers(
+    stage: str,
+    arguments: Any,
+    run: Run,
+    questions: Sequence[Question],
+    answers: Sequence[str],
+    asking: Asking = CONVERSATION,
+    *,
+    acting: bool = True,
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Fine-tune a model on answers and leave it in the run's `checkpoint` folder.
+
+    Args:
+        stage: The stage's name; marks the log.
+        arguments: The program's arguments: supervised, model, optimisation and output settings.
+        run: The open run folder.
+        questions: The prompts.
+        answers: What the model shall reply to each.
+        asking: How the states are shown; the checkpoint says so.
+        acting: Whether the answers are actions, so that the malformed share can be measured before training.
+        extra: What else the summary shall hold.
+
+    Returns:
+        The stage's summary; its loss is the mean over the last quarter, in nats a token.
+
+    Raises:
+        UsageError: No question is short enough.
+    """
+    if arguments.dry_run:
+        policy = estimate.tokens_of(arguments.model)
+    else:
+        quiet()
+        policy = checkpoints.load(arguments.model, arguments.precision)
+    questions = shortened(questions, policy, arguments.max_prompt_tokens)
+    answer_of = {id(question): answer for question, answer in zip(questions, answers, strict=True)}
+    questions = drop_long(questions, policy, arguments.max_prompt_tokens)
+    told: dict[str, Any] = {"questions": len(questions), **(extra or {})}
+    if acting and not arguments.dry_run and checkpoints.last_state(arguments.out) is None:
+        share = check_format(run, policy, questions, settings=arguments, stage=stage)
+        told |= {} if share is None else {"malformed_before": round(share, 4)}
+    rows = [encode(policy, q, answer_of[id(q)]) for q in questions]
+    if arguments.dry_run:
+        return estimate.count(stage, arguments, [len(row["input_ids"]) for row in rows], told)
+    notes = {TRAINED_WITH: asking.facts()}
+    return finish(trainer_of(arguments, policy, rows), policy.tokenizer, run, arguments, stage, told, notes)
+
+
+def encode(policy: Policy, question: Question, answer: str) -> dict[str, list[int]]:
+    """Tokenise a question with its answer.
+
+    Returns:
+        `input_ids`: prompt, answer, end-of-turn; `labels`: the same with the prompt ignored (-100).
+
+    Raises:
+        UsageError: See `spoken_ids`.
+    """
+    prompt = policy.prompt_ids(question.prompt, thinking=question.thinking)
+    spoken = spoken_ids(policy, prompt, answer)
+    return {"input_ids": prompt + spoken, "labels": [_IGNORED] * len(prompt) + spoken}
+
+
+def spoken_ids(policy: Policy, prompt: Sequence[int], answer: str) -> list[int]:
+    """Return the tokens that the model shall write after a prompt: the answer and the end of its turn.
+
+    Raises:
+        UsageError: The model could not learn to stop with its chat template; see `templates.end_of_turn`.
+    """
+    return [*reply_ids(policy, prompt, answer), end_of_turn(policy)]
+
+
+def trainer_of(arguments: Any, policy: Policy, rows: Sequence[dict[str, list[int]]]) -> Any:
+    """Set up TRL's trainer on rows of `encode`."""
+    from datasets import Dataset
+    from trl import SFTConfig, SFTTrainer
+
+    from trainers.run.schedule import FirstStepTrains
+
+    class AnswerTrainer(FirstStepTrains, SFTTrainer):  # type: ignore[misc, unused-ignore]
+        """TRL's trainer, of which the first step trains already."""
+
+    config = SFTConfig(
+        **common_config(arguments, sequences=step_size(arguments.batch, len(rows), arguments.micro_batch)),
+        max_length=None,  # cutting would lose the answer, which stands last; drop_long bounds the length
+        packing=False,
+    )
+    return AnswerTrainer(
+        model=policy.model,
+        args=config,
+        train_dataset=Dataset.from_list(list(rows)),
+        processing_class=policy.tokenizer,
+        peft_config=lora(arguments),
+        data_collator=_collator(arguments, policy),
+    )
+
+
+def _collator(arguments: Any, policy: Policy) -> PackingCollator | None:
+    """Return what packs samples into rows; None leaves them in rows of their own, padded by TRL."""
+    if not arguments.pack:
+        return None
+    from trainers.sft.sample_packing import PackingCollator, why_not
+    from trainers.varlen.flops import Costs
+    from trainers.varlen.model_support import use
+
+    reason = why_not(policy.model)
+    if reason:
+        note(f"note: samples are padded, not packed: {reason}.")
+        return None
+    return PackingCollator(
+        policy.tokenizer.pad_token_id,
+        Costs.of(policy.model.config.get_text_config()),
+        one_row="flash" in policy.model.config._attn_implementation,
+        by_sequence=use(policy.model),
+    )

@@ -1,0 +1,67 @@
+"""Supervised training on the choice: the judging question of a pair, with the expert's action as its answer.
+
+The control of Agentic Critical Training (arXiv 2603.08706, version 2: "SFT-on-choice"): the same pairs and
+the same question as in `act`, but the answer is told and not found by trial. The loss covers the answer
+alone; there is no reasoning in it, because nobody has written any.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from act_gym.cli import run
+from act_gym.config import parse
+from agents.prompts import format_reply
+from trainers.data.questions import judging_questions, read_pairs
+from trainers.dry_run.measured_steps import estimable
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.config import (
+    JudgingInputs,
+    ModelSettings,
+    OptimisationSettings,
+    OutputSettings,
+    PromptSettings,
+    SupervisedSettings,
+)
+from trainers.run.stage import open_run, show
+from trainers.sft.answers import train_on_answers
+
+__all__ = ["Choice", "main", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, JudgingInputs):
+    """Train a model by examples to name the expert's action of two."""
+
+    out: Path = Path("runs/choice")
+    """The run folder."""
+
+
+@estimable
+@discard_unstarted
+def train(arguments: Choice) -> dict[str, Any]:
+    """Run the stage and return its summary."""
+    opened, summary = open_run("trainers.sft_choice", arguments, [arguments.pairs])
+    if summary is not None:
+        return summary
+    asking = arguments.asking()
+    questions = judging_questions(
+        read_pairs(arguments.pairs, arguments.limit), asking, order=arguments.order, seed=arguments.seed
+    )
+    answers = [format_reply(question.expert_action) for question in questions]
+    return train_on_answers("choice", arguments, opened, questions, answers, asking)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(Choice, argv, program="act-gym train choice")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))

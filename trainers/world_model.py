@@ -1,0 +1,111 @@
+"""Implicit world modelling: supervised training on what an action leads to.
+
+The model reads a state and an action, and learns the observation that followed when `trainers.early_experience`
+carried the action out: the expert's, and random admissible ones. `imitation` comes after it, as a stage of
+its own. Source: Early Experience (arXiv 2510.08558); the wording of the question is ours.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from act_gym.cli import run
+from act_gym.config import parse
+from act_gym.types import Experience
+from agents.prompt_config import CONVERSATION, view_of
+from agents.prompt_config import Question as Asking
+from trainers.data.alternatives import RANDOM
+from trainers.data.questions import Question, read_experience
+from trainers.dry_run.measured_steps import estimable
+from trainers.run.cleanup import discard_unstarted
+from trainers.run.config import (
+    ExperienceInputs,
+    ModelSettings,
+    OptimisationSettings,
+    OutputSettings,
+    PromptSettings,
+    SupervisedSettings,
+)
+from trainers.run.stage import open_run, show
+from trainers.sft.answers import train_on_answers
+
+__all__ = ["World", "lessons", "main", "train"]
+
+_ASK = "You do this: {action}\n\nWhat do you observe then? Reply with the observation alone."
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inputs(ExperienceInputs):
+    """What is foreseen."""
+
+    actions: Literal["random", "all"] = "random"
+    """Whose consequences are learned besides those of the expert's actions: random admissible actions, or the policy's
+    proposals too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class World(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs):
+    """Train a model to foresee what an action leads to. `probe` is not used: the replies are no actions."""
+
+    out: Path = Path("runs/world")
+    """The run folder."""
+
+
+def lessons(
+    experiences: Iterable[Experience], asking: Asking = CONVERSATION, *, actions: Literal["random", "all"] = "random"
+) -> tuple[list[Question], list[str]]:
+    """Ask of every action what it leads to, with what it did lead to.
+
+    Args:
+        experiences: Actions that were carried out.
+        asking: How a state is shown, and how long an observation may be.
+        actions: Which of those that are not the expert's.
+    """
+    questions, answers = [], []
+    for record in experiences:
+        if not (record.is_expert or record.source == RANDOM or actions == "all"):
+            continue
+        questions.append(
+            Question(
+                id=record.step.id,
+                prompt=asking.about(view_of(record.step), _ASK.format(action=record.action)),
+                expert_action=record.step.expert_action,
+                other_actions=(),
+            )
+        )
+        shown, longest = record.next_observation.strip(), asking.max_characters
+        answers.append(shown if len(shown) <= longest else shown[:longest].rstrip() + " …")
+    return questions, answers
+
+
+@estimable
+@discard_unstarted
+def train(arguments: World) -> dict[str, Any]:
+    """Run the stage and return its summary.
+
+    Raises:
+        UsageError: The settings make no sense, or no question is short enough.
+    """
+    opened, summary = open_run("trainers.world_model", arguments, [arguments.experience])
+    if summary is not None:
+        return summary
+    asking = arguments.asking()
+    questions, answers = lessons(
+        read_experience(arguments.experience, arguments.limit), asking, actions=arguments.actions
+    )
+    return train_on_answers("world", arguments, opened, questions, answers, asking, acting=False)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the program; see `--help`."""
+    arguments = parse(World, argv, program="act-gym train world")
+    show(train(arguments), arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main, sys.argv[1:]))
