@@ -12,7 +12,7 @@ It needs gymnasium and numpy; simulators, models and trainers are extras.
 """
 
 from act_gym.agent import Agent, Choice, View, each
-from act_gym.benchmarks import env_ids, tasks
+from act_gym.benchmarks import env_ids, register_envs, tasks
 from act_gym.engine import Engine
 from act_gym.env import TextEnv
 from act_gym.errors import (
@@ -31,7 +31,6 @@ from act_gym.errors import (
     UnsupportedGameError,
     UsageError,
 )
-from act_gym.registry import register_envs
 from act_gym.rollout import play
 from act_gym.types import ActionPair, Episode, Experience, ExpertStep, State, Task, Turn
 from act_gym.version import __version__

@@ -1,7 +1,7 @@
-"""The benchmarks: their names, splits, engines and step limits. A new benchmark is a new entry here.
+"""The registry of benchmarks: names, splits, engines, step limits, and their registration with Gymnasium.
 
-This table names modules instead of importing them, so that reading it costs nothing and a missing
-simulator is noticed only by whoever wants to play it.
+A new benchmark is a new entry here.
+
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from importlib import import_module
 from inspect import signature
 from typing import Any
 
+import gymnasium as gym
+
 from act_gym.errors import UnknownNameError, UsageError, shortened
 from act_gym.types import Task
 
-__all__ = ["BENCHMARKS", "Benchmark", "benchmark", "env_ids", "parse_id", "tasks"]
+__all__ = ["BENCHMARKS", "Benchmark", "benchmark", "env_ids", "parse_id", "register_envs", "tasks"]
+
 
 NAMESPACE = "act"
 
@@ -278,3 +281,17 @@ def tasks(env_id: str, *, games: Any = None, **options: Any) -> Sequence[Task]:
     """
     entry, split = parse_id(env_id)
     return entry.tasks(split, **options) if games is None else entry.own_tasks(games, split)
+
+
+def register_envs() -> None:
+    """Register `act/<Benchmark>` and `act/<Benchmark>-<split>`; a second call changes nothing."""
+    for env_id in env_ids():
+        if env_id in gym.registry:
+            continue
+        entry, split = parse_id(env_id)
+        gym.register(
+            id=env_id,
+            entry_point="act_gym.env:TextEnv",
+            max_episode_steps=entry.max_turns,
+            kwargs={"benchmark": entry.name, "split": split},
+        )

@@ -1,25 +1,211 @@
-"""Turns a dataclass into a command line that also reads recipes.
+"""Settings of a program: a dataclass becomes a command line that also reads YAML recipes, with bounds on numbers.
 
-Every program has one dataclass of arguments. A recipe is a YAML file with the same names; what is
-given on the command line wins over the recipe, and the recipe over the dataclass's own defaults. Several
-recipes are laid over one another (`act_gym.recipes`).
+Every program has one dataclass. A recipe is a YAML file with the same names; the command line wins over the recipe, and
+the recipe over the dataclass's defaults. A recipe may build on others: `base: other.yaml`, or a list of files, relative
+to the recipe's folder. A recipe wins over its bases, a later base over an earlier one. Mappings are merged key by key;
+everything else, lists too, is replaced.
+
+A field declares its bounds: `batch: Positive = 16`, or `Annotated[float, Bound(above=0)]`. `check_bounds` refuses
+every other number, and NaN and infinity, by its name on the command line.
+
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from act_gym.bounds import check_bounds
-from act_gym.errors import UnknownNameError, UsageError
-from act_gym.recipes import find_recipe, layered, read_recipe
+from act_gym.errors import UnknownNameError, UsageError, shortened
 
-__all__ = ["from_recipes", "parse", "read_recipe", "read_settings"]
+__all__ = [
+    "Bound",
+    "Finite",
+    "NotNegative",
+    "Positive",
+    "PositiveFloat",
+    "Seed",
+    "Share",
+    "check_bounds",
+    "find_recipe",
+    "from_recipes",
+    "layered",
+    "parse",
+    "read_recipe",
+    "read_settings",
+]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The interval of a number; without a limit it is any finite number.
+
+    Attributes:
+        least: The smallest value.
+        above: It is larger than this.
+        most: The largest value.
+        below: It is smaller than this.
+    """
+
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    below: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Return whether the number is in the interval; nan and infinity never are."""
+        return (
+            math.isfinite(value)
+            and (self.least is None or value >= self.least)
+            and (self.above is None or value > self.above)
+            and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        """Return what is expected, for a message, e.g. `a number above 0 and at most 1`."""
+        limits = ((self.least, "of at least"), (self.above, "above"), (self.most, "at most"), (self.below, "below"))
+        given = [f"{text} {limit:.10g}" for limit, text in limits if limit is not None]
+        return f"a number {' and '.join(given)}" if given else "a finite number"
+
+
+Positive = Annotated[int, Bound(least=1)]
+NotNegative = Annotated[int, Bound(least=0)]
+PositiveFloat = Annotated[float, Bound(above=0)]
+Finite = Annotated[float, Bound()]
+Share = Annotated[float, Bound(least=0, most=1)]
+Seed = Annotated[int, Bound(least=0, most=2**32 - 1)]
+"""The seeds that NumPy's global generator takes, which the trainers seed as well."""
+
+
+def check_bounds(settings: Any) -> None:
+    """Refuse numbers outside the bounds that a dataclass declares, in dataclasses inside it as well.
+
+    Raises:
+        UsageError: One is; the message names it, its value and its bounds.
+    """
+    for name, value, bound in _bounded(settings, ""):
+        if not bound.holds(value):
+            raise UsageError(f"--{name.replace('_', '-')} is {value}; expected {bound}.")
+
+
+def _bounded(settings: Any, prefix: str) -> Iterator[tuple[str, float, Bound]]:
+    """Yield name, value and bound of every number that has one; of a tuple, of each entry."""
+    for name, bound in _declared(type(settings)):
+        value = getattr(settings, name)
+        if is_dataclass(value):
+            yield from _bounded(value, f"{prefix}{name}.")
+        elif bound is not None:
+            values = value if isinstance(value, tuple) else (value,)
+            yield from ((prefix + name, each, bound) for each in values if isinstance(each, int | float))
+
+
+def _declared(settings: type) -> tuple[tuple[str, Bound | None], ...]:
+    hints = get_type_hints(settings, include_extras=True)
+    return tuple((field.name, _bound(hints[field.name])) for field in fields(settings))
+
+
+def _bound(hint: Any) -> Bound | None:
+    """Return the bound in an annotation, or in that of a tuple's entries."""
+    if get_origin(hint) is Annotated:
+        return next((extra for extra in get_args(hint)[1:] if isinstance(extra, Bound)), None)
+    return next((found for inner in get_args(hint) if (found := _bound(inner)) is not None), None)
+
+
+_BASE = "base"
+
+
+def find_recipe(word: str) -> Path:
+    """Return a recipe's file: a file of the user's, or a shipped recipe by its name, such as `alfworld-cpu`.
+
+    Raises:
+        UnknownNameError: There is neither.
+    """
+    path = Path(word)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return path
+    shipped = _shipped()
+    if word not in shipped:
+        raise UnknownNameError(
+            f"No recipe {shortened(word)}. Expected a file of your own, or one of: {', '.join(shipped)}."
+        )
+    return shipped[word]
+
+
+def _shipped() -> dict[str, Path]:
+    """Return the recipes in the folder of the trainers by their names: their places in it, without `.yaml`."""
+    found = find_spec("trainers")
+    folders = [Path(place) / "recipes" for place in (found and found.submodule_search_locations) or ()]
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for folder in folders
+        for path in sorted(folder.rglob("*.yaml"))
+    }
+
+
+def read_recipe(path: Path) -> Mapping[str, Any]:
+    """Read a YAML file that holds one mapping, with the recipes it stands on.
+
+    Raises:
+        UsageError: One of the files cannot be read, is not YAML, holds something else, or stands on itself.
+    """
+    return _read(path, ())
+
+
+def layered(paths: Iterable[Path]) -> dict[str, Any]:
+    """Read recipes and lay each over those before it.
+
+    Raises:
+        UsageError: See `read_recipe`.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        merged = _over(merged, read_recipe(path))
+    return merged
+
+
+def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    import yaml
+
+    if path.resolve() in above:
+        raise UsageError(f"The recipe {path} stands on itself: {' → '.join(each.name for each in (*above, path))}.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        asked = f" (a base of {above[-1]})" if above else ""
+        raise UsageError(f"Cannot read the recipe {path}{asked}: {cause.strerror or cause}.") from cause
+    except (yaml.YAMLError, UnicodeDecodeError) as cause:
+        raise UsageError(f"The recipe {path} is not YAML: {cause}") from cause
+    if not isinstance(content, dict):
+        raise UsageError(f"The recipe {path} holds {type(content).__name__}; expected names with values.")
+    merged: dict[str, Any] = {}
+    for name in _bases(content, path):
+        merged = _over(merged, _read(path.parent / name, (*above, path.resolve())))
+    return _over(merged, {name: value for name, value in content.items() if name != _BASE})
+
+
+def _bases(content: Mapping[str, Any], path: Path) -> list[str]:
+    named = content.get(_BASE, [])
+    bases = [named] if isinstance(named, str) else named
+    if not isinstance(bases, list) or not all(isinstance(each, str) for each in bases):
+        raise UsageError(f"The {_BASE} of {path} is {named!r}; expected a file, or a list of files.")
+    return bases
+
+
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both mappings merged; where both have a name, the upper one's value, or both merged."""
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        merged[name] = _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
 
 T = TypeVar("T")
 

@@ -61,7 +61,7 @@ class Engine(Protocol):
         """Return the commands the simulator accepts in the current state, sorted, each once.
 
         A tuple, or what reads like one and is worked out at the first look (see
-        `act_gym.engines.scienceworld.lazy`); it stays the current state's whatever is played before that look.
+        `act_gym.engines.scienceworld.engine`); it stays the current state's whatever is played before that look.
         """
         ...
 

@@ -21,9 +21,8 @@ import numpy as np
 from act_gym.benchmarks import benchmark as find_benchmark
 from act_gym.engine import Engine, detailed, observing, planning, restorable, templating
 from act_gym.errors import UnknownNameError, UsageError, shortened
+from act_gym.sampling import LongTaskList, Sweep
 from act_gym.spaces import AnyText
-from act_gym.sweep import Sweep
-from act_gym.tasklists import LongTaskList
 from act_gym.types import State, Task
 
 __all__ = ["Snapshot", "TextEnv"]

@@ -1,14 +1,16 @@
-"""Chooses some tasks of some splits, balanced over task types and repeatable from a seed.
+"""Samples of tasks: stratified by task type, in random order without repetition, from lists that are made lazily.
 
 Each task type is shuffled by a generator of its own, so leaving a type out, or asking for more tasks,
 never changes which tasks of another type come first: `per_type=4` is contained in `per_type=8`.
+
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 from zlib import crc32
 
 import numpy as np
@@ -18,7 +20,105 @@ from act_gym.benchmarks import tasks as list_tasks
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.types import Task
 
-__all__ = ["in_turn", "select", "select_from"]
+__all__ = ["LongTaskList", "Sweep", "in_turn", "select", "select_from"]
+
+
+_SHUFFLED = 100_000  # up to so many are shuffled at once; of more, only what was drawn is remembered
+
+
+class Sweep:
+    """Draws numbers below a count, all of them before it begins again.
+
+    Args:
+        count: How many there are; at least 1.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._left = 0
+        self._order = np.arange(0)
+        self._moved: dict[int, int] = {}
+
+    def restart(self) -> None:
+        """Forget what was drawn: the next number begins a new sweep."""
+        self._left = 0
+
+    def draw(self, random: np.random.Generator) -> int:
+        """Return the next number."""
+        if not self._left:
+            self._left = self._count
+            self._moved = {}
+            if self._count <= _SHUFFLED:
+                self._order = random.permutation(self._count)
+        self._left -= 1
+        if self._count <= _SHUFFLED:
+            return int(self._order[self._left])
+        at = int(random.integers(self._left + 1))  # Fisher and Yates, with a table of what is not in its place
+        drawn = self._moved.get(at, at)
+        last = self._moved.pop(self._left, self._left)
+        if at < self._left:
+            self._moved[at] = last
+        return drawn
+
+
+class LongTaskList(Sequence[Task]):
+    """Reads like a tuple of tasks.
+
+    Args:
+        numbers: The tasks' own numbers, ascending: a range or an array.
+        make: Makes the task of a number.
+        number_of: Returns the number that an id would have, None if it is no such id.
+    """
+
+    def __init__(
+        self, numbers: Sequence[int], make: Callable[[int], Task], number_of: Callable[[str], int | None]
+    ) -> None:
+        self._numbers = numbers
+        self._make = make
+        self._number_of = number_of
+
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Where the task of an id stands."""
+        return _Positions(self)
+
+    def position(self, task_id: str) -> int | None:
+        """Return where the task of an id stands, None if it is not here."""
+        number = self._number_of(task_id)
+        if number is None:
+            return None
+        at = bisect_left(self._numbers, number)
+        return at if at < len(self._numbers) and self._numbers[at] == number else None
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Task: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Task, ...]: ...
+    def __getitem__(self, index: int | slice) -> Task | tuple[Task, ...]:
+        if isinstance(index, slice):
+            return tuple(self._make(number) for number in self._numbers[index])
+        return self._make(self._numbers[index])
+
+
+class _Positions(Mapping[str, int]):
+    def __init__(self, tasks: LongTaskList) -> None:
+        self._tasks = tasks
+
+    def __getitem__(self, task_id: str) -> int:
+        found = self._tasks.position(task_id)
+        if found is None:
+            raise KeyError(task_id)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __iter__(self) -> Iterator[str]:
+        return (task.id for task in self._tasks)
+
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from act_gym.errors import ActGymError, AgentError
 from act_gym.rollout import play
 from act_gym.types import Episode, Task
 from agents.baselines import ExpertAgent
+from agents.prompts import shorten
 from agents.reply_formats import find_format
-from agents.shortening import shorten
 
 __all__ = ["example_for"]
 

@@ -14,9 +14,8 @@ from act_gym.agent import View
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.types import ExpertStep, Turn
 from agents.prompt_sets import DEFAULT, find_prompts
-from agents.prompts import Message, state_text
+from agents.prompts import Message, shorten_alone, state_text
 from agents.reply_formats import Format, find_format
-from agents.shortening import shorten_alone
 
 __all__ = [
     "CONVERSATION",
@@ -47,7 +46,7 @@ class Question:
         thinking: Whether the model is asked to reason first, where the format leaves it open.
         window: With history=window, recent turns that are shown; the first observation always is.
         list_commands: Admissible commands listed at most; 0 lists none.
-        max_characters: Each observation is cut to this length; a page's buttons stay (`agents.shortening`).
+        max_characters: Each observation is cut to this length; a page's buttons stay (`agents.prompts`).
         example: Whether an expert's episode of another task of this kind stands in front.
         history: `window`: one message with the recent turns; `conversation`: the episode as a growing chat.
         prompts: The prompt set: a name, or a folder (`agents.prompt_sets`).

@@ -25,7 +25,7 @@ from pathlib import Path
 from string import Template
 
 from act_gym.errors import UnknownNameError, UsageError
-from agents.shortening import shorten_alone
+from agents.prompts import shorten_alone
 
 __all__ = ["DEFAULT", "PromptSet", "find_prompts"]
 

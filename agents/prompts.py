@@ -1,18 +1,21 @@
-"""What a language model is told and how its reply is read.
+"""Prompt texts of the two questions, acting and judging, and parsing of replies.
 
-One state text serves two questions: which action would you do (acting), and which of two actions is
-better (judging). Agents, trainers and evaluations all ask through `agents.prompt_config`, so a model is
-trained on the very words it is tested on. Nothing here knows a tokenizer or a model.
+The same state text serves both questions. Agents, trainers and evaluations all build prompts through
+`agents.prompt_config`, so a model is trained on the very words it is tested on. No tokenizer or model is needed here.
+
+Observations are shortened for a prompt with the names of a page's buttons kept whole: in WebShop, `click[buy now]` is
+possible where `Buy Now` is on the page, and the last buttons are at the end of the text, where a plain cut hides them.
+
 """
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from act_gym.types import Turn
-from agents.shortening import shorten
 
 __all__ = [
     "Message",
@@ -22,9 +25,97 @@ __all__ = [
     "named_by_number",
     "normalise",
     "read_reply",
+    "shorten",
+    "shorten_alone",
     "split_thought",
     "state_text",
 ]
+
+
+_SEPARATOR = " [SEP] "
+_MARKUP = re.compile(r"<[^<>\n]*>")
+_MARKS = re.compile(r"\[(?:clicked )?button_?\]")
+_TARGET = re.compile(r"\w+\[(.*)\]", re.DOTALL)
+_MARK = " …"
+_BUTTON = 100  # characters; texts of a page that are not longer are kept like buttons
+_READABLE = 24  # characters; a shorter rest of a text says little, and then the marks of buttons go first
+
+
+@dataclass(frozen=True)
+class _Piece:
+    text: str
+    name: str  # without marks and markup
+    button: bool
+
+
+def shorten(text: str, limit: int, commands: Sequence[str] = ()) -> str:
+    """Return an observation of at most `limit` characters; each cut is marked.
+
+    Of a page with buttons, the other texts are shortened, the longest most. Where that does not do, or the page is
+    HTML, the marks of its buttons and its tags go as well. Only where the names alone are longer, so is the result.
+    Any other observation loses its end.
+
+    Args:
+        text: The observation.
+        limit: Characters.
+        commands: What the simulator accepts now, such as `click[buy now]`; looked at only for a page that is too long.
+    """
+    text = text.strip()
+    if len(text) <= limit:
+        return text
+    separator = _SEPARATOR if _SEPARATOR in text else "\n"
+    is_html = _MARKUP.match(text) is not None
+    pieces = _pieces(text, separator, commands) if separator == _SEPARATOR or is_html or _MARKS.search(text) else []
+    if not any(piece.button for piece in pieces):
+        return text[:limit].rstrip() + _MARK
+    if not is_html:
+        length = _longest([piece.text for piece in pieces], [piece.button for piece in pieces], separator, limit)
+        if length >= _READABLE:
+            return separator.join(piece.text if piece.button else _cut(piece.text, length) for piece in pieces)
+    pieces = [piece for piece in pieces if piece.name]
+    length = _longest([piece.name for piece in pieces], [piece.button for piece in pieces], separator, limit)
+    shown = (piece.name if piece.button else _cut(piece.name, length) for piece in pieces)
+    return separator.join(part for part in shown if part)
+
+
+def shorten_alone(text: str, limit: int) -> str:
+    """Return an observation of at most `limit` characters by what it shows alone, whatever is possible now.
+
+    A conversation shows an observation again in every later turn, when its commands are no longer known. Of a page the
+    short texts are kept, as its buttons are short.
+    """
+    names = text.split(_SEPARATOR)
+    return shorten(text, limit, [f"click[{name}]" for name in names if len(name) <= _BUTTON] if names[1:] else ())
+
+
+def _pieces(text: str, separator: str, commands: Sequence[str]) -> list[_Piece]:
+    targets = {" ".join(found[1].lower().split()) for command in commands if (found := _TARGET.fullmatch(command))}
+    pieces = []
+    for part in text.split(separator):
+        name = html.unescape(_MARKS.sub(" ", _MARKUP.sub(" ", part))).strip()
+        pieces.append(_Piece(part, name, " ".join(name.lower().split()) in targets))
+    return pieces
+
+
+def _longest(texts: Sequence[str], whole: Sequence[bool], separator: str, limit: int) -> int:
+    """Return to how many characters each text may be cut, those that stay whole apart, so that all fit; 0 if none."""
+    room = limit - len(separator) * (len(texts) - 1)
+    room -= sum(len(text) for text, stays in zip(texts, whole, strict=True) if stays)
+    lengths = sorted(len(text) for text, stays in zip(texts, whole, strict=True) if not stays)
+    for index, length in enumerate(lengths):
+        share = room // (len(lengths) - index)
+        if share < length:
+            return max(0, share)
+        room -= length
+    return limit
+
+
+def _cut(text: str, length: int) -> str:
+    """Return a text of at most `length` characters, with the mark where it is cut."""
+    if len(text) <= length:
+        return text
+    return text[: length - len(_MARK)].rstrip() + _MARK if length > len(_MARK) else ""
+
 
 Message = dict[str, str]
 """One chat message: `role` and `content`."""
@@ -64,7 +155,7 @@ def state_text(
         window: How many recent turns are shown.
         list_commands: How many admissible commands are listed at most; 0 lists none.
         max_characters: Each observation is cut to this length; the cut is marked. The present one keeps the names of
-            its buttons; see `agents.shortening.shorten`.
+            its buttons; see `agents.prompts.shorten`.
         observed: Texts that follow the observation.
 
     Returns:

@@ -20,8 +20,8 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from act_gym.config import parse
-from act_gym.differences import difference_table, differences
 from act_gym.errors import FailedEpisodesError, RunError, UnknownNameError, UsageError
+from act_gym.io.run_dir import difference_table, differences
 from benchmarks.reporting.tables import bounds, chance, percent
 from benchmarks.run.loader import FinishedRun
 from benchmarks.stats.intervals import Interval

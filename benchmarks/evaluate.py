@@ -17,9 +17,10 @@ this one; `--backend ray` spreads the episodes over a cluster. See docs/design/e
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import partial
@@ -33,25 +34,102 @@ from act_gym.agent import Agent
 from act_gym.config import parse, read_settings
 from act_gym.errors import ActGymError, CorruptDataError, EngineError, FailedEpisodesError, UsageError
 from act_gym.io.run_dir import Run, check_folder, locked, refuse_secrets
+from act_gym.rollout import Job
 from act_gym.types import Episode, Turn
 from agents.registry import is_foreign, make_agent
-from agents.workers.backend import Backend
+from agents.workers.backend import Backend, play_on
 from agents.workers.processes import Guarded
 from benchmarks.reporting.loggers import check_trackers, tracking
 from benchmarks.reporting.plots import check_plots, write_plots
 from benchmarks.reporting.progress import Progress, watch
 from benchmarks.reporting.tables import show_summary
-from benchmarks.run.early_stop import EarlyStop
 from benchmarks.run.episode_store import Journal
 from benchmarks.run.folder import LEAVES, open_run
 from benchmarks.run.manifest import evaluation_facts
-from benchmarks.run.playing import play_plan
 from benchmarks.run.schedule import Key, Plan, make_plan
 from benchmarks.stats.measurement import Summary, named
-from benchmarks.stats.scores import Record, failures, measure
+from benchmarks.stats.scores import Record, failures, is_error, measure
 from benchmarks.suites import suite
 
-__all__ = ["Arguments", "main", "make_summary", "plan_of", "status_of", "words_of"]
+__all__ = ["Arguments", "EarlyStop", "main", "make_summary", "plan_of", "play_plan", "status_of", "words_of"]
+
+
+_FIRST = 5  # episodes; one error in five of them may be a task's own
+_PLACE = re.compile(r"\((?P<file>[^()]+:\d+)\)$")  # where an exception was raised; see `agents.workers.processes`
+
+
+class EarlyStop:
+    """Counts the first episodes of a run, until one ends without an error or with another one.
+
+    Args:
+        before: Flat records of episodes that are not played again; the count begins after them.
+        limit: How many equal errors end the run; 0 for none.
+    """
+
+    def __init__(self, before: Iterable[Record] = (), *, limit: int = _FIRST) -> None:
+        self._left = 0 if any(not is_error(record) for record in before) else limit
+        self._cause: tuple[str, ...] | None = None
+
+    def add(self, record: Record) -> None:
+        """Count the flat record of an episode that has just ended.
+
+        Raises:
+            FailedEpisodesError: It was the last of the first episodes, and all of them ended with the same error.
+        """
+        if not self._left:
+            return
+        cause = _cause(record)
+        self._cause = self._cause or cause
+        if not is_error(record) or cause != self._cause:
+            self._left = 0
+            return
+        self._left -= 1
+        if not self._left:
+            raise FailedEpisodesError(
+                f"The first {_FIRST} episodes ended with the same error, so the run stopped. The last one: "
+                f"{record['stop']}: {record['error']}\n"
+                "Mend the cause and continue with --resume, or play all episodes with --resume --keep-going."
+            )
+
+
+def _cause(record: Record) -> tuple[str, ...]:
+    """Return what two equal errors have in common: kind and place of an exception, or a message without its numbers."""
+    error = str(record["error"])
+    place = _PLACE.search(error)
+    if place:
+        return record["stop"], error.partition(":")[0], place["file"]
+    return record["stop"], re.sub(r"\d+", "0", error.replace(record["task_id"], ""))
+
+
+def play_plan(
+    plan: Plan,
+    make: Callable[[], Agent],
+    agent: Agent | None,
+    finished: Collection[Key],
+    *,
+    backend: Backend,
+    keep_commands: bool,
+    on_turn: Callable[[Turn], None] | None = None,
+) -> Generator[Episode, None, None]:
+    """Play every episode of a plan that is not finished and yield it as soon as it ends.
+
+    Args:
+        plan: What is played.
+        make: Makes the agent in another process.
+        agent: The agent itself, where it has been made already.
+        finished: Episodes that were played before.
+        backend: Where, and how many at once.
+        keep_commands: Whether every turn keeps what was admissible.
+        on_turn: Called with every turn that is played in this process.
+    """
+    jobs = [
+        Job(part.env_id, task, seed)
+        for part, task, seed in plan.episodes()
+        if (part.env_id, task.id, seed) not in finished
+    ]
+    options = dict(plan.env_options)
+    yield from play_on(backend, jobs, make, agent, env_options=options, keep_commands=keep_commands, on_turn=on_turn)
+
 
 _DEFAULT = ("act/ScienceWorld-seen", "act/ScienceWorld-unseen")
 

@@ -20,10 +20,9 @@ from typing import Any
 from tyro.conf import Positional
 
 from act_gym.config import parse
-from act_gym.differences import difference_table, differences
 from act_gym.errors import RunError, UsageError
 from act_gym.io.jsonl import check_writable, make_folder, read_records, write_json, write_records
-from act_gym.io.run_dir import FREE_ARGUMENTS
+from act_gym.io.run_dir import FREE_ARGUMENTS, difference_table, differences
 from benchmarks.evaluate import Arguments as Evaluation
 from benchmarks.evaluate import make_summary, plan_of, status_of, words_of
 from benchmarks.reporting.tables import show_summary

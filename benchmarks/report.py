@@ -21,8 +21,7 @@ from benchmarks.html_report.archive import Archive
 from benchmarks.html_report.learning_curves import trainings
 from benchmarks.html_report.page import report
 from benchmarks.html_report.runs import load, run_folders
-from benchmarks.reporting.headline import headlines
-from benchmarks.reporting.tables import print_headline
+from benchmarks.reporting.tables import headlines, print_headline
 
 __all__ = ["Arguments", "main"]
 

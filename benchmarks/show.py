@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional
 
-from act_gym.bounds import Bound, NotNegative, check_bounds
-from act_gym.config import parse
+from act_gym.config import Bound, NotNegative, check_bounds, parse
 from act_gym.errors import ActGymError, RunError, UsageError
 from act_gym.io.jsonl import read_records
 from act_gym.types import Episode, Turn

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from act_gym.bounds import PositiveFloat
 from act_gym.cli import run
-from act_gym.config import parse
+from act_gym.config import PositiveFloat, parse
 from trainers.data.questions import Numbered, judging_questions, read_pairs
 from trainers.dry_run.measured_steps import estimable
 from trainers.grpo.trainer import check, train_on_groups

@@ -27,8 +27,7 @@ import gymnasium as gym
 import numpy as np
 
 from act_gym.benchmarks import parse_id
-from act_gym.bounds import Bound, NotNegative, Positive, Seed, check_bounds
-from act_gym.config import parse, read_settings
+from act_gym.config import Bound, NotNegative, Positive, Seed, check_bounds, parse, read_settings
 from act_gym.engine import planning
 from act_gym.env import TextEnv
 from act_gym.errors import UsageError

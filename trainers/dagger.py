@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from act_gym.bounds import Bound, Share
 from act_gym.cli import run as run_program
-from act_gym.config import parse
+from act_gym.config import Bound, Share, parse
 from act_gym.errors import UsageError
 from act_gym.io.run_dir import Run
 from agents.local.agent import LocalAgent, LocalSettings

@@ -17,15 +17,14 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from act_gym.bounds import Bound
-from act_gym.config import parse, read_settings
+from act_gym.config import Bound, parse, read_settings
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import RecordWriter, read_records, replacing, write_json
 from act_gym.io.run_dir import sha256_of
 from act_gym.progress import track
 from act_gym.types import ActionPair, ExpertStep
 from agents.prompt_config import CONVERSATION, view_of
-from trainers.data.comparison import Comparison, compare_all
+from trainers.data.execution import Comparison, compare_all
 from trainers.data.hidden import hidden_knowledge
 from trainers.data.pair_stats import as_markdown, datasheet
 from trainers.data.questions import read_pairs

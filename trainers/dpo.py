@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from act_gym.bounds import Bound, Positive, PositiveFloat
 from act_gym.cli import run
-from act_gym.config import parse
+from act_gym.config import Bound, Positive, PositiveFloat, parse
 from act_gym.errors import UsageError
 from act_gym.io.run_dir import Run
 from act_gym.types import ActionPair

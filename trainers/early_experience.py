@@ -19,19 +19,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from act_gym.bounds import NotNegative, Positive, check_bounds
-from act_gym.config import parse, read_settings
+from act_gym.config import NotNegative, Positive, check_bounds, parse, read_settings
 from act_gym.io.jsonl import RecordWriter, read_records, write_json
 from act_gym.io.run_dir import Run, named_files
 from act_gym.progress import track
 from act_gym.types import Experience, ExpertStep
-from trainers.data.alternatives import choose
 from trainers.data.execution import Stop, Walk, execute, grouped
-from trainers.data.proposers import Proposal, ProposerSettings, asked
+from trainers.data.proposers import Proposal, ProposerSettings, asked, choose
 from trainers.data.questions import read_pairs, read_steps
 from trainers.run import provenance
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.notes import note
+from trainers.run.logging import note
 
 __all__ = ["Arguments", "carry_out", "main"]
 

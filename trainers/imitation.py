@@ -29,7 +29,7 @@ from trainers.run.config import (
 )
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
-from trainers.sft.episode_imitation import EpisodeInputs, read_episodes, train_on_episodes
+from trainers.sft.episodes import EpisodeInputs, read_episodes, train_on_episodes
 
 __all__ = ["Imitation", "main", "train"]
 

@@ -28,8 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from act_gym.bounds import NotNegative
-from act_gym.config import parse
+from act_gym.config import NotNegative, parse
 from act_gym.engine import Engine
 from act_gym.engines.scienceworld import JvmEngine
 from act_gym.errors import CorruptDataError, EngineError, UsageError
@@ -38,8 +37,7 @@ from act_gym.io.run_dir import Run
 from act_gym.progress import track
 from act_gym.splits.scienceworld import tasks
 from act_gym.types import Episode, State, Task, Turn
-from trainers.data.replayed import replayed_episode, replayed_turn
-from trainers.data.webshop_trajectories import import_webshop, is_webshop
+from trainers.data.webshop_trajectories import import_webshop, is_webshop, replayed_episode, replayed_turn
 
 __all__ = ["CAUSES", "TASK_TYPES", "Arguments", "Replay", "Trajectory", "main", "read_trajectories", "replay"]
 

@@ -29,8 +29,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from act_gym.bounds import NotNegative, Positive, check_bounds
-from act_gym.config import parse
+from act_gym.config import NotNegative, Positive, check_bounds, parse
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import RecordWriter, read_records, replacing, write_json, write_records
 from act_gym.io.run_dir import Run
@@ -41,7 +40,7 @@ from trainers.data.pair_stats import datasheet, in_words
 from trainers.data.proposers import ProposerSettings, asked, generator_of
 from trainers.run import provenance
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.notes import note
+from trainers.run.logging import note
 
 __all__ = ["Arguments", "check", "main", "propose"]
 

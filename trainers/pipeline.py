@@ -20,9 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from act_gym.bounds import NotNegative, Seed, check_bounds
 from act_gym.cli import run
-from act_gym.config import parse
+from act_gym.config import NotNegative, Seed, check_bounds, parse
 from act_gym.errors import RunError, UsageError
 from act_gym.io.jsonl import write_json
 from act_gym.io.run_dir import FREE_ARGUMENTS, Run
@@ -42,12 +41,12 @@ from trainers import (
     warmup,
     world_model,
 )
-from trainers.dry_run.pipeline import COLUMNS, outlook, total
+from trainers.dry_run.estimate import COLUMNS, outlook, total
 from trainers.grpo import trainer as grpo
 from trainers.run import checkpoints, distributed
 from trainers.run.cleanup import discard_unstarted
 from trainers.run.config import FREE_SETTINGS
-from trainers.run.notes import note
+from trainers.run.logging import note
 from trainers.run.stage import check_inputs, check_packages, micro_batches, table
 
 __all__ = ["PROGRAMS", "Pipeline", "Stage", "check", "main", "plan", "train"]

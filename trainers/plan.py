@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from act_gym.bounds import Bound, Positive, PositiveFloat, check_bounds
 from act_gym.cli import run
-from act_gym.config import parse
+from act_gym.config import Bound, Positive, PositiveFloat, check_bounds, parse
 from act_gym.errors import UsageError
 from trainers.dry_run.costs import SHAPES, Shape, gathered_parameters, states_per_gpu, traffic
 from trainers.varlen.sequences import Sequences

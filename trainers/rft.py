@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from act_gym.agent import Agent
-from act_gym.bounds import Bound, NotNegative, Positive
 from act_gym.cli import run as run_program
-from act_gym.config import parse
+from act_gym.config import Bound, NotNegative, Positive, parse
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import write_records
 from act_gym.io.run_dir import Run

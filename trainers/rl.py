@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from act_gym.bounds import PositiveFloat
 from act_gym.cli import run
-from act_gym.config import parse
+from act_gym.config import PositiveFloat, parse
 from trainers.data.questions import acting_questions, read_steps
 from trainers.dry_run.measured_steps import estimable
 from trainers.grpo.trainer import check, train_on_groups

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from act_gym.bounds import Share, check_bounds
 from act_gym.cli import run as run_program
-from act_gym.config import parse, read_settings
+from act_gym.config import Share, check_bounds, parse, read_settings
 from act_gym.engine import planning
 from act_gym.errors import UsageError
 from act_gym.io.run_dir import Run, named_files
@@ -32,8 +31,7 @@ from trainers.rollouts.settings import AlgorithmSettings, PlaySettings, UpdateSe
 from trainers.run import checkpoints, distributed, eval_panel, metrics
 from trainers.run.cleanup import discard_unstarted
 from trainers.run.config import FREE_SETTINGS, ModelSettings, OutputSettings
-from trainers.run.logging import quiet
-from trainers.run.notes import note
+from trainers.run.logging import note, quiet
 from trainers.run.stage import check_packages, show
 
 if TYPE_CHECKING:

@@ -16,8 +16,7 @@ import numpy as np
 
 from act_gym.agent import Agent
 from act_gym.benchmarks import parse_id
-from act_gym.bounds import Positive, check_bounds
-from act_gym.config import read_settings
+from act_gym.config import Positive, check_bounds, read_settings
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import RecordWriter, as_record, read_records
 from act_gym.io.run_dir import Run, named_files
@@ -29,8 +28,8 @@ from trainers import imitation
 from trainers.collect import in_order
 from trainers.run import checkpoints, eval_panel
 from trainers.run.config import ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
-from trainers.run.notes import note
-from trainers.sft.episode_imitation import EpisodeInputs
+from trainers.run.logging import note
+from trainers.sft.episodes import EpisodeInputs
 
 __all__ = ["Playing", "RoundSettings", "check", "play_missing", "round_jobs", "train_in_rounds", "without_commands"]
 

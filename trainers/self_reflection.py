@@ -15,9 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from act_gym.bounds import Bound, Positive
 from act_gym.cli import run
-from act_gym.config import parse
+from act_gym.config import Bound, Positive, parse
 from act_gym.errors import RunError
 from act_gym.io.jsonl import RecordWriter, read_records
 from act_gym.io.run_dir import Run
@@ -39,7 +38,7 @@ from trainers.run.config import (
     PromptSettings,
     SupervisedSettings,
 )
-from trainers.run.notes import note
+from trainers.run.logging import note
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
 

@@ -15,9 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from act_gym.bounds import NotNegative, Positive, PositiveFloat, Share
 from act_gym.cli import run
-from act_gym.config import parse
+from act_gym.config import NotNegative, Positive, PositiveFloat, Share, parse
 from act_gym.types import ActionPair
 from agents.prompt_config import CONVERSATION
 from agents.prompt_config import Question as Asking

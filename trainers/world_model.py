@@ -18,7 +18,7 @@ from act_gym.config import parse
 from act_gym.types import Experience
 from agents.prompt_config import CONVERSATION, view_of
 from agents.prompt_config import Question as Asking
-from trainers.data.alternatives import RANDOM
+from trainers.data.proposers import RANDOM
 from trainers.data.questions import Question, read_experience
 from trainers.dry_run.measured_steps import estimable
 from trainers.run.cleanup import discard_unstarted

@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("act_gym.cli.list_envs", "show every environment with its number of tasks"),
     "download": ("act_gym.cli.download", "fetch a benchmark's data, check it and unpack it"),
     "doctor": ("act_gym.cli.doctor", "look at what works on this machine, and what to do about what does not"),
-    "play": ("agents.human.play", "play an environment yourself in the terminal"),
+    "play": ("agents.human", "play an environment yourself in the terminal"),
     "serve": ("act_gym.cli.serve", "serve an environment to OpenEnv's clients on this machine"),
     "shop": ("act_gym.webshop_site.serve", "open WebShop as web pages on this machine"),
     "suites": ("benchmarks.suites", "show every suite of tasks with its count and hash"),

@@ -1,25 +1,110 @@
-"""Reads the files of an archive or a folder, trusting nothing that stands in it.
+"""Safe reading of archives, compressed files and folders.
 
-A caller says where a file shall go by its name in the archive, so no name from an archive ever
+A caller chooses the destination of a file by its name in the archive, so no name from an archive ever
 becomes a path. An archive that tries anyway (absolute names, `..`, links, devices) or that unpacks
-to far more than it should is refused as a whole. Formats are told apart by content, not by name.
+to far more than it should is refused as a whole. Formats are recognised by content, not by name.
+
 """
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import shutil
 import stat
+import subprocess
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any, cast
 
-from act_gym.decompress import open_stream
-from act_gym.errors import CorruptDataError, UsageError
+from act_gym.errors import CorruptDataError, MissingDependencyError, UsageError
 
-__all__ = ["MAX_BYTES", "MAX_FILES", "Member", "members", "unpack"]
+__all__ = ["MAX_BYTES", "MAX_FILES", "Member", "Stream", "members", "open_stream", "unpack"]
+
+
+_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
+_ZEROS = bytes(512)
+
+
+class Stream:
+    """Reads from `inner`; whatever goes wrong there is a `CorruptDataError` that names the file."""
+
+    def __init__(self, inner: IO[bytes], source: Path, damage: tuple[type[Exception], ...] = _DAMAGE) -> None:
+        self._inner = inner
+        self._source = source
+        self._damage = damage
+        self._tail = b""
+
+    def read(self, size: int) -> bytes:
+        """Read up to `size` bytes; nothing at the end.
+
+        Raises:
+            CorruptDataError: The file is damaged or ends too early.
+        """
+        try:
+            block = self._inner.read(size)
+        except self._damage as cause:
+            raise CorruptDataError(f"{self._source} is damaged: {cause}.") from cause
+        self._tail = (self._tail + block)[-len(_ZEROS) :]
+        return block
+
+    def ends_like_tar(self) -> bool:
+        """Return whether the last bytes are those of a whole tar archive, a block of zeros.
+
+        A tar archive cut off between two files looks complete to Python's `tarfile`.
+        """
+        while self.read(1 << 20):
+            pass
+        return self._tail == _ZEROS
+
+
+@contextmanager
+def open_stream(source: Path) -> Iterator[Stream]:
+    """Open a file, decompressed if it is compressed with gzip, bzip2, xz or zstd.
+
+    Raises:
+        MissingDependencyError: It is compressed with zstd and nothing here can read that.
+    """
+    with source.open("rb") as file:
+        start = file.read(6)
+    if start.startswith(_ZSTD):
+        with _zstd(source) as stream:
+            yield stream
+        return
+    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
+    with opener(source, "rb") as file:
+        yield Stream(file, source)
+
+
+@contextmanager
+def _zstd(source: Path) -> Iterator[Stream]:
+    try:
+        import zstandard
+    except ImportError:
+        program = shutil.which("zstd")
+        if program is None:
+            raise MissingDependencyError(
+                f"{source.name} needs the zstandard package or the zstd program; neither",
+                command="pip install zstandard",
+            ) from None
+        with subprocess.Popen([program, "-dcq", "--long=31", str(source)], stdout=subprocess.PIPE) as process:
+            yield Stream(cast(IO[bytes], process.stdout), source)
+        return
+    with (
+        source.open("rb") as file,
+        # Archives made with a long window need more than the 128 MB that are allowed by default.
+        zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(file) as inner,
+    ):
+        yield Stream(cast(IO[bytes], inner), source, (*_DAMAGE, zstandard.ZstdError))
+
 
 MAX_BYTES = 8 << 30
 """Archives that unpack to more are refused."""

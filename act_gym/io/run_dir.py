@@ -22,12 +22,11 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from act_gym.differences import Difference, difference_table, differences
 from act_gym.errors import RunError, UsageError
 from act_gym.io.files import only_one
 from act_gym.io.jsonl import RecordWriter, check_writable, make_folder, read_records, unreadable, write_json
@@ -35,8 +34,11 @@ from act_gym.version import __version__
 
 __all__ = [
     "FREE_ARGUMENTS",
+    "Difference",
     "Run",
     "check_folder",
+    "difference_table",
+    "differences",
     "has_records",
     "locked",
     "named_files",
@@ -44,6 +46,61 @@ __all__ = [
     "sha256_of",
     "versions_of",
 ]
+
+
+_WIDTH = 60  # characters of a value that a table shows
+_ABSENT = object()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One place where two values differ.
+
+    Attributes:
+        place: Keys from the outside in, joined by dots.
+        first: What stands there in the first value; `absent` in words if nothing does.
+        second: The same of the second.
+    """
+
+    place: str
+    first: str
+    second: str
+
+
+def differences(first: Any, second: Any, *, place: str = "", skip: Iterable[str] = ()) -> list[Difference]:
+    """Return where two JSON values differ, by place; what is no mapping in both is compared as a whole.
+
+    Args:
+        first: A JSON value.
+        second: Another.
+        place: What the values themselves are called.
+        skip: Keys of the outermost mappings that may differ.
+    """
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        found = []
+        for key in sorted({*first, *second} - set(skip)):
+            inner = f"{place}.{key}" if place else str(key)
+            found += differences(first.get(key, _ABSENT), second.get(key, _ABSENT), place=inner)
+        return found
+    return [] if first == second else [Difference(place, _spell(first), _spell(second))]
+
+
+def difference_table(found: Sequence[Difference], heads: tuple[str, str, str]) -> str:
+    """Return differences as aligned lines under three headings."""
+    rows = [heads, *((one.place, _cut(one.first), _cut(one.second)) for one in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join(
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _spell(value: Any) -> str:
+    return "absent" if value is _ABSENT else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+
 
 _PACKAGES = ("gymnasium", "alfworld", "textworld", "scienceworld", "torch", "transformers", "trl", "accelerate")
 # Arguments that say how a run is carried out and not what it computes: they may change on resume.

@@ -33,8 +33,8 @@ from act_gym.engines.webshop.goals import FOLDS, fold_of
 from act_gym.engines.webshop.shop_names import Named, name_of
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.paths import data_dir
+from act_gym.sampling import LongTaskList
 from act_gym.splits.webshop_goals import FROZEN, GENERATED, frozen, frozen_generated, held_out
-from act_gym.tasklists import LongTaskList
 from act_gym.types import Task
 
 __all__ = ["SPLITS", "tasks"]

@@ -1,7 +1,8 @@
-"""HTML from plain values: whatever is not markup already is escaped.
+"""HTML from plain values, and the layout that all pages share; text that is not markup is escaped.
 
-What a catalogue says is shown as it is, also its odd letters: an agent that reads the page is to read the very words
-that the environment has. They stay within their own block, so a mark that turns the direction of writing ends with it.
+A catalogue's text is shown unchanged, because an agent on the page must read the same words as in the environment. Each
+text is isolated in its own block, so a character that turns the direction of writing ends with it.
+
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-__all__ = ["Markup", "element", "joined"]
+__all__ = ["Markup", "button", "document", "element", "joined"]
+
 
 _VOID = frozenset({"br", "img", "input", "link", "meta"})
 
@@ -47,3 +49,55 @@ def joined(children: Iterable[object]) -> Markup:
 
 def _inside(child: object) -> str:
     return child if isinstance(child, Markup) else escape(str(child), quote=False)
+
+
+NOTES = {
+    "stale": "That was on an earlier page. The visit goes on from here: what was done cannot be taken back.",
+    "absent": "There is no such button on this page.",
+    "empty": "Write what you are looking for.",
+    "task": "This shop has no such task.",
+}
+"""What a page can say above its content; addresses name it, so that nothing in an address is shown."""
+
+
+def document(
+    title: str, *body: object, header: Markup | None = None, footer: Markup | None = None, note: str = ""
+) -> str:
+    """Return a whole page.
+
+    Args:
+        title: For the window; our own words.
+        *body: Its content.
+        header: Above it; None for the way to the list of tasks.
+        footer: Below it.
+        note: One of `NOTES` to say first; anything else says nothing.
+    """
+    said = element("p", NOTES[note], class_="note", role="status") if note in NOTES else None
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", f"{title} – WebShop"),
+        element("link", rel="icon", href="/static/bag.svg", type="image/svg+xml"),
+        element("link", rel="stylesheet", href="/static/shop.css"),
+        element("script", src="/static/shop.js", defer=True),
+    )
+    above = element("header", element("a", "WebShop", class_="brand", href="/")) if header is None else header
+    page = element("html", head, element("body", above, element("main", said, *body), footer), lang="en")
+    return f"<!DOCTYPE html>\n{page}\n"
+
+
+def button(text: str, action: str, *fields: tuple[str, str], style: str = "btn-primary", label: str = "") -> Markup:
+    """Return a form that is one button.
+
+    Args:
+        text: On the button.
+        action: Where it goes.
+        *fields: What it sends: names and values.
+        style: Its class besides `btn`; without `btn` if it is no action of the environment.
+        label: What it is called, if the text does not say it.
+    """
+    classes = f"btn {style}" if style.startswith("btn") else style
+    hidden = joined(element("input", type="hidden", name=name, value=value) for name, value in fields)
+    pressed = element("button", text, type="submit", class_=classes, aria_label=label or None)
+    return element("form", hidden, pressed, method="post", action=action)

@@ -25,8 +25,7 @@ from importlib.resources import files
 from pathlib import PurePath
 
 from act_gym.errors import CorruptDataError, EngineError
-from act_gym.webshop_site.html import element
-from act_gym.webshop_site.layout import document
+from act_gym.webshop_site.html import document, element
 from act_gym.webshop_site.pages import LONGEST_SEARCH, page
 from act_gym.webshop_site.sessions import Customer, Customers
 from act_gym.webshop_site.start_page import tasks_page

@@ -1,23 +1,75 @@
-"""HTTP on 127.0.0.1: reads requests, asks the guard, and sends what the site answers.
+"""HTTP server on 127.0.0.1 with a secret in its address.
 
-One thread for each request, and one connection: a browser's connection that stays open would keep the thread.
+Only requests with the secret, from pages of this site, are answered. One thread and one connection for each request: a
+browser's open connection would keep the thread.
+
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 import socket
 import sys
 import traceback
+from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from act_gym.errors import UsageError
-from act_gym.webshop_site.auth import Guard
 from act_gym.webshop_site.routes import Request, Response, Site, error_page
 from act_gym.webshop_site.sessions import Customers
 
-__all__ = ["ShopServer"]
+__all__ = ["Guard", "ShopServer"]
+
+
+class Guard:
+    """Checks requests.
+
+    Args:
+        port: Of this shop.
+        token: The secret; drawn if empty.
+    """
+
+    def __init__(self, port: int, token: str = "") -> None:
+        self.port = port
+        self.token = token or secrets.token_urlsafe(24)
+        self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost")}
+        if port == 80:
+            self._hosts |= {"127.0.0.1", "localhost"}
+        # Cookies know no ports, so two shops on one machine need two names.
+        self._cookie = f"act_gym_shop_{port}"
+
+    def is_own_host(self, host: str | None) -> bool:
+        """Return whether a request's `Host` is this shop."""
+        return host is not None and host.lower() in self._hosts
+
+    def is_token(self, given: str) -> bool:
+        """Return whether somebody knows the secret; it takes as long for any wrong one."""
+        return secrets.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
+
+    def has_cookie(self, header: str | None) -> bool:
+        """Return whether a request's `Cookie` holds the secret."""
+        try:
+            cookie = SimpleCookie(header or "").get(self._cookie)
+        except CookieError:
+            return False
+        return cookie is not None and self.is_token(cookie.value)
+
+    def set_cookie(self) -> str:
+        """Return the value of `Set-Cookie`. `Lax`, because a link in a terminal that is a web page leads here, too."""
+        return f"{self._cookie}={self.token}; HttpOnly; SameSite=Lax; Path=/"
+
+    def is_from_here(self, origin: str | None, fetch_site: str | None) -> bool:
+        """Return whether a request was sent by a page of this shop, or by no page at all.
+
+        Args:
+            origin: Its `Origin`; browsers say it with every POST.
+            fetch_site: Its `Sec-Fetch-Site`; new browsers say it with everything.
+        """
+        own = {f"http://{host}" for host in self._hosts}
+        return (origin is None or origin in own) and fetch_site in (None, "same-origin", "none")
+
 
 _LONGEST_BODY = 16_384  # bytes of a form; a search of 1,000 letters has at most 12,000
 _DRAINED = 1 << 20  # bytes of a refused request that are read

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from act_gym.webshop_site.html import Markup, element
-from act_gym.webshop_site.layout import button, document
+from act_gym.webshop_site.html import Markup, button, document, element
 from act_gym.webshop_site.sessions import Customers, Offer
 
 __all__ = ["PAGE_SIZE", "tasks_page"]

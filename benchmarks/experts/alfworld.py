@@ -29,8 +29,16 @@ from act_gym.io.jsonl import RecordWriter
 from act_gym.progress import track
 from act_gym.splits.alfworld import tasks
 from act_gym.types import Task
-from benchmarks.experts.attempts import DEAD_END, NOT_FOUND, WON, Attempt, agreement, length_table, time_table
-from benchmarks.experts.commands import random_commands
+from benchmarks.experts.attempts import (
+    DEAD_END,
+    NOT_FOUND,
+    WON,
+    Attempt,
+    agreement,
+    length_table,
+    random_commands,
+    time_table,
+)
 
 __all__ = ["Arguments", "attempts", "main"]
 

@@ -1,12 +1,40 @@
-"""What one expert did from one state, and tables of many such attempts."""
+"""Attempts of an expert from random states: one record an attempt, and tables of many."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from zlib import crc32
 
-__all__ = ["DEAD_END", "NOT_FOUND", "WON", "Attempt", "agreement", "length_table", "time_table"]
+import numpy as np
+
+from act_gym.engines.alfworld.game import Game, Position
+from act_gym.types import Task
+
+__all__ = ["DEAD_END", "NOT_FOUND", "WON", "Attempt", "agreement", "length_table", "random_commands", "time_table"]
+
+
+def random_commands(game: Game, task: Task, steps: int, seed: int) -> tuple[list[str], Position]:
+    """Draw admissible commands, one after the other, up to where the game is won.
+
+    Args:
+        game: The game.
+        task: Its task; each has commands of its own.
+        steps: How many commands.
+        seed: What they are drawn from.
+
+    Returns:
+        The commands and the state they lead to.
+    """
+    generator = np.random.default_rng([seed, crc32(task.id.encode())])
+    here, drawn = game.start, list[str]()
+    while len(drawn) < steps and not here.won:
+        commands = game.commands(here)
+        drawn.append(commands[int(generator.integers(len(commands)))])
+        here = game.after(here, game.bindings(here)[drawn[-1]])
+    return drawn, here
+
 
 WON = "won"
 NOT_FOUND = "not won"

@@ -19,8 +19,7 @@ from act_gym.engines.alfworld.files import GAME_FILE
 from act_gym.engines.alfworld.game import Game
 from act_gym.errors import EngineError
 from act_gym.types import Task
-from benchmarks.experts.attempts import NOT_FOUND, WON, Attempt
-from benchmarks.experts.commands import random_commands
+from benchmarks.experts.attempts import NOT_FOUND, WON, Attempt, random_commands
 
 __all__ = ["replanning_attempt"]
 

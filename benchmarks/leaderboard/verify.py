@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from act_gym.agent import Agent, Choice, View
-from act_gym.differences import difference_table, differences
 from act_gym.errors import ActGymError, AgentError, MissingDataError, MissingDependencyError
+from act_gym.io.run_dir import difference_table, differences
 from act_gym.rollout import play
 from act_gym.types import Task
 from agents.registry import make_agent

@@ -18,11 +18,10 @@ from typing import Literal
 from act_gym.config import parse
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import replacing, write_json
-from benchmarks.paper.jobs import Workshop, digest_of
+from benchmarks.paper.jobs import Worker, Workshop, command, digest_of, working_in
 from benchmarks.paper.protocol import Benchmark, Cell, Protocol, Setting, initial_model
 from benchmarks.paper.rows import Column, Row, Version, columns_of, published, rows_of
 from benchmarks.paper.table import Table
-from benchmarks.paper.work import Worker, command, working_in
 from benchmarks.stats.measurement import Summary
 
 __all__ = ["Arguments", "main"]

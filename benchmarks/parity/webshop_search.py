@@ -19,8 +19,7 @@ import numpy as np
 
 from act_gym.config import parse
 from act_gym.engines.webshop.search import SearchIndex, build
-from act_gym.engines.webshop.search.analyse import analyse
-from act_gym.engines.webshop.search.words import kinds
+from act_gym.engines.webshop.search.analyzer import analyse, kinds
 from act_gym.errors import UsageError
 from act_gym.progress import track
 from benchmarks.parity.lucene import Lucene, LuceneIndex

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from act_gym.differences import differences
 from act_gym.errors import RunError
-from act_gym.io.run_dir import FREE_ARGUMENTS, Run, has_grown, has_records
+from act_gym.io.run_dir import FREE_ARGUMENTS, Run, differences, has_grown, has_records
 from benchmarks.run.episode_store import read_stops
 from benchmarks.run.schedule import Key, Plan
 

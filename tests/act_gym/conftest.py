@@ -11,9 +11,8 @@ from types import ModuleType
 import gymnasium as gym
 import pytest
 
-from act_gym.benchmarks import BENCHMARKS, Benchmark
+from act_gym.benchmarks import BENCHMARKS, Benchmark, register_envs
 from act_gym.errors import EngineError
-from act_gym.registry import register_envs
 from act_gym.types import State, Task
 
 TASKS = tuple(

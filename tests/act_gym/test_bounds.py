@@ -6,8 +6,7 @@ from typing import Annotated
 
 import pytest
 
-from act_gym.bounds import Bound, Finite, Positive, Seed, check_bounds
-from act_gym.config import parse
+from act_gym.config import Bound, Finite, Positive, Seed, check_bounds, parse
 from act_gym.errors import UsageError
 
 

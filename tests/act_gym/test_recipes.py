@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from act_gym.config import layered, read_recipe
 from act_gym.errors import UsageError
-from act_gym.recipes import layered, read_recipe
 
 
 def write(folder: Path, **texts: str) -> None:

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from act_gym import sweep
-from act_gym.sweep import Sweep
+from act_gym import sampling
+from act_gym.sampling import Sweep
 
 
 @pytest.mark.parametrize("shuffled", [0, 100])
 def test_every_number_comes_once_before_any_comes_again(monkeypatch, shuffled):
-    monkeypatch.setattr(sweep, "_SHUFFLED", shuffled)
+    monkeypatch.setattr(sampling, "_SHUFFLED", shuffled)
     drawn = Sweep(50)
     random = np.random.default_rng(3)
     first, second = ([drawn.draw(random) for _ in range(50)] for _ in range(2))
@@ -16,7 +16,7 @@ def test_every_number_comes_once_before_any_comes_again(monkeypatch, shuffled):
 
 
 def test_large_sweeps_are_as_even_as_small_ones(monkeypatch):
-    monkeypatch.setattr(sweep, "_SHUFFLED", 0)
+    monkeypatch.setattr(sampling, "_SHUFFLED", 0)
     random = np.random.default_rng(4)
     places = np.zeros((6, 6))
     for _ in range(6000):

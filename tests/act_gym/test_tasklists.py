@@ -2,7 +2,7 @@ from array import array
 
 import pytest
 
-from act_gym.tasklists import LongTaskList
+from act_gym.sampling import LongTaskList
 from act_gym.types import Task
 
 

@@ -21,7 +21,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def play(lines: list[str], *arguments: str) -> tuple[int, str, str]:
     done = run(
-        [sys.executable, "-W", "error", "-m", "agents.human.play", "act/WebShop", *arguments],
+        [sys.executable, "-W", "error", "-m", "agents.human", "act/WebShop", *arguments],
         input="\n".join(lines) + "\n",
         capture_output=True,
         text=True,

@@ -10,8 +10,7 @@ from act_gym import play, tasks
 from act_gym.errors import MissingDataError
 from agents.baselines import ExpertAgent
 from agents.prompt_config import Question, view_of
-from agents.prompts import Message
-from agents.shortening import shorten
+from agents.prompts import Message, shorten
 from trainers.data.expert_steps import steps_of
 
 LIMIT = 1200

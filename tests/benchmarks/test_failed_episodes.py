@@ -9,13 +9,12 @@ from act_gym import FailedEpisodesError
 from act_gym.cli import run as run_program
 from act_gym.io.jsonl import read_records
 from benchmarks.compare import main as compare
-from benchmarks.evaluate import main
+from benchmarks.evaluate import EarlyStop, main
 from benchmarks.leaderboard.program import main as leaderboard
 from benchmarks.leaderboard.submission import Entry
 from benchmarks.leaderboard.verify import check
 from benchmarks.merge import main as merge
 from benchmarks.report import main as report
-from benchmarks.run.early_stop import EarlyStop
 from benchmarks.stats.measurement import Summary
 
 SUITE = "webshop-generated-seen-mini"

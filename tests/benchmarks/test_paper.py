@@ -12,12 +12,11 @@ import pytest
 import yaml
 
 from act_gym.errors import RunError, UnknownNameError
-from benchmarks.paper.jobs import Job, Workshop, digest_of
+from benchmarks.paper.jobs import Job, Worker, Workshop, command, digest_of, working_in
 from benchmarks.paper.program import main
 from benchmarks.paper.protocol import Cell, Protocol
 from benchmarks.paper.rows import COLUMNS, ROWS, Row, columns_of, published, rows_of
 from benchmarks.paper.table import Table
-from benchmarks.paper.work import Worker, command, working_in
 
 PROTOCOL = Protocol(version="v2", model="tiny", judgement=8)
 

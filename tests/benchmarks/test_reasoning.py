@@ -13,8 +13,7 @@ import pytest
 
 from act_gym.errors import MissingDataError
 from act_gym.io.jsonl import read_records
-from benchmarks.probes.exams import EXAMS, math_questions
-from benchmarks.reasoning import measure
+from benchmarks.reasoning import EXAMS, math_questions, measure
 from benchmarks.stats.measurement import Summary
 
 ROOT = Path(__file__).parents[2]

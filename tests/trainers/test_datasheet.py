@@ -13,9 +13,8 @@ from act_gym.errors import EngineError, UsageError
 from act_gym.io.jsonl import RecordWriter, read_records
 from act_gym.types import ActionPair
 from trainers import collect, pairs
-from trainers.data import comparison
-from trainers.data.comparison import Comparison, compare
-from trainers.data.execution import Stop, grouped
+from trainers.data import execution
+from trainers.data.execution import Comparison, Stop, compare, grouped
 from trainers.data.pair_stats import datasheet
 from trainers.data.questions import read_pairs
 from trainers.datasheet import lengths, main
@@ -123,7 +122,7 @@ def test_another_episode_than_the_pairs_is_noticed(folder: Path, capsys: pytest.
     other = with_alternative(replace(later, step=looked), later.alternative)
     with pytest.raises(EngineError, match="--env-options"):
         compared([other])
-    assert list(comparison.compare_all([other], {})) == []
+    assert list(execution.compare_all([other], {})) == []
     assert "is left out" in capsys.readouterr().err
 
 

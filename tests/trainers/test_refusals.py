@@ -10,8 +10,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
 
-from act_gym.bounds import Bound
 from act_gym.cli import TRAINERS, main
+from act_gym.config import Bound
 from act_gym.errors import RunError, UsageError
 from trainers.act import Act
 from trainers.dpo import DPO

@@ -13,8 +13,7 @@ from act_gym.engines.webshop.catalogue.build import build
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
 from act_gym.errors import RunError
 from act_gym.types import ActionPair, ExpertStep, Task, Turn
-from trainers.data.questions import acting_questions
-from trainers.data.rewards import Reward, judge
+from trainers.data.questions import Reward, acting_questions, judge
 from trainers.grpo.trainer import _trainer
 from trainers.rl import RL, train
 from trainers.run import checkpoints

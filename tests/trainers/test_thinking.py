@@ -21,9 +21,8 @@ from agents.prompts import format_reply
 from tests.tiny_models import build
 from trainers import dpo
 from trainers.act import Act
-from trainers.data.questions import Question, acting_questions, judging_questions
+from trainers.data.questions import Question, Reward, acting_questions, judging_questions
 from trainers.data.replies import check_format
-from trainers.data.rewards import Reward
 from trainers.dpo import DPO
 from trainers.grpo import trainer as grpo
 from trainers.rl import RL

@@ -1,8 +1,14 @@
-"""Carries alternatives out: at every expert state each action is tried, and the environment goes back.
+"""Execution of alternative actions: at every expert state each action is tried, then the state is restored.
 
-The expert's episode is played again command by command. Where alternatives wait, the state is kept, each of
-them is sent, what it shows is noted, and the state is restored: microseconds for ALFWorld and WebShop; for
-ScienceWorld the way to the state is played again (docs/design/scienceworld.md). Nothing here knows a model.
+The expert's episode is replayed command by command. Where alternatives wait, the state is saved, each is executed, its
+outcome is noted, and the state is restored: microseconds for ALFWorld and WebShop; ScienceWorld replays the episode up
+to the state (docs/design/scienceworld.md). No model is needed.
+
+`compare` executes both actions of a pair. The expert is *assumed* to be better (arXiv 2603.08706). Where an environment
+can tell, this checks it: the next states may be equal, or a plan from the alternative's next state may be no longer
+than one from the expert's. ALFWorld's plans are the shortest that its planner finds (docs/expert.md), WebShop's are its
+expert's; ScienceWorld has none.
+
 """
 
 from __future__ import annotations
@@ -19,9 +25,22 @@ from typing import Any
 from act_gym.benchmarks import benchmark
 from act_gym.engine import Engine, restorable
 from act_gym.errors import EngineError, RunError
-from act_gym.types import Experience, ExpertStep, State, Task
+from act_gym.types import ActionPair, Experience, ExpertStep, State, Task
+from trainers.run.logging import note
 
-__all__ = ["Attempt", "Stop", "Walk", "check_shown", "execute", "grouped", "mark", "walk"]
+__all__ = [
+    "Attempt",
+    "Comparison",
+    "Stop",
+    "Walk",
+    "check_shown",
+    "compare",
+    "compare_all",
+    "execute",
+    "grouped",
+    "mark",
+    "walk",
+]
 
 
 @dataclass(frozen=True)
@@ -229,3 +248,143 @@ def grouped(stops: Iterable[Stop]) -> list[Walk]:
             of_task[stop.step.task.id].append(len(found))
             found.append(Walk(stop.step.task, actions, (stop,)))
     return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of a pair's two actions.
+
+    Attributes:
+        id: The step's id.
+        task_type: Of its task.
+        alternative: The action that was compared with the expert's.
+        carried_out: The simulator understood the alternative and carried it out.
+        same_observation: Both actions show the same text.
+        same_state: Both lead to the same state, as far as the engine can tell (`trainers.data.execution.mark`).
+        nothing_changed: The alternative leaves the state as it was. ALFWorld's facts say whether one has looked
+            somewhere, so looking changes them.
+        plans: Whether the engine can plan; without it the next three say nothing.
+        expert_left: Commands that are left after the expert's action; None if no plan was found.
+        alternative_left: Commands that are left after the alternative.
+        lost: After the alternative, and not after the expert's action, no plan was found or the episode is over.
+    """
+
+    id: str
+    task_type: str
+    alternative: str
+    carried_out: bool
+    same_observation: bool
+    same_state: bool
+    nothing_changed: bool
+    plans: bool
+    expert_left: int | None = None
+    alternative_left: int | None = None
+    lost: bool = False
+
+    @property
+    def no_longer(self) -> bool:
+        """A plan after the alternative is no longer than one after the expert's action."""
+        known = self.expert_left is not None and self.alternative_left is not None
+        return known and self.alternative_left <= self.expert_left  # type: ignore[operator]
+
+    @property
+    def shorter(self) -> bool:
+        """A plan after the alternative is even shorter."""
+        return self.no_longer and self.alternative_left != self.expert_left
+
+    @property
+    def as_good(self) -> bool:
+        """The alternative is as good as the expert's action, as far as the engine can tell."""
+        return self.same_state or self.no_longer
+
+
+def compare_all(pairs: Sequence[ActionPair], env_options: Mapping[str, Any]) -> Iterator[Comparison]:
+    """Compare pairs episode by episode; an episode whose simulator fails is left out with a note.
+
+    Args:
+        pairs: What is compared.
+        env_options: The engine's own settings; they must be those of the episodes.
+
+    Raises:
+        UsageError: The engine does not take the settings, or cannot go back to a state.
+    """
+    alternatives: dict[str, list[ActionPair]] = {}
+    for pair in pairs:
+        alternatives.setdefault(pair.step.id, []).append(pair)
+    engines: dict[str, Engine] = {}
+    try:
+        for way in grouped(Stop(members[0].step, ()) for members in alternatives.values()):
+            of = way.task.benchmark
+            if of not in engines:
+                engines[of] = benchmark(of).make_engine(None, **env_options)
+            try:
+                yield from compare(engines[of], way, alternatives)
+            except EngineError as error:
+                note(f"{way.task.id} is left out: {error}")
+    finally:
+        for engine in engines.values():
+            engine.close()
+
+
+def compare(engine: Engine, way: Walk, pairs: Mapping[str, Sequence[ActionPair]]) -> Iterator[Comparison]:
+    """Play an episode again and compare the pairs of its states, which are given by the step's id.
+
+    Raises:
+        EngineError: The simulator failed, or shows something else than it did.
+        UsageError: The engine cannot go back to a state.
+    """
+    waiting = {stop.step.turn: stop.step for stop in way.stops}
+    state = engine.reset(way.task)
+    for turn in range(max(waiting) + 1):
+        if turn in waiting:
+            step = waiting[turn]
+            check_shown(step, state)
+            here = restorable(engine).snapshot()
+            before = mark(engine, state.raw_score)
+            tried = []
+            for pair in pairs[step.id]:
+                tried.append((pair, _judged_outcome(engine, pair.alternative)))
+                restorable(engine).restore(here)
+            expert = _judged_outcome(engine, step.expert_action)
+            for pair, alternative in tried:
+                yield _comparison(pair, expert, alternative, before)
+            restorable(engine).restore(here)
+        if turn < len(way.actions):
+            state = engine.step(way.actions[turn])
+
+
+@dataclass(frozen=True)
+class _JudgedOutcome:
+    state: State
+    mark: Any
+    plans: bool
+    left: int | None
+
+
+def _judged_outcome(engine: Any, action: str) -> _JudgedOutcome:
+    state = engine.step(action)
+    plans = hasattr(engine, "plan")
+    left: int | None = 0 if state.success else None
+    if plans and not state.terminated:
+        try:
+            left = len(engine.plan())
+        except EngineError:
+            left = None
+    return _JudgedOutcome(state, None if state.terminated else mark(engine, state.raw_score), plans, left)
+
+
+def _comparison(pair: ActionPair, expert: _JudgedOutcome, alternative: _JudgedOutcome, before: Any) -> Comparison:
+    ended = expert.state.terminated or alternative.state.terminated
+    return Comparison(
+        id=pair.step.id,
+        task_type=pair.step.task.task_type,
+        alternative=pair.alternative,
+        carried_out=alternative.state.action_valid,
+        same_observation=alternative.state.observation == expert.state.observation,
+        same_state=alternative.state == expert.state if ended else alternative.mark == expert.mark,
+        nothing_changed=not alternative.state.terminated and alternative.mark == before,
+        plans=alternative.plans,
+        expert_left=expert.left if alternative.plans else None,
+        alternative_left=alternative.left if alternative.plans else None,
+        lost=alternative.plans and alternative.left is None and expert.left is not None,
+    )

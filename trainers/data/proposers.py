@@ -1,9 +1,8 @@
-"""Four ways to find an action that is assumed to be worse than the expert's.
+"""What is tried beside the expert's action: what a policy proposes, and random admissible commands.
 
-`free` is the paper's: the initial policy answers the state and what it writes is the alternative.
-`ranked` draws from the policy's own distribution over the admissible commands, for models that hardly
-ever write a valid command. `random` and `played` need no model: any admissible command, and the action that was played
-where the expert would have done another. Nothing here is executed in an environment.
+Source: Early Experience (arXiv 2510.08558). For self-reflection the policy proposes some alternatives at
+temperature 1, and those that are not admissible are replaced by random admissible commands; for implicit
+world modelling random admissible commands are tried besides.
 """
 
 from __future__ import annotations
@@ -17,12 +16,13 @@ from zlib import crc32
 
 import numpy as np
 
-from act_gym.bounds import Positive, PositiveFloat, Seed
+from act_gym.config import Positive, PositiveFloat, Seed
 from act_gym.types import ExpertStep
 from agents.conversation import fitted
-from agents.placeholders import has_blank
+from agents.placeholders import has_blank, is_admissible
 from agents.prompt_config import CONVERSATION, Question, view_of
 from agents.prompts import Message, normalise, read_reply
+from trainers.data.execution import Attempt
 from trainers.run import provenance
 from trainers.run.config import PromptSettings
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from agents.local.model import Policy
 
 __all__ = [
+    "RANDOM",
+    "REPLACEMENT",
+    "Chosen",
     "Free",
     "Played",
     "Proposal",
@@ -38,6 +41,7 @@ __all__ = [
     "Random",
     "Ranked",
     "asked",
+    "choose",
     "generator_of",
 ]
 
@@ -299,3 +303,54 @@ def _others(step: ExpertStep, commands: Sequence[str]) -> list[str]:
     distinct = {normalise(command): command for command in reversed(commands) if not has_blank(command)}
     distinct.pop(normalise(step.expert_action), None)
     return [command for command in commands if distinct.get(normalise(command)) is command]
+
+
+RANDOM, REPLACEMENT = "random", "replacement"
+"""Sources of an `Experience` that no policy proposed."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is tried at one state.
+
+    Attributes:
+        attempts: The policy's proposals first, then replacements, then random commands; all distinct.
+        inadmissible: Proposals that the state does not admit.
+        replaced: How many random commands stand for those and for replies without an action.
+    """
+
+    attempts: tuple[Attempt, ...]
+    inadmissible: int = 0
+    replaced: int = 0
+
+
+def choose(
+    step: ExpertStep, proposal: Proposal, proposer: str, *, alternatives: int, explore: int, seed: int
+) -> Chosen:
+    """Choose what is tried at a state.
+
+    A proposal equal to the expert's action, or to another proposal, is dropped and not replaced. Where the
+    admissible commands are not known, every proposal is kept and nothing is drawn.
+
+    Args:
+        step: The state.
+        proposal: What was proposed there; nothing at all is as if every reply had been unreadable.
+        proposer: Who proposed it.
+        alternatives: How many were asked for.
+        explore: How many random commands are tried besides.
+        seed: Of the draws, which depend on nothing else but the step.
+    """
+    commands = step.admissible_commands
+    kept = [action for action in proposal.alternatives if not commands or is_admissible(action, commands)]
+    inadmissible = len(proposal.alternatives) - len(kept)
+    missing = max(0, alternatives - len(kept) - proposal.matched - proposal.repeated)
+    taken = {normalise(action) for action in kept}
+    (drawn,) = Random(seed).propose([step], missing + explore + len(kept))
+    others = [command for command in drawn.alternatives if normalise(command) not in taken]
+    replacements, explored = others[:missing], others[missing : missing + explore]
+    attempts = [
+        *(Attempt(action, proposer) for action in kept),
+        *(Attempt(command, REPLACEMENT) for command in replacements),
+        *(Attempt(command, RANDOM) for command in explored),
+    ]
+    return Chosen(tuple(attempts), inadmissible, len(replacements))

@@ -20,7 +20,7 @@ from act_gym.types import Experience, ExpertStep
 from agents.prompt_config import CONVERSATION, view_of
 from agents.prompt_config import Question as Asking
 from agents.prompts import Message, format_reply, normalise, read_reply, split_thought
-from trainers.data.alternatives import RANDOM
+from trainers.data.proposers import RANDOM
 
 if TYPE_CHECKING:
     from agents.local.model import Policy

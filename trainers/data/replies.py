@@ -15,7 +15,7 @@ from act_gym.io.run_dir import Run
 from agents.conversation import fitted
 from trainers.data.questions import Question
 from trainers.run import distributed
-from trainers.run.notes import note
+from trainers.run.logging import note
 
 if TYPE_CHECKING:
     from agents.local.model import Policy

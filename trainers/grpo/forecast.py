@@ -7,11 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from act_gym.io.run_dir import Run
-from trainers.data.questions import Question
+from trainers.data.questions import Question, Reward
 from trainers.data.replies import spread
-from trainers.data.rewards import Reward
 from trainers.run import distributed
-from trainers.run.notes import note
+from trainers.run.logging import note
 
 if TYPE_CHECKING:
     from agents.local.model import Policy

@@ -16,7 +16,7 @@ from packaging.version import Version
 
 from act_gym.errors import MissingDependencyError, UsageError
 from trainers.run import distributed
-from trainers.run.notes import note
+from trainers.run.logging import note
 
 __all__ = ["check", "config", "fitting_vllm"]
 

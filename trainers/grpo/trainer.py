@@ -17,15 +17,13 @@ from act_gym.errors import UsageError
 from act_gym.io.run_dir import Run
 from agents.prompt_config import TRAINED_WITH
 from agents.prompt_config import Question as Asking
-from trainers.data.questions import Question, in_both_orders
+from trainers.data.questions import Kind, Question, Reward, in_both_orders
 from trainers.data.replies import check_format, drop_long, shortened
-from trainers.data.rewards import Kind, Reward
 from trainers.dry_run import estimate
 from trainers.grpo import generation
 from trainers.grpo.forecast import forecast
 from trainers.run import checkpoints
-from trainers.run.logging import quiet
-from trainers.run.notes import note
+from trainers.run.logging import note, quiet
 from trainers.run.stage import common_config, finish, lora
 
 if TYPE_CHECKING:

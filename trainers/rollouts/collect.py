@@ -29,7 +29,7 @@ from agents.prompt_config import Question, view_seed
 from agents.prompt_replay import hash_of
 from trainers.data.execution import mark
 from trainers.rollouts.records import Limits, Reply, Rollout, Start
-from trainers.sft.templates import end_of_turn
+from trainers.sft.answers import end_of_turn
 
 if TYPE_CHECKING:
     from agents.local.model import Policy

@@ -30,8 +30,7 @@ from trainers.rollouts.rows import row_of
 from trainers.rollouts.states import cut_back, load_state, save_state
 from trainers.rollouts.tasks import Game, TaskChooser, seed_of
 from trainers.run import checkpoints, eval_panel
-from trainers.run.acting import untouched
-from trainers.run.samples import SAMPLES
+from trainers.run.eval_callback import SAMPLES, untouched
 from trainers.run.schedule import rate
 from trainers.run.stage import lora, resolve_precision
 

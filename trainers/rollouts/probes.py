@@ -14,7 +14,7 @@ from act_gym.types import Task
 from agents.baselines import RandomAgent
 from agents.prompt_config import Question
 from trainers.rollouts.records import Rollout
-from trainers.run.notes import note
+from trainers.run.logging import note
 
 if TYPE_CHECKING:
     from agents.local.model import Policy

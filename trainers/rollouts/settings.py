@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from act_gym.bounds import Bound, NotNegative, Positive, PositiveFloat, Seed, Share
+from act_gym.config import Bound, NotNegative, Positive, PositiveFloat, Seed, Share
 from act_gym.errors import UsageError
 from agents.prompt_sets import DEFAULT
 from trainers.run.config import Schedule

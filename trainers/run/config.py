@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from act_gym.bounds import Bound, Finite, NotNegative, Positive, PositiveFloat, Seed, Share
+from act_gym.config import Bound, Finite, NotNegative, Positive, PositiveFloat, Seed, Share
 from agents.prompt_config import Question
 from agents.prompt_sets import DEFAULT
 from trainers.data.questions import Order

@@ -1,26 +1,174 @@
-"""Callback that evaluates by play every N optimizer steps and keeps the best checkpoint.
+"""Callback that evaluates by play every N optimizer steps, keeps the best checkpoint, and writes samples of replies.
 
-Playing leaves no trace in the training: random states, the mode of every module and gradients are as they were, and
-the weights are the same bits with and without it.
+Playing does not change the training: random states, the mode of every module and gradients are restored, so the weights
+are the same bits with and without it.
+
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from transformers import TrainerCallback
 
+from act_gym.io.jsonl import read_records, write_records
 from act_gym.io.run_dir import Run
 from agents.local.constrained_decoding import takes_masks
+from agents.local.model import Policy
+from agents.local.sampling import Sampler
 from trainers.run import checkpoints, distributed
-from trainers.run.acting import acting_policy, untouched
 from trainers.run.config import EvalSettings
 from trainers.run.eval_panel import Panel, panel_of, record_evals
-from trainers.run.samples import SampleCallback
 
-__all__ = ["EvalCallback", "evaluations"]
+__all__ = [
+    "SAMPLES",
+    "EvalCallback",
+    "Sample",
+    "SampleCallback",
+    "acting_policy",
+    "evaluations",
+    "samples_of",
+    "untouched",
+]
+
+
+def acting_policy(trainer: Any, tokenizer: Any, name: str) -> Policy:
+    """Return the model as it is in memory, with its adapters; to be used in a block of `untouched`."""
+    model = trainer.model
+    return Policy(model.get_base_model() if hasattr(model, "merge_and_unload") else model, tokenizer, name)
+
+
+@contextmanager
+def untouched(model: Any, *, bf16: bool = False) -> Iterator[None]:
+    """Leave a model's modes and all random states as they were before the block, in which the model is evaluated.
+
+    Args:
+        model: As it is trained.
+        bf16: Whether its arithmetic is in bf16 in the block, as in mixed training.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    drawn = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    on_gpu: Sequence[torch.Tensor] = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ()
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        # One block for all games: weights are cast once, not in every pass.
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=bf16):
+            model.eval()
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
+        torch.set_rng_state(drawn[2])
+        if on_gpu:
+            torch.cuda.set_rng_state_all(list(on_gpu))
+
+
+SAMPLES = "samples.jsonl"
+_QUESTIONS = 4
+_LONGEST = 256  # tokens of a reply in supervised training
+_IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One question.
+
+    Attributes:
+        number: Which row of the training data.
+        prompt: Its tokens.
+        target: The tokens that are trained after it; none in GRPO.
+        longest: Tokens of a reply at most.
+    """
+
+    number: int
+    prompt: tuple[int, ...]
+    target: tuple[int, ...]
+    longest: int
+
+
+class SampleCallback(TrainerCallback):
+    """Writes what the model replies to the same questions every N steps, and changes nothing in the training.
+
+    Args:
+        trainer: Transformers', before it trains.
+        tokenizer: The model's.
+        folder: The run folder.
+        every: Optimizer steps between two rounds of samples.
+    """
+
+    def __init__(self, trainer: Any, tokenizer: Any, folder: Path, every: int) -> None:
+        self.trainer, self.tokenizer, self.folder, self.every = trainer, tokenizer, folder, every
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Ask, if it is time."""
+        if state.global_step % self.every == 0:
+            distributed.by_first(lambda: self._write(state.global_step, bf16=args.bf16))
+
+    def _write(self, step: int, *, bf16: bool) -> None:
+        path = self.folder / SAMPLES
+        known = list(read_records(path)) if path.exists() else []
+        if any(line["step"] == step for line in known):
+            return  # a training that resumes comes to the same weights again
+        with untouched(self.trainer.model, bf16=bf16):
+            policy = acting_policy(self.trainer, self.tokenizer, self.folder.name)
+            lines = [self._line(policy, sample, step) for sample in samples_of(self.trainer, policy)]
+        write_records(path, [*known, *lines])
+
+    def _line(self, policy: Policy, sample: Sample, step: int) -> dict[str, Any]:
+        sampler = Sampler(policy.model, self.tokenizer, sample.longest, 0.0, None)
+        (reply,) = sampler.run([sample.prompt], [0], [""])
+        line = {"step": step, "number": sample.number, "prompt": self.tokenizer.decode(list(sample.prompt))}
+        line["reply"] = self.tokenizer.decode(reply, skip_special_tokens=True)
+        if sample.target:
+            return {**line, "target": self.tokenizer.decode(list(sample.target), skip_special_tokens=True)}
+        rewards = self.trainer.reward_funcs[0](
+            completion_ids=[reply], question=[sample.number], log_metric=lambda *_: None
+        )
+        return {**line, "reward": rewards[0]}
+
+
+def samples_of(trainer: Any, policy: Policy) -> Iterator[Sample]:
+    """Yield a few questions, evenly spread over the training data.
+
+    Args:
+        trainer: Of any stage.
+        policy: The model.
+    """
+    data, rows = trainer.train_dataset, getattr(trainer.data_collator, "rows", None)
+    count = len(data)
+    for number in sorted({place * count // _QUESTIONS for place in range(_QUESTIONS)}):
+        if rows is not None:
+            row = rows[data[number]["row"]]
+            if row.labels:
+                start, stop = row.labels[len(row.labels) // 2]
+                yield _supervised(number, row.tokens[:start], row.tokens[start:stop])
+            continue
+        yield _of_row(number, data[number], trainer, policy)
+
+
+def _of_row(number: int, row: Mapping[str, Any], trainer: Any, policy: Policy) -> Sample:
+    if "chosen_ids" in row:
+        return _supervised(number, row["prompt_ids"], row["chosen_ids"])
+    if "labels" in row:
+        first = next(place for place, label in enumerate(row["labels"]) if label != _IGNORED)
+        return _supervised(number, row["input_ids"][:first], row["input_ids"][first:])
+    thinking = bool((trainer.args.chat_template_kwargs or {}).get("enable_thinking"))
+    prompt = tuple(policy.prompt_ids(row["prompt"], thinking=thinking))
+    return Sample(int(row["question"]), prompt, (), trainer.args.max_completion_length)
+
+
+def _supervised(number: int, prompt: Any, target: Any) -> Sample:
+    return Sample(number, tuple(prompt), tuple(target), min(2 * len(target) + 8, _LONGEST))
 
 
 def evaluations(

@@ -30,7 +30,7 @@ from act_gym.types import Task
 from agents.prompt_config import TRAINED_WITH, Question
 from trainers.run import distributed
 from trainers.run.config import EvalSettings
-from trainers.run.notes import note
+from trainers.run.logging import note
 
 if TYPE_CHECKING:
     from agents.local.model import Policy

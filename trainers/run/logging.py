@@ -1,16 +1,28 @@
-"""Keeps the libraries below us quiet and off the network, at their own switches.
+"""Logging of a stage: notes to the user, and libraries kept quiet and offline.
 
-Transformers, TRL, datasets and DeepSpeed each print progress bars and advice of their own, some of it
-to stdout, which here carries results only. `quiet()` is called before any of them is imported.
+Transformers, TRL, datasets and DeepSpeed print progress bars and advice, some of it to stdout, which here carries
+results only. `quiet()` is called before any of them is imported.
+
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 
-__all__ = ["quiet"]
+from trainers.run import distributed
+
+__all__ = ["note", "quiet"]
+
+
+def note(text: str) -> None:
+    """Write one line of the log to stderr; of several processes only the first does."""
+    if not distributed.is_first():
+        return
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
 
 
 def quiet() -> None:

@@ -14,14 +14,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from act_gym.bounds import check_bounds
+from act_gym.config import check_bounds
 from act_gym.errors import MissingDependencyError, RunError, UsageError
 from act_gym.io.jsonl import read_records
 from act_gym.io.run_dir import Run
 from trainers.dry_run import measured_steps
 from trainers.run import checkpoints, distributed, eval_panel, metrics, trackers
 from trainers.run.config import FREE_SETTINGS, Precision
-from trainers.run.notes import note
+from trainers.run.logging import note
 from trainers.run.provenance import in_words, origin
 
 __all__ = [

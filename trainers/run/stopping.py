@@ -13,7 +13,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from trainers.run import distributed
-from trainers.run.notes import note
+from trainers.run.logging import note
 
 __all__ = ["StopCallback"]
 

@@ -1,15 +1,17 @@
-"""Supervised training on answers: the loss covers the answer's tokens and nothing else.
+"""Supervised fine-tuning on answers: the loss covers the answer's tokens and the token that ends its turn.
 
-Set-up of TRL's SFTTrainer, shared by every supervised stage. Prompts are tokenised here, by the
-same call that poses them to the policy, so a model learns the answer after the very tokens it will
-be asked with.
+Uses TRL's SFTTrainer for every supervised stage. Prompts are tokenised by the same call as at inference. The chat
+template decides which token ends a turn: a model that learns another one never stops.
+
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from act_gym.errors import UsageError
 from act_gym.io.run_dir import Run
 from agents.conversation import reply_ids
 from agents.prompt_config import CONVERSATION, TRAINED_WITH
@@ -18,16 +20,54 @@ from trainers.data.questions import Question
 from trainers.data.replies import check_format, drop_long, shortened
 from trainers.dry_run import estimate
 from trainers.run import checkpoints
-from trainers.run.logging import quiet
-from trainers.run.notes import note
+from trainers.run.logging import note, quiet
 from trainers.run.stage import common_config, finish, lora, step_size
-from trainers.sft.templates import end_of_turn
 
 if TYPE_CHECKING:
     from agents.local.model import Policy
     from trainers.sft.sample_packing import PackingCollator
 
-__all__ = ["encode", "spoken_ids", "train_on_answers", "trainer_of"]
+__all__ = ["encode", "end_of_turn", "spoken_ids", "train_on_answers", "trainer_of"]
+
+
+_QUESTION, _ANSWER = "What is your next action?", "<action>look around</action>"
+
+
+def end_of_turn(policy: Policy) -> int:
+    """Return the token with which the chat template ends the model's turn.
+
+    Raises:
+        UsageError: The template does not write the answer down as it is given, or the model does not stop at
+            what ends a turn; the message says what to add.
+    """
+    stops = policy.model.generation_config.eos_token_id
+    listed = stops if isinstance(stops, list | tuple) else [stops]
+    return _end_of_turn(policy.tokenizer, tuple(stop for stop in listed if stop is not None))
+
+
+@lru_cache(maxsize=4)
+def _end_of_turn(tokenizer: Any, stops: tuple[int, ...]) -> int:
+    if tokenizer.eos_token_id is None:
+        raise UsageError("The tokenizer has no end-of-sequence token; set eos_token in its folder.")
+    turn = [{"role": "user", "content": _QUESTION}, {"role": "assistant", "content": _ANSWER}]
+    text = tokenizer.apply_chat_template(turn, tokenize=False)
+    before, found, after = text.rpartition(_ANSWER)
+    if not found or _QUESTION not in before:
+        raise UsageError(
+            f"The chat template does not write a question and its answer as they are given, but {text[-400:]!r}. "
+            "Expected both, word for word; put a template that does so into chat_template.jinja in the model's folder."
+        )
+    known = {tokenizer.eos_token_id, *stops}
+    following = tokenizer(after.strip(), add_special_tokens=False)["input_ids"][:1]
+    if following and following[0] in known:
+        return int(following[0])
+    names = ", ".join(sorted(tokenizer.convert_ids_to_tokens(sorted(known))))
+    raise UsageError(
+        f"The chat template ends a turn with {after!r}, and the model stops at {names}, so it would learn to go on "
+        "talking. Let the template end the assistant's turn with one of these, or add the token that ends it to "
+        "eos_token_id in the model's generation_config.json (eos_token in tokenizer_config.json)."
+    )
+
 
 _IGNORED = -100
 

@@ -1,29 +1,186 @@
-"""ScienceWorld's rules in the words of the house: what a state, a score and a legal command are.
+"""Engine of ScienceWorld: states, scores, and admissible commands that are computed when they are read.
 
 The semantics are those of the `scienceworld` package's own environment (`scienceworld.py`, `step`
 and `reset`); `docs/deviations.md` lists where and why this one differs. The simulator has no step
-limit of its own, so an episode ends here only when the task is done or spoilt.
+limit of its own, so an episode ends here only when the task is done or has failed.
+
+Listing the admissible commands costs more than a step, so the list is asked for at its first use. Asked in time, that
+is one question to the simulator. Later, the episode is replayed up to the state in a separate simulator, which is kept
+for the next such question.
+
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any, overload
+
+import numpy as np
 
 from act_gym.engines.java import find_java
 from act_gym.engines.scienceworld.gold import gold_path
 from act_gym.engines.scienceworld.jvm import CALL_SECONDS, jar_path, shared_jvm
-from act_gym.engines.scienceworld.lazy import LazyTuple
-from act_gym.engines.scienceworld.moments import Moments
-from act_gym.engines.scienceworld.recovery import LastingWorld, Trail, tried
+from act_gym.engines.scienceworld.recovery import LastingWorld, Place, Trail, tried
 from act_gym.engines.scienceworld.simulator import World
 from act_gym.errors import EngineError, MissingDependencyError, UnknownNameError, UsageError
 from act_gym.types import State, Task
 
-__all__ = ["SIMPLIFICATIONS", "JvmEngine", "Snapshot"]
+__all__ = ["SIMPLIFICATIONS", "JvmEngine", "LazyTuple", "Moments", "Snapshot"]
+
+
+class LazyTuple(Sequence[str]):
+    """Reads, compares, hashes and prints like the tuple it stands for; cannot be changed.
+
+    A copy of it, and what comes out of a pickle, is that tuple. `json` takes tuples and lists only:
+    `json.dumps(tuple(commands))`.
+
+    Args:
+        derive: Returns the items. Called at the first look and, unless it failed, never again, and
+            forgotten then, with all that it held on to.
+    """
+
+    __slots__ = ("__weakref__", "_derive", "_items")
+
+    def __init__(self, derive: Callable[[], tuple[str, ...]]) -> None:
+        self._derive: Callable[[], tuple[str, ...]] | None = derive
+        self._items: tuple[str, ...] = ()
+
+    @property
+    def derived(self) -> bool:
+        """Whether anybody has looked yet."""
+        return self._derive is None
+
+    def _all(self) -> tuple[str, ...]:
+        derive = self._derive
+        if derive is not None:
+            self._items = derive()
+            self._derive = None  # after the items, for whoever looks from another thread
+        return self._items
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._all()
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        return self._all()[index]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, LazyTuple):
+            return self._all() == other._all()
+        return self._all() == other if isinstance(other, tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __add__(self, other: tuple[str, ...] | LazyTuple) -> tuple[str, ...]:
+        return self._all() + tuple(other) if isinstance(other, tuple | LazyTuple) else NotImplemented
+
+    def __radd__(self, other: tuple[str, ...]) -> tuple[str, ...]:
+        return other + self._all() if isinstance(other, tuple) else NotImplemented
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (self._all(),)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        """Give numpy all items at once: `generator.choice(commands)` would ask for one after the other."""
+        return np.array(self._all(), dtype=dtype)
+
+
+Question = Callable[[World], tuple[str, ...]]
+
+
+class Moments:
+    """The states that an engine has been in.
+
+    Args:
+        world: Where its episodes are played.
+        make: Returns another world with the same settings.
+    """
+
+    def __init__(self, world: LastingWorld, make: Callable[[], LastingWorld]) -> None:
+        self._world = world
+        self._make = make
+        self._apart: LastingWorld | None = None
+        self._closed = False
+
+    def open(self) -> None:
+        """Say that an episode begins."""
+        self._closed = False
+        self._leave()
+
+    def close(self) -> None:
+        """Answer nothing until the next episode begins."""
+        self._closed = True
+        self._leave()
+
+    def later(self, question: Question) -> LazyTuple:
+        """Return the answer of the current state, asked for when somebody looks.
+
+        What is returned does not keep the engine alive.
+
+        Args:
+            question: Changes nothing and may be asked in another world that is in the same state.
+
+        Raises:
+            EngineError: No task is loaded.
+        """
+        return LazyTuple(_Later(weakref.ref(self), self._world.place(), question))
+
+    def answer(self, place: Place, question: Question) -> tuple[str, ...]:
+        """Return the answer of a state, now.
+
+        Raises:
+            EngineError: The engine has been closed, or the simulator failed.
+        """
+        if self._closed:
+            raise EngineError(_TOO_LATE)
+        if self._world.stands_at(place):
+            return self._world.ask(question)
+        self._apart = self._apart or self._make()
+        self._apart.restore(place.trail())
+        return self._apart.ask(question)
+
+    def _leave(self) -> None:
+        apart, self._apart = self._apart, None
+        if apart is not None:
+            apart.close()
+
+
+_TOO_LATE = (
+    "These commands were never looked at, and their environment has been closed. Look before it is closed, "
+    "e.g. keep tuple(info['admissible_commands'])."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Later:
+    moments: weakref.ref[Moments]
+    place: Place
+    question: Question
+
+    def __call__(self) -> tuple[str, ...]:
+        moments = self.moments()
+        if moments is None:
+            raise EngineError(_TOO_LATE)
+        return moments.answer(self.place, self.question)
+
 
 SIMPLIFICATIONS: Mapping[str, str] = {
     "easy": "teleportAction, openDoors and selfWateringFlowerPots, and noElectricalAction where the task allows it; "

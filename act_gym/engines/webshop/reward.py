@@ -11,16 +11,68 @@ oddities are kept, because published numbers hold them:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import lru_cache
 
-from act_gym.engines.webshop.colours import COLOURS, colour_of
 from act_gym.engines.webshop.goals import Goal
 from act_gym.engines.webshop.product import Product
-from act_gym.engines.webshop.similarity import token_set_ratio
 
-__all__ = ["Score", "attribute_found", "option_chosen", "score"]
+__all__ = ["COLOURS", "Score", "attribute_found", "colour_of", "option_chosen", "score", "token_set_ratio"]
+
+
+_NAMES = """
+alabaster apricot aqua ash asphalt azure banana beige black blue blush bordeaux bronze brown burgundy camel camo
+caramel champagne charcoal cheetah chestnut chocolate christmas coffee cognac copper coral cranberry cream
+crystal dark denim eggplant elephant espresso fuchsia gold granite grape graphite grass gray green grey heather
+indigo ivory ivy khaki lavender lemon leopard light lilac lime magenta maroon mauve merlot midnight mint mocha
+multicolor mushroom mustard natural navy nude olive orange peach pewter pink plum purple rainbow red rose royal
+rust sand sapphire seashell silver skull slate steel stone stonewash sunflower tan taupe teal tiger turquoise
+violet walnut wheat white wine yellow
+"""
+
+COLOURS = tuple(_NAMES.split())
+
+
+@lru_cache(maxsize=1 << 14)
+def colour_of(value: str) -> str:
+    """Return the first of `COLOURS` that the value contains, or the value itself."""
+    return next((colour for colour in COLOURS if colour in value), value)
+
+
+_NO_WORD = re.compile(r"\W")
+_DROPPED = dict.fromkeys(range(128, 256))  # letters such as é; those beyond, such as ő, stay
+
+
+@lru_cache(maxsize=1 << 16)
+def token_set_ratio(one: str, other: str) -> int:
+    """Return how alike two texts are by the words they share and those they do not, 0 to 100.
+
+    Case, punctuation, order and repetition of words do not count. Where one text has all the words of the
+    other, and there are any, it is 100.
+    """
+    words, others = _words(one), _words(other)
+    if not words or not others:
+        return 0
+    shared = " ".join(sorted(words & others))
+    first = f"{shared} {' '.join(sorted(words - others))}".strip()
+    second = f"{shared} {' '.join(sorted(others - words))}".strip()
+    return max(_ratio(shared, first), _ratio(shared, second), _ratio(first, second))
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(_NO_WORD.sub(" ", text.translate(_DROPPED)).lower().split())
+
+
+def _ratio(one: str, other: str) -> int:
+    if one == other:
+        return 100
+    if not one or not other:
+        return 0
+    return round(100 * SequenceMatcher(None, one, other).ratio())
+
 
 _ALIKE = 85  # texts that are more alike than this count as the same
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from trainers.dry_run.costs import SHAPES, Shape
-from trainers.dry_run.counting import Load, adapters, held, operations, seconds
+from trainers.dry_run.costs import SHAPES, Load, Shape, adapters, held, operations, seconds
 
 TINY = Shape(8, 2, 2, 1, 4, 16, 100, tied=False)
 LOAD = Load(sequences=8, prompt=10, written=5, longest=17, micro_batch=2)

@@ -20,7 +20,7 @@ from act_gym.errors import MissingDataError, UsageError
 from trainers.act import Act
 from trainers.dpo import DPO
 from trainers.dry_run import estimate, measured_steps
-from trainers.dry_run.sampled_steps import MEASURED_STEPS, subset
+from trainers.dry_run.measured_steps import MEASURED_STEPS, subset
 from trainers.imitation import Imitation
 from trainers.pipeline import PROGRAMS, Pipeline, main, train
 from trainers.rl import RL

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packaging.version import Version
 
-from act_gym.bounds import check_bounds
+from act_gym.config import check_bounds
 from act_gym.errors import MissingDependencyError, UsageError
 from trainers.act import Act, train
 from trainers.grpo import generation

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.cache_utils import DynamicLayer
 
-from trainers.grpo.sampling import Roomy
+from trainers.grpo.shared_prompt import Roomy
 
 
 @given(

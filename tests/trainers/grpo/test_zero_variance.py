@@ -16,8 +16,7 @@ from act_gym.types import ActionPair
 from tests.trainers.conftest import make_pair
 from trainers import act
 from trainers.act import Act
-from trainers.data.questions import in_both_orders, judging_questions
-from trainers.data.rewards import Reward
+from trainers.data.questions import Reward, in_both_orders, judging_questions
 from trainers.grpo.trainer import _trainer, train_on_groups
 from trainers.grpo.zero_variance import QuestionSampler, leave_out, merge
 from trainers.run import checkpoints

@@ -12,7 +12,7 @@ from act_gym.cli import main
 from act_gym.errors import RunError, UsageError
 from trainers.imitation import Imitation
 from trainers.run import checkpoints, distributed
-from trainers.run.notes import note
+from trainers.run.logging import note
 from trainers.run.stage import common_config, open_run
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from trainers.run.interrupts import stopped_at_once
+from trainers.dry_run.measured_steps import stopped_at_once
 
 ROOT = Path(__file__).parents[3]
 WORKING = """
 import hashlib, sys
 from pathlib import Path
-from trainers.run.interrupts import stopped_at_once
+from trainers.dry_run.measured_steps import stopped_at_once
 folder = Path(sys.argv[1])
 with stopped_at_once(folder):
     (folder / "left").touch()

@@ -188,7 +188,7 @@ def test_other_prompts_than_in_training_are_named(tiny_model: Path, tmp_path: Pa
 
 
 def test_episodes_without_labels_are_refused(tiny_model: Path, tmp_path: Path, episodes: list[Episode]) -> None:
-    from trainers.sft.episode_imitation import read_episodes
+    from trainers.sft.episodes import read_episodes
 
     plain = [replace(one, turns=tuple(replace(turn, label="") for turn in one.turns)) for one in episodes]
     with pytest.raises(UsageError, match=r"holds a label.*act-gym train collect"):
@@ -199,7 +199,7 @@ def test_episodes_without_labels_are_refused(tiny_model: Path, tmp_path: Path, e
 
 
 def test_a_limit_takes_episodes_of_all_types(tmp_path: Path, episodes: list[Episode]) -> None:
-    from trainers.sft.episode_imitation import read_episodes
+    from trainers.sft.episodes import read_episodes
 
     sorted_by_type = [
         replace(episodes[0], task=replace(episodes[0].task, id=f"{kind}/{number}", task_type=kind))

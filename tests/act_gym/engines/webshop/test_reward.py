@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from act_gym.engines.webshop.colours import COLOURS, colour_of
 from act_gym.engines.webshop.goals import Goal
 from act_gym.engines.webshop.product import Product
-from act_gym.engines.webshop.reward import attribute_found, option_chosen, score
+from act_gym.engines.webshop.reward import COLOURS, attribute_found, colour_of, option_chosen, score
 
 SOFA = Product(
     asin="SOFA",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.engines.webshop.similarity import token_set_ratio
+from act_gym.engines.webshop.reward import token_set_ratio
 
 EXPECTED = [
     ("machine wash", "machine washable", 86),

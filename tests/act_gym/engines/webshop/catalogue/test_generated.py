@@ -5,7 +5,7 @@ import pytest
 
 from act_gym.engines.webshop.catalogue.folder import Products
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
-from act_gym.engines.webshop.catalogue.generated.words import words
+from act_gym.engines.webshop.catalogue.generated.make import words
 from act_gym.engines.webshop.catalogue.rows import document
 from act_gym.engines.webshop.reward import attribute_found, option_chosen
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from act_gym.engines.webshop.search import SearchIndex, build, verify
-from act_gym.engines.webshop.search.analyse import analyse
+from act_gym.engines.webshop.search.analyzer import analyse
 from act_gym.engines.webshop.search.bm25 import LENGTHS, length_byte
 from act_gym.engines.webshop.search.files import write_header
 from act_gym.errors import CorruptDataError, MissingDataError

@@ -13,8 +13,7 @@ from agents.local.model import Policy
 from agents.prompts import format_reply
 from tests.tiny_models import build
 from trainers.data.questions import Question
-from trainers.sft.answers import encode
-from trainers.sft.templates import end_of_turn
+from trainers.sft.answers import encode, end_of_turn
 
 SHIPPED = files("trl") / "chat_templates"
 # Olmo 3 Instruct's shape: a turn ends with <|im_end|>, but the last one with the end of the text.

@@ -1,8 +1,7 @@
 import io
 from dataclasses import replace
 
-from benchmarks.reporting.headline import headlines
-from benchmarks.reporting.tables import print_headline
+from benchmarks.reporting.tables import headlines, print_headline
 from benchmarks.stats.intervals import Interval
 from benchmarks.stats.measurement import Measurement, Summary, named
 

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from act_gym.types import ExpertStep, Task
 from agents.placeholders import is_admissible
 from agents.prompts import normalise
-from trainers.data.alternatives import RANDOM, REPLACEMENT, choose
-from trainers.data.proposers import Proposal
+from trainers.data.proposers import RANDOM, REPLACEMENT, Proposal, choose
 
 TASK = Task(id="alfworld/lamp", benchmark="ALFWorld", split="train", task_type="lamp")
 COMMANDS = tuple(sorted([f"open drawer {number}" for number in range(12)] + ["look", "take lamp 1 from desk 1"]))

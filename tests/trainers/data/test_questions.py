@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from act_gym.errors import UsageError
 from act_gym.types import ActionPair, ExpertStep, Task
 from agents.prompts import format_reply, normalise
-from trainers.data.questions import acting_questions, judging_questions
-from trainers.data.rewards import KINDS, Reward, judge, normalised
+from trainers.data.questions import KINDS, Reward, acting_questions, judge, judging_questions, normalised
 
 VALID = normalised(["go to hallway", "Look around."])
 

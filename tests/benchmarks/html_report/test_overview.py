@@ -1,4 +1,4 @@
-from benchmarks.html_report.pairings import pairings
+from benchmarks.html_report.overview import pairings
 from benchmarks.html_report.runs import load
 from benchmarks.reporting.tables import chance
 from tests.benchmarks.html_report.written import episode_of, turns_of, write_episodes

@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.engines.webshop.search.analyse import STOP_WORDS, analyse
-from act_gym.engines.webshop.search.stem import stem
-from act_gym.engines.webshop.search.words import _ASCII, LONGEST, _words, kinds, split
+from act_gym.engines.webshop.search.analyzer import _ASCII, LONGEST, STOP_WORDS, _words, analyse, kinds, split, stem
 
 anything = st.text(st.characters(codec="utf-16")) | st.text("aZ09'.,:_ \"#🙂\u200d\ufe0fאカ漢\u0301🇩", max_size=40)
 

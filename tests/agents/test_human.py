@@ -14,20 +14,19 @@ from rich.console import Console
 
 from act_gym.io.jsonl import read_records
 from act_gym.types import Episode
-from agents.human.game import Game
-from agents.human.screen import Screen, clean, matching
+from agents.human import Game, Screen, clean, matching
 
 TASK = "scienceworld/boil/21"
 
 
 def play(lines: list[str], *arguments: str) -> str:
     done = run(
-        [sys.executable, "-W", "error", "-m", "agents.human.play", "act/ScienceWorld-seen", "--task", TASK, *arguments],
+        [sys.executable, "-W", "error", "-m", "agents.human", "act/ScienceWorld-seen", "--task", TASK, *arguments],
         input="\n".join(lines) + "\n",
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[3],
+        cwd=Path(__file__).parents[2],
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

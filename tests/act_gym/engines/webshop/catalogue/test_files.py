@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.engines.webshop.catalogue import stream
-from act_gym.engines.webshop.catalogue.stream import read_array
+from act_gym.engines.webshop.catalogue import files
+from act_gym.engines.webshop.catalogue.files import read_array
 from act_gym.errors import CorruptDataError
 
 JSON = st.recursive(
@@ -32,12 +32,12 @@ def test_elements_come_one_by_one_whatever_the_blocks(tmp_path_factory, values, 
     text = around + json.dumps(values, ensure_ascii=escaped, indent=indent) + around
     path = written(tmp_path_factory, text.encode("utf-8", "surrogatepass"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "_BLOCK", block)
+        patch.setattr(files, "_BLOCK", block)
         assert list(read_array(path)) == values
 
 
 def test_a_number_at_the_end_of_a_block_is_read_whole(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(stream, "_BLOCK", 3)
+    monkeypatch.setattr(files, "_BLOCK", 3)
     assert list(read_array(written(tmp_path_factory, b"[12345, 1.5e3, -7]"))) == [12345, 1.5e3, -7]
 
 
@@ -79,8 +79,8 @@ def test_what_is_no_array_is_an_error_that_says_where(tmp_path_factory, content,
 
 
 def test_an_element_that_never_ends_is_given_up(tmp_path_factory, monkeypatch):
-    monkeypatch.setattr(stream, "_BLOCK", 100)
-    monkeypatch.setattr(stream, "MAX_ELEMENT", 1000)
+    monkeypatch.setattr(files, "_BLOCK", 100)
+    monkeypatch.setattr(files, "MAX_ELEMENT", 1000)
     path = written(tmp_path_factory, b'[1, "' + b"x" * 100_000)
     read = []
     with pytest.raises(CorruptDataError, match="behind element 1, "):

@@ -1,0 +1,476 @@
+"""`act-gym play ID`: a person plays an environment in the terminal.
+
+The person sees what an agent sees: observation, score and admissible commands. A finished game can be kept as an
+`Episode`, like any agent's.
+
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import tyro
+from rich.columns import Columns
+from rich.console import Console
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.text import Text
+
+import act_gym  # noqa: F401  registers the environments
+from act_gym.benchmarks import parse_id
+from act_gym.config import parse, read_settings
+from act_gym.engine import observing
+from act_gym.env import TextEnv
+from act_gym.errors import EngineError, UsageError
+from act_gym.io.jsonl import RecordWriter
+from act_gym.types import Episode, Turn
+from agents.placeholders import fill, has_blank
+
+__all__ = ["FEW", "HELP", "Arguments", "Game", "Screen", "clean", "main", "matching"]
+
+
+_PAGE = 40
+FEW = 60
+"""So many commands are listed after every turn; more of them only when asked for."""
+_SEPARATOR = " [SEP] "  # between the texts of a page in WebShop's observations
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P^_X].*?(?:\x07|\x1b\\)|.)", re.DOTALL)
+
+HELP = """\
+Type a command, or the number of one.
+  ?word     list the commands with a word that begins like this; ? alone lists all, or their verbs
+  +         more of the last list
+  :hint     the expert's next command (the saved episode is marked)
+  :undo     take the last action back: the task is started again and the others are replayed
+  :history  the actions so far
+  :task     the task once more
+  :new      another task
+  :quit     stop; so do Ctrl-D and Ctrl-C
+Tab completes commands, the arrow keys bring earlier lines back."""
+
+
+class Screen:
+    """Prints a running game.
+
+    Args:
+        console: Where to; None for standard output.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(markup=False, emoji=False, highlight=False)
+        self._listed: list[tuple[int, str]] = []
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person sees this."""
+        return bool(self.console.is_terminal)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print our own or a simulator's words."""
+        self.console.print(Text(clean(text), style=style), soft_wrap=not self.interactive)
+
+    def goal(self, text: str, task_id: str, task_type: str) -> None:
+        """Print the task."""
+        title = f"{task_id} ({task_type})"
+        if self.interactive:
+            body = Text(clean(text).strip())
+            self.console.print(Panel(body, title=Text(clean(title)), title_align="left", border_style="cyan"))
+        else:
+            self.say(f"Task {title}: {text.strip()}")
+
+    def state(self, observation: str, info: dict[str, Any], limit: int | None) -> None:
+        """Print an observation and a line of figures; the texts of one of WebShop's pages get a line each."""
+        self.say("")
+        if not info["action_valid"]:
+            self.say("(not understood)", "red")
+        self.say(observation.replace(_SEPARATOR, "\n").strip())
+        commands = info["admissible_commands"]
+        of = f" of {limit}" if limit else ""
+        self.say("")
+        listed = f" · {len(commands):,} commands, ? lists them" if commands else ""
+        self.say(f"turn {info['turn']}{of} · score {info['score']:.2f}{listed}", "dim")
+
+    def commands(self, commands: Sequence[str], numbers: Sequence[int] | None = None) -> None:
+        """List commands with their numbers; thousands of them as a table of verbs.
+
+        Args:
+            commands: All commands of the state; a command's number is its place here, from 1.
+            numbers: Which of them are listed; None for an overview of all.
+        """
+        if commands and all(command.isdigit() for command in commands):
+            self.say(f"Answer with a number: {', '.join(commands)}")
+            return
+        if numbers is None and len(commands) > FEW:
+            verbs = Counter(command.split(maxsplit=1)[0] for command in commands if command.strip())
+            self.say("They begin with: " + ", ".join(f"{verb} ({count:,})" for verb, count in sorted(verbs.items())))
+            self.say("?word lists those with the word, e.g. ?" + next(iter(sorted(verbs))), "dim")
+            return
+        chosen = range(1, len(commands) + 1) if numbers is None else numbers
+        self._listed = [(number, commands[number - 1]) for number in chosen]
+        if not self._listed:
+            self.say("No command has such a word.", "dim")
+        self.more()
+
+    def more(self) -> None:
+        """Print the next page of the last list."""
+        page, self._listed = self._listed[:_PAGE], self._listed[_PAGE:]
+        lines = [Text.assemble((f"{number:>5}  ", "cyan"), clean(command)) for number, command in page]
+        if self.interactive:
+            self.console.print(Padding(Columns(lines, column_first=True, padding=(0, 2)), (0, 0)))
+        else:
+            for line in lines:
+                self.console.print(line, soft_wrap=True)
+        if self._listed:
+            self.say(f"… and {len(self._listed):,} more: +", "dim")
+
+    def history(self, turns: Sequence[Turn]) -> None:
+        """Print the actions so far with the score after each."""
+        if not turns:
+            self.say("Nothing has been done yet.", "dim")
+        for number, turn in enumerate(turns, start=1):
+            remark = "" if turn.action_valid else "  (not understood)"
+            self.say(f"{number:>4}  {turn.score:.2f}  {turn.action}{remark}")
+
+    def parts(self, parts: Mapping[str, float]) -> None:
+        """Print what a reward is made of, where a benchmark says so."""
+        if parts:
+            self.say("")
+            self.say("Parts of the reward: " + ", ".join(f"{name} {float(part):.2f}" for name, part in parts.items()))
+
+    def end(self, success: bool, score: float, stop: str) -> None:
+        """Print how an episode ended."""
+        word = "Solved" if success else "Out of turns" if stop == "truncated" else "Over, not solved"
+        self.say("")
+        self.say(f"{word}. Final score {score:.2f}. :new, :undo or :quit", "bold green" if success else "bold yellow")
+
+
+def clean(text: str) -> str:
+    """Return text without control characters, escape sequences and what else does not print."""
+    plain = _ESCAPES.sub("", text).replace("\t", "    ")
+    return "".join(
+        letter if letter == "\n" or letter.isprintable() else " " if letter.isspace() else "" for letter in plain
+    )
+
+
+def matching(commands: Sequence[str], words: str) -> list[int]:
+    """Return the numbers, from 1, of the commands with a word that begins like each of these."""
+    wanted = words.lower().split()
+    return [
+        number
+        for number, command in enumerate(commands, start=1)
+        if all(any(word.startswith(start) for word in command.lower().split()) for start in wanted)
+    ]
+
+
+class Game:
+    """A running game: what was typed goes in, what happens goes to the screen.
+
+    Args:
+        env: Made with `gym.make`.
+        screen: Where everything is printed.
+        env_id: The environment's id, for the saved episode.
+        seed: Seeds the order of tasks.
+        save: File for finished episodes; None keeps none.
+    """
+
+    def __init__(
+        self, env: gym.Env[str, str], screen: Screen, env_id: str, *, seed: int = 0, save: Path | None = None
+    ) -> None:
+        self.env = env
+        self.screen = screen
+        self.env_id = env_id
+        self.seed = seed
+        self.save = save
+        self.turns: list[Turn] = []
+        self.observation = ""
+        self.info: dict[str, Any] = {}
+        self.stop = ""  # why the episode ended; empty while it runs
+        self._finished: Episode | None = None  # written once nobody can take its last action back
+        self._hinted = False
+        self._changing: list[bool] = []  # for each turn, whether it changed what can be seen
+        self._asked = 0.0
+        self._first_seed: int | None = seed
+        inner = env.unwrapped
+        assert isinstance(inner, TextEnv)
+        self._inner = inner
+
+    @property
+    def commands(self) -> Sequence[str]:
+        """What the simulator accepts now."""
+        listed: Sequence[str] = self.info.get("admissible_commands", ())
+        return listed
+
+    def start(self, task_id: str = "") -> None:
+        """Start a task: this one, or the next that the seed draws."""
+        self._write()
+        options = {"task_id": task_id} if task_id else None
+        self.observation, self.info = self.env.reset(seed=self._first_seed, options=options)
+        self._first_seed = None  # a seed begins the same order again
+        self.turns, self.stop, self._hinted, self._changing = [], "", False, []
+        self._show_task()
+        self._show()
+        self.screen.say("Type a command, its number, or :help", "dim")
+
+    def take(self, line: str) -> bool:
+        """Act on one typed line; false means that the person wants to stop."""
+        line = line.strip()
+        word = line.lower()
+        meta = {
+            ":help": lambda: self.screen.say(HELP),
+            ":history": lambda: self.screen.history(self.turns),
+            ":task": self._show_task,
+            ":hint": self._hint,
+            ":undo": self._undo,
+            ":new": self.start,
+            "+": self.screen.more,
+        }
+        if word in (":quit", ":q", ":exit"):
+            return False
+        if word in meta:
+            meta[word]()
+        elif line.startswith("?"):
+            words = line[1:].strip()
+            self.screen.commands(self.commands, matching(self.commands, words) if words else None)
+        elif line.startswith(":"):
+            self.screen.say(f"There is no {line}; :help lists what there is.", "red")
+        elif line:
+            self._act(line)
+        return True
+
+    def leave(self) -> None:
+        """Save what is finished and say goodbye."""
+        if self.save is not None and self.turns and not self.stop:
+            self.screen.say("This game is not finished and is not saved.", "dim")
+        self._write()
+        self.screen.say("Bye.", "dim")
+
+    def _act(self, line: str) -> None:
+        if self.stop:
+            self.screen.say("This episode is over: :new, :undo or :quit", "yellow")
+            return
+        action = line
+        # ScienceWorld itself asks for a number when several things fit; then the typed one is meant.
+        if line.isdecimal() and line not in self.commands:
+            if not 1 <= int(line) <= len(self.commands):
+                self.screen.say(f"Numbers go from 1 to {len(self.commands):,}.", "red")
+                return
+            action = self.commands[int(line) - 1]
+            if has_blank(action):
+                self.screen.say(f"Type it with your own words: {fill(action, '…')}", "yellow")
+                return
+            self.screen.say(f"> {action}", "bold")
+        self._step(action)
+        self._show_outcome()
+
+    def _show_outcome(self) -> None:
+        if self.stop != "env_error":
+            self._show()
+        if self.stop:
+            self.screen.parts(self.info.get("reward_info", {}))
+            self.screen.end(self.info["success"], self.info["score"], self.stop)
+            self._finished = self._episode()
+
+    def _step(self, action: str) -> None:
+        before, commands = self.observation, tuple(self.commands)
+        try:
+            seen = self._seen()
+            self.observation, reward, terminated, truncated, self.info = self.env.step(action)
+            self._changing.append(self._seen() != seen)
+        except EngineError as error:
+            self.stop = "env_error"
+            self.screen.say(str(error), "red")
+            return
+        now = time.monotonic()
+        self.turns.append(
+            Turn(
+                observation=before,
+                admissible_commands=commands,
+                response=action,
+                action=action,
+                action_valid=self.info["action_valid"],
+                reward=float(reward),
+                score=self.info["score"],
+                seconds=now - self._asked,
+            )
+        )
+        self._asked = now
+        self.stop = "terminated" if terminated else "truncated" if truncated else ""
+
+    def _undo(self) -> None:
+        """Start the same task again and replay all actions but the last."""
+        if not self.turns:
+            self.screen.say("There is nothing to take back.", "dim")
+            return
+        *kept, dropped = self.turns
+        self.observation, self.info = self.env.reset(options={"task_id": self.info["task_id"]})
+        self.turns, self.stop, self._finished, self._changing = [], "", None, []
+        for turn in kept:
+            self._step(turn.action)
+        self.turns = [replace(new, seconds=old.seconds) for new, old in zip(self.turns, kept, strict=False)]
+        number = len(kept)
+        self.screen.say(
+            f"Took back “{dropped.action}”: started the task again and replayed {number} action{'s' * (number != 1)}.",
+            "dim",
+        )
+        self._show()
+
+    def _hint(self) -> None:
+        try:
+            hint = self._planned() or self._on_the_experts_way()
+        except EngineError as error:
+            self.screen.say(str(error), "red")
+            return
+        self._hinted = True
+        self.screen.say(hint, "magenta")
+
+    def _planned(self) -> str:
+        """Return the first command of a plan from here; empty where the engine cannot plan."""
+        try:
+            plan = self._inner.plan()
+        except UsageError:
+            return ""
+        return f"The expert's next command: {plan[0]}" if plan else "The task is solved."
+
+    def _on_the_experts_way(self) -> str:
+        """Return the next command of the solution from the start, after those that were done in its order."""
+        expert = self._inner.expert_commands()
+        done, left = 0, 0
+        for number, (turn, changed) in enumerate(zip(self.turns, self._changing, strict=True), start=1):
+            if done < len(expert) and turn.action == expert[done]:
+                done += 1
+            elif changed and not left:
+                left = number
+        if done == len(expert):
+            return "You have done all that the expert does."
+        if left:
+            return f"You left the expert's way at turn {left}. The next command on it: {expert[done]}"
+        return f"The expert's next command: {expert[done]}"
+
+    def _seen(self) -> tuple[str, ...]:
+        """Return the score and the engine's texts about the state; an action that leaves them changed nothing."""
+        engine = self._inner.engine
+        names: tuple[str, ...] = getattr(engine, "observable", ())
+        return (str(self.info.get("score")), *(observing(engine, names).observe(name) for name in names))
+
+    def _show_task(self) -> None:
+        self.screen.goal(self.info["goal"], self.info["task_id"], self.info["task_type"])
+
+    def _show(self) -> None:
+        limit = self.env.spec.max_episode_steps if self.env.spec is not None else None
+        self.screen.state(self.observation, self.info, limit)
+        if not self.stop and (not self.turns or len(self.commands) <= FEW):
+            self.screen.commands(self.commands)
+        self._asked = time.monotonic()
+
+    def _episode(self) -> Episode:
+        task = next(task for task in self._inner.tasks if task.id == self.info["task_id"])
+        return Episode(
+            task=task,
+            env_id=self.env_id,
+            agent="human:hinted" if self._hinted else "human",
+            seed=self.seed,
+            goal=self.info["goal"],
+            turns=tuple(self.turns),
+            final_observation=self.observation,
+            success=self.info["success"],
+            score=self.info["score"],
+            raw_score=self.info["raw_score"],
+            stop=self.stop,
+            versions=dict(self._inner.engine.versions),
+        )
+
+    def _write(self) -> None:
+        episode, self._finished = self._finished, None
+        if episode is None or self.save is None:
+            return
+        with RecordWriter(self.save) as writer:
+            writer.write(episode.to_json())
+        self.screen.say(f"Saved the episode in {self.save}.", "dim")
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Play an environment yourself in the terminal."""
+
+    env: tyro.conf.Positional[str] = "act/ScienceWorld-seen"
+    """The environment's id; `act-gym list` shows them all."""
+    task: str = ""
+    """Id of the first task, e.g. scienceworld/boil/3; drawn from the seed if empty."""
+    seed: int = 0
+    """Which tasks come, and in which order."""
+    max_turns: int = 0
+    """Step limit; 0 for the benchmark's own."""
+    env_options: tuple[str, ...] = ()
+    """The environment's own settings as name=value, e.g. `catalogue=generated human_goals=true` for WebShop."""
+    save: Path | None = None
+    """A file that every finished episode is appended to, as one JSON line."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym play")
+    if arguments.max_turns < 0:
+        raise UsageError(f"--max-turns is 0 (the benchmark's own) or more; got {arguments.max_turns}.")
+    entry, _ = parse_id(arguments.env)  # a wrong id is refused before a simulator starts
+    screen = Screen()
+    options = read_settings(arguments.env_options, "--env-options")
+    if arguments.max_turns:
+        options["max_episode_steps"] = arguments.max_turns
+    screen.say(f"Starting {entry.name} …", "dim")  # Java takes seconds
+    sys.stdout.flush()
+    with closing(gym.make(arguments.env, **options)) as env:
+        game = Game(env, screen, arguments.env, seed=arguments.seed, save=arguments.save)
+        try:
+            game.start(arguments.task)
+            for line in _lines(screen, game):
+                if not game.take(line):
+                    break
+        except KeyboardInterrupt:
+            screen.say("")
+        game.leave()
+    return 0
+
+
+def _lines(screen: Screen, game: Game) -> Iterator[str]:
+    """Yield what is typed until the end of input; a line from a pipe is shown too."""
+    if sys.stdin.isatty():
+        _complete(game)
+    while True:
+        try:
+            line = input("> ")
+        except EOFError:
+            screen.say("")
+            return
+        if not sys.stdin.isatty():
+            screen.say(line)
+        yield line
+
+
+def _complete(game: Game) -> None:
+    """Give `input` line editing, a history of lines, and completion of commands where the platform can."""
+    try:
+        import readline
+    except ImportError:
+        return
+
+    def complete(text: str, state: int) -> str | None:
+        fitting = [command for command in game.commands if command.startswith(text)]
+        return fitting[state] if state < len(fitting) else None
+
+    readline.set_completer_delims("")
+    readline.set_completer(complete)
+    readline.parse_and_bind("tab: complete")
+
+
+if __name__ == "__main__":
+    from act_gym.cli import run
+
+    sys.exit(run(main, sys.argv[1:]))
