@@ -11,7 +11,7 @@ Importing this package registers every environment with Gymnasium:
 It needs gymnasium and numpy; simulators, models and trainers are extras.
 """
 
-from act_gym.agent import Agent, Choice, View, each
+from act_gym.agent import Agent, AgentAction, AgentInput, function_agent
 from act_gym.benchmarks import env_ids, register_envs, tasks
 from act_gym.engine import Engine
 from act_gym.env import TextEnv
@@ -32,39 +32,39 @@ from act_gym.errors import (
     UsageError,
 )
 from act_gym.rollout import play
-from act_gym.types import ActionPair, Episode, Experience, ExpertStep, State, Task, Turn
+from act_gym.types import ActionPair, Episode, ExpertStep, StepResult, Task, Transition, Turn
 from act_gym.version import __version__
 
 __all__ = [
     "ActGymError",
     "ActionPair",
     "Agent",
+    "AgentAction",
     "AgentError",
+    "AgentInput",
     "AgentUnavailableError",
-    "Choice",
     "CorruptDataError",
     "DataError",
     "DownloadError",
     "Engine",
     "EngineError",
     "Episode",
-    "Experience",
     "ExpertStep",
     "FailedEpisodesError",
     "MissingDataError",
     "MissingDependencyError",
     "RunError",
-    "State",
+    "StepResult",
     "Task",
     "TextEnv",
+    "Transition",
     "Turn",
     "UnknownNameError",
     "UnsupportedGameError",
     "UsageError",
-    "View",
     "__version__",
-    "each",
     "env_ids",
+    "function_agent",
     "play",
     "register_envs",
     "tasks",

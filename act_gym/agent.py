@@ -2,7 +2,7 @@
 
 An agent is given a batch, one view for each running episode, so that a model can answer many at
 once. It keeps no state of its own between turns: a view carries the whole history. Whoever writes an
-agent that looks at one episode at a time wraps a function with `each`.
+agent that looks at one episode at a time wraps a function with `function_agent`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol, runtime_checkable
 from act_gym.errors import ActGymError, AgentError, CorruptDataError, EngineError, UsageError, one_line
 from act_gym.types import Task, Turn
 
-__all__ = ["Agent", "Choice", "Failure", "Stream", "StreamingAgent", "View", "each"]
+__all__ = ["Agent", "AgentAction", "AgentInput", "Failure", "Stream", "StreamingAgent", "function_agent"]
 
 
 def _no_expert() -> tuple[str, ...]:
@@ -29,7 +29,7 @@ def _no_plan() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class AgentInput:
     """What an agent may look at before it decides.
 
     Attributes:
@@ -62,7 +62,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class AgentAction:
     """What an agent decided. See `Turn` for the fields."""
 
     action: str
@@ -88,7 +88,7 @@ class Agent(Protocol):
         """A name with whatever changes the behaviour; it marks every result."""
         ...
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Return one choice for each view, in order.
 
         A reply that holds no action is a choice with an empty action, not an exception.
@@ -107,11 +107,11 @@ Failure = AgentError | EngineError | CorruptDataError
 class Stream(Protocol):
     """A standing conversation with an agent about several episodes, each answered as soon as it can be."""
 
-    def ask(self, number: int, view: View) -> None:
+    def ask(self, number: int, view: AgentInput) -> None:
         """Ask about the view of an episode; its number is free again once it was answered."""
         ...
 
-    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
+    def answers(self) -> Iterable[tuple[int, AgentAction | Failure]]:
         """Wait until at least one of those asked is answered, and return all that are.
 
         A failure ends its own episode only.
@@ -139,10 +139,10 @@ class StreamingAgent(Protocol):
 @dataclass(frozen=True)
 class _Each:
     name: str
-    choose: Callable[[View], str]
+    choose: Callable[[AgentInput], str]
     cheap: bool = False
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         return [_said(self.choose(view)) for view in views]
 
 
@@ -151,22 +151,22 @@ class _Concurrent:
     """Asks a function about several views at once, each in a thread."""
 
     name: str
-    choose: Callable[[View], str]
+    choose: Callable[[AgentInput], str]
     batch_size: int
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         stream = self.stream(min(len(views), self.batch_size))
         try:
             for number, view in enumerate(views):
                 stream.ask(number, view)
-            answers: dict[int, Choice | Failure] = {}
+            answers: dict[int, AgentAction | Failure] = {}
             while len(answers) < len(views):
                 answers |= dict(stream.answers())
         finally:
             stream.close()
         choices = []
         for _, answer in sorted(answers.items()):
-            if not isinstance(answer, Choice):
+            if not isinstance(answer, AgentAction):
                 raise answer
             choices.append(answer)
         return choices
@@ -176,15 +176,15 @@ class _Concurrent:
 
 
 class _Threads:
-    def __init__(self, choose: Callable[[View], str], size: int) -> None:
+    def __init__(self, choose: Callable[[AgentInput], str], size: int) -> None:
         self.choose = choose
-        self.asked: SimpleQueue[tuple[int, View] | None] = SimpleQueue()
-        self.answered: SimpleQueue[tuple[int, Choice | Exception]] = SimpleQueue()
+        self.asked: SimpleQueue[tuple[int, AgentInput] | None] = SimpleQueue()
+        self.answered: SimpleQueue[tuple[int, AgentAction | Exception]] = SimpleQueue()
         self.size = size
         for _ in range(size):
             Thread(target=self._work, name="agent", daemon=True).start()
 
-    def ask(self, number: int, view: View) -> None:
+    def ask(self, number: int, view: AgentInput) -> None:
         try:
             # Listed here and not in the other thread: listing commands may ask the simulator, as planning would.
             commands = tuple(view.admissible_commands)
@@ -193,14 +193,14 @@ class _Threads:
             return
         self.asked.put((number, replace(view, admissible_commands=commands, expert_commands=_no_expert, plan=_no_plan)))
 
-    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
+    def answers(self) -> Iterable[tuple[int, AgentAction | Failure]]:
         found = [self.answered.get()]
         with suppress(Empty):
             while True:
                 found.append(self.answered.get_nowait())
-        answers: list[tuple[int, Choice | Failure]] = []
+        answers: list[tuple[int, AgentAction | Failure]] = []
         for number, answer in found:
-            if not isinstance(answer, Choice | Failure):
+            if not isinstance(answer, AgentAction | Failure):
                 raise answer
             answers.append((number, answer))
         return answers
@@ -223,11 +223,13 @@ class _Threads:
                 self.answered.put((number, AgentError(one_line(cause))))
 
 
-def _said(action: str) -> Choice:
-    return Choice(action=action, response=action)
+def _said(action: str) -> AgentAction:
+    return AgentAction(action=action, response=action)
 
 
-def each(name: str, choose: Callable[[View], str], *, concurrency: int = 1, cheap: bool = False) -> Agent:
+def function_agent(
+    name: str, choose: Callable[[AgentInput], str], *, concurrency: int = 1, cheap: bool = False
+) -> Agent:
     """Make an agent of a function from one view to one action.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from act_gym.errors import UnknownNameError, UsageError
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 
 __all__ = [
     "Detailed",
@@ -40,7 +40,7 @@ class Engine(Protocol):
         """Versions of the packages and settings that shape what this engine shows."""
         ...
 
-    def reset(self, task: Task) -> State:
+    def reset(self, task: Task) -> StepResult:
         """Load a task and return its first state. The same task always gives the same state.
 
         Raises:
@@ -49,7 +49,7 @@ class Engine(Protocol):
         """
         ...
 
-    def step(self, command: str) -> State:
+    def step(self, command: str) -> StepResult:
         """Send a command, any string, and return the state after it.
 
         Raises:
@@ -91,7 +91,7 @@ class Restorable(Protocol):
         """Return the current state, to go back to any number of times; opaque to everyone else."""
         ...
 
-    def restore(self, snapshot: Any) -> State:
+    def restore(self, snapshot: Any) -> StepResult:
         """Go back to a state, of this engine or of another one of its class. The text in it is empty."""
         ...
 

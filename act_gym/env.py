@@ -21,9 +21,9 @@ import numpy as np
 from act_gym.benchmarks import benchmark as find_benchmark
 from act_gym.engine import Engine, detailed, observing, planning, restorable, templating
 from act_gym.errors import UnknownNameError, UsageError, shortened
-from act_gym.sampling import LongTaskList, Sweep
-from act_gym.spaces import AnyText
-from act_gym.types import State, Task
+from act_gym.sampling import EpochSampler, LazyTaskList
+from act_gym.spaces import UnicodeText
+from act_gym.types import StepResult, Task
 
 __all__ = ["Snapshot", "TextEnv"]
 
@@ -36,7 +36,7 @@ class Snapshot:
     """
 
     task: Task
-    state: State
+    state: StepResult
     turn: int
     last_action: str
     goal: str
@@ -125,17 +125,17 @@ class TextEnv(gym.Env[str, str]):
             self.engine.close()
             raise
         self._detailed = detailed(self.engine)
-        self.observation_space = AnyText()
-        self.action_space = AnyText()
+        self.observation_space = UnicodeText()
+        self.action_space = UnicodeText()
         self.render_mode = render_mode
         self._benchmark = entry.name
         self._lists_commands = admissible_commands is True
         self._limit: int | None = None  # of the running episode
         self._limit_holds = self._limits is None  # whether it is known that no other limit comes first
         self._index = _positions(self.tasks)
-        self._sweep = Sweep(len(self.tasks))
+        self._sweep = EpochSampler(len(self.tasks))
         self._task: Task | None = None
-        self._state: State | None = None
+        self._state: StepResult | None = None
         self._goal = ""
         self._turn = 0
         self._last_action = ""
@@ -283,7 +283,7 @@ class TextEnv(gym.Env[str, str]):
             "environment of this process. For another process, send env.spec and call gymnasium.make(spec) there."
         )
 
-    def _begin(self, task: Task, state: State, turn: int, last_action: str, goal: str) -> None:
+    def _begin(self, task: Task, state: StepResult, turn: int, last_action: str, goal: str) -> None:
         self._task, self._state, self._turn, self._last_action, self._goal = task, state, turn, last_action, goal
         self._limit = None if self._limits is None else self._limits(task.task_type)
         if self.render_mode == "human":
@@ -327,7 +327,7 @@ class TextEnv(gym.Env[str, str]):
             raise UsageError("There is no task: with these options the split is empty.")
         return self._sweep.draw(self.np_random)
 
-    def _info(self, state: State, task: Task) -> dict[str, Any]:
+    def _info(self, state: StepResult, task: Task) -> dict[str, Any]:
         commands: Sequence[str] = ()
         if self._lists_commands and not state.terminated:
             commands = self.engine.admissible_commands()
@@ -387,7 +387,7 @@ def _time_limit(env: TextEnv) -> int | None:
 
 def _positions(tasks: Sequence[Task]) -> Mapping[str, int]:
     """Return where each task stands: what a long list knows of itself, else a table."""
-    if isinstance(tasks, LongTaskList):
+    if isinstance(tasks, LazyTaskList):
         return tasks.positions
     return _table(tuple(task.id for task in tasks))
 

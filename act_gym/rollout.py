@@ -14,7 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from act_gym.agent import Agent, Choice, Failure, Stream, StreamingAgent, View
+from act_gym.agent import Agent, AgentAction, AgentInput, Failure, Stream, StreamingAgent
 from act_gym.benchmarks import parse_id
 from act_gym.benchmarks import tasks as list_tasks
 from act_gym.env import TextEnv
@@ -160,13 +160,13 @@ class BatchStream:
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
-        self.asked: dict[int, View] = {}
+        self.asked: dict[int, AgentInput] = {}
 
-    def ask(self, number: int, view: View) -> None:
+    def ask(self, number: int, view: AgentInput) -> None:
         """Remember the view."""
         self.asked[number] = view
 
-    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
+    def answers(self) -> Iterable[tuple[int, AgentAction | Failure]]:
         """Ask the agent about all of them in one call."""
         asked, self.asked = sorted(self.asked.items()), {}
         answers = self._answers([view for _, view in asked])
@@ -176,7 +176,7 @@ class BatchStream:
         """Forget what was asked."""
         self.asked = {}
 
-    def _answers(self, views: Sequence[View]) -> list[Choice | Failure]:
+    def _answers(self, views: Sequence[AgentInput]) -> list[AgentAction | Failure]:
         """Ask for all views at once; if that fails, view by view, so that one failure ends one episode."""
         try:
             choices = self.agent.act(views)
@@ -231,9 +231,9 @@ class _Seat:
         self.running = True
         return None
 
-    def view(self) -> View:
+    def view(self) -> AgentInput:
         assert self.job is not None
-        return View(
+        return AgentInput(
             task=self.job.task,
             goal=self.info["goal"],
             observation=self.observation,
@@ -246,7 +246,7 @@ class _Seat:
             observed=self._observed(),
         )
 
-    def take(self, choice: Choice | Failure) -> Episode | None:
+    def take(self, choice: AgentAction | Failure) -> Episode | None:
         """Play one choice; an episode comes back when it was the last one."""
         assert self.env is not None
         seconds, self.seconds = self.seconds, 0.0

@@ -20,13 +20,13 @@ from act_gym.benchmarks import tasks as list_tasks
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.types import Task
 
-__all__ = ["LongTaskList", "Sweep", "in_turn", "select", "select_from"]
+__all__ = ["EpochSampler", "LazyTaskList", "in_turn", "select", "select_from"]
 
 
 _SHUFFLED = 100_000  # up to so many are shuffled at once; of more, only what was drawn is remembered
 
 
-class Sweep:
+class EpochSampler:
     """Draws numbers below a count, all of them before it begins again.
 
     Args:
@@ -61,7 +61,7 @@ class Sweep:
         return drawn
 
 
-class LongTaskList(Sequence[Task]):
+class LazyTaskList(Sequence[Task]):
     """Reads like a tuple of tasks.
 
     Args:
@@ -104,7 +104,7 @@ class LongTaskList(Sequence[Task]):
 
 
 class _Positions(Mapping[str, int]):
-    def __init__(self, tasks: LongTaskList) -> None:
+    def __init__(self, tasks: LazyTaskList) -> None:
         self._tasks = tasks
 
     def __getitem__(self, task_id: str) -> int:

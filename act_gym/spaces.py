@@ -23,12 +23,12 @@ from gymnasium.vector.utils import (
 
 from act_gym.errors import EngineError
 
-__all__ = ["AnyText"]
+__all__ = ["UnicodeText"]
 
 _LENGTH_BYTES = 4
 
 
-class AnyText(spaces.Text):
+class UnicodeText(spaces.Text):
     """Every Unicode string. `max_length` bounds samples and shared memory, not membership.
 
     Args:
@@ -54,23 +54,23 @@ class AnyText(spaces.Text):
         return f"AnyText({self.max_length})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, AnyText) and other.max_length == self.max_length
+        return isinstance(other, UnicodeText) and other.max_length == self.max_length
 
     __hash__ = None  # type: ignore[assignment]
 
 
-@create_shared_memory.register(AnyText)
-def _create(space: AnyText, n: int = 1, ctx: ModuleType = multiprocessing) -> Any:
+@create_shared_memory.register(UnicodeText)
+def _create(space: UnicodeText, n: int = 1, ctx: ModuleType = multiprocessing) -> Any:
     return ctx.Array(c_uint8, n * (space.max_length + _LENGTH_BYTES))
 
 
-def _rows(space: AnyText, shared_memory: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def _rows(space: UnicodeText, shared_memory: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     flat = np.frombuffer(shared_memory.get_obj(), dtype=np.uint8)
     return flat.reshape(-1, space.max_length + _LENGTH_BYTES)  # (n, length + bytes)
 
 
-@write_to_shared_memory.register(AnyText)
-def _write(space: AnyText, index: int, value: str, shared_memory: Any) -> None:
+@write_to_shared_memory.register(UnicodeText)
+def _write(space: UnicodeText, index: int, value: str, shared_memory: Any) -> None:
     data = value.encode("utf-8", "surrogatepass")
     if len(data) > space.max_length:
         raise EngineError(
@@ -82,8 +82,8 @@ def _write(space: AnyText, index: int, value: str, shared_memory: Any) -> None:
     row[_LENGTH_BYTES : _LENGTH_BYTES + len(data)] = np.frombuffer(data, np.uint8)
 
 
-@read_from_shared_memory.register(AnyText)
-def _read(space: AnyText, shared_memory: Any, n: int = 1) -> Sequence[str]:
+@read_from_shared_memory.register(UnicodeText)
+def _read(space: UnicodeText, shared_memory: Any, n: int = 1) -> Sequence[str]:
     return _Observations(_rows(space, shared_memory)[:n])
 
 

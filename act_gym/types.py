@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from act_gym.errors import RunError
 
-__all__ = ["ActionPair", "Episode", "Experience", "ExpertStep", "State", "Task", "Turn"]
+__all__ = ["ActionPair", "Episode", "ExpertStep", "StepResult", "Task", "Transition", "Turn"]
 
 
 class Record:
@@ -69,7 +69,7 @@ class Task(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class StepResult:
     """What a simulator shows after a reset or a command.
 
     Attributes:
@@ -288,7 +288,7 @@ class ActionPair(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Experience(Record):
+class Transition(Record):
     """One action that was carried out in an expert's state, with what it led to.
 
     Attributes:
@@ -317,7 +317,7 @@ class Experience(Record):
     same_as_expert: bool
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Experience:
+    def from_json(cls, data: Mapping[str, Any]) -> Transition:
         """Build the record and its step from `to_json`'s dictionary; for what it raises see `ExpertStep`."""
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         return cls(**{**known, "step": _step(data)})

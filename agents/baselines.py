@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
-from act_gym.agent import Choice, View
+from act_gym.agent import AgentAction, AgentInput
 from act_gym.errors import AgentError, EngineError, UsageError
 from agents.placeholders import fill, has_blank
 
@@ -26,11 +26,11 @@ class RandomAgent:
     name = "random"
     cheap = True
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Draw one command a view, from a generator of the seed, the task and the turn."""
         return [_say(self._draw(view)) for view in views]
 
-    def _draw(self, view: View) -> str:
+    def _draw(self, view: AgentInput) -> str:
         commands = view.admissible_commands
         if not commands:
             return _idle(view)
@@ -56,7 +56,7 @@ class ExpertAgent:
     name = "expert"
     cheap = True
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Return the next command for each view.
 
         Raises:
@@ -64,7 +64,7 @@ class ExpertAgent:
         """
         return [_say(self._next(view)) for view in views]
 
-    def _next(self, view: View) -> str:
+    def _next(self, view: AgentInput) -> str:
         try:
             commands = self._rest(view)
         except EngineError as cause:
@@ -72,7 +72,7 @@ class ExpertAgent:
         return commands[0] if commands else _idle(view)
 
     @staticmethod
-    def _rest(view: View) -> tuple[str, ...]:
+    def _rest(view: AgentInput) -> tuple[str, ...]:
         done = tuple(turn.action for turn in view.history)
         commands = view.expert_commands()
         rest = commands[len(done) :]
@@ -84,9 +84,9 @@ class ExpertAgent:
             return rest
 
 
-def _idle(view: View) -> str:
+def _idle(view: AgentInput) -> str:
     return _IDLE.get(view.task.benchmark, "look")
 
 
-def _say(action: str) -> Choice:
-    return Choice(action=action, response=action)
+def _say(action: str) -> AgentAction:
+    return AgentAction(action=action, response=action)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.io.run_dir import sha256_of
 from act_gym.types import Task, Turn
 from agents.prompt_config import Question
@@ -24,7 +24,7 @@ __all__ = ["model_facts", "prompts_hash", "weights_hash"]
 
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
 # A view with everything in it that a prompt may show; its words are of no benchmark.
-_VIEW = View(
+_VIEW = AgentInput(
     task=Task(id="cellar/dig/1", benchmark="Cellar", split="seen", task_type="dig"),
     goal="dig for the chest",
     observation="You stand in a cellar. " * 100,

@@ -35,7 +35,7 @@ from act_gym.io.jsonl import RecordWriter
 from act_gym.types import Episode, Turn
 from agents.placeholders import fill, has_blank
 
-__all__ = ["FEW", "HELP", "Arguments", "Game", "Screen", "clean", "main", "matching"]
+__all__ = ["FEW", "HELP", "Game", "PlayConfig", "Screen", "clean", "main", "matching"]
 
 
 _PAGE = 40
@@ -397,7 +397,7 @@ class Game:
 
 
 @dataclass(frozen=True)
-class Arguments:
+class PlayConfig:
     """Play an environment yourself in the terminal."""
 
     env: tyro.conf.Positional[str] = "act/ScienceWorld-seen"
@@ -416,7 +416,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym play")
+    arguments = parse(PlayConfig, sys.argv[1:] if argv is None else argv, program="act-gym play")
     if arguments.max_turns < 0:
         raise UsageError(f"--max-turns is 0 (the benchmark's own) or more; got {arguments.max_turns}.")
     entry, _ = parse_id(arguments.env)  # a wrong id is refused before a simulator starts

@@ -7,7 +7,7 @@ from zlib import crc32
 
 import numpy as np
 
-from act_gym.agent import Choice, View
+from act_gym.agent import AgentAction, AgentInput
 from act_gym.errors import UsageError
 from agents.baselines import RandomAgent
 from agents.placeholders import has_blank
@@ -45,18 +45,18 @@ class MistakenAgent:
         """The share, unless it is 0."""
         return f"mistaken:{self.share:g}" if self.share else self._random.name
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Draw one command a view, from a generator of the seed, the task and the turn."""
         return [self._one(view) for view in views]
 
-    def _one(self, view: View) -> Choice:
+    def _one(self, view: AgentInput) -> AgentAction:
         random = np.random.default_rng([_SALT, view.seed % 2**64, crc32(view.task.id.encode()), len(view.history)])
         if random.random() < self.share and (mistake := _mistake(view, random)):
-            return Choice(action=mistake, response=mistake)
+            return AgentAction(action=mistake, response=mistake)
         return self._random.act([view])[0]
 
 
-def _mistake(view: View, random: np.random.Generator) -> str:
+def _mistake(view: AgentInput, random: np.random.Generator) -> str:
     """Return a command that is not admissible; empty if none is found."""
     listed = [command for command in view.admissible_commands if not has_blank(command)]
     if not listed:

@@ -12,7 +12,7 @@ from zlib import crc32
 
 import numpy as np
 
-from act_gym.agent import Agent, Choice, Failure, Stream, StreamingAgent, View
+from act_gym.agent import Agent, AgentAction, AgentInput, Failure, Stream, StreamingAgent
 from act_gym.errors import AgentError, UsageError
 from act_gym.rollout import BatchStream
 
@@ -48,7 +48,7 @@ class MixtureAgent:
             return self.expert.name if self.beta else self.player.name
         return f"mixture:{self.beta:g}*{self.expert.name}+{1 - self.beta:g}*{self.player.name}"
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Return a labelled choice for each view."""
         begun = [self.begin(view) for view in views]
         asked = [view for view, (_, is_expert) in zip(views, begun, strict=True) if not is_expert]
@@ -61,7 +61,7 @@ class MixtureAgent:
         """Begin to answer several episodes, each as soon as it can be; see `StreamingAgent`."""
         return _MixtureStream(self, size)
 
-    def begin(self, view: View) -> tuple[str, bool]:
+    def begin(self, view: AgentInput) -> tuple[str, bool]:
         """Return a state's label, empty if the expert has none, and whether the expert plays it."""
         try:
             label = self.expert.act([view])[0].action
@@ -79,9 +79,9 @@ class _MixtureStream:
         player = agent.player
         self._stream = player.stream(size) if isinstance(player, StreamingAgent) else BatchStream(player)
         self._labels: dict[int, str] = {}
-        self._ready: list[tuple[int, Choice | Failure]] = []
+        self._ready: list[tuple[int, AgentAction | Failure]] = []
 
-    def ask(self, number: int, view: View) -> None:
+    def ask(self, number: int, view: AgentInput) -> None:
         label, is_expert = self._agent.begin(view)
         if is_expert:
             self._ready.append((number, _expert_choice(label)))
@@ -89,12 +89,12 @@ class _MixtureStream:
             self._labels[number] = label
             self._stream.ask(number, view)
 
-    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
+    def answers(self) -> Iterable[tuple[int, AgentAction | Failure]]:
         ready, self._ready = self._ready, []
         if ready:
             return ready
         return [
-            (number, replace(answer, label=self._labels.pop(number)) if isinstance(answer, Choice) else answer)
+            (number, replace(answer, label=self._labels.pop(number)) if isinstance(answer, AgentAction) else answer)
             for number, answer in self._stream.answers()
         ]
 
@@ -103,5 +103,5 @@ class _MixtureStream:
         self._labels, self._ready = {}, []
 
 
-def _expert_choice(label: str) -> Choice:
-    return Choice(action=label, response=label, label=label)
+def _expert_choice(label: str) -> AgentAction:
+    return AgentAction(action=label, response=label, label=label)

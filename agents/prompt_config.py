@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.types import ExpertStep, Turn
 from agents.prompt_sets import DEFAULT, find_prompts
@@ -81,7 +81,7 @@ class Question:
         """The format in which the model replies."""
         return find_format(self.format)
 
-    def messages(self, view: View) -> list[Message]:
+    def messages(self, view: AgentInput) -> list[Message]:
         """Ask for the next action.
 
         Raises:
@@ -91,21 +91,21 @@ class Question:
             return self.conversation(view)
         return self.reply.ask(self._state(view), self.thinking)
 
-    def judging(self, view: View, first: str, second: str) -> list[Message]:
+    def judging(self, view: AgentInput, first: str, second: str) -> list[Message]:
         """Ask which of two actions is better; the state is shown as it is when the next action is asked for.
 
         The question follows Agentic Critical Training (arXiv 2603.08706), whose prompts are not published.
         """
         return self.about(view, find_prompts(self.prompts).judge(first, second, reasoning=self.thinking))
 
-    def about(self, view: View, question: str) -> list[Message]:
+    def about(self, view: AgentInput, question: str) -> list[Message]:
         """Ask another question about a state, which is shown as it is when the next action is asked for."""
         if self.history == "window":
             return [{"role": "user", "content": f"{self._state(view)}\n\n{question}"}]
         *before, last = self.conversation(view)
         return [*before, {**last, "content": f"{last['content']}\n\n{question}"}]
 
-    def _state(self, view: View) -> str:
+    def _state(self, view: AgentInput) -> str:
         """Return a state in one text: the environment, an example if there is to be one, and the recent turns."""
         prompts = find_prompts(self.prompts)
         state = state_text(
@@ -125,7 +125,7 @@ class Question:
             state = _EXAMPLE.format(example=example, state=state)
         return f"{prompts.environment(view.task.benchmark)}\n\n{state}"
 
-    def conversation(self, view: View) -> list[Message]:
+    def conversation(self, view: AgentInput) -> list[Message]:
         """Ask about a view as a chat: the opening, then each reply and the observation after it.
 
         Replies hold the action without its reasoning; a reply without an action is shown as it was written. A text
@@ -142,11 +142,11 @@ class Question:
             messages.append({"role": "user", "content": observation})
         return messages
 
-    def _observations(self, view: View) -> Iterator[str]:
+    def _observations(self, view: AgentInput) -> Iterator[str]:
         """Yield what a conversation shows of each state so far; it depends on nothing that comes later."""
         prompts, benchmark, limit = find_prompts(self.prompts), view.task.benchmark, self.max_characters
         known: dict[str, str] = {}
-        states: tuple[Turn | View, ...] = (*view.history, view)
+        states: tuple[Turn | AgentInput, ...] = (*view.history, view)
         for state in states:
             seen = state.observation.strip()
             unseen = {name: text for name, text in state.observed.items() if text.strip() != seen}
@@ -205,9 +205,9 @@ def warn_if_other(model: str, question: Question, *, judging: bool = False) -> N
         )
 
 
-def view_of(step: ExpertStep) -> View:
+def view_of(step: ExpertStep) -> AgentInput:
     """Return what an agent would look at in an expert's state."""
-    return View(
+    return AgentInput(
         task=step.task,
         goal=step.goal,
         observation=step.observation,
@@ -217,6 +217,6 @@ def view_of(step: ExpertStep) -> View:
     )
 
 
-def view_seed(view: View) -> int:
+def view_seed(view: AgentInput) -> int:
     """Return a number that depends on the episode's seed, the task and the turn, and on nothing else."""
     return crc32(f"{view.seed} {view.task.id} {len(view.history)}".encode())

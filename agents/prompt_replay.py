@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from act_gym.agent import Choice, View
+from act_gym.agent import AgentAction, AgentInput
 from act_gym.errors import UsageError
 from act_gym.types import Episode
 from agents.conversation import halved
@@ -43,12 +43,12 @@ def hash_of(messages: Sequence[Message]) -> str:
     return hashlib.sha256(json.dumps(list(messages)).encode()).hexdigest()[:_HASH_DIGITS]
 
 
-def with_hash(choice: Choice, messages: Sequence[Message]) -> Choice:
+def with_hash(choice: AgentAction, messages: Sequence[Message]) -> AgentAction:
     """Return a choice that names the prompt it answers."""
     return replace(choice, prompt_hash=hash_of(messages))
 
 
-def prompts_of(question: Question, view: View) -> Iterator[list[Message]]:
+def prompts_of(question: Question, view: AgentInput) -> Iterator[list[Message]]:
     """Yield the prompt of a view, then shorter ones for a model whose context it does not fit.
 
     A conversation loses its oldest turns, the opening and the last one never. A window loses turns, then listed
@@ -96,7 +96,7 @@ def asked(episode: Episode, turn: int, question: Question, env_options: Mapping[
     if not 0 <= turn < len(episode.turns):
         raise UsageError(f"{episode.task.id} has the turns 1 to {len(episode.turns)}; got {turn + 1}.")
     now = episode.turns[turn]
-    view = View(
+    view = AgentInput(
         task=episode.task,
         goal=episode.goal,
         observation=now.observation,

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from act_gym.agent import Choice, View
+from act_gym.agent import AgentAction, AgentInput
 from act_gym.errors import AgentError, UsageError
 from act_gym.io.jsonl import read_records
 from act_gym.io.run_dir import sha256_of
@@ -72,7 +72,7 @@ class ReplayAgent:
         """What a manifest says of it: which recording it is."""
         return {"episodes_sha256": sha256_of(Path(self.settings.episodes))}
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Return the recorded choice for each view.
 
         Raises:
@@ -80,7 +80,7 @@ class ReplayAgent:
         """
         return [self._next(view) for view in views]
 
-    def _next(self, view: View) -> Choice:
+    def _next(self, view: AgentInput) -> AgentAction:
         seeds = self._episodes.get(view.task.id, {})
         episode = seeds.get(view.seed) or (next(iter(seeds.values())) if len(seeds) == 1 else None)
         if episode is None:
@@ -97,7 +97,7 @@ class ReplayAgent:
         if ended:
             raise AgentError(f"{view.task.id}: the recorded episode ends after {place} turns ({episode.stop}).")
         turn = episode.turns[place]
-        return Choice(
+        return AgentAction(
             action=turn.action,
             response=turn.response,
             thought=turn.thought,

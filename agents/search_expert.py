@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from act_gym.agent import Choice, View
+from act_gym.agent import AgentAction, AgentInput
 from act_gym.errors import AgentError
 
 __all__ = ["Belief", "Goal", "SearchExpert", "read_goal"]
@@ -117,7 +117,7 @@ class Belief:
     tried: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, view: View) -> Belief:
+    def of(cls, view: AgentInput) -> Belief:
         """Return the belief after all that a view shows."""
         belief = cls()
         for turn in view.history:
@@ -174,7 +174,7 @@ class SearchExpert:
 
     name = "search"
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Return the next command for each view.
 
         Raises:
@@ -182,7 +182,7 @@ class SearchExpert:
         """
         return [self._choice(view) for view in views]
 
-    def _choice(self, view: View) -> Choice:
+    def _choice(self, view: AgentInput) -> AgentAction:
         if view.task.benchmark != "ALFWorld":
             raise AgentError(
                 f"The search expert plays ALFWorld; {view.task.id} is a task of {view.task.benchmark}. "
@@ -191,13 +191,13 @@ class SearchExpert:
         action = _Search(view).command()
         if not action:
             raise AgentError(f"The search expert has tried everything it knows in {view.task.id}.")
-        return Choice(action=action, response=action)
+        return AgentAction(action=action, response=action)
 
 
 class _Search:
     """One decision: a goal, a belief, and the commands that are possible now."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: AgentInput) -> None:
         self.goal = read_goal(view.goal)
         self.belief = Belief.of(view)
         self.possible = set(view.admissible_commands)

@@ -27,7 +27,7 @@ from benchmarks.run.loader import FinishedRun
 from benchmarks.stats.intervals import Interval
 from benchmarks.stats.paired import Contrast, contrasts, gap
 
-__all__ = ["Arguments", "compare", "main"]
+__all__ = ["CompareConfig", "compare", "main"]
 
 _TESTS = {"mcnemar": "McNemar, exact", "permutation": "permutation of tasks"}
 # What decides a suite's numbers, beside the agent. How many tasks there would have been does not.
@@ -35,7 +35,7 @@ _OF_SUITE = ("sha256", "env_id", "step_limit", "tasks", "catalogue", "generator"
 
 
 @dataclass(frozen=True)
-class Arguments:
+class CompareConfig:
     """Compare two evaluations on the same tasks."""
 
     first: Positional[Path]
@@ -58,7 +58,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym compare")
+    arguments = parse(CompareConfig, sys.argv[1:] if argv is None else argv, program="act-gym compare")
     if arguments.detect and not 0 < arguments.detect <= 1:
         raise UsageError(f"--detect is a difference in 0-1, e.g. 0.05 for five per cent; got {arguments.detect:g}.")
     runs = FinishedRun.read(arguments.first), FinishedRun.read(arguments.second)

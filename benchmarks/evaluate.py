@@ -51,7 +51,7 @@ from benchmarks.stats.measurement import Summary, named
 from benchmarks.stats.scores import Record, failures, is_error, measure
 from benchmarks.suites import suite
 
-__all__ = ["Arguments", "EarlyStop", "main", "make_summary", "plan_of", "play_plan", "status_of", "words_of"]
+__all__ = ["EarlyStop", "EvalConfig", "main", "make_summary", "plan_of", "play_plan", "status_of", "words_of"]
 
 
 _FIRST = 5  # episodes; one error in five of them may be a task's own
@@ -135,7 +135,7 @@ _DEFAULT = ("act/ScienceWorld-seen", "act/ScienceWorld-unseen")
 
 
 @dataclass(frozen=True)
-class Arguments:
+class EvalConfig:
     """Play each task of some suites or environments once per seed with one agent."""
 
     agent: str = "random"
@@ -204,7 +204,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym eval")
+    arguments = parse(EvalConfig, sys.argv[1:] if argv is None else argv, program="act-gym eval")
     _check(arguments)
     check_folder(arguments.out, LEAVES, resume=arguments.resume, overwrite=arguments.overwrite)
     check_trackers(arguments.report_to)
@@ -221,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_environments(plan)
     make, agent = _agent(arguments.agent, options, backend)
 
-    def facts_of(other: Arguments) -> dict[str, Any]:
+    def facts_of(other: EvalConfig) -> dict[str, Any]:
         return evaluation_facts(plan if other is arguments else plan_of(other), arguments.agent, options, agent)
 
     facts = facts_of(arguments)
@@ -243,7 +243,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _play(
-    arguments: Arguments,
+    arguments: EvalConfig,
     plan: Plan,
     run: Run,
     play: Callable[[Collection[Key], Callable[[Turn], None]], Generator[Episode, None, None]],
@@ -301,7 +301,7 @@ def make_summary(records: Sequence[Record], plan: Plan, label: str, agent: str =
     )
 
 
-def _check(arguments: Arguments) -> None:
+def _check(arguments: EvalConfig) -> None:
     refuse_secrets(arguments)
     if arguments.keep_errors and not arguments.resume:
         raise UsageError("--keep-errors says what --resume leaves as it is; give it with --resume.")
@@ -342,13 +342,13 @@ def check_environments(plan: Plan) -> None:
             raise UsageError(f"{part.env_id} cannot be made with {options or 'its defaults'}: {cause}") from cause
 
 
-def _told(arguments: Arguments) -> dict[str, Any]:
+def _told(arguments: EvalConfig) -> dict[str, Any]:
     """Return what trackers are told: what is played and how, and no setting that could be anybody's secret."""
     names = ("agent", "suite", "env", "limit", "per_type", "max_turns", "step_limit", "seeds", "batch_size", "workers")
     return {name: getattr(arguments, name) for name in names}
 
 
-def _backend(arguments: Arguments) -> Backend:
+def _backend(arguments: EvalConfig) -> Backend:
     backend = Backend(
         name=arguments.backend,
         workers=arguments.workers,
@@ -360,7 +360,7 @@ def _backend(arguments: Arguments) -> Backend:
     return backend
 
 
-def plan_of(arguments: Arguments) -> Plan:
+def plan_of(arguments: EvalConfig) -> Plan:
     """Return what the arguments ask to be played; see `make_plan` for what is refused."""
     return make_plan(
         arguments.suite,
@@ -384,7 +384,7 @@ def words_of(settings: Mapping[str, Any], *, without: Collection[str] = ()) -> l
         without: Names that are left out besides.
     """
     words: list[str] = []
-    for field in fields(Arguments):
+    for field in fields(EvalConfig):
         value = settings.get(field.name, field.default)
         value = tuple(value) if isinstance(value, list) else value
         if field.name in without or value in (field.default, ()):

@@ -29,7 +29,7 @@ from benchmarks.stats.measurement import Measurement, grouped
 if TYPE_CHECKING:
     from agents.local.model import Policy
 
-__all__ = ["Arguments", "free_judge", "main", "measure", "ranked_judge"]
+__all__ = ["JudgeConfig", "free_judge", "main", "measure", "ranked_judge"]
 
 Numbered = tuple[int, ActionPair]
 Judge = Callable[[Sequence[Numbered]], Iterator[dict[str, Any]]]
@@ -46,7 +46,7 @@ class _Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(AskSettings, InterventionSettings, _Inputs):
+class JudgeConfig(AskSettings, InterventionSettings, _Inputs):
     """Ask a model of every pair which action is better, in both orders."""
 
     numbered: Literal["neither", "action"] = "neither"
@@ -58,7 +58,7 @@ class Arguments(AskSettings, InterventionSettings, _Inputs):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym judgement")
+    arguments = parse(JudgeConfig, sys.argv[1:] if argv is None else argv, program="act-gym judgement")
     ask_model(
         "judgement",
         arguments,
@@ -71,13 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def ranked_judge(policy: Policy, settings: Arguments | None = None) -> Judge:
+def ranked_judge(policy: Policy, settings: JudgeConfig | None = None) -> Judge:
     """Return a judge that takes the likelier of the two answers `<action>…</action>`.
 
     Log-probabilities are summed over the answer's tokens: that is how likely the model is to write it.
     Two equally likely answers count as Action 1.
     """
-    settings = settings or Arguments(pairs=())
+    settings = settings or JudgeConfig(pairs=())
 
     def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
         prompts = _prompts(policy, settings, batch, thinking=thinking)
@@ -90,7 +90,7 @@ def ranked_judge(policy: Policy, settings: Arguments | None = None) -> Judge:
     return _judge(policy, settings, answer)
 
 
-def free_judge(policy: Policy, settings: Arguments) -> Judge:
+def free_judge(policy: Policy, settings: JudgeConfig) -> Judge:
     """Return a judge that lets the model write and reads its reply."""
 
     def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
@@ -110,7 +110,7 @@ def free_judge(policy: Policy, settings: Arguments) -> Judge:
     return _judge(policy, settings, answer)
 
 
-def _judge(policy: Policy, settings: Arguments, answer: Answerer) -> Judge:
+def _judge(policy: Policy, settings: JudgeConfig, answer: Answerer) -> Judge:
     """Return a judge that asks everything as it is, and again with each intervention."""
     asking = replace(settings.asking(), thinking=False)
     argue = rationales(settings, policy, asking) if "injected" in settings.interventions else None
@@ -190,7 +190,7 @@ def _shown(pair: ActionPair, *, expert_first: bool) -> tuple[str, str]:
 
 
 def _prompts(
-    policy: Policy, settings: Arguments, batch: Sequence[Numbered], *, thinking: bool = False
+    policy: Policy, settings: JudgeConfig, batch: Sequence[Numbered], *, thinking: bool = False
 ) -> list[list[Message]]:
     asking, longest = settings.asking(), settings.max_new_tokens
     return [

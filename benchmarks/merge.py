@@ -23,14 +23,13 @@ from act_gym.config import parse
 from act_gym.errors import RunError, UsageError
 from act_gym.io.jsonl import check_writable, make_folder, read_records, write_json, write_records
 from act_gym.io.run_dir import FREE_ARGUMENTS, difference_table, differences
-from benchmarks.evaluate import Arguments as Evaluation
-from benchmarks.evaluate import make_summary, plan_of, status_of, words_of
+from benchmarks.evaluate import EvalConfig, make_summary, plan_of, status_of, words_of
 from benchmarks.reporting.tables import show_summary
 from benchmarks.run.loader import FinishedRun
 from benchmarks.run.schedule import Plan
 from benchmarks.stats.scores import key_of
 
-__all__ = ["Arguments", "main"]
+__all__ = ["MergeConfig", "main"]
 
 _JOINED = ("suite", "env", "seeds", "shard")  # arguments that say which share of the whole a run is
 _SAME = ("program", "format", "env_options", "env_option_files", "agent")
@@ -39,7 +38,7 @@ _OF_START = ("started", "git", "versions", "machine", "resumed")
 
 
 @dataclass(frozen=True)
-class Arguments:
+class MergeConfig:
     """Join evaluations of one agent into one run folder."""
 
     runs: Positional[tuple[Path, ...]]
@@ -56,7 +55,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym merge")
+    arguments = parse(MergeConfig, sys.argv[1:] if argv is None else argv, program="act-gym merge")
     if len(arguments.runs) < 2:
         raise UsageError("Name two run folders or more, e.g. act-gym merge runs/a runs/b --out runs/both.")
     check_writable(arguments.out)
@@ -85,7 +84,7 @@ def _config(folder: Path) -> dict[str, Any]:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:
         raise RunError(f"{folder} is not a readable run folder: {cause}.") from cause
-    known = {field.name for field in fields(Evaluation)}
+    known = {field.name for field in fields(EvalConfig)}
     if not isinstance(config, dict) or not set(config) <= known:
         raise RunError(f"{folder / 'config.json'} does not hold the arguments of act-gym eval in this version.")
     return config
@@ -104,7 +103,7 @@ def _check_same(first: FinishedRun, other: FinishedRun, config: Mapping[str, Any
         raise RunError(f"The two runs cannot be joined, because they did not measure the same agent alike:\n{table}")
 
 
-def _joined(configs: Sequence[Mapping[str, Any]], arguments: Arguments) -> Evaluation:
+def _joined(configs: Sequence[Mapping[str, Any]], arguments: MergeConfig) -> EvalConfig:
     """Return the arguments that ask for everything that the runs were asked for."""
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in configs[0].items()}
     union = {
@@ -115,7 +114,7 @@ def _joined(configs: Sequence[Mapping[str, Any]], arguments: Arguments) -> Evalu
     label = arguments.label or (labels.pop() if len(labels) == 1 else "")
     settings: dict[str, Any] = {**values, **union, "seeds": seeds, "label": label, "out": arguments.out}
     return replace(
-        Evaluation(**settings), shard="", resume=False, overwrite=False, keep_errors=False, keep_going=False, json=False
+        EvalConfig(**settings), shard="", resume=False, overwrite=False, keep_errors=False, keep_going=False, json=False
     )
 
 
@@ -142,7 +141,7 @@ def _missing(plan: Plan, runs: Sequence[FinishedRun], *, partial: bool) -> int:
     return sum(missing.values())
 
 
-def _write(folder: Path, asked: Evaluation, plan: Plan, runs: Sequence[FinishedRun]) -> None:
+def _write(folder: Path, asked: EvalConfig, plan: Plan, runs: Sequence[FinishedRun]) -> None:
     order = {key: place for place, key in enumerate(plan.keys())}
     records = sorted((record for run in runs for record in run.records), key=lambda record: order[key_of(record)])
     make_folder(folder)

@@ -28,7 +28,7 @@ from benchmarks.stats.measurement import Measurement, grouped
 if TYPE_CHECKING:
     from agents.local.model import Policy
 
-__all__ = ["Arguments", "free_actor", "main", "measure", "ranked_actor"]
+__all__ = ["NextActionConfig", "free_actor", "main", "measure", "ranked_actor"]
 
 Actor = Callable[[Sequence[tuple[int, ExpertStep | ActionPair]]], Iterator[dict[str, Any]]]
 Numbered = tuple[int, ExpertStep, str | None]  # with the alternative, where there is one
@@ -45,7 +45,7 @@ class _Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(AskSettings, InterventionSettings, _Inputs):
+class NextActionConfig(AskSettings, InterventionSettings, _Inputs):
     """Ask a model at every expert state which action is next."""
 
     out: Path = Path("runs/next_action")
@@ -54,7 +54,7 @@ class Arguments(AskSettings, InterventionSettings, _Inputs):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym next-action")
+    arguments = parse(NextActionConfig, sys.argv[1:] if argv is None else argv, program="act-gym next-action")
     ask_model(
         "next_action",
         arguments,
@@ -68,13 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def ranked_actor(policy: Policy, settings: Arguments | None = None) -> Actor:
+def ranked_actor(policy: Policy, settings: NextActionConfig | None = None) -> Actor:
     """Return an actor that takes the admissible command the model finds likeliest.
 
     Raises (when it is asked):
         UsageError: A step has no admissible commands.
     """
-    settings = settings or Arguments(decisions=())
+    settings = settings or NextActionConfig(decisions=())
     asking = settings.asking()
 
     def answer(batch: Sequence[Numbered], prefix: str | Sequence[str], thinking: bool) -> Iterator[dict[str, Any]]:
@@ -93,7 +93,7 @@ def ranked_actor(policy: Policy, settings: Arguments | None = None) -> Actor:
     return _actor(policy, settings, answer)
 
 
-def free_actor(policy: Policy, settings: Arguments) -> Actor:
+def free_actor(policy: Policy, settings: NextActionConfig) -> Actor:
     """Return an actor that lets the model write and reads its reply."""
     asking, longest = settings.asking(), settings.max_new_tokens
 
@@ -113,7 +113,7 @@ def free_actor(policy: Policy, settings: Arguments) -> Actor:
     return _actor(policy, settings, answer)
 
 
-def _actor(policy: Policy, settings: Arguments, answer: Answerer) -> Actor:
+def _actor(policy: Policy, settings: NextActionConfig, answer: Answerer) -> Actor:
     """Return an actor that is asked everything as it is, and again with each intervention."""
     asking = replace(settings.asking(), thinking=False)
     argue = rationales(settings, policy, asking) if "injected" in settings.interventions else None
@@ -133,7 +133,7 @@ def _actor(policy: Policy, settings: Arguments, answer: Answerer) -> Actor:
     return act
 
 
-def _check(settings: Arguments, questions: Sequence[ExpertStep | ActionPair]) -> None:
+def _check(settings: NextActionConfig, questions: Sequence[ExpertStep | ActionPair]) -> None:
     if settings.decode == "ranked":
         _need_commands([one.step if isinstance(one, ActionPair) else one for one in questions])
     if "injected" in settings.interventions:

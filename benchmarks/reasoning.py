@@ -35,7 +35,7 @@ from benchmarks.stats.measurement import Measurement, Summary, grouped
 if TYPE_CHECKING:
     from agents.local.model import Policy
 
-__all__ = ["EXAMS", "Arguments", "Exam", "ExamName", "ask", "gpqa_questions", "main", "math_questions", "measure"]
+__all__ = ["EXAMS", "Exam", "ExamName", "ReasoningConfig", "ask", "gpqa_questions", "main", "math_questions", "measure"]
 
 
 ExamName = Literal["math500", "gpqa"]
@@ -215,7 +215,7 @@ def _fetched(repository: str, name: str, advice: str) -> bytes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class ReasoningConfig:
     """Ask a model the questions of MATH-500 and GPQA-Diamond."""
 
     model: str = "smollm2"
@@ -252,7 +252,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym reasoning")
+    arguments = parse(ReasoningConfig, sys.argv[1:] if argv is None else argv, program="act-gym reasoning")
     if not arguments.tasks or arguments.limit < 0 or arguments.batch_size < 1 or arguments.temperature < 0:
         raise UsageError("Expected at least one of --tasks, --limit and --temperature of 0 or more, --batch-size of 1.")
     inputs = [arguments.data] if arguments.data is not None and "math500" in arguments.tasks else []
@@ -282,7 +282,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def ask(policy: Policy, name: ExamName, rows: Sequence[dict[str, Any]], settings: Arguments) -> list[dict[str, Any]]:
+def ask(
+    policy: Policy, name: ExamName, rows: Sequence[dict[str, Any]], settings: ReasoningConfig
+) -> list[dict[str, Any]]:
     """Ask a model one exam's questions.
 
     Args:
@@ -366,7 +368,7 @@ def _record(name: ExamName, question: Mapping[str, Any], sample: Mapping[str, An
     }
 
 
-def _policy(arguments: Arguments) -> Policy:
+def _policy(arguments: ReasoningConfig) -> Policy:
     from agents.local.model import Policy
 
     return Policy.load(arguments.model, device=arguments.device, dtype=arguments.dtype)

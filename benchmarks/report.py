@@ -23,13 +23,13 @@ from benchmarks.html_report.page import report
 from benchmarks.html_report.runs import load, run_folders
 from benchmarks.reporting.tables import headlines, print_headline
 
-__all__ = ["Arguments", "main"]
+__all__ = ["ReportConfig", "main"]
 
 _STAGES = {"auto": None, "yes": True, "no": False}
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ReportConfig:
     """Make one page of evaluations and trainings."""
 
     runs: Positional[tuple[Path, ...]]
@@ -48,7 +48,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym report")
+    arguments = parse(ReportConfig, sys.argv[1:] if argv is None else argv, program="act-gym report")
     if arguments.episodes < 0:
         raise UsageError(f"--episodes is 0 or more; got {arguments.episodes}.")
     check_writable(arguments.out.parent, file=arguments.out.name)

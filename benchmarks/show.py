@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from agents.prompt_config import Question
     from agents.prompts import Message
 
-__all__ = ["Arguments", "main", "prompt_text"]
+__all__ = ["ShowConfig", "main", "prompt_text"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ShowConfig:
     """Show a run's episodes, one of its turns, or the prompt of a turn."""
 
     run: Positional[Path]
@@ -53,7 +53,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym show")
+    arguments = parse(ShowConfig, sys.argv[1:] if argv is None else argv, program="act-gym show")
     check_bounds(arguments)
     if arguments.prompt and not (arguments.task and arguments.turn):
         raise UsageError("--prompt shows one turn of one task; give it with --task ID --turn NUMBER.")

@@ -34,8 +34,8 @@ from act_gym.types import Task
 __all__ = [
     "SIMULATORS",
     "SUCCESS",
-    "Arguments",
     "Suite",
+    "SuitesConfig",
     "content_hash",
     "installed",
     "main",
@@ -189,7 +189,7 @@ def _suite(name: str, entry: Mapping[str, Any]) -> Suite:
 
 
 @dataclass(frozen=True)
-class Arguments:
+class SuitesConfig:
     """Show every suite with its number of tasks, its hash, and what to run before it can be played."""
 
     json: bool = False
@@ -198,7 +198,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym suites")
+    arguments = parse(SuitesConfig, sys.argv[1:] if argv is None else argv, program="act-gym suites")
     missing = {entry.id: entry.missing for entry in entries()}
     for each in suites().values():
         each.tasks()  # a suite that is listed is as it was frozen

@@ -30,11 +30,11 @@ from trainers.run.config import (
 )
 from trainers.run.stage import open_run, show
 
-__all__ = ["Act", "main", "train"]
+__all__ = ["ActConfig", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, PromptSettings, JudgingInputs):
+class ActConfig(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, PromptSettings, JudgingInputs):
     """Train a model with GRPO to tell the expert's action from an alternative."""
 
     numbered: Numbered = "neither"
@@ -53,7 +53,7 @@ class Act(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, Pr
 
 @estimable
 @discard_unstarted
-def train(arguments: Act) -> dict[str, Any]:
+def train(arguments: ActConfig) -> dict[str, Any]:
     """Run the stage and return its summary; for what it raises see `grpo.trainer`."""
     opened, summary = open_run("trainers.act", arguments, [arguments.pairs], check=check)
     if summary is not None:
@@ -71,7 +71,7 @@ def train(arguments: Act) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(Act, argv, program="act-gym train act")
+    arguments = parse(ActConfig, argv, program="act-gym train act")
     show(train(arguments), arguments.out)
     return 0
 

@@ -43,13 +43,13 @@ from agents.registry import make_agent
 from agents.workers.processes import play_jobs_parallel
 from trainers.run.cleanup import discard_unstarted
 
-__all__ = ["Arguments", "check_labels", "in_order", "main", "play"]
+__all__ = ["CollectConfig", "check_labels", "in_order", "main", "play"]
 
 MODEL_EPISODES = 32  # that one local model plays at once
 
 
 @dataclass(frozen=True)
-class Arguments:
+class CollectConfig:
     """Play an expert on tasks of one or more environments and keep its episodes."""
 
     env: tuple[str, ...] = ("act/ScienceWorld-train-seen",)
@@ -95,12 +95,12 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    play(parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym train collect"))
+    play(parse(CollectConfig, sys.argv[1:] if argv is None else argv, program="act-gym train collect"))
     return 0
 
 
 @discard_unstarted
-def play(arguments: Arguments) -> None:
+def play(arguments: CollectConfig) -> None:
     """Play what is not played yet, and write the summary of the run to stdout.
 
     Raises:
@@ -127,7 +127,7 @@ def play(arguments: Arguments) -> None:
     sys.stdout.write(_summary(run))
 
 
-def _choose(arguments: Arguments) -> list[tuple[str, Task]]:
+def _choose(arguments: CollectConfig) -> list[tuple[str, Task]]:
     splits = select_from(
         arguments.env,
         task_types=arguments.task_types,
@@ -152,7 +152,9 @@ def _finished(run: Run) -> set[tuple[str, int]]:
     )
 
 
-def _play(arguments: Arguments, chosen: list[tuple[str, Task]], finished: set[tuple[str, int]]) -> Iterator[Episode]:
+def _play(
+    arguments: CollectConfig, chosen: list[tuple[str, Task]], finished: set[tuple[str, int]]
+) -> Iterator[Episode]:
     seeds = range(arguments.seed, arguments.seed + arguments.episodes_per_task)
     jobs = [Job(env_id, task, seed) for env_id, task in chosen for seed in seeds]
     left = [job for job in jobs if (job.task.id, job.seed) not in finished]
@@ -160,7 +162,7 @@ def _play(arguments: Arguments, chosen: list[tuple[str, Task]], finished: set[tu
     return track(in_order(played, left), "episodes", total=len(jobs), done=len(jobs) - len(left))
 
 
-def _played(arguments: Arguments, jobs: Sequence[Job]) -> Iterator[Episode]:
+def _played(arguments: CollectConfig, jobs: Sequence[Job]) -> Iterator[Episode]:
     """Play jobs in processes; with a model, of which one copy answers many episodes at once, in this one."""
     options = _env_options(arguments)
     if arguments.agent.partition(":")[0] == "local":
@@ -168,7 +170,7 @@ def _played(arguments: Arguments, jobs: Sequence[Job]) -> Iterator[Episode]:
     return play_jobs_parallel(jobs, partial(_labelling, arguments), workers=arguments.workers, env_options=options)
 
 
-def _labelling(arguments: Arguments) -> MixtureAgent:
+def _labelling(arguments: CollectConfig) -> MixtureAgent:
     others = arguments.detours + arguments.mistakes
     mistaken = MistakenAgent(arguments.mistakes / others if others else 0.0)
     agent, labels = MixtureAgent(make_agent(arguments.agent), mistaken, 1 - others), arguments.labels
@@ -206,7 +208,7 @@ def _check_plans(env_id: str, options: Mapping[str, Any]) -> None:
         env.close()
 
 
-def _env_options(arguments: Arguments) -> dict[str, Any]:
+def _env_options(arguments: CollectConfig) -> dict[str, Any]:
     return {**read_settings(arguments.env_options, "--env-options"), "max_episode_steps": arguments.max_turns}
 
 
@@ -222,7 +224,7 @@ def in_order(episodes: Iterable[Episode], jobs: Sequence[Job]) -> Iterator[Episo
             following = next(expected, None)
 
 
-def _thin(episode: Episode, arguments: Arguments) -> Episode:
+def _thin(episode: Episode, arguments: CollectConfig) -> Episode:
     """Keep a sample of each turn's admissible commands, the same for the same task and seed."""
     if not arguments.max_commands:
         return episode

@@ -27,11 +27,11 @@ from trainers.collect import check_labels
 from trainers.run.cleanup import discard_unstarted
 from trainers.run.stage import show
 
-__all__ = ["Dagger", "check", "main", "train"]
+__all__ = ["DaggerConfig", "check", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dagger(rounds.RoundSettings):
+class DaggerConfig(rounds.RoundSettings):
     """Let the model play, label every state with an expert's action, and train on all episodes so far."""
 
     out: Path = Path("runs/dagger")
@@ -48,7 +48,7 @@ class Dagger(rounds.RoundSettings):
     """Of the model that plays; 0 takes the likeliest token, as an evaluation does."""
 
 
-def check(arguments: Dagger) -> None:
+def check(arguments: DaggerConfig) -> None:
     """Refuse settings that cannot work, before anything is played.
 
     Raises:
@@ -61,7 +61,7 @@ def check(arguments: Dagger) -> None:
 
 
 @discard_unstarted
-def train(arguments: Dagger) -> dict[str, Any]:
+def train(arguments: DaggerConfig) -> dict[str, Any]:
     """Run all rounds that are not finished; return the last training's summary."""
     check(arguments)
     return rounds.train_in_rounds(
@@ -69,7 +69,7 @@ def train(arguments: Dagger) -> dict[str, Any]:
     )
 
 
-def _play_round(arguments: Dagger, run: Run, number: int, model: str) -> None:
+def _play_round(arguments: DaggerConfig, run: Run, number: int, model: str) -> None:
     """Play a round's games that are not played yet, and log what came out."""
     beta = arguments.betas[min(number, len(arguments.betas)) - 1]
 
@@ -98,7 +98,7 @@ def _play_round(arguments: Dagger, run: Run, number: int, model: str) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(Dagger, argv, program="act-gym train dagger")
+    arguments = parse(DaggerConfig, argv, program="act-gym train dagger")
     show(train(arguments), arguments.out)
     return 0
 

@@ -29,13 +29,13 @@ from trainers.data.hidden import hidden_knowledge
 from trainers.data.pair_stats import as_markdown, datasheet
 from trainers.data.questions import read_pairs
 
-__all__ = ["Arguments", "compared", "lengths", "main"]
+__all__ = ["DatasheetConfig", "compared", "lengths", "main"]
 
 Tokens = Callable[[str], int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class DatasheetConfig:
     """Write the data sheet of a file of pairs."""
 
     pairs: Path = Path("runs/pairs/pairs.jsonl")
@@ -52,7 +52,7 @@ class Arguments:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(Arguments, argv, program="act-gym train datasheet")
+    arguments = parse(DatasheetConfig, argv, program="act-gym train datasheet")
     folder = arguments.out or arguments.pairs.parent
     pairs = read_pairs(arguments.pairs)
     beside = [arguments.pairs.with_name(name) for name in ("decisions.jsonl", "proposals.jsonl")]
@@ -132,7 +132,7 @@ def _spread(values: Sequence[int]) -> dict[str, float]:
     return {"mean": float(np.mean(values)), "median": middle, "p95": high, "max": float(max(values))}
 
 
-def _carried_out(arguments: Arguments, pairs: Sequence[ActionPair]) -> list[Comparison]:
+def _carried_out(arguments: DatasheetConfig, pairs: Sequence[ActionPair]) -> list[Comparison]:
     if arguments.execute < -1:
         raise UsageError(f"--execute is a number of pairs, 0 for none or -1 for all; got {arguments.execute}.")
     count = len(pairs) if arguments.execute == -1 else min(arguments.execute, len(pairs))

@@ -35,7 +35,7 @@ from trainers.sft.answers import spoken_ids
 if TYPE_CHECKING:
     from agents.local.model import Policy
 
-__all__ = ["DPO", "check", "main", "train", "trainer_of"]
+__all__ = ["DPOStageConfig", "check", "main", "train", "trainer_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class _Inputs(PairInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPO(OutputSettings, OptimisationSettings, ModelSettings, PromptSettings, _Inputs):
+class DPOStageConfig(OutputSettings, OptimisationSettings, ModelSettings, PromptSettings, _Inputs):
     """Train a model to prefer the expert's action to an alternative."""
 
     learning_rate: PositiveFloat = 1e-6
@@ -76,7 +76,7 @@ class DPO(OutputSettings, OptimisationSettings, ModelSettings, PromptSettings, _
 
 @estimable
 @discard_unstarted
-def train(arguments: DPO) -> dict[str, Any]:
+def train(arguments: DPOStageConfig) -> dict[str, Any]:
     """Run the stage and return its summary.
 
     Raises:
@@ -88,7 +88,7 @@ def train(arguments: DPO) -> dict[str, Any]:
     return _train(arguments, opened, read_pairs(arguments.pairs, arguments.limit))
 
 
-def check(arguments: DPO) -> None:
+def check(arguments: DPOStageConfig) -> None:
     """Look at whether settings fit together.
 
     Raises:
@@ -98,7 +98,7 @@ def check(arguments: DPO) -> None:
         raise UsageError(f"The loss {arguments.loss_type} takes no --label-smoothing; use --loss-type robust.")
 
 
-def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str, Any]:
+def _train(arguments: DPOStageConfig, opened: Run, pairs: Sequence[ActionPair]) -> dict[str, Any]:
     if arguments.dry_run:
         policy = estimate.tokens_of(arguments.model)
     else:
@@ -132,7 +132,7 @@ def _train(arguments: DPO, opened: Run, pairs: Sequence[ActionPair]) -> dict[str
     return finish(trainer_of(arguments, policy, rows), policy.tokenizer, opened, arguments, "dpo", extra, notes)
 
 
-def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int]]]) -> Any:
+def trainer_of(arguments: DPOStageConfig, policy: Policy, rows: Sequence[dict[str, list[int]]]) -> Any:
     """Set up TRL's trainer.
 
     Args:
@@ -177,7 +177,7 @@ def trainer_of(arguments: DPO, policy: Policy, rows: Sequence[dict[str, list[int
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(DPO, argv, program="act-gym train dpo")
+    arguments = parse(DPOStageConfig, argv, program="act-gym train dpo")
     show(train(arguments), arguments.out)
     return 0
 

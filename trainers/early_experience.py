@@ -23,7 +23,7 @@ from act_gym.config import NotNegative, Positive, check_bounds, parse, read_sett
 from act_gym.io.jsonl import RecordWriter, read_records, write_json
 from act_gym.io.run_dir import Run, named_files
 from act_gym.progress import track
-from act_gym.types import Experience, ExpertStep
+from act_gym.types import ExpertStep, Transition
 from trainers.data.execution import Stop, Walk, execute, grouped
 from trainers.data.proposers import Proposal, ProposerSettings, asked, choose
 from trainers.data.questions import read_pairs, read_steps
@@ -31,11 +31,11 @@ from trainers.run import provenance
 from trainers.run.cleanup import discard_unstarted
 from trainers.run.logging import note
 
-__all__ = ["Arguments", "carry_out", "main"]
+__all__ = ["EarlyExperienceConfig", "carry_out", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ProposerSettings):
+class EarlyExperienceConfig(ProposerSettings):
     """Carry out alternatives to the expert's actions and keep what came of them."""
 
     decisions: Path = Path("runs/pairs/decisions.jsonl")
@@ -65,12 +65,12 @@ class Arguments(ProposerSettings):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    carry_out(parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym train experience"))
+    carry_out(parse(EarlyExperienceConfig, sys.argv[1:] if argv is None else argv, program="act-gym train experience"))
     return 0
 
 
 @discard_unstarted
-def carry_out(arguments: Arguments) -> dict[str, Any]:
+def carry_out(arguments: EarlyExperienceConfig) -> dict[str, Any]:
     """Carry out what is not carried out yet, write the summary of the run to stdout and return it.
 
     Raises:
@@ -105,7 +105,9 @@ def carry_out(arguments: Arguments) -> dict[str, Any]:
     return summary
 
 
-def _proposals(arguments: Arguments, steps: Sequence[ExpertStep], run: Run) -> dict[str, tuple[Proposal, str]]:
+def _proposals(
+    arguments: EarlyExperienceConfig, steps: Sequence[ExpertStep], run: Run
+) -> dict[str, tuple[Proposal, str]]:
     """Return what is proposed at each step, and by whom."""
     if arguments.propose == "pairs":
         provenance.take_over(arguments.pairs, run.folder)
@@ -139,7 +141,7 @@ def _from_pairs(path: Path, steps: Sequence[ExpertStep]) -> dict[str, tuple[Prop
     return found
 
 
-def _walk_all(arguments: Arguments, walks: Sequence[Walk], run: Run) -> None:
+def _walk_all(arguments: EarlyExperienceConfig, walks: Sequence[Walk], run: Run) -> None:
     log, kept = run.path("walks.jsonl"), run.path("experience.jsonl")
     finished = {record["id"] for record in read_records(log)} if log.exists() else set()
     written = Counter(record["step"]["id"] for record in read_records(kept)) if kept.exists() else Counter()
@@ -163,7 +165,7 @@ def _summary(run: Run) -> dict[str, Any]:
     sources: dict[str, Counter[str]] = {}
     states = 0
     for data in read_records(run.path("experience.jsonl")):
-        record = Experience.from_json(data)
+        record = Transition.from_json(data)
         states += record.is_expert
         counts = sources.setdefault(record.source, Counter())
         counts.update(actions=1, valid=record.action_valid, same=record.same_as_expert, success=record.success)

@@ -31,11 +31,11 @@ from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
 from trainers.sft.episodes import EpisodeInputs, read_episodes, train_on_episodes
 
-__all__ = ["Imitation", "main", "train"]
+__all__ = ["ImitationConfig", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imitation(
+class ImitationConfig(
     OutputSettings,
     OptimisationSettings,
     SupervisedSettings,
@@ -52,7 +52,7 @@ class Imitation(
 
 @estimable
 @discard_unstarted
-def train(arguments: Imitation) -> dict[str, Any]:
+def train(arguments: ImitationConfig) -> dict[str, Any]:
     """Run the stage and return its summary."""
     inputs = list(arguments.episodes) or [arguments.decisions]
     opened, summary = open_run("trainers.imitation", arguments, inputs)
@@ -68,7 +68,7 @@ def train(arguments: Imitation) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(Imitation, argv, program="act-gym train imitation")
+    arguments = parse(ImitationConfig, argv, program="act-gym train imitation")
     show(train(arguments), arguments.out)
     return 0
 

@@ -36,10 +36,10 @@ from act_gym.io.jsonl import RecordWriter, read_records
 from act_gym.io.run_dir import Run
 from act_gym.progress import track
 from act_gym.splits.scienceworld import tasks
-from act_gym.types import Episode, State, Task, Turn
+from act_gym.types import Episode, StepResult, Task, Turn
 from trainers.data.webshop_trajectories import import_webshop, is_webshop, replayed_episode, replayed_turn
 
-__all__ = ["CAUSES", "TASK_TYPES", "Arguments", "Replay", "Trajectory", "main", "read_trajectories", "replay"]
+__all__ = ["CAUSES", "TASK_TYPES", "ImportConfig", "Replay", "Trajectory", "main", "read_trajectories", "replay"]
 
 ENV_ID = "act/ScienceWorld"
 
@@ -88,7 +88,7 @@ _NUMBER = re.compile(r"sciworld_(\d{1,6})")
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ImportConfig:
     """Play published trajectories again and keep those that end at 100, or at WebShop's 1.0, as episodes."""
 
     file: Path
@@ -152,7 +152,7 @@ class Replay:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     arguments = parse(
-        Arguments, sys.argv[1:] if argv is None else argv, program="python -m trainers.import_trajectories"
+        ImportConfig, sys.argv[1:] if argv is None else argv, program="python -m trainers.import_trajectories"
     )
     if arguments.limit < 0:
         raise UsageError("--limit is 0 (all) or more.")
@@ -180,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _import_webshop(arguments: Arguments) -> int:
+def _import_webshop(arguments: ImportConfig) -> int:
     run = Run(
         arguments.out, "trainers.import_trajectories", arguments, inputs=[arguments.file], resume=arguments.resume
     )
@@ -228,7 +228,7 @@ def replay(engine: Engine, trajectory: Trajectory) -> Replay:
         trajectory: Which.
     """
     turns: list[Turn] = []
-    state, error = State(observation="", score=0, raw_score=0, success=False, terminated=False), ""
+    state, error = StepResult(observation="", score=0, raw_score=0, success=False, terminated=False), ""
     differing: list[tuple[int, str, str]] = []
     clues: list[str] = []
     told = 0
@@ -275,7 +275,7 @@ def _trajectory(item: str, task: Task, values: Sequence[str]) -> Trajectory:
     )
 
 
-def _clue(expected: str, found: State) -> str:
+def _clue(expected: str, found: StepResult) -> str:
     text = found.observation
     if text.startswith("Ambiguous request") and not expected.startswith("Ambiguous request"):
         return "ambiguous"

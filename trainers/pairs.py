@@ -42,11 +42,11 @@ from trainers.run import provenance
 from trainers.run.cleanup import discard_unstarted
 from trainers.run.logging import note
 
-__all__ = ["Arguments", "check", "main", "propose"]
+__all__ = ["PairsConfig", "check", "main", "propose"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(ProposerSettings):
+class PairsConfig(ProposerSettings):
     """Propose an alternative at every expert state and draw the order of the two actions."""
 
     episodes: tuple[Path, ...] = ()
@@ -74,12 +74,12 @@ class Arguments(ProposerSettings):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    propose(parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym train pairs"))
+    propose(parse(PairsConfig, sys.argv[1:] if argv is None else argv, program="act-gym train pairs"))
     return 0
 
 
 @discard_unstarted
-def propose(arguments: Arguments) -> None:
+def propose(arguments: PairsConfig) -> None:
     """Propose what is not proposed yet, and write the summary of the run to stdout.
 
     Raises:
@@ -104,7 +104,7 @@ def propose(arguments: Arguments) -> None:
         )
 
 
-def check(arguments: Arguments) -> None:
+def check(arguments: PairsConfig) -> None:
     """Look at whether settings fit together.
 
     Raises:
@@ -116,7 +116,7 @@ def check(arguments: Arguments) -> None:
     arguments.asking(thinking=arguments.thinking)
 
 
-def _order(arguments: Arguments, states: int) -> list[int]:
+def _order(arguments: PairsConfig, states: int) -> list[int]:
     """Return the numbers of the states that are asked, in order: the limit is drawn first, then the order."""
     numbers: Sequence[int] = range(states)
     if 0 < arguments.limit < states:
@@ -128,7 +128,7 @@ def _order(arguments: Arguments, states: int) -> list[int]:
     return [numbers[index] for index in order.tolist()]
 
 
-def _propose_all(arguments: Arguments, states: ExpertStates, run: Run) -> None:
+def _propose_all(arguments: PairsConfig, states: ExpertStates, run: Run) -> None:
     """Write the states that are drawn, and ask about them; with `count`, of no more than it takes."""
     order, path = _order(arguments, len(states)), run.path("decisions.jsonl")
     drawn = arguments.count + arguments.count // 4 + 64 if arguments.count else len(order)
@@ -147,7 +147,7 @@ def _keep_first(path: Path, count: int) -> None:
         file.writelines(islice(before, count))
 
 
-def _reuse(arguments: Arguments, source: Path, run: Run) -> None:
+def _reuse(arguments: PairsConfig, source: Path, run: Run) -> None:
     def pairs() -> Iterator[ActionPair]:
         return (ActionPair.from_json(record) for record in islice(read_records(source), arguments.limit or None))
 
@@ -167,7 +167,7 @@ def _reuse(arguments: Arguments, source: Path, run: Run) -> None:
                 file.write(pair.to_json())
 
 
-def _propose(arguments: Arguments, states: Path, total: int, run: Run) -> int:
+def _propose(arguments: PairsConfig, states: Path, total: int, run: Run) -> int:
     """Ask about the states in a file that were not asked about, up to `count` pairs; return how many were in all.
 
     They are the first in the file. No more than a batch of them is in memory.

@@ -49,7 +49,7 @@ from trainers.run.config import FREE_SETTINGS
 from trainers.run.logging import note
 from trainers.run.stage import check_inputs, check_packages, micro_batches, table
 
-__all__ = ["PROGRAMS", "Pipeline", "Stage", "check", "main", "plan", "train"]
+__all__ = ["PROGRAMS", "PipelineConfig", "Stage", "check", "main", "plan", "train"]
 
 Stage = Literal[
     "collect",
@@ -87,7 +87,7 @@ _MAKING: tuple[Stage, ...] = ("collect", "pairs", "experience")  # they make dat
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pipeline:
+class PipelineConfig:
     """Run stages one after the other, each from the checkpoint of the stage before."""
 
     stages: tuple[Stage, ...] = ("warmup", "act", "imitation", "rl")
@@ -105,46 +105,46 @@ class Pipeline:
     limit: NotNegative = 0
     """The limit of every stage: 4 makes a smoke test; 0 leaves each stage its own."""
 
-    collect: collect.Arguments = field(default_factory=collect.Arguments)
+    collect: collect.CollectConfig = field(default_factory=collect.CollectConfig)
     """Settings of the stage collect. Inputs, model, seed, out and resume are set by the pipeline."""
 
-    pairs: pairs.Arguments = field(default_factory=pairs.Arguments)
+    pairs: pairs.PairsConfig = field(default_factory=pairs.PairsConfig)
     """Settings of the stage pairs."""
 
-    experience: early_experience.Arguments = field(default_factory=early_experience.Arguments)
+    experience: early_experience.EarlyExperienceConfig = field(default_factory=early_experience.EarlyExperienceConfig)
     """Settings of the stage experience, which asks the model as it is when its turn comes."""
 
-    warmup: warmup.Warmup = field(default_factory=warmup.Warmup)
+    warmup: warmup.WarmupConfig = field(default_factory=warmup.WarmupConfig)
     """Settings of the stage warmup."""
 
-    choice: sft_choice.Choice = field(default_factory=sft_choice.Choice)
+    choice: sft_choice.SFTChoiceConfig = field(default_factory=sft_choice.SFTChoiceConfig)
     """Settings of the stage choice."""
 
-    dpo: dpo.DPO = field(default_factory=dpo.DPO)
+    dpo: dpo.DPOStageConfig = field(default_factory=dpo.DPOStageConfig)
     """Settings of the stage dpo."""
 
-    act: act.Act = field(default_factory=act.Act)
+    act: act.ActConfig = field(default_factory=act.ActConfig)
     """Settings of the stage act."""
 
-    imitation: imitation.Imitation = field(default_factory=imitation.Imitation)
+    imitation: imitation.ImitationConfig = field(default_factory=imitation.ImitationConfig)
     """Settings of the stage imitation."""
 
-    dagger: dagger.Dagger = field(default_factory=dagger.Dagger)
+    dagger: dagger.DaggerConfig = field(default_factory=dagger.DaggerConfig)
     """Settings of the stage dagger, which learns the episodes of collect and those that it plays."""
 
-    rft: rft.RFT = field(default_factory=rft.RFT)
+    rft: rft.RFTConfig = field(default_factory=rft.RFTConfig)
     """Settings of the stage rft, which learns the episodes of collect and its own successful ones."""
 
     whole_episodes: bool = False
     """Whether imitation learns the episodes of collect, one sequence an episode, instead of the states of `pairs`."""
 
-    reflection: self_reflection.Reflection = field(default_factory=self_reflection.Reflection)
+    reflection: self_reflection.SelfReflectionConfig = field(default_factory=self_reflection.SelfReflectionConfig)
     """Settings of the stage reflection; without a stage experience it names the file to learn from."""
 
-    world: world_model.World = field(default_factory=world_model.World)
+    world: world_model.WorldModelConfig = field(default_factory=world_model.WorldModelConfig)
     """Settings of the stage world; without a stage experience it names the file to learn from."""
 
-    rl: rl.RL = field(default_factory=rl.RL)
+    rl: rl.RLConfig = field(default_factory=rl.RLConfig)
     """Settings of the stage rl."""
 
     rollout: rollout.Rollout = field(default_factory=rollout.Rollout)
@@ -163,7 +163,7 @@ class Pipeline:
     """Run three real steps of every stage whose data is there, throw them away, and say what the whole would cost."""
 
 
-def plan(arguments: Pipeline) -> Iterator[tuple[str, Stage, Any]]:
+def plan(arguments: PipelineConfig) -> Iterator[tuple[str, Stage, Any]]:
     """Yield every stage's folder name, its kind, and its arguments with inputs and model filled in.
 
     Raises:
@@ -211,7 +211,7 @@ def _check_experience(stages: Sequence[Stage]) -> None:
         )
 
 
-def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
+def _inputs(stage: Stage, arguments: PipelineConfig, data: Path) -> dict[str, Any]:
     collected = (arguments.out / "collect" / "episodes.jsonl",)
     if stage in ("collect", "rollout"):
         return {}
@@ -232,7 +232,7 @@ def _inputs(stage: Stage, arguments: Pipeline, data: Path) -> dict[str, Any]:
     return {"decisions": data / "decisions.jsonl"}
 
 
-def check(arguments: Pipeline, stages: Sequence[tuple[str, Stage, Any]]) -> None:
+def check(arguments: PipelineConfig, stages: Sequence[tuple[str, Stage, Any]]) -> None:
     """Look at settings, inputs and models of all stages, before the first one runs and a model is converted.
 
     Args:
@@ -298,7 +298,7 @@ def _files(stage: Stage, settings: Any) -> list[Path]:
 
 
 @discard_unstarted
-def train(arguments: Pipeline) -> Sequence[Mapping[str, Any]]:
+def train(arguments: PipelineConfig) -> Sequence[Mapping[str, Any]]:
     """Run the stages that are not finished; return the summaries of all training stages."""
     stages = list(plan(arguments))
     if arguments.dry_run and arguments.measure_steps:
@@ -333,7 +333,7 @@ def _make(stage: Stage, settings: Any) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(Pipeline, argv, program="act-gym train pipeline")
+    arguments = parse(PipelineConfig, argv, program="act-gym train pipeline")
     columns = ("stage", "steps", "seconds", "loss", "reward", "right", "malformed", "equal_groups", "checkpoint")
     summaries = train(arguments)
     if distributed.is_first():

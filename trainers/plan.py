@@ -22,14 +22,14 @@ from act_gym.errors import UsageError
 from trainers.dry_run.costs import SHAPES, Shape, gathered_parameters, states_per_gpu, traffic
 from trainers.varlen.sequences import Sequences
 
-__all__ = ["Plan", "main", "planned"]
+__all__ = ["PlanConfig", "main", "planned"]
 
 _GB = 1e9
 _Part = Annotated[float, Bound(above=0, most=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PlanConfig:
     """Plan a GRPO stage from counted operations and bytes; the machine's defaults are an H100's (SXM, 80 GB)."""
 
     parameters: PositiveFloat = 8e9
@@ -99,7 +99,7 @@ class Plan:
     """Assumed share of `memory_rate` when replies are written token by token."""
 
 
-def planned(settings: Plan) -> str:
+def planned(settings: PlanConfig) -> str:
     """Return the plan as Markdown.
 
     Raises:
@@ -121,7 +121,7 @@ def planned(settings: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check(s: Plan) -> None:
+def _check(s: PlanConfig) -> None:
     sequences = s.groups * s.num_generations
     check_bounds(s)
     if s.gpus > s.gpus_per_node and s.gpus % s.gpus_per_node:
@@ -132,7 +132,7 @@ def _check(s: Plan) -> None:
         raise UsageError(f"{sequences} replies a step are not whole passes of {s.micro_batch} on {s.gpus} GPUs.")
 
 
-def _shape(settings: Plan) -> Shape:
+def _shape(settings: PlanConfig) -> Shape:
     if not settings.model:
         return Shape.about(settings.parameters)
     if settings.model in SHAPES:
@@ -140,7 +140,7 @@ def _shape(settings: Plan) -> Shape:
     return Shape.read(Path(settings.model).expanduser())
 
 
-def _rows(s: Plan) -> tuple[int, int, str]:
+def _rows(s: PlanConfig) -> tuple[int, int, str]:
     """Return the rows of one pass of one GPU, the tokens of a row, and how all tokens are counted."""
     if not s.shared_prompt:
         return s.micro_batch, s.prompt + s.completion, f"{s.micro_batch} × ({s.prompt} + {s.completion})"
@@ -149,7 +149,7 @@ def _rows(s: Plan) -> tuple[int, int, str]:
     return packs, length, f"{packs} × {s.prompt} + {s.micro_batch} × {s.completion}"
 
 
-def _pairs(s: Plan) -> float:
+def _pairs(s: PlanConfig) -> float:
     """Return the pairs of tokens that attention computes in one pass of one GPU, in each layer."""
     packs, length, _ = _rows(s)
     if not s.shared_prompt:
@@ -157,7 +157,7 @@ def _pairs(s: Plan) -> float:
     return packs * Sequences(s.prompt, (s.completion,) * (s.micro_batch // packs)).pairs
 
 
-def _memory(s: Plan, shape: Shape) -> Iterator[str]:
+def _memory(s: PlanConfig, shape: Shape) -> Iterator[str]:
     n, w = shape.parameters, s.gpus
     held = states_per_gpu(n, w, s.zero)
     packs, length, how = _rows(s)
@@ -207,7 +207,7 @@ def _verdict(needed: float, memory: float, what: str) -> str:
     return f"**{what[0].upper()}{what[1:]} takes {share:.0%} of {memory:g} GB: it does not fit.**"
 
 
-def _time(s: Plan, shape: Shape) -> Iterator[str]:
+def _time(s: PlanConfig, shape: Shape) -> Iterator[str]:
     sequences = s.groups * s.num_generations
     per_gpu = sequences / s.gpus
     passes = sequences // (s.gpus * s.micro_batch)
@@ -268,7 +268,7 @@ def _time(s: Plan, shape: Shape) -> Iterator[str]:
     )
 
 
-def _link(s: Plan) -> float:
+def _link(s: PlanConfig) -> float:
     """Return the GB a second that a GPU receives from the others."""
     # Among machines the data of a whole machine comes through all its network cards at once.
     return s.link if s.gpus <= s.gpus_per_node else min(s.link, s.network * s.gpus_per_node)
@@ -285,7 +285,7 @@ def _table(title: str, rows: Sequence[tuple[str, str, float]], last: str, total:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    sys.stdout.write(planned(parse(Plan, argv, program="act-gym train plan")))
+    sys.stdout.write(planned(parse(PlanConfig, argv, program="act-gym train plan")))
     return 0
 
 

@@ -30,11 +30,11 @@ from trainers import rounds
 from trainers.run.cleanup import discard_unstarted
 from trainers.run.stage import show
 
-__all__ = ["RFT", "check", "main", "successes", "train"]
+__all__ = ["RFTConfig", "check", "main", "successes", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RFT(rounds.RoundSettings):
+class RFTConfig(rounds.RoundSettings):
     """Let the model play each game several times, and train on the episodes in which it succeeded."""
 
     out: Path = Path("runs/rft")
@@ -54,7 +54,7 @@ class RFT(rounds.RoundSettings):
     """Successful episodes kept of each game, the shortest first; 0 for all."""
 
 
-def check(arguments: RFT) -> None:
+def check(arguments: RFTConfig) -> None:
     """Refuse settings that cannot work, before anything is played.
 
     Raises:
@@ -74,7 +74,7 @@ def check(arguments: RFT) -> None:
 
 
 @discard_unstarted
-def train(arguments: RFT) -> dict[str, Any]:
+def train(arguments: RFTConfig) -> dict[str, Any]:
     """Run all rounds that are not finished; return the last training's summary."""
     check(arguments)
     return rounds.train_in_rounds(
@@ -103,7 +103,7 @@ def _labelled(episode: Episode) -> Episode:
     return replace(episode, turns=tuple(turns))
 
 
-def _play_round(arguments: RFT, run: Run, number: int, model: str) -> None:
+def _play_round(arguments: RFTConfig, run: Run, number: int, model: str) -> None:
     """Play a round's games that are not played yet, and keep the successful episodes.
 
     Raises:
@@ -146,7 +146,7 @@ def _play_round(arguments: RFT, run: Run, number: int, model: str) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(RFT, argv, program="act-gym train rft")
+    arguments = parse(RFTConfig, argv, program="act-gym train rft")
     show(train(arguments), arguments.out)
     return 0
 

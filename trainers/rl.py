@@ -29,11 +29,11 @@ from trainers.run.config import (
 )
 from trainers.run.stage import open_run, show
 
-__all__ = ["RL", "main", "train"]
+__all__ = ["RLConfig", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, PromptSettings, DecisionInputs):
+class RLConfig(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, PromptSettings, DecisionInputs):
     """Train a model with GRPO to act as the expert does."""
 
     learning_rate: PositiveFloat = 5e-6
@@ -48,7 +48,7 @@ class RL(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, Pro
 
 @estimable
 @discard_unstarted
-def train(arguments: RL) -> dict[str, Any]:
+def train(arguments: RLConfig) -> dict[str, Any]:
     """Run the stage and return its summary; for what it raises see `grpo.trainer`."""
     opened, summary = open_run("trainers.rl", arguments, [arguments.decisions], check=check)
     if summary is not None:
@@ -61,7 +61,7 @@ def train(arguments: RL) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(RL, argv, program="act-gym train rl")
+    arguments = parse(RLConfig, argv, program="act-gym train rl")
     show(train(arguments), arguments.out)
     return 0
 

@@ -150,12 +150,14 @@ def _keep_best(arguments: RoundSettings) -> dict[str, Any]:
     return {"best_round": number, "best_step": step, "best_success": round(success, 4)}
 
 
-def _imitation(arguments: RoundSettings, model: str, episodes: tuple[Path, ...], out: Path) -> imitation.Imitation:
+def _imitation(
+    arguments: RoundSettings, model: str, episodes: tuple[Path, ...], out: Path
+) -> imitation.ImitationConfig:
     """Return the settings of a round's training: those of the run, its data, and its folder."""
-    known = {field.name for field in fields(imitation.Imitation)}
+    known = {field.name for field in fields(imitation.ImitationConfig)}
     values = {field.name: getattr(arguments, field.name) for field in fields(arguments) if field.name in known}
     own = {"model": model, "episodes": episodes, "out": out, "resume": (out / "config.json").exists(), "limit": 0}
-    return imitation.Imitation(**{**values, **own})
+    return imitation.ImitationConfig(**{**values, **own})
 
 
 def play_missing(

@@ -21,7 +21,7 @@ from act_gym.errors import RunError
 from act_gym.io.jsonl import RecordWriter, read_records
 from act_gym.io.run_dir import Run
 from act_gym.progress import track
-from act_gym.types import Experience
+from act_gym.types import Transition
 from agents.prompt_config import CONVERSATION
 from agents.prompt_config import Question as Asking
 from agents.prompts import format_reply
@@ -42,7 +42,7 @@ from trainers.run.logging import note
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
 
-__all__ = ["Reflection", "lessons", "main", "train"]
+__all__ = ["SelfReflectionConfig", "lessons", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,9 @@ class _Inputs(ExperienceInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reflection(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs):
+class SelfReflectionConfig(
+    OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs
+):
     """Train a model on its own reasons for the expert's actions."""
 
     out: Path = Path("runs/reflection")
@@ -84,7 +86,7 @@ class Reflection(OutputSettings, OptimisationSettings, SupervisedSettings, Model
 
 @estimable
 @discard_unstarted
-def train(arguments: Reflection) -> dict[str, Any]:
+def train(arguments: SelfReflectionConfig) -> dict[str, Any]:
     """Run the stage and return its summary.
 
     Raises:
@@ -125,7 +127,7 @@ def _kept(opened: Run) -> dict[str, str]:
 
 
 def lessons(
-    experiences: Sequence[Experience], monologues: Mapping[str, str], asking: Asking = CONVERSATION, *, mix_expert: bool
+    experiences: Sequence[Transition], monologues: Mapping[str, str], asking: Asking = CONVERSATION, *, mix_expert: bool
 ) -> tuple[list[Question], list[str]]:
     """Pose the questions and give their answers: those with reasoning first.
 
@@ -145,7 +147,7 @@ def lessons(
     return questions, answers
 
 
-def _write(arguments: Reflection, opened: Run, found: Sequence[Scene]) -> dict[str, int]:
+def _write(arguments: SelfReflectionConfig, opened: Run, found: Sequence[Scene]) -> dict[str, int]:
     """Write the monologues that are not written yet; return how many replies became what."""
     log = opened.path("reflections.jsonl")
     done = {record["id"] for record in read_records(log)} if log.exists() else set()
@@ -156,7 +158,7 @@ def _write(arguments: Reflection, opened: Run, found: Sequence[Scene]) -> dict[s
     return dict(Counter(record["kind"] for record in read_records(log)))
 
 
-def _written(arguments: Reflection, waiting: Sequence[Scene]) -> Any:
+def _written(arguments: SelfReflectionConfig, waiting: Sequence[Scene]) -> Any:
     if not waiting:
         return
     from agents.local.model import Policy
@@ -179,7 +181,7 @@ def _written(arguments: Reflection, waiting: Sequence[Scene]) -> Any:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(Reflection, argv, program="act-gym train reflection")
+    arguments = parse(SelfReflectionConfig, argv, program="act-gym train reflection")
     show(train(arguments), arguments.out)
     return 0
 

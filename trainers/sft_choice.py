@@ -30,11 +30,13 @@ from trainers.run.config import (
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
 
-__all__ = ["Choice", "main", "train"]
+__all__ = ["SFTChoiceConfig", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, JudgingInputs):
+class SFTChoiceConfig(
+    OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, JudgingInputs
+):
     """Train a model by examples to name the expert's action of two."""
 
     out: Path = Path("runs/choice")
@@ -43,7 +45,7 @@ class Choice(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSett
 
 @estimable
 @discard_unstarted
-def train(arguments: Choice) -> dict[str, Any]:
+def train(arguments: SFTChoiceConfig) -> dict[str, Any]:
     """Run the stage and return its summary."""
     opened, summary = open_run("trainers.sft_choice", arguments, [arguments.pairs])
     if summary is not None:
@@ -58,7 +60,7 @@ def train(arguments: Choice) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(Choice, argv, program="act-gym train choice")
+    arguments = parse(SFTChoiceConfig, argv, program="act-gym train choice")
     show(train(arguments), arguments.out)
     return 0
 

@@ -35,7 +35,7 @@ from trainers.run.config import (
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
 
-__all__ = ["Warmup", "lessons", "main", "train"]
+__all__ = ["WarmupConfig", "lessons", "main", "train"]
 
 _THOUGHT = "I compare what the actions would do and decide."
 """With `thinking`, the reasoning of every answer: it shows where reasoning goes, not how to judge."""
@@ -56,7 +56,7 @@ class _Inputs(PairInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Warmup(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs):
+class WarmupConfig(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs):
     """Teach a model the answer format by answers drawn at random."""
 
     batch: Positive = 8
@@ -111,7 +111,7 @@ def lessons(
 
 @estimable
 @discard_unstarted
-def train(arguments: Warmup) -> dict[str, Any]:
+def train(arguments: WarmupConfig) -> dict[str, Any]:
     """Run the stage and return its summary.
 
     Raises:
@@ -131,7 +131,7 @@ def train(arguments: Warmup) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(Warmup, argv, program="act-gym train warmup")
+    arguments = parse(WarmupConfig, argv, program="act-gym train warmup")
     show(train(arguments), arguments.out)
     return 0
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from act_gym.cli import run
 from act_gym.config import parse
-from act_gym.types import Experience
+from act_gym.types import Transition
 from agents.prompt_config import CONVERSATION, view_of
 from agents.prompt_config import Question as Asking
 from trainers.data.proposers import RANDOM
@@ -33,7 +33,7 @@ from trainers.run.config import (
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
 
-__all__ = ["World", "lessons", "main", "train"]
+__all__ = ["WorldModelConfig", "lessons", "main", "train"]
 
 _ASK = "You do this: {action}\n\nWhat do you observe then? Reply with the observation alone."
 
@@ -48,7 +48,9 @@ class _Inputs(ExperienceInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class World(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs):
+class WorldModelConfig(
+    OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs
+):
     """Train a model to foresee what an action leads to. `probe` is not used: the replies are no actions."""
 
     out: Path = Path("runs/world")
@@ -56,7 +58,7 @@ class World(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSetti
 
 
 def lessons(
-    experiences: Iterable[Experience], asking: Asking = CONVERSATION, *, actions: Literal["random", "all"] = "random"
+    experiences: Iterable[Transition], asking: Asking = CONVERSATION, *, actions: Literal["random", "all"] = "random"
 ) -> tuple[list[Question], list[str]]:
     """Ask of every action what it leads to, with what it did lead to.
 
@@ -84,7 +86,7 @@ def lessons(
 
 @estimable
 @discard_unstarted
-def train(arguments: World) -> dict[str, Any]:
+def train(arguments: WorldModelConfig) -> dict[str, Any]:
     """Run the stage and return its summary.
 
     Raises:
@@ -102,7 +104,7 @@ def train(arguments: World) -> dict[str, Any]:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(World, argv, program="act-gym train world")
+    arguments = parse(WorldModelConfig, argv, program="act-gym train world")
     show(train(arguments), arguments.out)
     return 0
 

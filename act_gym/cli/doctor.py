@@ -31,14 +31,14 @@ from act_gym.errors import ActGymError, DataError, MissingDataError, MissingDepe
 from act_gym.paths import data_dir
 from act_gym.splits.alfworld import COUNTS
 
-__all__ = ["Arguments", "Finding", "findings", "main"]
+__all__ = ["DoctorConfig", "Finding", "findings", "main"]
 
 _ROOM = 2 << 30
 _FILES = 1024
 
 
 @dataclass(frozen=True)
-class Arguments:
+class DoctorConfig:
     """Look at what works on this machine; the exit status is 1 where something is broken."""
 
     json: bool = False
@@ -78,7 +78,7 @@ def findings() -> Iterator[Finding]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print what was found to stdout; returns 1 if something is broken."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym doctor")
+    arguments = parse(DoctorConfig, sys.argv[1:] if argv is None else argv, program="act-gym doctor")
     found = []
     for finding in findings():
         found.append(finding)

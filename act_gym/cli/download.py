@@ -17,11 +17,11 @@ from act_gym.engines.alfworld.download import BASE_URL, install
 from act_gym.engines.webshop.catalogue import official
 from act_gym.errors import UnknownNameError
 
-__all__ = ["Arguments", "main"]
+__all__ = ["DownloadConfig", "main"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class DownloadConfig:
     """Fetch a benchmark's data into the cache folder, ACT_GYM_DATA or the platform's own, and prepare it for play."""
 
     name: tyro.conf.Positional[str]
@@ -45,7 +45,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Install what was asked for and say on stdout what is there."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym download")
+    arguments = parse(DownloadConfig, sys.argv[1:] if argv is None else argv, program="act-gym download")
     name = arguments.name.lower()
     if name == "scienceworld":
         sys.stdout.write("ScienceWorld needs no download: its data comes with its package.\n")

@@ -15,11 +15,11 @@ from act_gym.benchmarks import Benchmark, env_ids, parse_id
 from act_gym.config import parse
 from act_gym.paths import data_dir
 
-__all__ = ["Arguments", "Entry", "entries", "main"]
+__all__ = ["Entry", "ListConfig", "entries", "main"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ListConfig:
     """Show every environment with its number of tasks."""
 
     json: bool = False
@@ -68,7 +68,7 @@ def entries() -> tuple[Entry, ...]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, or JSON, to stdout."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym list")
+    arguments = parse(ListConfig, sys.argv[1:] if argv is None else argv, program="act-gym list")
     found = entries()
     if arguments.json:
         sys.stdout.write(json.dumps([asdict(entry) for entry in found], indent=2) + "\n")

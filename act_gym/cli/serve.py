@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from act_gym.config import parse, read_settings
 from act_gym.errors import UsageError
 
-__all__ = ["Arguments", "main"]
+__all__ = ["ServeConfig", "main"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ServeConfig:
     """Serve an environment to clients of OpenEnv on this machine."""
 
     env: str = "act/ALFWorld-generated-train"
@@ -37,7 +37,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server until it is interrupted; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym serve")
+    arguments = parse(ServeConfig, sys.argv[1:] if argv is None else argv, program="act-gym serve")
     if arguments.sessions < 1:
         raise UsageError(f"--sessions is at least 1; got {arguments.sessions}.")
     from act_gym.integrations.openenv import make_app

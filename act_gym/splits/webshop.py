@@ -33,7 +33,7 @@ from act_gym.engines.webshop.goals import FOLDS, fold_of
 from act_gym.engines.webshop.shop_names import Named, name_of
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.paths import data_dir
-from act_gym.sampling import LongTaskList
+from act_gym.sampling import LazyTaskList
 from act_gym.splits.webshop_goals import FROZEN, GENERATED, frozen, frozen_generated, held_out
 from act_gym.types import Task
 
@@ -109,7 +109,7 @@ def _tasks(split: str | None, catalogue: str, human: bool, folder: Path | None) 
         return int(number) if task_id.startswith(prefix) and number.isdecimal() and number.isascii() else None
 
     numbers = _of_split(_GENERATED_PART.get(split or "", split), goals)
-    return LongTaskList(numbers, make, number_of) if len(numbers) > _LONG else tuple(map(make, numbers))
+    return LazyTaskList(numbers, make, number_of) if len(numbers) > _LONG else tuple(map(make, numbers))
 
 
 class _Goals(Protocol):

@@ -28,11 +28,11 @@ from act_gym.webshop_site.recording import Recorder
 from act_gym.webshop_site.server import ShopServer
 from act_gym.webshop_site.sessions import Customers
 
-__all__ = ["Arguments", "customers_of", "main"]
+__all__ = ["ShopConfig", "customers_of", "main"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ShopConfig:
     """Open WebShop as web pages on this machine."""
 
     env: str = "act/WebShop-test"
@@ -63,7 +63,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program until it is stopped; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym shop")
+    arguments = parse(ShopConfig, sys.argv[1:] if argv is None else argv, program="act-gym shop")
     customers = customers_of(arguments)
     try:
         path = _first_page(customers, arguments.task)
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def customers_of(arguments: Arguments) -> Customers:
+def customers_of(arguments: ShopConfig) -> Customers:
     """Return a shop without visitors.
 
     Raises:
@@ -110,7 +110,7 @@ def customers_of(arguments: Arguments) -> Customers:
 _PASSED = ("human_goals", "show_attrs", "observation_mode")
 
 
-def _limits(entry: Benchmark, arguments: Arguments) -> tuple[int, dict[str, Any]]:
+def _limits(entry: Benchmark, arguments: ShopConfig) -> tuple[int, dict[str, Any]]:
     """Return how many actions a visit has, and what tells it to the environment."""
     if arguments.step_limit and arguments.max_turns:
         raise UsageError("--max-turns and --step-limit are two ways to say the same; give one of them.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from act_gym.agent import Choice, View
+from act_gym.agent import AgentAction, AgentInput
 from act_gym.errors import AgentError, UnknownNameError, UsageError
 from act_gym.rollout import BatchStream
 from agents.placeholders import fill
@@ -172,7 +172,7 @@ class LocalAgent:
             else BatchStream(self)
         )
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Answer all views in one batch.
 
         Raises:
@@ -185,7 +185,7 @@ class LocalAgent:
         except (RuntimeError, ValueError, MemoryError) as cause:  # CUDA's and the allocator's errors are RuntimeErrors
             raise AgentError(f"{self.name} failed on {len(views)} views: {cause}") from cause
 
-    def _free(self, views: Sequence[View], prompts: Sequence[Sequence[Message]]) -> list[Choice]:
+    def _free(self, views: Sequence[AgentInput], prompts: Sequence[Sequence[Message]]) -> list[AgentAction]:
         completions = self.policy.generate(
             prompts,
             max_new_tokens=self._longest_reply(),
@@ -196,7 +196,7 @@ class LocalAgent:
         )
         return [self._written(completion) for completion in completions]
 
-    def _ranked(self, views: Sequence[View], prompts: Sequence[Sequence[Message]]) -> list[Choice]:
+    def _ranked(self, views: Sequence[AgentInput], prompts: Sequence[Sequence[Message]]) -> list[AgentAction]:
         from agents.local.constrained_decoding import search
 
         rankings = search(
@@ -207,7 +207,7 @@ class LocalAgent:
         )
         return [self._chosen(ranking) for ranking in rankings]
 
-    def _begin(self, view: View) -> tuple[Work, Callable[[], Choice]]:
+    def _begin(self, view: AgentInput) -> tuple[Work, Callable[[], AgentAction]]:
         """Return a view's work for a decoder, and what gives the choice when it is done."""
         from agents.local.constrained_decoding import begin
 
@@ -227,19 +227,19 @@ class LocalAgent:
         )
         return writing, lambda: with_hash(self._written(completion()), prompt)
 
-    def _chosen(self, ranking: Ranking) -> Choice:
+    def _chosen(self, ranking: Ranking) -> AgentAction:
         ((command, value),) = ranking.best
         reach = "likeliest" if ranking.exact else f"best found in {ranking.nodes} tokens"
-        return Choice(
+        return AgentAction(
             action=command,
             response=f"{format_reply(command)} ({reach} of {ranking.commands}, log-probability {value:.3f})",
             prompt_tokens=ranking.prompt_tokens,
             completion_tokens=len(self.policy.ids(format_reply(command))),
         )
 
-    def _written(self, completion: Completion) -> Choice:
+    def _written(self, completion: Completion) -> AgentAction:
         reply = self._question.reply.read(completion.text)
-        return Choice(
+        return AgentAction(
             action=reply.action or "",
             response=completion.text,
             thought=reply.thought,
@@ -247,7 +247,7 @@ class LocalAgent:
             completion_tokens=completion.completion_tokens,
         )
 
-    def _likely(self, view: View) -> list[str]:
+    def _likely(self, view: AgentInput) -> list[str]:
         """Return replies that the model may write: those of a few commands, where it does not reason first."""
         if self.settings.thinking or len(view.admissible_commands) > _MOST_LIKELY:
             return []
@@ -258,7 +258,7 @@ class LocalAgent:
         plain, reasoned = self._question.reply.longest_reply
         return self.settings.max_new_tokens or (reasoned if self.settings.thinking else plain)
 
-    def _prompt(self, view: View) -> list[Message]:
+    def _prompt(self, view: AgentInput) -> list[Message]:
         """Ask about a view; what does not fit the model's context is left out, the oldest turns first."""
         room = self.policy.context - (self._longest_reply() if self.settings.decode == "free" else 64)
         for messages in prompts_of(self._question, view):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from act_gym.agent import Agent, Choice, View
+from act_gym.agent import Agent, AgentAction, AgentInput
 from act_gym.errors import AgentError
 from agents.local.scheduler import Decoder, Work
 
@@ -23,15 +23,15 @@ class LocalStream:
     """
 
     def __init__(
-        self, agent: Agent, decoder: Decoder, begin: Callable[[View], tuple[Work, Callable[[], Choice]]]
+        self, agent: Agent, decoder: Decoder, begin: Callable[[AgentInput], tuple[Work, Callable[[], AgentAction]]]
     ) -> None:
         self.decoder = decoder
         self._agent = agent
         self._begin = begin
-        self._asked: dict[int, tuple[View, Callable[[], Choice]]] = {}
+        self._asked: dict[int, tuple[AgentInput, Callable[[], AgentAction]]] = {}
         self._failed: list[tuple[int, AgentError]] = []
 
-    def ask(self, number: int, view: View) -> None:
+    def ask(self, number: int, view: AgentInput) -> None:
         """Ask about a view; what cannot be asked is answered with an error."""
         try:
             work, finish = self._begin(view)
@@ -45,7 +45,7 @@ class LocalStream:
             self._asked[number] = view, finish
             self.decoder.put(number, work)
 
-    def answers(self) -> Sequence[tuple[int, Choice | AgentError]]:
+    def answers(self) -> Sequence[tuple[int, AgentAction | AgentError]]:
         """Run the model until an episode is answered, or several at once."""
         failed, self._failed = self._failed, []
         if failed:
@@ -63,11 +63,11 @@ class LocalStream:
         self.decoder.drop()
         self._asked, self._failed = {}, []
 
-    def _one_by_one(self) -> list[tuple[int, Choice | AgentError]]:
+    def _one_by_one(self) -> list[tuple[int, AgentAction | AgentError]]:
         """Answer every episode alone, so that what one of them, or all together, failed at ends only that one."""
         self.decoder.drop()
         asked, self._asked = self._asked, {}
-        found: list[tuple[int, Choice | AgentError]] = []
+        found: list[tuple[int, AgentAction | AgentError]] = []
         for number, (view, _) in asked.items():
             try:
                 found.append((number, self._agent.act([view])[0]))

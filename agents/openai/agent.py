@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import PurePath
 from typing import Any
 
-from act_gym.agent import Choice, View
+from act_gym.agent import AgentAction, AgentInput
 from act_gym.errors import AgentError, AgentUnavailableError, UnknownNameError, UsageError
 from agents.openai.client import Address, Endpoint, RemoteReply, RequestRefusedError
 from agents.openai.concurrency import Conversations
@@ -214,7 +214,7 @@ class ChatAgent:
         """How many episodes it is best asked about at once; their requests are under way together."""
         return 16
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Answer all views, with all requests under way at once.
 
         Raises:
@@ -225,7 +225,7 @@ class ChatAgent:
         try:
             for number, view in enumerate(views):
                 stream.ask(number, view)
-            found: dict[int, Choice] = {}
+            found: dict[int, AgentAction] = {}
             while len(found) < len(views):
                 for number, answer in stream.answers():
                     if isinstance(answer, AgentError):
@@ -245,7 +245,7 @@ class ChatAgent:
             settings.address(), timeout=settings.timeout, deadline=settings.deadline, retries=settings.retries
         )
 
-    def request(self, view: View) -> dict[str, Any]:
+    def request(self, view: AgentInput) -> dict[str, Any]:
         """Return what is sent for a view: arguments of `chat.completions.create`."""
         settings = self.settings
         # OpenAI's newer models refuse the old name, and older servers do not know the new one.
@@ -269,7 +269,7 @@ class ChatAgent:
         neutral = {} if self._server == "openai" else _NEUTRAL
         return {"temperature": self.settings.temperature, **neutral}
 
-    async def decide(self, endpoint: Endpoint, request: Mapping[str, Any]) -> Choice:
+    async def decide(self, endpoint: Endpoint, request: Mapping[str, Any]) -> AgentAction:
         """Ask for one decision and count what goes wrong.
 
         Raises:
@@ -308,7 +308,7 @@ class ChatAgent:
                 "--agent-options server=openai they are not sent, and its own defaults hold."
             ) from None
 
-    def choice(self, reply: RemoteReply) -> Choice:
+    def choice(self, reply: RemoteReply) -> AgentAction:
         """Read a reply up to the text that completes it; one without an action gives an empty action."""
         stop = self._question.reply.stop
         text = reply.text
@@ -319,7 +319,7 @@ class ChatAgent:
         thought = f"<think>{reply.reasoning.replace('</think>', '')}</think>" if reply.reasoning else ""
         response = thought + "\n".join(part for part in (text, calls) if part)
         read = self._question.reply.read(response)
-        return Choice(
+        return AgentAction(
             action=read.action or "",
             response=response,
             thought=read.thought,

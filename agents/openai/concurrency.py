@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
 
-from act_gym.agent import Choice, View
+from act_gym.agent import AgentAction, AgentInput
 from act_gym.errors import AgentError, AgentUnavailableError
 from agents.openai.client import Endpoint
 
@@ -35,13 +35,13 @@ class Conversations:
     def __init__(
         self,
         connect: Callable[[], Endpoint],
-        request: Callable[[View], Request],
-        decide: Callable[[Endpoint, Request], Awaitable[Choice]],
+        request: Callable[[AgentInput], Request],
+        decide: Callable[[Endpoint, Request], Awaitable[AgentAction]],
     ) -> None:
         self._connect = connect
         self._request = request
         self._decide = decide
-        self._done: SimpleQueue[tuple[int, Future[Choice]]] = SimpleQueue()
+        self._done: SimpleQueue[tuple[int, Future[AgentAction]]] = SimpleQueue()
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="chat", daemon=True)
         self._thread.start()
@@ -51,20 +51,20 @@ class Conversations:
             self._end()
             raise
 
-    def ask(self, number: int, view: View) -> None:
+    def ask(self, number: int, view: AgentInput) -> None:
         """Send the question about an episode's view."""
         # Written here and not in the other thread: listing commands may ask the simulator.
         try:
             request = self._request(view)
         except AgentError as error:
-            failed: Future[Choice] = Future()
+            failed: Future[AgentAction] = Future()
             failed.set_exception(error)
             self._done.put((number, failed))
             return
         future = asyncio.run_coroutine_threadsafe(self._send(request), self._loop)
         future.add_done_callback(lambda done: self._done.put((number, done)))
 
-    def answers(self) -> list[tuple[int, Choice | AgentError]]:
+    def answers(self) -> list[tuple[int, AgentAction | AgentError]]:
         """Wait for an answer and return all that have come.
 
         Raises:
@@ -91,7 +91,7 @@ class Conversations:
         finally:
             self._end()
 
-    def _answer(self, future: Future[Choice]) -> Choice | AgentError:
+    def _answer(self, future: Future[AgentAction]) -> AgentAction | AgentError:
         try:
             return future.result()
         except AgentError as error:
@@ -100,7 +100,7 @@ class Conversations:
     async def _open(self) -> Endpoint:
         return self._connect()
 
-    async def _send(self, request: Request) -> Choice:
+    async def _send(self, request: Request) -> AgentAction:
         return await self._decide(self._endpoint, request)
 
     async def _shut(self) -> None:

@@ -18,7 +18,7 @@ from multiprocessing.process import BaseProcess
 from pickle import UnpicklingError
 from typing import Any
 
-from act_gym.agent import Agent, Choice, Failure, Stream, StreamingAgent, View
+from act_gym.agent import Agent, AgentAction, AgentInput, Failure, Stream, StreamingAgent
 from act_gym.errors import (
     ActGymError,
     AgentError,
@@ -60,11 +60,11 @@ class Guarded:
         """Whether the agent inside says that each process may make its own."""
         return bool(getattr(self.agent, "cheap", False))
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Ask the agent inside; see `act_gym.Agent`.
 
         Raises:
-            AgentError: It raised anything, or did not answer with one `Choice` for each view.
+            AgentError: It raised anything, or did not answer with one `AgentAction` for each view.
             EngineError, CorruptDataError: A simulator failed while the agent looked at its commands.
             AgentUnavailableError, MissingDependencyError: It cannot work at all.
         """
@@ -74,7 +74,7 @@ class Guarded:
             raise
         except Exception as cause:
             raise AgentError(one_line(cause)) from cause
-        if len(choices) != len(views) or not all(isinstance(choice, Choice) for choice in choices):
+        if len(choices) != len(views) or not all(isinstance(choice, AgentAction) for choice in choices):
             raise AgentError(f"{self.name} was shown {len(views)} views and did not answer with as many choices.")
         return choices
 
@@ -90,10 +90,10 @@ class _GuardedStream:
 
     def __init__(self, inner: Stream) -> None:
         self.inner = inner
-        self.asked: dict[int, View] = {}
+        self.asked: dict[int, AgentInput] = {}
         self.failed: list[tuple[int, Failure]] = []
 
-    def ask(self, number: int, view: View) -> None:
+    def ask(self, number: int, view: AgentInput) -> None:
         try:
             self.inner.ask(number, view)
         except (AgentUnavailableError, MissingDependencyError, UsageError):
@@ -103,7 +103,7 @@ class _GuardedStream:
         else:
             self.asked[number] = view
 
-    def answers(self) -> Iterable[tuple[int, Choice | Failure]]:
+    def answers(self) -> Iterable[tuple[int, AgentAction | Failure]]:
         failed, self.failed = self.failed, []
         if failed:
             return failed

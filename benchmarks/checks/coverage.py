@@ -18,7 +18,7 @@ from act_gym.errors import UsageError
 from benchmarks.stats.intervals import Interval, bootstrap_difference, bootstrap_mean, clustered, newcombe, wilson
 from benchmarks.stats.significance import agreeing, fisher, mcnemar, paired_permutation, permutation
 
-__all__ = ["Arguments", "Row", "main", "rows"]
+__all__ = ["CoverageConfig", "Row", "main", "rows"]
 
 _SETTINGS = ((24, 1), (24, 3), (134, 1), (134, 3))  # tasks, seeds
 _CHANCES = ((0.1, 1.9), (0.5, 0.5), (6.0, 0.4))  # of success, drawn from a beta distribution with these
@@ -26,7 +26,7 @@ _RESAMPLES = 1_000
 
 
 @dataclass(frozen=True)
-class Arguments:
+class CoverageConfig:
     """Count how often intervals hold the truth."""
 
     experiments: int = 1_000
@@ -49,7 +49,9 @@ class Row:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.checks.coverage")
+    arguments = parse(
+        CoverageConfig, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.checks.coverage"
+    )
     if arguments.experiments < 1:
         raise UsageError(f"--experiments is at least 1; got {arguments.experiments}.")
     sys.stdout.write(

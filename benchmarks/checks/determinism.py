@@ -26,11 +26,11 @@ from act_gym.config import parse
 from act_gym.engines.scienceworld import JvmEngine
 from act_gym.errors import UsageError
 from act_gym.progress import track
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 from benchmarks.checks.gold import chosen, in_turn
 from benchmarks.programs import checking, end_with_parent
 
-__all__ = ["CONDITIONS", "Arguments", "Trace", "Walk", "check", "difference", "lay_down", "main", "table"]
+__all__ = ["CONDITIONS", "DeterminismConfig", "Trace", "Walk", "check", "difference", "lay_down", "main", "table"]
 
 TOGETHER = 8
 """So many walks are played at once where they are interleaved or in threads."""
@@ -40,7 +40,7 @@ Trace = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class DeterminismConfig:
     """Play the same commands under several conditions; the exit status is 1 where any walk showed something else."""
 
     tasks: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(argv: Sequence[str]) -> int:
-    arguments = parse(Arguments, argv, program="python -m benchmarks.checks.determinism")
+    arguments = parse(DeterminismConfig, argv, program="python -m benchmarks.checks.determinism")
     unknown = [name for name in arguments.conditions if name not in CONDITIONS]
     if unknown or arguments.per_type < 1 or arguments.steps < 0:
         raise UsageError(
@@ -179,7 +179,7 @@ def _under(name: str, walks: Sequence[Walk]) -> dict[str, Trace]:
     return CONDITIONS[name].play(walks)
 
 
-def _seen(state: State) -> str:
+def _seen(state: StepResult) -> str:
     return repr(asdict(state))
 
 

@@ -34,12 +34,12 @@ from act_gym.engines.scienceworld import JvmEngine
 from act_gym.engines.scienceworld.jvm import shared_jvm
 from act_gym.errors import EngineError, UsageError
 from act_gym.progress import track
-from act_gym.types import State
+from act_gym.types import StepResult
 from benchmarks.checks.determinism import Trace, Walk, difference, lay_down
 from benchmarks.checks.gold import chosen, in_turn
 from benchmarks.programs import checking
 
-__all__ = ["Arguments", "Report", "leftovers", "main", "open_files", "table", "under_fire", "undisturbed"]
+__all__ = ["FaultsConfig", "Report", "leftovers", "main", "open_files", "table", "under_fire", "undisturbed"]
 
 MEMORY = "1001m"
 """The heap, and so the mark by which the processes of this program are known."""
@@ -51,7 +51,7 @@ PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
-class Arguments:
+class FaultsConfig:
     """Kill Java while it is being played in; the exit status is 1 where an episode or anything left over is wrong."""
 
     kills: int = 100
@@ -110,7 +110,7 @@ def undisturbed(walks: Sequence[Walk]) -> dict[str, Trace]:
 
 
 def under_fire(
-    walks: Sequence[Walk], expected: Mapping[str, Trace], arguments: Arguments, say: Callable[[str], None]
+    walks: Sequence[Walk], expected: Mapping[str, Trace], arguments: FaultsConfig, say: Callable[[str], None]
 ) -> Report:
     """Play walks over and over while their Java process is killed.
 
@@ -171,7 +171,7 @@ def open_files() -> set[int]:
 
 
 def _play(engine: JvmEngine, walk: Walk, report: Report) -> Trace:
-    def timed(do: Callable[[], State]) -> str:
+    def timed(do: Callable[[], StepResult]) -> str:
         started = time.monotonic()
         with _counting:
             report.under_way += 1
@@ -188,7 +188,7 @@ def _play(engine: JvmEngine, walk: Walk, report: Report) -> Trace:
     return (engine.goal, first, *(timed(partial(engine.step, command)) for command in walk.commands))
 
 
-def _shoot(arguments: Arguments, report: Report) -> None:
+def _shoot(arguments: FaultsConfig, report: Report) -> None:
     random = np.random.default_rng([arguments.seed, 12345])
     for _ in track(range(arguments.kills), "kills"):
         again = random.random() < arguments.again
@@ -246,7 +246,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(argv: Sequence[str]) -> int:
-    arguments = parse(Arguments, argv, program="python -m benchmarks.checks.faults")
+    arguments = parse(FaultsConfig, argv, program="python -m benchmarks.checks.faults")
     if min(arguments.kills, arguments.environments, arguments.walks, arguments.commands) < 1:
         raise UsageError("--kills, --environments, --walks and --commands are at least 1.")
     tasks = in_turn(chosen(()), arguments.seed)[: (arguments.walks + 1) // 2]

@@ -30,11 +30,11 @@ from act_gym.progress import track
 from benchmarks.checks.gold import chosen, in_turn
 from benchmarks.programs import checking
 
-__all__ = ["Arguments", "Footprint", "main", "many"]
+__all__ = ["Footprint", "FootprintConfig", "main", "many"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class FootprintConfig:
     """Measure memory and open files of ScienceWorld."""
 
     environments: tuple[int, ...] = (16, 64)
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(argv: Sequence[str]) -> int:
-    arguments = parse(Arguments, argv, program="python -m benchmarks.checks.footprint")
+    arguments = parse(FootprintConfig, argv, program="python -m benchmarks.checks.footprint")
     if min((1, *arguments.environments)) < 1 or arguments.steps < 0 or arguments.resets < 0 or arguments.every < 1:
         raise UsageError("--environments and --every are at least 1, --steps and --resets 0 or more.")
     _say(*_head("environments"))

@@ -26,11 +26,11 @@ from act_gym.progress import track
 from act_gym.splits import alfworld, alfworld_generated
 from act_gym.types import Task
 
-__all__ = ["Arguments", "Figures", "figures_of", "main", "tables"]
+__all__ = ["Figures", "GeneratedConfig", "figures_of", "main", "tables"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class GeneratedConfig:
     """Compare generated ALFWorld games with the real ones."""
 
     games: int = 0
@@ -87,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
         MissingDataError: The real games are not here.
         MissingDependencyError: The alfworld package is not installed.
     """
-    arguments = parse(Arguments, argv, program="python -m benchmarks.checks.generated")
+    arguments = parse(GeneratedConfig, argv, program="python -m benchmarks.checks.generated")
     if arguments.games < 0:
         raise UsageError(f"--games {arguments.games}: expected 0 for all, or a number of games.")
     folder = games_folder(arguments.data)

@@ -35,11 +35,11 @@ from act_gym.splits.scienceworld import tasks
 from act_gym.types import Task
 from benchmarks.programs import checking, end_with_parent
 
-__all__ = ["Arguments", "chosen", "in_turn", "main", "replay", "run", "summary", "table"]
+__all__ = ["GoldConfig", "chosen", "in_turn", "main", "replay", "run", "summary", "table"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class GoldConfig:
     """Play the simulator's solution of every variation; the exit status is 1 where one does not end at 100."""
 
     tasks: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check(argv: Sequence[str]) -> int:
-    arguments = parse(Arguments, argv, program="python -m benchmarks.checks.gold")
+    arguments = parse(GoldConfig, argv, program="python -m benchmarks.checks.gold")
     if arguments.limit < 0 or arguments.workers < 1:
         raise UsageError("--limit is 0 or more, and --workers is at least 1.")
     wanted = in_turn(chosen(arguments.tasks), arguments.seed)[: arguments.limit or None]

@@ -40,11 +40,11 @@ from benchmarks.experts.attempts import (
     time_table,
 )
 
-__all__ = ["Arguments", "attempts", "main"]
+__all__ = ["ExpertsConfig", "attempts", "main"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ExpertsConfig:
     """Measure the experts of ALFWorld."""
 
     limit: int = 0
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         MissingDataError: The games are not here.
         MissingDependencyError: Upstream's expert was asked for and its packages are not installed.
     """
-    arguments = parse(Arguments, argv, program="python -m benchmarks.experts alfworld")
+    arguments = parse(ExpertsConfig, argv, program="python -m benchmarks.experts alfworld")
     if min(arguments.limit, arguments.train, arguments.steps, arguments.upstream) < 0:
         raise UsageError("--limit, --train, --steps and --upstream are 0 or more.")
     folder = games_folder(arguments.data)
@@ -112,7 +112,7 @@ def attempts(game: Game, task: Task, label: str, steps: int, seed: int) -> Itera
         yield _attempt(game, here, task, f"{label}after {steps} random commands")
 
 
-def _beside_upstream(chosen: Sequence[Task], folder: Path, arguments: Arguments) -> Iterator[Attempt]:
+def _beside_upstream(chosen: Sequence[Task], folder: Path, arguments: ExpertsConfig) -> Iterator[Attempt]:
     from benchmarks.experts.handcoded import handcoded_attempts
     from benchmarks.experts.replanning import replanning_attempt
 
@@ -136,7 +136,7 @@ def _attempt(game: Game, here: Position, task: Task, group: str) -> Attempt:
     return Attempt(group, task.id, outcome, len(commands or ()), len(game.walkthrough), seconds)
 
 
-def _chosen(arguments: Arguments) -> Iterator[Task]:
+def _chosen(arguments: ExpertsConfig) -> Iterator[Task]:
     for split in ("seen", "unseen", "train"):
         every = tasks(split)
         most = min(arguments.limit or len(every), arguments.train if split == "train" else len(every))
@@ -148,6 +148,6 @@ def _drawn(every: Sequence[Task], most: int, seed: int) -> list[Task]:
     return [every[index] for index in sorted(order)]
 
 
-def _say(done: Sequence[Attempt], arguments: Arguments) -> None:
+def _say(done: Sequence[Attempt], arguments: ExpertsConfig) -> None:
     lines = [f"Seed {arguments.seed}.", "", *length_table(done), "", *time_table(done), ""]
     sys.stdout.write("\n".join(lines) + "\n")

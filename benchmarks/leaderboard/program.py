@@ -25,11 +25,11 @@ from benchmarks.html_report.ranking import markdown, ranking
 from benchmarks.leaderboard.submission import Entry, entries_below, make_entries
 from benchmarks.leaderboard.verify import check
 
-__all__ = ["Arguments", "main"]
+__all__ = ["LeaderboardConfig", "main"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class LeaderboardConfig:
     """Make the leaderboard's pages, check its entries, or take runs in."""
 
     folder: Positional[Path] = Path("leaderboard")
@@ -52,7 +52,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym leaderboard")
+    arguments = parse(LeaderboardConfig, sys.argv[1:] if argv is None else argv, program="act-gym leaderboard")
     if arguments.replays < 0:
         raise UsageError(f"--replays is 0 (all) or more; got {arguments.replays}.")
     if arguments.add:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from act_gym.agent import Agent, Choice, View
+from act_gym.agent import Agent, AgentAction, AgentInput
 from act_gym.errors import ActGymError, AgentError, MissingDataError, MissingDependencyError
 from act_gym.io.run_dir import difference_table, differences
 from act_gym.rollout import play
@@ -38,15 +38,15 @@ class Repeater:
     def __init__(self, actions: Mapping[tuple[str, int], Sequence[str]]) -> None:
         self._actions = actions
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         """Return the recorded action of each view.
 
         Raises:
             AgentError: The record ends here.
         """
-        return [Choice(action=self._next(view)) for view in views]
+        return [AgentAction(action=self._next(view)) for view in views]
 
-    def _next(self, view: View) -> str:
+    def _next(self, view: AgentInput) -> str:
         actions = self._actions[view.task.id, view.seed]
         if len(view.history) >= len(actions):
             raise AgentError("The record ends here.")

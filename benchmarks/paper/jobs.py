@@ -33,7 +33,7 @@ from act_gym.errors import ActGymError, FailedEpisodesError, RunError
 from act_gym.io.jsonl import replacing, write_json
 from act_gym.io.run_dir import FREE_ARGUMENTS, sha256_of
 
-__all__ = ["Job", "Worker", "Workshop", "command", "digest_of", "plain", "working_in"]
+__all__ = ["Job", "JobRunner", "JobStore", "command", "digest_of", "plain", "working_in"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Job:
         yield self
 
 
-class Workshop:
+class JobStore:
     """Makes jobs, each one once.
 
     Args:
@@ -184,7 +184,7 @@ def working_in(folder: Path) -> Iterator[TextIO]:
 
 
 @dataclass
-class Worker:
+class JobRunner:
     """Carries jobs out.
 
     Attributes:

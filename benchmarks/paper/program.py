@@ -18,17 +18,17 @@ from typing import Literal
 from act_gym.config import parse
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import replacing, write_json
-from benchmarks.paper.jobs import Worker, Workshop, command, digest_of, working_in
+from benchmarks.paper.jobs import JobRunner, JobStore, command, digest_of, working_in
 from benchmarks.paper.protocol import Benchmark, Cell, Protocol, Setting, initial_model
 from benchmarks.paper.rows import Column, Row, Version, columns_of, published, rows_of
 from benchmarks.paper.table import Table
 from benchmarks.stats.measurement import Summary
 
-__all__ = ["Arguments", "main"]
+__all__ = ["PaperConfig", "main"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class PaperConfig:
     """Run the rows of a table of the paper, and show it beside the published numbers."""
 
     table: Version = "v2"
@@ -77,12 +77,12 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status: 1 if a row could not be finished."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="act-gym paper")
+    arguments = parse(PaperConfig, sys.argv[1:] if argv is None else argv, program="act-gym paper")
     rows = rows_of(arguments.table, arguments.rows)
     columns = columns_of(arguments.table, arguments.benchmarks, judgement=arguments.judgement > 0)
     protocol = _protocol(arguments)
     hashes = _read_hashes(arguments.out)
-    workshop = Workshop(arguments.out / "jobs", lambda place: digest_of(place, hashes))
+    workshop = JobStore(arguments.out / "jobs", lambda place: digest_of(place, hashes))
     cells = [
         cell
         for seed in range(arguments.seeds)
@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     with working_in(arguments.out) as lock:
         write_json(arguments.out / "hashes.json", hashes)
-        worker = Worker(lock, arguments.launch)
+        worker = JobRunner(lock, arguments.launch)
         for cell in cells:
             worker.do(cell.job)
             if not arguments.keep_checkpoints:
@@ -108,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if worker.failed else 0
 
 
-def _protocol(arguments: Arguments) -> Protocol:
+def _protocol(arguments: PaperConfig) -> Protocol:
     if arguments.seeds < 1 or min(arguments.limit, arguments.eval_limit, arguments.max_turns, arguments.judgement) < 0:
         raise UsageError("--seeds is at least 1; --limit, --eval-limit, --max-turns and --judgement are 0 or more.")
     if not arguments.benchmarks or len(set(arguments.benchmarks)) < len(arguments.benchmarks):
@@ -146,7 +146,7 @@ def _read_hashes(out: Path) -> dict[str, str]:
     return found
 
 
-def _plan(cells: Sequence[Cell], arguments: Arguments) -> str:
+def _plan(cells: Sequence[Cell], arguments: PaperConfig) -> str:
     """Return every job once, in the order in which it would be done."""
     jobs = {job.folder: job for cell in cells for job in cell.job.everything()}
     lines = [f"{len(jobs)} jobs, {sum(job.done for job in jobs.values())} of them done, for {len(cells)} cells"]
@@ -156,7 +156,7 @@ def _plan(cells: Sequence[Cell], arguments: Arguments) -> str:
 
 
 def _table(
-    arguments: Arguments,
+    arguments: PaperConfig,
     protocol: Protocol,
     rows: Sequence[Row],
     columns: Sequence[Column],

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from act_gym.benchmarks import parse_id
 from act_gym.config import from_recipes
-from benchmarks.evaluate import Arguments as Evaluation
-from benchmarks.paper.jobs import Job, Workshop
+from benchmarks.evaluate import EvalConfig
+from benchmarks.paper.jobs import Job, JobStore
 from benchmarks.paper.rows import RECIPES, Column, Row, Version
 from benchmarks.suites import suite
-from trainers.pipeline import Pipeline, plan
+from trainers.pipeline import PipelineConfig, plan
 from trainers.run.config import PromptSettings
 
 __all__ = ["BENCHMARKS", "GENERATED", "Benchmark", "Cell", "Protocol", "Setting", "initial_model"]
@@ -75,7 +75,7 @@ class Trained:
 
     model: str
     thinking: bool
-    pipeline: Pipeline
+    pipeline: PipelineConfig
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Protocol:
     decode: Literal["free", "ranked"] = "free"
     temperature: float = 0.4
 
-    def cells(self, workshop: Workshop, row: Row, columns: Sequence[Column], seed: int) -> Iterator[Cell]:
+    def cells(self, workshop: JobStore, row: Row, columns: Sequence[Column], seed: int) -> Iterator[Cell]:
         """Yield what fills a row's cells with one seed."""
         trained: dict[str, Trained] = {}
         for column in columns:
@@ -134,7 +134,7 @@ class Protocol:
         """Return where a benchmark is trained and tested."""
         return (GENERATED if self.generated else BENCHMARKS)[benchmark]
 
-    def _trained(self, workshop: Workshop, row: Row, benchmark: str, seed: int) -> Trained:
+    def _trained(self, workshop: JobStore, row: Row, benchmark: str, seed: int) -> Trained:
         pipeline = self._pipeline(row, benchmark, seed)
         thinking = row.prompted and "thinking=true" in _prompting(row, self.version)
         model = self.model
@@ -149,11 +149,11 @@ class Protocol:
                 thinking = thinking if row.prompted else getattr(settings, "thinking", stage == "reflection")
         return Trained(model, thinking, pipeline)
 
-    def _pipeline(self, row: Row, benchmark: str, seed: int) -> Pipeline:
+    def _pipeline(self, row: Row, benchmark: str, seed: int) -> PipelineConfig:
         """Read a row's recipe with all that is laid over it; only the row says which stages there are."""
         own = RECIPES / "settings" / f"{self.version}.yaml" if row.prompted else row.recipe(self.version)
-        stages = () if row.prompted else from_recipes(Pipeline, [own]).stages
-        read = from_recipes(Pipeline, [own, RECIPES / "data" / f"{benchmark}.yaml", *self.layers])
+        stages = () if row.prompted else from_recipes(PipelineConfig, [own]).stages
+        read = from_recipes(PipelineConfig, [own, RECIPES / "data" / f"{benchmark}.yaml", *self.layers])
         if self.limit:  # a smoke test goes on where there is nothing to learn
             read = replace(read, act=replace(read.act, force=True), rl=replace(read.rl, force=True))
         return replace(
@@ -166,13 +166,13 @@ class Protocol:
             out=_NOWHERE,
         )
 
-    def _data(self, workshop: Workshop, pipeline: Pipeline) -> Job:
+    def _data(self, workshop: JobStore, pipeline: PipelineConfig) -> Job:
         """Return the job that makes the training data: the same for every row and seed."""
         (_, _, collect), (_, _, pairs) = plan(replace(pipeline, stages=("collect", "pairs"), seed=0))
         played = workshop.job("collect", "trainers.collect", collect)
         return workshop.job("pairs", "trainers.pairs", _moved(pairs, {_NOWHERE / "collect": played.folder}))
 
-    def _held_out(self, workshop: Workshop, pipeline: Pipeline, column: Column) -> Job:
+    def _held_out(self, workshop: JobStore, pipeline: PipelineConfig, column: Column) -> Job:
         """Return the job that makes pairs in the test environments: the same for every row and seed."""
         judged = column.kind == "judgement"
         wanted = self.limit or (self.judgement if judged else self.next_action)
@@ -193,7 +193,7 @@ class Protocol:
         )
         return workshop.job("held-out", "trainers.pairs", pairs)
 
-    def _measured(self, workshop: Workshop, trained: Trained, column: Column, seed: int) -> Job:
+    def _measured(self, workshop: JobStore, trained: Trained, column: Column, seed: int) -> Job:
         if column.kind == "episodes":
             settings = self._playing(trained, self.setting(column.benchmark), seed)
             return workshop.job("eval", "benchmarks.evaluate", settings)
@@ -231,14 +231,14 @@ class Protocol:
         }
 
 
-def _shown(pipeline: Pipeline) -> dict[str, Any]:
+def _shown(pipeline: PipelineConfig) -> dict[str, Any]:
     """Return how every row is asked: as the proposer is, whose settings those of the other stages should equal."""
     return {field.name: getattr(pipeline.pairs, field.name) for field in fields(PromptSettings)}
 
 
 def _prompting(row: Row, version: Version) -> tuple[str, ...]:
     """Return the agent's settings in the recipe of a row that only asks."""
-    return from_recipes(Evaluation, [row.recipe(version)]).agent_options
+    return from_recipes(EvalConfig, [row.recipe(version)]).agent_options
 
 
 def _moved(value: Any, folders: Mapping[Path, Path]) -> Any:
@@ -256,4 +256,4 @@ def _moved(value: Any, folders: Mapping[Path, Path]) -> Any:
 
 def initial_model(layers: Sequence[Path]) -> str:
     """Return the model that some recipes name; the pipeline's own if none does."""
-    return from_recipes(Pipeline, layers).model
+    return from_recipes(PipelineConfig, layers).model

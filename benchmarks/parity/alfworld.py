@@ -25,11 +25,11 @@ from act_gym.types import Task
 from benchmarks.parity.comparison import Pair
 from benchmarks.parity.sweep import Sweep, run, summary
 
-__all__ = ["Arguments", "ReferenceEngine", "main", "make_pair"]
+__all__ = ["ParityConfig", "ReferenceEngine", "main", "make_pair"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ParityConfig:
     """Compare the native engine with upstream's packages; the exit status is 1 where any game differs."""
 
     games: tuple[Path, ...] = ()
@@ -86,7 +86,9 @@ def make_pair(*, reference: str | None = None, candidate: str | None = None, fac
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.parity alfworld")
+    arguments = parse(
+        ParityConfig, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.parity alfworld"
+    )
     if arguments.steps < 0 or arguments.limit < 0 or arguments.workers < 1:
         raise UsageError("--steps and --limit are 0 or more, and --workers is at least 1.")
     sweep = Sweep(partial(make_pair, facts=arguments.facts), arguments.steps, arguments.seed)
@@ -95,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return int(any(record["difference"] for record in records))
 
 
-def _chosen(arguments: Arguments) -> Sequence[Task]:
+def _chosen(arguments: ParityConfig) -> Sequence[Task]:
     found = tasks_of_files(arguments.games) if arguments.games else tasks()
     if not 0 < arguments.limit < len(found):
         return found

@@ -12,7 +12,7 @@ import numpy as np
 
 from act_gym.engine import Engine
 from act_gym.errors import ActGymError, EngineError
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 from benchmarks.parity.commands import random_command
 
 __all__ = ["Comparison", "Difference", "Pair", "compare"]
@@ -113,7 +113,7 @@ class _Side:
         except EngineError:
             return ()
 
-    def _shown(self, act: Callable[[], State]) -> Shown:
+    def _shown(self, act: Callable[[], StepResult]) -> Shown:
         start = perf_counter()
         try:
             state = act()

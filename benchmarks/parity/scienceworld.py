@@ -27,12 +27,12 @@ from act_gym.config import parse
 from act_gym.engines.scienceworld import JvmEngine
 from act_gym.engines.scienceworld.jvm_globals import Globals, Values
 from act_gym.errors import EngineError, UsageError
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 from benchmarks.checks.gold import chosen, in_turn
 from benchmarks.parity.comparison import Pair
 from benchmarks.parity.sweep import Sweep, run, summary
 
-__all__ = ["Arguments", "ReferenceEngine", "main", "make_pair"]
+__all__ = ["ParityConfig", "ReferenceEngine", "main", "make_pair"]
 
 # The options that our process is started with; Java reads them from this variable.
 _OPTIONS = {"JAVA_TOOL_OPTIONS": "-XX:+UseSerialGC -XX:+UnlockExperimentalVMOptions -XX:hashCode=2"}
@@ -41,7 +41,7 @@ _NO_LIMIT = 10**9  # moves
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ParityConfig:
     """Compare our engine with the package's environment; the exit status is 1 where any variation differs."""
 
     tasks: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class ReferenceEngine:
         self._values: Values | None = None
         self._guide = JvmEngine()
 
-    def reset(self, task: Task) -> State:
+    def reset(self, task: Task) -> StepResult:
         """Load a task and look around, as the package's own reset does."""
         self._guide.reset(task)
         self._values = None
@@ -96,7 +96,7 @@ class ReferenceEngine:
         self.goal = self._env.get_task_description().strip()
         return self.step("look around")
 
-    def step(self, command: str) -> State:
+    def step(self, command: str) -> StepResult:
         """Send a command; what cannot be printed becomes a space."""
         if self._globals:
             self._globals.enter(self, self._values, self._save)
@@ -104,7 +104,7 @@ class ReferenceEngine:
         # The package's step() does this and then lists thousands of commands, which are asked for apart here.
         text = server.step("".join(letter if letter.isprintable() else " " for letter in command))
         raw_score = round(100 * server.getScore())
-        return State(
+        return StepResult(
             observation=text,
             score=max(raw_score, 0) / 100,
             raw_score=raw_score,
@@ -160,7 +160,7 @@ def make_pair(*, shield: bool = True) -> Pair:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     program = "python -m benchmarks.parity scienceworld"
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program=program)
+    arguments = parse(ParityConfig, sys.argv[1:] if argv is None else argv, program=program)
     if arguments.steps < 0 or arguments.limit < 0 or arguments.workers < 1:
         raise UsageError("--steps and --limit are 0 or more, and --workers is at least 1.")
     wanted = in_turn(chosen(arguments.tasks), arguments.seed)[: arguments.limit or None]

@@ -24,7 +24,7 @@ from act_gym.errors import UsageError
 from act_gym.progress import track
 from benchmarks.parity.lucene import Lucene, LuceneIndex
 
-__all__ = ["Arguments", "main"]
+__all__ = ["SearchParityConfig", "main"]
 
 _LENGTHS = (1, 2, 3, 5, 8, 13, 30, 254, 256, 520)
 _KINDS = 6
@@ -33,7 +33,7 @@ _SHOWN_LETTERS = 300
 
 
 @dataclass(frozen=True)
-class Arguments:
+class SearchParityConfig:
     """Compare our search with Lucene's; the exit status is 1 where anything differs."""
 
     lucene: Path
@@ -91,7 +91,7 @@ def _letter(spans: Sequence[tuple[int, int]], random: np.random.Generator) -> st
     return chr(random.integers(first, last + 1))
 
 
-def _queries(arguments: Arguments) -> dict[str, list[str]]:
+def _queries(arguments: SearchParityConfig) -> dict[str, list[str]]:
     """Return queries by where they are from."""
     found: dict[str, list[str]] = {}
     if arguments.queries:
@@ -131,7 +131,7 @@ def _same_lists(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     program = "python -m benchmarks.parity webshop-search"
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program=program)
+    arguments = parse(SearchParityConfig, sys.argv[1:] if argv is None else argv, program=program)
     if arguments.strings < 0 or arguments.first < 0 or arguments.limit < 1:
         raise UsageError("--strings and --first are 0 or more, and --limit is at least 1.")
     rows = [json.loads(line) for line in arguments.documents.read_text(encoding="utf-8").splitlines()]

@@ -13,7 +13,7 @@ from benchmarks.run.episode_store import read_stops
 from benchmarks.run.schedule import Key, Plan
 
 if TYPE_CHECKING:
-    from benchmarks.evaluate import Arguments
+    from benchmarks.evaluate import EvalConfig
 
 __all__ = ["LEAVES", "open_run"]
 
@@ -24,10 +24,10 @@ _GROWING = ("limit", "per_type")
 
 
 def open_run(
-    arguments: Arguments,
+    arguments: EvalConfig,
     plan: Plan,
     facts: Mapping[str, Any],
-    facts_of: Callable[[Arguments], Mapping[str, Any]],
+    facts_of: Callable[[EvalConfig], Mapping[str, Any]],
 ) -> Run:
     """Open the run folder that the arguments name; see `act_gym.io.run_dir.Run` for what is refused.
 
@@ -68,7 +68,7 @@ def open_run(
     )
 
 
-def _earlier(arguments: Arguments) -> Arguments:
+def _earlier(arguments: EvalConfig) -> EvalConfig:
     """Return the arguments with the smaller limits of the folder's first start, if nothing else differs."""
     config, now = _json(arguments, "config.json"), json.loads(json.dumps(asdict(arguments), default=str))
     grown = {name: config[name] for name in _GROWING if name in config and has_grown(config[name], now[name])}
@@ -76,7 +76,7 @@ def _earlier(arguments: Arguments) -> Arguments:
 
 
 def _admit_other_source(
-    arguments: Arguments, plan: Plan, played: Mapping[Key, bool], then: dict[str, Any], now: dict[str, Any]
+    arguments: EvalConfig, plan: Plan, played: Mapping[Key, bool], then: dict[str, Any], now: dict[str, Any]
 ) -> None:
     """Let an agent's changed code play again what its former code failed at; the manifest then names both.
 
@@ -109,7 +109,7 @@ def _also(hashes: list[str]) -> dict[str, list[str]]:
     return {"retried_with": hashes} if hashes else {}
 
 
-def _json(arguments: Arguments, name: str) -> dict[str, Any]:
+def _json(arguments: EvalConfig, name: str) -> dict[str, Any]:
     try:
         value = json.loads((arguments.out / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -45,7 +45,7 @@ _PAGE = _ROOT / "docs" / "benchmarks.md"
 
 
 @dataclass(frozen=True)
-class Arguments:
+class SpeedConfig:
     """Measure the speeds of the environments, the evaluator and the training step."""
 
     parts: tuple[Part, ...] = ("alfworld", "scienceworld", "webshop", "evaluate")
@@ -66,7 +66,7 @@ class Arguments:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns 1 if something became slower, 2 if something could not be measured."""
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.speed")
+    arguments = parse(SpeedConfig, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.speed")
     arguments.out.mkdir(parents=True, exist_ok=True)
     speeds: list[baseline.Speed] = []
     failed = []
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 2 if failed else int(bool(slower))
 
 
-def _measure(part: Part, arguments: Arguments) -> list[baseline.Speed]:
+def _measure(part: Part, arguments: SpeedConfig) -> list[baseline.Speed]:
     """Run one part's benchmarks and return what they took; nothing if pytest failed."""
     file, results = _HERE / f"bench_{part}.py", arguments.out / f"{part}.json"
     if not file.exists():

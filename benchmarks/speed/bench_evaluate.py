@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.benchmarks import tasks
 from act_gym.rollout import BatchStream, Job, play_jobs
 from act_gym.types import Episode
@@ -78,9 +78,9 @@ def play(agent: Any) -> list[Episode]:
     return list(play_jobs(jobs, agent, num_envs=SIZE, env_options=OPTIONS, keep_commands=False))
 
 
-def view_of(episode: Episode, turn: int) -> View:
+def view_of(episode: Episode, turn: int) -> AgentInput:
     history = episode.turns[:turn]
-    return View(
+    return AgentInput(
         task=episode.task, goal=episode.goal, observation=episode.turns[turn].observation, history=history, seed=0
     )
 

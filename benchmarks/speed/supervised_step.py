@@ -25,13 +25,13 @@ from act_gym.config import parse
 from act_gym.io.jsonl import write_json
 from benchmarks.speed.passes import Peak
 
-__all__ = ["Arguments", "Steps", "main", "measure", "table"]
+__all__ = ["Steps", "SupervisedStepConfig", "main", "measure", "table"]
 
 _PRELOADED = ["trl.trainer.sft_trainer", "trainers.imitation"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class SupervisedStepConfig:
     """Measure imitation steps, packed and padded."""
 
     decisions: Path = Path("runs/packing/pairs/decisions.jsonl")
@@ -69,13 +69,13 @@ class Steps:
     peak: int
 
 
-def measure(arguments: Arguments, micro_batch: int, packed: bool) -> Steps:
+def measure(arguments: SupervisedStepConfig, micro_batch: int, packed: bool) -> Steps:
     """Run some steps in this process."""
     from transformers import TrainerCallback
 
     from agents.prompts import format_reply
     from trainers.data.questions import acting_questions, read_steps
-    from trainers.imitation import Imitation
+    from trainers.imitation import ImitationConfig
     from trainers.run import checkpoints
     from trainers.run.logging import quiet
     from trainers.sft.answers import encode, trainer_of
@@ -83,7 +83,7 @@ def measure(arguments: Arguments, micro_batch: int, packed: bool) -> Steps:
     quiet()
     policy = checkpoints.load("smollm2", "fp32")
     questions = acting_questions(read_steps(arguments.decisions))
-    settings = Imitation(
+    settings = ImitationConfig(
         batch=micro_batch,
         micro_batch=micro_batch,
         steps=arguments.steps,
@@ -153,7 +153,9 @@ def table(found: Sequence[Steps]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
     arguments = parse(
-        Arguments, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.speed.supervised_step"
+        SupervisedStepConfig,
+        sys.argv[1:] if argv is None else argv,
+        program="python -m benchmarks.speed.supervised_step",
     )
     started = multiprocessing.get_context("forkserver")
     started.set_forkserver_preload(_PRELOADED)

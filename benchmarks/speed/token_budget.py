@@ -23,13 +23,13 @@ from act_gym.cli import run
 from act_gym.config import parse
 from benchmarks.speed.passes import Peak, group_of, with_gradients
 
-__all__ = ["Arguments", "Measured", "main", "measure"]
+__all__ = ["Measured", "TokenBudgetConfig", "main", "measure"]
 
 _GROUPS, _SHAPE = 4, (256, 64, 4)
 
 
 @dataclass(frozen=True)
-class Arguments:
+class TokenBudgetConfig:
     """Measure a micro-batch in passes of at most so many tokens."""
 
     budgets: tuple[int, ...] = (0, 1100, 520)
@@ -113,7 +113,7 @@ def _micro_batch() -> dict[str, torch.Tensor]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
     words = sys.argv[1:] if argv is None else argv
-    arguments = parse(Arguments, words, program="python -m benchmarks.speed.token_budget")
+    arguments = parse(TokenBudgetConfig, words, program="python -m benchmarks.speed.token_budget")
     sys.stdout.write("| budget | passes | loss | gradient | GB | seconds |\n|--:|--:|--:|--:|--:|--:|\n")
     for budget in arguments.budgets:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

@@ -34,7 +34,7 @@ from trainers.grpo.packing import pack
 from trainers.varlen.flops import Costs
 from trainers.varlen.model_support import use
 
-__all__ = ["Arguments", "Measured", "main", "matmul_rate", "measure", "operations", "table"]
+__all__ = ["Measured", "TrainingStepConfig", "main", "matmul_rate", "measure", "operations", "table"]
 
 Kind = Literal["trl", "shared"]
 KINDS: tuple[Kind, ...] = ("trl", "shared")
@@ -50,7 +50,7 @@ _SIDE = 2048
 
 
 @dataclass(frozen=True)
-class Arguments:
+class TrainingStepConfig:
     """Measure the training pass over one group, ours beside TRL's."""
 
     shapes: tuple[str, ...] = (
@@ -238,7 +238,7 @@ def _memory(side: Sequence[Measured]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program."""
     arguments = parse(
-        Arguments, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.speed.training_step"
+        TrainingStepConfig, sys.argv[1:] if argv is None else argv, program="python -m benchmarks.speed.training_step"
     )
     file = arguments.out / "passes.jsonl"
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ import pytest
 
 from act_gym.benchmarks import BENCHMARKS, Benchmark, register_envs
 from act_gym.errors import EngineError
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 
 TASKS = tuple(
     Task(
@@ -45,14 +45,14 @@ class CountingEngine:
         self._closed = False
         type(self).running += 1
 
-    def reset(self, task: Task) -> State:
+    def reset(self, task: Task) -> StepResult:
         if task.id == self._broken:
             raise EngineError(f"{task.id} does not load.")
         self._count, self._target = 0, task.payload["target"]
         self.goal = f"count to {self._target}"
         return self._state("You have 0.")
 
-    def step(self, command: str) -> State:
+    def step(self, command: str) -> StepResult:
         if command == "crash":
             raise EngineError("The counter broke.")
         if command == "add":
@@ -73,10 +73,10 @@ class CountingEngine:
             self._closed = True
             type(self).running -= 1
 
-    def _state(self, text: str, *, said: bool = False) -> State:
+    def _state(self, text: str, *, said: bool = False) -> StepResult:
         success = said and self._count == self._target
         score = 1.0 if success else min(self._count, self._target) / (self._target + 1)
-        return State(observation=text, score=score, raw_score=self._count, success=success, terminated=said)
+        return StepResult(observation=text, score=score, raw_score=self._count, success=success, terminated=said)
 
 
 @pytest.fixture

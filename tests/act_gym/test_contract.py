@@ -17,7 +17,7 @@ from act_gym.benchmarks import BENCHMARKS, parse_id
 from act_gym.engine import detailed
 from act_gym.errors import UsageError
 from act_gym.paths import data_dir
-from act_gym.spaces import AnyText
+from act_gym.spaces import UnicodeText
 
 INFO = {
     "task_id": str,
@@ -93,7 +93,7 @@ def test_gymnasiums_own_checker_finds_nothing(env):
 
 def test_reset_and_step_keep_the_contract(env, env_id):
     split = parse_id(env_id)[1]
-    assert env.observation_space == env.action_space == AnyText()
+    assert env.observation_space == env.action_space == UnicodeText()
     observation, info = env.reset(seed=1)
     assert len(observation.encode()) < env.observation_space.max_length
     assert isinstance(observation, str)

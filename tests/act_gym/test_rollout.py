@@ -6,17 +6,17 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from act_gym import AgentError, Choice, EngineError, UsageError, View, each, play, tasks
+from act_gym import AgentAction, AgentError, AgentInput, EngineError, UsageError, function_agent, play, tasks
 from act_gym.engines.scienceworld.engine import LazyTuple
 from act_gym.rollout import Job, play_jobs
 from agents.workers.processes import Guarded
 
 
-def expert(view: View) -> str:
+def expert(view: AgentInput) -> str:
     return view.expert_commands()[len(view.history)]
 
 
-def drawn(view: View) -> str:
+def drawn(view: AgentInput) -> str:
     generator = np.random.default_rng([view.seed, crc32(view.task.id.encode()), len(view.history)])
     return str(generator.choice([*view.admissible_commands, "dance"]))
 
@@ -28,9 +28,11 @@ class Watched:
     name: str = "watched"
     sizes: list[int] = field(default_factory=list)
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         self.sizes.append(len(views))
-        return [Choice(action=expert(view), response=f"I say {expert(view)}", completion_tokens=2) for view in views]
+        return [
+            AgentAction(action=expert(view), response=f"I say {expert(view)}", completion_tokens=2) for view in views
+        ]
 
 
 def timeless(episode):
@@ -38,7 +40,7 @@ def timeless(episode):
 
 
 def test_every_task_gives_one_episode_in_order_with_one_environment(counting):
-    episodes = list(play("act/Counting", each("expert", expert)))
+    episodes = list(play("act/Counting", function_agent("expert", expert)))
     assert [episode.task for episode in episodes] == list(tasks("act/Counting"))
     assert all(episode.success and episode.score == 1.0 and episode.stop == "terminated" for episode in episodes)
     assert all(len(episode.turns) == episode.task.payload["target"] + 1 for episode in episodes)
@@ -60,17 +62,17 @@ def test_an_episode_tells_what_was_seen_and_done(counting):
 def test_every_turn_is_told_as_soon_as_it_was_played(counting):
     told = []
     jobs = [Job("act/Counting", task) for task in tasks("act/Counting")[:3]]
-    for episode in play_jobs(jobs, each("expert", expert), on_turn=told.append):
+    for episode in play_jobs(jobs, function_agent("expert", expert), on_turn=told.append):
         assert told[-1] == episode.turns[-1]
     assert len(told) > len(jobs)
 
 
 def test_episodes_of_several_seeds_stand_in_one_queue(counting):
     jobs = [Job("act/Counting", task, seed) for seed in (3, 4) for task in tasks("act/Counting")]
-    episodes = list(play_jobs(iter(jobs), each("drawn", drawn), num_envs=3))
+    episodes = list(play_jobs(iter(jobs), function_agent("drawn", drawn), num_envs=3))
     assert sorted((e.task.id, e.seed) for e in episodes) == sorted((job.task.id, job.seed) for job in jobs)
     for episode in episodes:
-        (alone,) = play("act/Counting", each("drawn", drawn), [episode.task], seed=episode.seed)
+        (alone,) = play("act/Counting", function_agent("drawn", drawn), [episode.task], seed=episode.seed)
         assert timeless(alone) == timeless(episode)
     assert counting.running == 0
 
@@ -81,16 +83,16 @@ class Unhurried:
     name = "unhurried"
 
     def __init__(self) -> None:
-        self.asked: list[tuple[int, View]] = []
+        self.asked: list[tuple[int, AgentInput]] = []
         self.most = 0
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
-        return [Choice(action=drawn(view)) for view in views]
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
+        return [AgentAction(action=drawn(view)) for view in views]
 
     def stream(self, size: int):
         return self
 
-    def ask(self, number: int, view: View) -> None:
+    def ask(self, number: int, view: AgentInput) -> None:
         self.asked.append((number, view))
         self.most = max(self.most, len(self.asked))
 
@@ -98,7 +100,7 @@ class Unhurried:
         number, view = self.asked.pop()
         if view.task.payload["target"] == 2:
             return [(number, AgentError("not this one"))]
-        return [(number, Choice(action=drawn(view)))]
+        return [(number, AgentAction(action=drawn(view)))]
 
     def close(self) -> None:
         self.asked = []
@@ -113,7 +115,7 @@ def test_a_streaming_agent_is_asked_again_while_others_wait(counting):
         if episode.task.payload["target"] == 2:
             assert (episode.stop, episode.error) == ("agent_error", "not this one")
         else:
-            (alone,) = play("act/Counting", each("unhurried", drawn), [episode.task], seed=1)
+            (alone,) = play("act/Counting", function_agent("unhurried", drawn), [episode.task], seed=1)
             assert [turn.action for turn in alone.turns] == [turn.action for turn in episode.turns]
 
 
@@ -131,14 +133,14 @@ def test_the_place_of_a_finished_episode_is_taken_at_once(counting):
 @pytest.mark.parametrize("num_envs", [2, 4, 20])
 def test_the_episodes_do_not_depend_on_how_many_run_at_once(counting, num_envs):
     def played(count):
-        episodes = play("act/Counting", each("drawn", drawn), seed=1, num_envs=count)
+        episodes = play("act/Counting", function_agent("drawn", drawn), seed=1, num_envs=count)
         return sorted(map(timeless, episodes), key=lambda episode: episode.task.id)
 
     assert played(num_envs) == played(1)
 
 
 def test_the_seed_reaches_the_agent(counting):
-    first, second, again = (list(play("act/Counting", each("drawn", drawn), seed=seed)) for seed in (1, 2, 1))
+    first, second, again = (list(play("act/Counting", function_agent("drawn", drawn), seed=seed)) for seed in (1, 2, 1))
     assert [timeless(episode) for episode in first] == [timeless(episode) for episode in again]
     assert [episode.turns[0].action for episode in first] != [episode.turns[0].action for episode in second]
 
@@ -146,7 +148,7 @@ def test_the_seed_reaches_the_agent(counting):
 def test_an_action_the_game_does_not_know_is_marked_and_the_episode_goes_on(counting):
     (episode,) = play(
         "act/Counting",
-        each("dancer", lambda view: "dance"),
+        function_agent("dancer", lambda view: "dance"),
         tasks("act/Counting")[:1],
         env_options={"max_episode_steps": 4},
     )
@@ -158,7 +160,9 @@ def test_a_simulator_that_fails_in_a_step_ends_its_own_episode(counting):
     def crashing(view):
         return "crash" if view.task.id == "counting/long/6" and len(view.history) == 2 else expert(view)
 
-    episodes = {episode.task.id: episode for episode in play("act/Counting", each("crashing", crashing), num_envs=4)}
+    episodes = {
+        episode.task.id: episode for episode in play("act/Counting", function_agent("crashing", crashing), num_envs=4)
+    }
     failed = episodes.pop("counting/long/6")
     assert (failed.stop, failed.error, failed.success) == ("env_error", "The counter broke.", False)
     assert [turn.action for turn in failed.turns] == ["add", "add"]
@@ -180,7 +184,9 @@ def test_a_simulator_that_fails_when_commands_are_looked_at_ends_its_own_episode
         return LazyTuple(partial(read, engine.goal, engine._count))
 
     monkeypatch.setattr(counting, "admissible_commands", later)
-    agent = each("looking", lambda view: [*view.admissible_commands[:0], expert(view)][0] if looks else expert(view))
+    agent = function_agent(
+        "looking", lambda view: [*view.admissible_commands[:0], expert(view)][0] if looks else expert(view)
+    )
     episodes = {episode.task.id: episode for episode in play("act/Counting", guard(agent), num_envs=4)}
     failed = episodes.pop("counting/long/6")
     assert (failed.stop, len(failed.turns)) == ("env_error", 2)
@@ -194,7 +200,9 @@ def test_a_task_that_does_not_load_gives_an_episode_without_turns(counting, num_
     broken = "counting/short/2"
     episodes = {
         episode.task.id: episode
-        for episode in play("act/Counting", each("expert", expert), num_envs=num_envs, env_options={"broken": broken})
+        for episode in play(
+            "act/Counting", function_agent("expert", expert), num_envs=num_envs, env_options={"broken": broken}
+        )
     }
     failed = episodes.pop(broken)
     assert (failed.stop, failed.error, failed.turns) == ("env_error", f"{broken} does not load.", ())
@@ -209,10 +217,10 @@ class Moody:
     hated: str
     name: str = "moody"
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         if any(view.task.id == self.hated and view.history for view in views):
             raise AgentError("Not that one.")
-        return [Choice(action=expert(view)) for view in views]
+        return [AgentAction(action=expert(view)) for view in views]
 
 
 def test_an_agent_that_fails_ends_the_one_episode_it_fails_in(counting):
@@ -235,7 +243,7 @@ def test_a_reply_without_an_action_is_a_turn_without_an_action(counting):
         name = "mute"
 
         def act(self, views):
-            return [Choice(action="", response="hm") for _ in views]
+            return [AgentAction(action="", response="hm") for _ in views]
 
     (episode,) = play("act/Counting", Mute(), tasks("act/Counting")[:1], env_options={"max_episode_steps": 2})
     assert [(turn.action, turn.response, turn.action_valid) for turn in episode.turns] == [("", "hm", False)] * 2
@@ -246,7 +254,7 @@ def test_an_agent_that_answers_for_too_few_is_an_error(counting):
         name = "lazy"
 
         def act(self, views):
-            return [Choice(action="add") for _ in views[1:]]
+            return [AgentAction(action="add") for _ in views[1:]]
 
     with pytest.raises(AgentError, match="lazy was shown 2 views and made 1 choices"):
         list(play("act/Counting", Lazy(), num_envs=2))
@@ -254,7 +262,7 @@ def test_an_agent_that_answers_for_too_few_is_an_error(counting):
 
 
 def test_whoever_stops_listening_leaves_nothing_running(counting):
-    episodes = play("act/Counting", each("expert", expert), num_envs=3)
+    episodes = play("act/Counting", function_agent("expert", expert), num_envs=3)
     next(episodes)
     assert counting.running == 3
     episodes.close()
@@ -262,9 +270,9 @@ def test_whoever_stops_listening_leaves_nothing_running(counting):
 
 
 def test_no_tasks_give_no_episodes(counting):
-    assert list(play("act/Counting", each("expert", expert), [])) == []
+    assert list(play("act/Counting", function_agent("expert", expert), [])) == []
 
 
 def test_fewer_than_one_environment_is_refused(counting):
     with pytest.raises(UsageError, match="num_envs is at least 1; got 0"):
-        list(play("act/Counting", each("expert", expert), num_envs=0))
+        list(play("act/Counting", function_agent("expert", expert), num_envs=0))

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from act_gym.errors import EngineError
-from act_gym.spaces import AnyText
+from act_gym.spaces import UnicodeText
 
 
 class Echo(gym.Env):
     """Shows the last action; the space keeps 64 bytes."""
 
     def __init__(self):
-        self.observation_space = AnyText(64)
-        self.action_space = AnyText(64)
+        self.observation_space = UnicodeText(64)
+        self.action_space = UnicodeText(64)
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
@@ -29,29 +29,29 @@ class Echo(gym.Env):
 
 @given(st.text(st.characters(codec=None, exclude_categories=[])))
 def test_every_string_is_in_the_space(text):
-    assert text in AnyText(4)
+    assert text in UnicodeText(4)
 
 
 @pytest.mark.parametrize("value", [None, 7, b"bytes", ["a"], np.array("a")])
 def test_nothing_else_is_in_the_space(value):
-    assert value not in AnyText()
+    assert value not in UnicodeText()
 
 
 def test_samples_are_short_strings_and_follow_the_seed():
-    first, second = AnyText(seed=3), AnyText(seed=3)
+    first, second = UnicodeText(seed=3), UnicodeText(seed=3)
     drawn = [first.sample() for _ in range(50)]
     assert drawn == [second.sample() for _ in range(50)]
     assert all(1 <= len(text) <= 32 for text in drawn)
     assert len(set(drawn)) > 40
-    assert all(len(text) <= 4 for text in (AnyText(4, seed=seed).sample() for seed in range(50)))
+    assert all(len(text) <= 4 for text in (UnicodeText(4, seed=seed).sample() for seed in range(50)))
 
 
 def test_spaces_are_equal_if_they_hold_the_same_and_survive_pickling():
-    assert AnyText(8) == AnyText(8)
-    assert AnyText(8) != AnyText(9)
-    assert AnyText(8) != gym.spaces.Text(8)
-    assert pickle.loads(pickle.dumps(AnyText(8))) == AnyText(8)
-    assert repr(AnyText(8)) == "AnyText(8)"
+    assert UnicodeText(8) == UnicodeText(8)
+    assert UnicodeText(8) != UnicodeText(9)
+    assert UnicodeText(8) != gym.spaces.Text(8)
+    assert pickle.loads(pickle.dumps(UnicodeText(8))) == UnicodeText(8)
+    assert repr(UnicodeText(8)) == "AnyText(8)"
 
 
 # Umlauts, symbols beyond the basic plane, a lone surrogate, nulls, and exactly the 64 bytes there are.

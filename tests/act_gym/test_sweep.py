@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from act_gym import sampling
-from act_gym.sampling import Sweep
+from act_gym.sampling import EpochSampler
 
 
 @pytest.mark.parametrize("shuffled", [0, 100])
 def test_every_number_comes_once_before_any_comes_again(monkeypatch, shuffled):
     monkeypatch.setattr(sampling, "_SHUFFLED", shuffled)
-    drawn = Sweep(50)
+    drawn = EpochSampler(50)
     random = np.random.default_rng(3)
     first, second = ([drawn.draw(random) for _ in range(50)] for _ in range(2))
     assert sorted(first) == sorted(second) == list(range(50))
@@ -20,7 +20,7 @@ def test_large_sweeps_are_as_even_as_small_ones(monkeypatch):
     random = np.random.default_rng(4)
     places = np.zeros((6, 6))
     for _ in range(6000):
-        drawn = Sweep(6)
+        drawn = EpochSampler(6)
         for place in range(6):
             places[place, drawn.draw(random)] += 1
     assert places.min() > 850
@@ -28,7 +28,7 @@ def test_large_sweeps_are_as_even_as_small_ones(monkeypatch):
 
 
 def test_a_sweep_of_millions_remembers_what_was_drawn_and_no_more():
-    drawn = Sweep(4_000_000)
+    drawn = EpochSampler(4_000_000)
     random = np.random.default_rng(5)
     found = [drawn.draw(random) for _ in range(1000)]
     assert len(set(found)) == 1000
@@ -36,7 +36,9 @@ def test_a_sweep_of_millions_remembers_what_was_drawn_and_no_more():
 
 
 def test_a_restart_begins_again(monkeypatch):
-    drawn = Sweep(5)
+    drawn = EpochSampler(5)
     drawn.draw(np.random.default_rng(6))
     drawn.restart()
-    assert sorted(drawn.draw(np.random.default_rng(7)) for _ in range(1)) == [Sweep(5).draw(np.random.default_rng(7))]
+    assert sorted(drawn.draw(np.random.default_rng(7)) for _ in range(1)) == [
+        EpochSampler(5).draw(np.random.default_rng(7))
+    ]

@@ -2,7 +2,7 @@ from array import array
 
 import pytest
 
-from act_gym.sampling import LongTaskList
+from act_gym.sampling import LazyTaskList
 from act_gym.types import Task
 
 
@@ -17,7 +17,7 @@ def number_of(task_id):
 
 @pytest.fixture(params=[range(0, 10, 2), array("I", [0, 2, 4, 6, 8])])
 def tasks(request):
-    return LongTaskList(request.param, make, number_of)
+    return LazyTaskList(request.param, make, number_of)
 
 
 def test_it_reads_like_a_tuple(tasks):

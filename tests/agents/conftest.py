@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.types import Task
 
 
@@ -33,10 +33,10 @@ def policy() -> Iterator[object]:
 
 
 @pytest.fixture
-def make_view() -> Callable[..., View]:
+def make_view() -> Callable[..., AgentInput]:
     """Builds a view of a small invented state; keywords replace its parts."""
 
-    def make(**parts: object) -> View:
+    def make(**parts: object) -> AgentInput:
         task = Task(
             id=str(parts.pop("task_id", "scienceworld/boil/0")),
             benchmark="ScienceWorld",
@@ -49,7 +49,7 @@ def make_view() -> Callable[..., View]:
             "admissible_commands": ("activate sink", "activate stove", "look around", "pick up metal pot"),
             **parts,
         }
-        return View(task=task, **values)  # type: ignore[arg-type]
+        return AgentInput(task=task, **values)  # type: ignore[arg-type]
 
     return make
 

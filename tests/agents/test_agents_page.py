@@ -60,7 +60,7 @@ def test_an_agent_of_fifteen_lines_is_written_and_benchmarked_and_plays_the_same
 def test_the_pages_agents_play_every_benchmark(env_id):
     known = {}
     exec(block("python", "Your own in fifteen lines"), known)
-    (polite,) = re.findall(r"`(act_gym\.each\(.*\))`", PAGE)
+    (polite,) = re.findall(r"`(act_gym\.function_agent\(.*\))`", PAGE)
     first_of_each_kind = {task.task_type: task for task in reversed(act_gym.tasks(env_id))}.values()
     for agent in (known["Curious"](), eval(polite, {"act_gym": act_gym})):
         episodes = list(

@@ -5,7 +5,7 @@ from subprocess import run
 import pytest
 
 import act_gym
-from act_gym.agent import View, each
+from act_gym.agent import AgentInput, function_agent
 from act_gym.errors import AgentError, EngineError
 from act_gym.rollout import play
 from agents.baselines import ExpertAgent, RandomAgent
@@ -55,11 +55,11 @@ def test_the_expert_wins_alfworld_after_any_beginning() -> None:
     wrong = RandomAgent()
     expert = ExpertAgent()
 
-    def act(view: View) -> str:
+    def act(view: AgentInput) -> str:
         return (wrong if len(view.history) < 8 else expert).act([view])[0].action
 
     chosen = act_gym.tasks("act/ALFWorld-generated-unseen")[:6]
-    episodes = list(play("act/ALFWorld-generated-unseen", each("late expert", act), chosen))
+    episodes = list(play("act/ALFWorld-generated-unseen", function_agent("late expert", act), chosen))
     assert [episode.success for episode in episodes] == [True] * 6
     assert all(len(episode.turns) > 8 for episode in episodes)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.benchmarks import tasks
 from act_gym.errors import UsageError
 from act_gym.rollout import play
@@ -34,10 +34,10 @@ def episode() -> Episode:
     return next(iter(play(ENV, agent, tasks(ENV)[:1], env_options={"max_episode_steps": 12})))
 
 
-def views(episode: Episode) -> Iterator[View]:
+def views(episode: Episode) -> Iterator[AgentInput]:
     shown = [turn.observation for turn in episode.turns] + [episode.final_observation]
     for number, observation in enumerate(shown):
-        yield View(task=episode.task, goal=episode.goal, observation=observation, history=episode.turns[:number])
+        yield AgentInput(task=episode.task, goal=episode.goal, observation=observation, history=episode.turns[:number])
 
 
 def templated(policy: Any, name: str) -> Any:
@@ -92,7 +92,7 @@ def test_a_turn_reads_only_what_is_new(policy: Any, decode: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_conversation_that_is_too_long_keeps_its_opening(policy: Any, make_view: Callable[..., View]) -> None:
+def test_a_conversation_that_is_too_long_keeps_its_opening(policy: Any, make_view: Callable[..., AgentInput]) -> None:
     turns = tuple(Turn(observation=f"Room {n}. " * 120, action=f"go to room {n}") for n in range(60))
     agent = LocalAgent(LocalSettings(history="conversation"), policy=policy)
     view = make_view(history=turns)
@@ -107,7 +107,7 @@ def test_a_list_of_commands_is_refused_in_a_conversation() -> None:
         Question(history="conversation", list_commands=10)
 
 
-def test_a_reply_without_an_action_is_shown_as_written(make_view: Callable[..., View]) -> None:
+def test_a_reply_without_an_action_is_shown_as_written(make_view: Callable[..., AgentInput]) -> None:
     view = make_view(history=(Turn(observation="A door.", action="", response="I think so."),))
     assert [message["content"] for message in QUESTION.conversation(view)[1:2]] == ["I think so."]
 
@@ -135,7 +135,7 @@ def test_judging_reads_the_tokens_of_acting_first(policy: Any, episode: Episode,
 
 
 @pytest.mark.slow
-def test_a_question_that_is_too_long_loses_old_turns_alone(policy: Any, make_view: Callable[..., View]) -> None:
+def test_a_question_that_is_too_long_loses_old_turns_alone(policy: Any, make_view: Callable[..., AgentInput]) -> None:
     turns = tuple(Turn(observation=f"Room {n}. " * 40, action=f"go to room {n}") for n in range(30))
     asked = QUESTION.judging(make_view(history=turns), "look", "wait")
     kept = fitted(policy, asked, 1500)

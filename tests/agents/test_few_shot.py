@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from act_gym import each, play, tasks
+from act_gym import function_agent, play, tasks
 from act_gym.benchmarks import parse_id
 from act_gym.errors import AgentError
 from agents.few_shot import example_for
@@ -50,7 +50,9 @@ def shown_example(env_id, env_options, task_type=""):
 
     listed = tasks(env_id, **parse_id(env_id)[0].choosing(env_options))
     chosen = [task for task in listed if task.task_type.startswith(task_type)][:1]
-    (episode,) = play(env_id, each("reader", choose), chosen, env_options={**env_options, "max_episode_steps": 1})
+    (episode,) = play(
+        env_id, function_agent("reader", choose), chosen, env_options={**env_options, "max_episode_steps": 1}
+    )
     assert episode.stop == "truncated", episode.error
     (prompt, observation) = prompts[0]
     return prompt.partition("Now comes your own task.")[0], observation

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from act_gym.agent import Agent, Choice, View
+from act_gym.agent import Agent, AgentAction, AgentInput
 from act_gym.benchmarks import tasks
 from act_gym.errors import AgentError, UsageError
 from act_gym.rollout import play
@@ -31,7 +31,7 @@ class Helpless:
 
     name = "helpless"
 
-    def act(self, views: Sequence[View]) -> Sequence[Choice]:
+    def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
         raise AgentError("There is no expert here.")
 
 

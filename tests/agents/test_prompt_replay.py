@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.benchmarks import tasks
 from act_gym.errors import UsageError
 from act_gym.rollout import play
@@ -74,7 +74,7 @@ def test_the_prompt_has_the_tokens_that_the_model_read(
 @pytest.mark.slow
 @pytest.mark.parametrize("history", ["window", "conversation"])
 def test_a_prompt_that_was_cut_to_the_context_is_found_again(
-    tiny_policy: Any, make_view: Callable[..., View], history: str
+    tiny_policy: Any, make_view: Callable[..., AgentInput], history: str
 ) -> None:
     turns = tuple(Turn(observation=f"Room {n}. " * 300, action=f"go to room {n}") for n in range(40))
     agent = LocalAgent(LocalSettings(history=history, window=40, max_characters=3000), policy=tiny_policy)
@@ -127,7 +127,7 @@ def test_an_agent_without_a_model_asked_nothing() -> None:
     assert question_of({"asked_for": "random"}) is None
 
 
-def test_every_prompt_ends_with_the_current_observation(make_view: Callable[..., View]) -> None:
+def test_every_prompt_ends_with_the_current_observation(make_view: Callable[..., AgentInput]) -> None:
     history = tuple(Turn(observation=f"Room {number}.", action=f"go {number}") for number in range(5))
     view = make_view(observation="Room now.", history=history)
     shown = list(prompts_of(Question(history="conversation"), view))

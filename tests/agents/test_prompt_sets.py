@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.types import Task, Turn
 from agents.prompt_config import CONVERSATION, TRAINED_WITH, Question, warn_if_other
@@ -94,7 +94,7 @@ OPENED = "This room is the kitchen. You see:\n\tan oven"
 EMPTY, FORK = ("In your inventory, you see:\n\tnothing", "In your inventory, you see:\n\ta fork")
 
 
-def house(name: str = "ScienceWorld") -> View:
+def house(name: str = "ScienceWorld") -> AgentInput:
     """Four states of a house: the room is new at the second, what is carried at the third, and an oven at the last."""
     shown = ((HALL, HALL, EMPTY), ("You move.", KITCHEN, EMPTY), ("You take it.", KITCHEN, FORK))
     history = tuple(
@@ -103,7 +103,7 @@ def house(name: str = "ScienceWorld") -> View:
     )
     task = Task(id="x/y/0", benchmark=name, split="train", task_type="y")
     observed = {"look": f"{KITCHEN}\n\tan oven", "inventory": FORK}
-    return View(task=task, goal="g", observation="Time passes.", history=history, observed=observed)
+    return AgentInput(task=task, goal="g", observation="Time passes.", history=history, observed=observed)
 
 
 def test_a_conversation_shows_room_and_inventory_on_change() -> None:

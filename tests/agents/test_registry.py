@@ -6,16 +6,16 @@ from act_gym.errors import UnknownNameError, UsageError
 from agents.registry import is_foreign, make_agent, parse_agent
 
 MODULE = """
-from act_gym import Choice, each
+from act_gym import AgentAction, function_agent
 
 class Patient:
     def __init__(self, patience="0"):
         self.name = f"patient:{patience}"
     def act(self, views):
-        return [Choice(action="wait") for _ in views]
+        return [AgentAction(action="wait") for _ in views]
 
 def build(word="look"):
-    return each(word, lambda view: word)
+    return function_agent(word, lambda view: word)
 
 ready = build("inventory")
 broken = 3
@@ -84,7 +84,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest_one() -> None:
         ("local:window=many", "type int"),
         ("local:thinking=maybe", "true or false"),
         ("local:decode=ranked,thinking=true", "no reasoning"),
-        ("local:window=-1", "0 or more"),
+        ("local:window=-2", "0 or more"),
         ("local:decode=ranked,fast", "no setting"),
         ("local:format=xml", "No format xml"),
         ("chat:model=m,retries=often", "type int"),

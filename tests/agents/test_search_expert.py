@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.benchmarks import tasks
 from act_gym.errors import AgentError
 from act_gym.rollout import play
@@ -25,8 +25,8 @@ ROOM = (
 )
 
 
-def view(*played: tuple[str, str], observation: str = ROOM, commands: tuple[str, ...] = ()) -> View:
-    return View(
+def view(*played: tuple[str, str], observation: str = ROOM, commands: tuple[str, ...] = ()) -> AgentInput:
+    return AgentInput(
         task=Task(id="alfworld/seen/x", benchmark="ALFWorld", split="seen", task_type="pick_clean_then_place_in_recep"),
         goal="put a clean mug in cabinet.",
         observation=observation,

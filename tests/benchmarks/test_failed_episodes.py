@@ -19,7 +19,7 @@ from benchmarks.stats.measurement import Summary
 
 SUITE = "webshop-generated-seen-mini"
 AGENT = """
-from act_gym import Choice
+from act_gym import AgentAction
 
 class Broken:
     name = "broken"
@@ -36,7 +36,7 @@ class Flaky(Broken):
     def choose(self, view):
         if view.task.id[-1] in "37" and view.history:
             raise ValueError(f"on {view.task.id}")
-        return Choice(action=view.admissible_commands[-1])
+        return AgentAction(action=view.admissible_commands[-1])
 """
 
 

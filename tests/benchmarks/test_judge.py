@@ -7,7 +7,7 @@ import pytest
 from act_gym import ActionPair, ExpertStep, RunError, Task, UsageError
 from act_gym.io.jsonl import RecordWriter, read_records
 from agents.prompt_config import CONVERSATION, TRAINED_WITH, Question
-from benchmarks.judge import Arguments, free_judge, main, measure, ranked_judge
+from benchmarks.judge import JudgeConfig, free_judge, main, measure, ranked_judge
 from benchmarks.stats.measurement import Summary
 
 
@@ -77,7 +77,7 @@ def test_knowledge_counts_in_both_orders_and_a_position_in_one():
 
 def test_free_and_ranked_agree_on_a_policy_that_writes_what_it_believes():
     policy = Reader("light lamp")
-    assert numbers(free_judge(policy, Arguments(pairs=()))(PAIRS)) == numbers(ranked_judge(policy)(PAIRS))
+    assert numbers(free_judge(policy, JudgeConfig(pairs=()))(PAIRS)) == numbers(ranked_judge(policy)(PAIRS))
 
 
 class Follower(Reader):
@@ -104,7 +104,7 @@ class Follower(Reader):
 
 @pytest.mark.parametrize("source", ["template", "model"])
 def test_a_wrong_rationale_is_followed_in_both_orders_and_an_empty_one_changes_nothing(source):
-    settings = Arguments(pairs=(), decode="free", interventions=("suppressed", "injected"), rationales=source)
+    settings = JudgeConfig(pairs=(), decode="free", interventions=("suppressed", "injected"), rationales=source)
     records = list(free_judge(Follower("light lamp", "go up"), settings)(PAIRS))
     found = numbers(records)
     assert (found["accuracy"], found["accuracy_suppressed"], found["accuracy_injected"]) == (1.0, 1.0, 0.0)
@@ -126,12 +126,12 @@ def test_without_interventions_nothing_is_said_of_them():
 
 
 def test_another_run_gives_the_same_rationales_and_other_pairs_are_refused(tmp_path):
-    settings = Arguments(pairs=(), interventions=("injected",), rationales="model")
+    settings = JudgeConfig(pairs=(), interventions=("injected",), rationales="model")
     first = list(free_judge(Follower("light lamp"), settings)(PAIRS))
     with RecordWriter(tmp_path / "records.jsonl") as file:
         for record in first:
             file.write(record)
-    again = Arguments(pairs=(), interventions=("injected",), rationales=str(tmp_path / "records.jsonl"))
+    again = JudgeConfig(pairs=(), interventions=("injected",), rationales=str(tmp_path / "records.jsonl"))
     assert again.files == [tmp_path / "records.jsonl"]
     second = list(free_judge(Follower("go up"), again)(PAIRS))
     assert [one["rationale"] for one in second] == [one["rationale"] for one in first]
@@ -143,26 +143,26 @@ def test_another_run_gives_the_same_rationales_and_other_pairs_are_refused(tmp_p
 
 
 def test_a_reply_without_an_action_is_malformed_and_wrong():
-    found = numbers(free_judge(Reader(reply="I like {}."), Arguments(pairs=()))(PAIRS))
+    found = numbers(free_judge(Reader(reply="I like {}."), JudgeConfig(pairs=()))(PAIRS))
     assert (found["malformed"], found["accuracy"]) == (1.0, 0.0)
     assert "first_chosen" not in found
 
 
 def test_a_third_action_is_neither():
-    found = numbers(free_judge(Reader(reply="<action>sing</action>"), Arguments(pairs=()))(PAIRS))
+    found = numbers(free_judge(Reader(reply="<action>sing</action>"), JudgeConfig(pairs=()))(PAIRS))
     assert (found["neither"], found["malformed"], found["accuracy"]) == (1.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(("numbered", "right"), [("neither", 0.0), ("action", 0.5)])
 def test_an_answer_by_number_is_counted_apart(numbered, right):
     reply = "<action>Action 1</action>"
-    found = numbers(free_judge(Reader(reply=reply), Arguments(pairs=(), numbered=numbered))(PAIRS))
+    found = numbers(free_judge(Reader(reply=reply), JudgeConfig(pairs=(), numbered=numbered))(PAIRS))
     assert (found["numbered"], found["neither"], found["malformed"]) == (1.0, 0.0, 0.0)
     assert (found["accuracy"], found["alternative_chosen"]) == (right, right)
 
 
 def test_answers_are_compared_after_normalisation():
-    found = numbers(free_judge(Reader("light lamp", reply="<action> {}. </action>"), Arguments(pairs=()))(PAIRS))
+    found = numbers(free_judge(Reader("light lamp", reply="<action> {}. </action>"), JudgeConfig(pairs=()))(PAIRS))
     assert found["accuracy"] == 0.75
 
 
@@ -209,6 +209,6 @@ def test_a_real_model_is_asked_in_both_orders_and_continues(tmp_path, capsys):
 def test_a_checkpoint_is_asked_as_it_was_trained(tmp_path):
     trained = Question(history="window", window=1, max_characters=300)
     (tmp_path / TRAINED_WITH).write_text(json.dumps(trained.facts()))
-    assert Arguments(pairs=(), model=str(tmp_path)).asking() == trained
-    assert Arguments(pairs=(), model=str(tmp_path), history="conversation").asking() == CONVERSATION
-    assert Arguments(pairs=()).asking() == CONVERSATION
+    assert JudgeConfig(pairs=(), model=str(tmp_path)).asking() == trained
+    assert JudgeConfig(pairs=(), model=str(tmp_path), history="conversation").asking() == CONVERSATION
+    assert JudgeConfig(pairs=()).asking() == CONVERSATION

@@ -4,7 +4,7 @@ import pytest
 
 from act_gym import ActionPair, ExpertStep, RunError, Task, UsageError
 from act_gym.io.jsonl import RecordWriter, read_records
-from benchmarks.next_action import Arguments, free_actor, main, measure, ranked_actor
+from benchmarks.next_action import NextActionConfig, free_actor, main, measure, ranked_actor
 from benchmarks.stats.measurement import Summary
 
 
@@ -56,15 +56,15 @@ def test_ranked_takes_the_likeliest_command_and_compares_normalised():
 
 
 def test_free_counts_malformed_and_inadmissible_replies():
-    found = numbers(free_actor(Alphabetical("<action>sing</action>"), Arguments(decisions=()))(DECISIONS))
+    found = numbers(free_actor(Alphabetical("<action>sing</action>"), NextActionConfig(decisions=()))(DECISIONS))
     assert (found["accuracy"], found["admissible"], found["malformed"]) == (0.25, 0.0, 0.0)
-    found = numbers(free_actor(Alphabetical("sing"), Arguments(decisions=()))(DECISIONS))
+    found = numbers(free_actor(Alphabetical("sing"), NextActionConfig(decisions=()))(DECISIONS))
     assert (found["accuracy"], found["admissible"], found["malformed"]) == (0.0, 0.0, 1.0)
 
 
 def test_words_in_the_place_of_a_blank_are_admissible():
     asked = [(0, step(0, "search[red shoes]", commands=("search[<query>]",)))]
-    found = numbers(free_actor(Alphabetical("<action>search[shoes]</action>"), Arguments(decisions=()))(asked))
+    found = numbers(free_actor(Alphabetical("<action>search[shoes]</action>"), NextActionConfig(decisions=()))(asked))
     assert (found["accuracy"], found["admissible"]) == (0.0, 1.0)
     assert found["expert_admissible"] == 0.0  # ranked cannot write the expert's words
 
@@ -75,7 +75,9 @@ def test_ranking_without_commands_is_refused_with_the_way_out():
 
 
 def test_free_without_commands_claims_nothing_about_admissibility():
-    records = free_actor(Alphabetical("<action>ask</action>"), Arguments(decisions=()))([(0, step(0, "ask", ()))])
+    records = free_actor(Alphabetical("<action>ask</action>"), NextActionConfig(decisions=()))(
+        [(0, step(0, "ask", ()))]
+    )
     assert numbers(records) == {"accuracy": 1.0, "malformed": 0.0, "candidates": 0.0}
 
 
@@ -92,7 +94,7 @@ def test_an_injected_action_is_followed_or_not():
         (number, ActionPair(step=one, alternative="cry", proposer="random", expert_first=True))
         for number, one in DECISIONS
     ]
-    settings = Arguments(decisions=(), interventions=("suppressed", "injected"))
+    settings = NextActionConfig(decisions=(), interventions=("suppressed", "injected"))
     found = numbers(free_actor(Obedient(), settings)(pairs))
     assert (found["accuracy"], found["accuracy_suppressed"], found["accuracy_injected"]) == (0.5, 0.5, 0.0)
     assert (found["alternative_chosen"], found["alternative_chosen_injected"]) == (0.0, 1.0)

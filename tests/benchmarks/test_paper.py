@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from act_gym.errors import RunError, UnknownNameError
-from benchmarks.paper.jobs import Job, Worker, Workshop, command, digest_of, working_in
+from benchmarks.paper.jobs import Job, JobRunner, JobStore, command, digest_of, working_in
 from benchmarks.paper.program import main
 from benchmarks.paper.protocol import Cell, Protocol
 from benchmarks.paper.rows import COLUMNS, ROWS, Row, columns_of, published, rows_of
@@ -22,7 +22,7 @@ PROTOCOL = Protocol(version="v2", model="tiny", judgement=8)
 
 
 def plan(root: Path, protocol: Protocol, names: list[str], seeds: int = 1, *, digest: str = "1") -> list[Cell]:
-    workshop = Workshop(root / "jobs", lambda place: f"{digest} {place}")
+    workshop = JobStore(root / "jobs", lambda place: f"{digest} {place}")
     columns = columns_of(protocol.version, ["alfworld"], judgement=protocol.judgement > 0)
     rows = rows_of(protocol.version, names)
     return [cell for seed in range(seeds) for row in rows for cell in protocol.cells(workshop, row, columns, seed)]
@@ -203,7 +203,7 @@ def test_a_job_that_fails_stops_what_stands_on_it_and_nothing_else(tmp_path, cap
     refused = job(tmp_path, "refused", {}, module="benchmarks.judge")
     good = job(tmp_path, "good", {"env": ["act/ALFWorld-generated-train"], "limit": 1})
     with working_in(tmp_path) as lock:
-        worker = Worker(lock)
+        worker = JobRunner(lock)
         assert [worker.do(each) for each in (above, refused, good)] == [False, False, True]
     assert "No environment act/Nowhere" in worker.failed[above.folder]
     assert "exit status 2" in worker.failed[refused.folder]
@@ -219,7 +219,7 @@ def test_checkpoints_are_discarded_when_nothing_needs_them_and_made_again_when_s
         (done.folder / "checkpoint").mkdir(parents=True)
         done.marker.write_text("{}")
     with working_in(tmp_path) as lock:
-        worker = Worker(lock)
+        worker = JobRunner(lock)
         worker.discard([model, first, second])
         assert not model.discarded, "the second still needs it"
         worker.discard([model, first])
@@ -250,9 +250,9 @@ def test_the_plan_of_a_whole_table_is_printed_and_nothing_is_written(tmp_path, c
 
 def test_what_a_job_is_asked_fits_its_program(tmp_path):
     from act_gym.config import from_recipes
-    from benchmarks.evaluate import Arguments
+    from benchmarks.evaluate import EvalConfig
 
     made = plan(tmp_path, PROTOCOL, ["il"])[0].job
     recipe = tmp_path / "job.yaml"
     recipe.write_text(yaml.safe_dump(dict(made.settings)))
-    assert from_recipes(Arguments, [recipe]).suite == ("alfworld-seen-140", "alfworld-unseen-134")
+    assert from_recipes(EvalConfig, [recipe]).suite == ("alfworld-seen-140", "alfworld-unseen-134")

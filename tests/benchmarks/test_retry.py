@@ -22,7 +22,7 @@ AGENT = """
 import os, signal, time
 from pathlib import Path
 
-from act_gym import Choice
+from act_gym import AgentAction
 
 HERE = Path(__file__).parent
 
@@ -41,7 +41,7 @@ class Agent:
                 os._exit(3)
         if (HERE / "slow").exists():
             time.sleep(0.02)
-        choice = Choice(action=view.admissible_commands[(place + view.seed) % len(view.admissible_commands)])
+        choice = AgentAction(action=view.admissible_commands[(place + view.seed) % len(view.admissible_commands)])
         if (HERE / "ends java").exists() and place == 1:
             (HERE / "ends java").rename(HERE / "no java")
             os.kill(int((HERE / "pid").read_text()), signal.SIGKILL)

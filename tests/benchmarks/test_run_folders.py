@@ -19,7 +19,7 @@ from benchmarks.run.loader import FinishedRun
 GAMES = ["--env", "act/ALFWorld-generated-seen", "--max-turns", "2", "--workers", "1"]
 SHOP = ["--env", "act/WebShop-generated-seen", "--max-turns", "2", "--limit", "1", "--workers", "1"]
 AGENT = """
-from act_gym import Choice
+from act_gym import AgentAction
 
 class Agent:
     name = "mended"
@@ -29,7 +29,7 @@ class Agent:
 
     def choose(self, view):
         {fault}
-        return Choice(action="look")
+        return AgentAction(action="look")
 
 class Broken:
     name = "broken"

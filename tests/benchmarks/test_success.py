@@ -83,5 +83,5 @@ def test_an_agent_that_fails_has_no_success():
         raise act_gym.AgentError("no answer")
 
     env_id = "act/ALFWorld-generated-seen"
-    failed = record(env_id, act_gym.each("failing", fail), tasks(env_id)[0])
+    failed = record(env_id, act_gym.function_agent("failing", fail), tasks(env_id)[0])
     assert (failed["success"], failed["stop"], failed["error"]) == (False, "agent_error", "no answer")

@@ -106,7 +106,7 @@ def make_tokenizer() -> Any:
 @pytest.fixture(scope="session")
 def speaking_model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     """The tiny model after a warm-up: it writes the format, and answers at random."""
-    from trainers.warmup import Warmup, train
+    from trainers.warmup import WarmupConfig, train
 
     folder = tmp_path_factory.mktemp("speaking")
     path = folder / "pairs.jsonl"
@@ -115,7 +115,7 @@ def speaking_model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -
             writer.write(make_pair(number).to_json())
     out = folder / "run"
     train(
-        Warmup(
+        WarmupConfig(
             pairs=path,
             model=str(tiny_model),
             out=out,

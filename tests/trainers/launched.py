@@ -71,10 +71,10 @@ def configured(folder: Path, sequences: int) -> Any:
     """Return TRL's configuration of three steps of so many replies, all of a process in one micro-batch."""
     from trl import GRPOConfig
 
-    from trainers.imitation import Imitation
+    from trainers.imitation import ImitationConfig
     from trainers.run.stage import common_config
 
-    settings = Imitation(
+    settings = ImitationConfig(
         out=folder,
         steps=3,
         learning_rate=1e-2,

@@ -12,7 +12,7 @@ from act_gym.errors import RunError, UsageError
 from act_gym.io.jsonl import RecordWriter
 from act_gym.types import ActionPair
 from tests.trainers.conftest import make_pair
-from trainers.act import Act, main, train
+from trainers.act import ActConfig, main, train
 from trainers.data.questions import judging_questions
 
 STEP_METRICS = {"reward", "right", "valid", "other", "malformed", "equal_groups", "length", "entropy", "loss", "step"}
@@ -25,7 +25,7 @@ def lines(run: Path) -> list[dict[str, float]]:
 def test_a_model_that_cannot_write_the_format_is_stopped_before_training(
     tmp_path: Path, pairs_file: Path, tiny_model: Path
 ) -> None:
-    arguments = Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", max_completion_tokens=12)
+    arguments = ActConfig(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", max_completion_tokens=12)
     with pytest.raises(RunError, match=r"100% of 16 .* Run warmup first: act-gym train warmup --model"):
         train(arguments)
     assert not arguments.out.exists(), "the same --out can be used with the warmed-up model"
@@ -57,7 +57,7 @@ def test_the_rewarded_answer_becomes_likelier(tmp_path: Path, speaking_model: Pa
             writer.write(make_pair(number).to_json())
     out = tmp_path / "run"
     train(
-        Act(
+        ActConfig(
             pairs=path,
             order="both",
             model=str(speaking_model),
@@ -82,7 +82,7 @@ def test_the_rewarded_answer_becomes_likelier(tmp_path: Path, speaking_model: Pa
 def test_every_step_logs_all_that_is_promised(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
     out = tmp_path / "run"
     train(
-        Act(
+        ActConfig(
             pairs=pairs_file,
             order="both",
             model=str(speaking_model),
@@ -117,7 +117,7 @@ def test_every_step_logs_all_that_is_promised(tmp_path: Path, pairs_file: Path, 
 def test_settings_that_cannot_be_are_refused_before_a_model_is_loaded(
     tmp_path: Path, pairs_file: Path, tiny_model: Path
 ) -> None:
-    right = Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run")
+    right = ActConfig(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run")
     for wrong, message in (
         ({"num_generations": 1}, "--num-generations is 1; expected a number of at least 2"),
         ({"reward_valid": 2.0}, "must earn more"),
@@ -149,7 +149,7 @@ def test_the_recorded_order_is_the_pairs_and_a_random_one_depends_on_the_seed_al
 def test_the_default_model_trains_two_steps(tmp_path: Path, pairs_file: Path) -> None:
     out = tmp_path / "run"
     summary = train(
-        Act(
+        ActConfig(
             pairs=pairs_file,
             out=out,
             precision="bf16",

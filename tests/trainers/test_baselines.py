@@ -11,16 +11,16 @@ import pytest
 
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import read_records
-from trainers.collect import Arguments as Collect
-from trainers.dpo import DPO
-from trainers.early_experience import Arguments as Making
-from trainers.imitation import Imitation
-from trainers.pairs import Arguments as Pairs
-from trainers.pipeline import Pipeline, plan, train
+from trainers.collect import CollectConfig
+from trainers.dpo import DPOStageConfig
+from trainers.early_experience import EarlyExperienceConfig
+from trainers.imitation import ImitationConfig
+from trainers.pairs import PairsConfig
+from trainers.pipeline import PipelineConfig, plan, train
 from trainers.run import checkpoints
-from trainers.self_reflection import Reflection
-from trainers.sft_choice import Choice
-from trainers.world_model import World
+from trainers.self_reflection import SelfReflectionConfig
+from trainers.sft_choice import SFTChoiceConfig
+from trainers.world_model import WorldModelConfig
 
 SHORT: dict[str, Any] = {"steps": 1, "probe": 0, "save_every": 0, "batch": 4, "micro_batch": 4}
 
@@ -38,7 +38,8 @@ SHORT: dict[str, Any] = {"steps": 1, "probe": 0, "save_every": 0, "batch": 4, "m
 )
 def test_every_stage_of_a_row_begins_with_the_model_before_it(stages: Any) -> None:
     steps = {
-        name: settings for name, _, settings in plan(Pipeline(stages=stages, model="start", out=Path("x"), limit=4))
+        name: settings
+        for name, _, settings in plan(PipelineConfig(stages=stages, model="start", out=Path("x"), limit=4))
     }
     assert list(steps)[-1] == {"imitation": "imitation", "rl": "rl"}.get(stages[-1], stages[-1]) + (
         "-2" if stages.count(stages[-1]) == 2 else ""
@@ -55,13 +56,13 @@ def test_every_stage_of_a_row_begins_with_the_model_before_it(stages: Any) -> No
 
 def test_inputs_are_passed_on_and_a_file_of_one_s_own_is_kept() -> None:
     stages = ("collect", "pairs", "experience", "dpo", "choice", "reflection")
-    made = Pipeline(stages=stages, out=Path("x"), collect=Collect(env_options=("catalogue=generated",)))  # type: ignore[arg-type]
+    made = PipelineConfig(stages=stages, out=Path("x"), collect=CollectConfig(env_options=("catalogue=generated",)))  # type: ignore[arg-type]
     steps = {name: settings for name, _, settings in plan(made)}
     assert steps["experience"].decisions == Path("x/pairs/decisions.jsonl")
     assert steps["experience"].env_options == ("catalogue=generated",)
     assert steps["dpo"].pairs == steps["choice"].pairs == Path("x/pairs/pairs.jsonl")
-    files = {"reflection": Reflection(experience=Path("a")), "world": World(experience=Path("b"))}
-    own = Pipeline(stages=("reflection", "world"), **files)  # type: ignore[arg-type]
+    files = {"reflection": SelfReflectionConfig(experience=Path("a")), "world": WorldModelConfig(experience=Path("b"))}
+    own = PipelineConfig(stages=("reflection", "world"), **files)  # type: ignore[arg-type]
     assert [settings.experience for _, _, settings in plan(own)] == [Path("a"), Path("b")]
 
 
@@ -70,7 +71,7 @@ def test_inputs_are_passed_on_and_a_file_of_one_s_own_is_kept() -> None:
 )
 def test_experience_comes_once_and_before_what_learns_from_it(stages: Any) -> None:
     with pytest.raises(UsageError, match="Cannot run the stages"):
-        list(plan(Pipeline(stages=stages)))
+        list(plan(PipelineConfig(stages=stages)))
 
 
 @pytest.mark.slow
@@ -78,17 +79,17 @@ def test_rows_run_on_alfworlds_games_and_go_on_where_they_were(
     alfworld_data: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert alfworld_data.is_dir()
-    arguments = Pipeline(
+    arguments = PipelineConfig(
         stages=("collect", "pairs", "experience", "world", "choice", "dpo", "imitation", "imitation"),
         model=str(tiny_model),
         out=tmp_path / "run",
-        collect=Collect(env=("act/ALFWorld-train",), limit=2),
-        pairs=Pairs(propose="random"),
-        experience=Making(propose="pairs", explore=2),
-        world=World(**SHORT),
-        choice=Choice(**SHORT),
-        dpo=DPO(**SHORT),
-        imitation=Imitation(**SHORT),
+        collect=CollectConfig(env=("act/ALFWorld-train",), limit=2),
+        pairs=PairsConfig(propose="random"),
+        experience=EarlyExperienceConfig(propose="pairs", explore=2),
+        world=WorldModelConfig(**SHORT),
+        choice=SFTChoiceConfig(**SHORT),
+        dpo=DPOStageConfig(**SHORT),
+        imitation=ImitationConfig(**SHORT),
     )
     summaries = train(arguments)
     assert [one["stage"] for one in summaries] == ["world", "choice", "dpo", "imitation", "imitation-2"]

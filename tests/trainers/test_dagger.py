@@ -13,7 +13,7 @@ from act_gym.errors import UsageError
 from act_gym.io.jsonl import read_records
 from act_gym.types import Episode
 from tests.tiny_models import save_with_tokenizer
-from trainers.dagger import Dagger, train
+from trainers.dagger import DaggerConfig, train
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +21,8 @@ ENV = "act/ALFWorld-generated-train"
 
 
 @pytest.fixture(scope="module")
-def settings(tiny_model: Path) -> Dagger:
-    return Dagger(
+def settings(tiny_model: Path) -> DaggerConfig:
+    return DaggerConfig(
         env=(ENV,),
         model=str(tiny_model),
         rounds=2,
@@ -38,7 +38,7 @@ def settings(tiny_model: Path) -> Dagger:
 
 
 @pytest.fixture(scope="module")
-def whole(settings: Dagger, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(settings: DaggerConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("dagger") / "whole"
     train(replace(settings, out=out))
     return out
@@ -71,7 +71,7 @@ def test_the_checkpoint_is_the_last_rounds_and_says_how_it_reads(whole: Path) ->
     assert json.loads((one / "act_gym.json").read_text())["history"] == "conversation"
 
 
-def test_a_run_that_was_stopped_ends_in_the_same_weights(settings: Dagger, whole: Path) -> None:
+def test_a_run_that_was_stopped_ends_in_the_same_weights(settings: DaggerConfig, whole: Path) -> None:
     """As if killed in round 2 after one game; round 1 is finished."""
     weights = (whole / "checkpoint" / "model.safetensors").read_bytes()
     played = [[turn.action for turn in one.turns] for one in episodes(whole, 2)]
@@ -97,14 +97,14 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(settings: Dagger, whole
     ],
 )
 def test_settings_that_cannot_work_leave_no_folder(
-    settings: Dagger, tmp_path: Path, change: dict[str, object], message: str
+    settings: DaggerConfig, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
         train(replace(settings, out=tmp_path / "run", **change))  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
 
 
-def test_the_best_round_is_kept(settings: Dagger, tmp_path: Path) -> None:
+def test_the_best_round_is_kept(settings: DaggerConfig, tmp_path: Path) -> None:
     model = save_with_tokenizer(tmp_path / "model")
     panel = {"eval_every": 100, "eval_games": 1, "eval_max_turns": 1, "eval_env": ("act/ALFWorld-generated-seen",)}
     out = tmp_path / "run"
@@ -116,7 +116,7 @@ def test_the_best_round_is_kept(settings: Dagger, tmp_path: Path) -> None:
     assert best.read_bytes() == last.read_bytes()
 
 
-def test_only_games_of_the_wanted_types_are_played(settings: Dagger, tmp_path: Path) -> None:
+def test_only_games_of_the_wanted_types_are_played(settings: DaggerConfig, tmp_path: Path) -> None:
     types = ("look_at_obj_in_light",)
     train(replace(settings, rounds=1, games=2, max_turns=2, task_types=types, out=tmp_path / "run"))
     assert {episode.task.task_type for episode in episodes(tmp_path / "run", 1)} == set(types)

@@ -17,7 +17,7 @@ from act_gym.types import ActionPair
 from agents.prompt_config import CONVERSATION, view_of
 from agents.prompts import format_reply
 from trainers import dpo
-from trainers.dpo import DPO, train
+from trainers.dpo import DPOStageConfig, train
 from trainers.run import checkpoints
 
 
@@ -39,8 +39,8 @@ def odds(model: Path, pairs: list[ActionPair]) -> list[float]:
 
 
 @pytest.fixture
-def preferring(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> DPO:
-    return DPO(
+def preferring(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> DPOStageConfig:
+    return DPOStageConfig(
         pairs=pairs_file,
         model=str(speaking_model),
         out=tmp_path / "a",
@@ -53,7 +53,9 @@ def preferring(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> DPO:
     )
 
 
-def test_a_handful_of_pairs_is_learned(preferring: DPO, pairs: list[ActionPair], speaking_model: Path) -> None:
+def test_a_handful_of_pairs_is_learned(
+    preferring: DPOStageConfig, pairs: list[ActionPair], speaking_model: Path
+) -> None:
     before = odds(speaking_model, pairs[:6])
     summary = train(replace(preferring, limit=6, steps=100, learning_rate=3e-3, save_every=0))
     after = odds(preferring.out / "checkpoint", pairs[:6])
@@ -63,7 +65,7 @@ def test_a_handful_of_pairs_is_learned(preferring: DPO, pairs: list[ActionPair],
     assert summary["margin"] > 0.2  # the log-odds have moved by 2
 
 
-def test_the_first_loss_is_that_of_a_policy_equal_to_its_reference(preferring: DPO) -> None:
+def test_the_first_loss_is_that_of_a_policy_equal_to_its_reference(preferring: DPOStageConfig) -> None:
     for reference in ("precomputed", "model"):
         out = preferring.out.with_name(reference)
         train(replace(preferring, reference=reference, steps=1, out=out))  # type: ignore[arg-type]
@@ -71,7 +73,7 @@ def test_the_first_loss_is_that_of_a_policy_equal_to_its_reference(preferring: D
         assert metrics(out, "margin") == [pytest.approx(0.0, abs=1e-4)]
 
 
-def test_a_reference_worked_out_before_equals_one_kept_in_memory(preferring: DPO) -> None:
+def test_a_reference_worked_out_before_equals_one_kept_in_memory(preferring: DPOStageConfig) -> None:
     kept = replace(preferring, reference="model", out=preferring.out.with_name("b"))
     train(preferring)
     train(kept)
@@ -81,7 +83,7 @@ def test_a_reference_worked_out_before_equals_one_kept_in_memory(preferring: DPO
 
 
 @pytest.mark.parametrize("micro_batch", [2, 8])
-def test_accumulation_never_changes_a_preference(preferring: DPO, micro_batch: int) -> None:
+def test_accumulation_never_changes_a_preference(preferring: DPOStageConfig, micro_batch: int) -> None:
     whole = replace(preferring, micro_batch=16)
     pieces = replace(preferring, micro_batch=micro_batch, out=preferring.out.with_name("b"))
     train(whole)
@@ -93,7 +95,9 @@ def test_accumulation_never_changes_a_preference(preferring: DPO, micro_batch: i
 
 
 @pytest.mark.parametrize(("limit", "batch", "micro_batch"), [(24, 24, 2), (22, 16, 8)])
-def test_accumulation_never_changes_the_loss(preferring: DPO, limit: int, batch: int, micro_batch: int) -> None:
+def test_accumulation_never_changes_the_loss(
+    preferring: DPOStageConfig, limit: int, batch: int, micro_batch: int
+) -> None:
     """Of 22 pairs, the last step holds 6: a pass of 4 and one of 2."""
     whole = replace(
         preferring,
@@ -123,7 +127,7 @@ class Killed(Run):
 
 
 def test_a_killed_and_resumed_run_keeps_the_reference_it_began_with(
-    preferring: DPO, pairs: list[ActionPair], monkeypatch: pytest.MonkeyPatch
+    preferring: DPOStageConfig, pairs: list[ActionPair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(preferring)
     killed = replace(preferring, out=preferring.out.with_name("b"))
@@ -137,7 +141,7 @@ def test_a_killed_and_resumed_run_keeps_the_reference_it_began_with(
         torch.testing.assert_close(weights(killed.out)[name], tensor, rtol=0, atol=0)
 
 
-def test_adapters_leave_a_whole_model_and_their_reference_is_the_model_without_them(preferring: DPO) -> None:
+def test_adapters_leave_a_whole_model_and_their_reference_is_the_model_without_them(preferring: DPOStageConfig) -> None:
     train(replace(preferring, lora_rank=4))
     assert metrics(preferring.out, "margin")[0] == pytest.approx(0.0, abs=1e-4)
     before = load_file(Path(preferring.model) / "model.safetensors")
@@ -145,7 +149,7 @@ def test_adapters_leave_a_whole_model_and_their_reference_is_the_model_without_t
     assert {name for name in before if not before[name].equal(after[name])} == {n for n in before if "_proj" in n}
 
 
-def test_imitation_beside_the_preference_raises_the_experts_probability(preferring: DPO) -> None:
+def test_imitation_beside_the_preference_raises_the_experts_probability(preferring: DPOStageConfig) -> None:
     alone = replace(preferring, steps=20, save_every=0)
     beside = replace(alone, imitation_weight=1.0, out=preferring.out.with_name("b"))
     train(alone)
@@ -174,6 +178,8 @@ def test_the_tokens_are_those_of_imitation(speaking_model: Path, pairs: list[Act
         ({"imitation_weight": -1.0}, "--imitation-weight"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(preferring: DPO, wrong: dict[str, Any], message: str) -> None:
+def test_settings_that_make_no_sense_are_refused(
+    preferring: DPOStageConfig, wrong: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UsageError, match=message):
         train(replace(preferring, **wrong))

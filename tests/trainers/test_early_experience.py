@@ -17,7 +17,7 @@ import pytest
 
 from act_gym.errors import RunError, UsageError
 from act_gym.io.jsonl import RecordWriter, read_records
-from act_gym.types import Experience
+from act_gym.types import Transition
 from trainers import collect, early_experience, pairs
 from trainers.data.questions import read_experience, read_steps
 
@@ -33,7 +33,7 @@ def played(alfworld_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder / "pairs"
 
 
-def run(played: Path, out: Path, *arguments: str) -> list[Experience]:
+def run(played: Path, out: Path, *arguments: str) -> list[Transition]:
     command = ["--decisions", str(played / "decisions.jsonl"), "--out", str(out)]
     early_experience.main([*command, *(("--propose", "random") if "--propose" not in arguments else ()), *arguments])
     return read_experience(out / "experience.jsonl")

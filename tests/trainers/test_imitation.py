@@ -12,13 +12,13 @@ from act_gym.errors import MissingDataError, RunError, UsageError
 from act_gym.io.jsonl import RecordWriter
 from act_gym.types import ActionPair
 from trainers.data.questions import read_steps
-from trainers.imitation import Imitation, train
+from trainers.imitation import ImitationConfig, train
 
 
 def test_imitation_lowers_the_loss_on_the_experts_actions(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:
     out = tmp_path / "run"
     train(
-        Imitation(
+        ImitationConfig(
             decisions=pairs_file,
             model=str(tiny_model),
             out=out,
@@ -42,7 +42,7 @@ def test_lora_leaves_a_whole_model_that_needs_no_peft(tmp_path: Path, pairs_file
 
     out = tmp_path / "run"
     train(
-        Imitation(
+        ImitationConfig(
             decisions=pairs_file,
             model=str(tiny_model),
             out=out,
@@ -80,16 +80,16 @@ def test_a_finished_run_is_recognised_and_a_changed_checkpoint_is_not(
     tmp_path: Path, pairs_file: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = {"decisions": pairs_file, "model": str(tiny_model), "out": tmp_path / "run", "steps": 1, "probe": 0}
-    first = train(Imitation(**arguments))
+    first = train(ImitationConfig(**arguments))
     with pytest.raises(RunError, match="--resume"):
-        train(Imitation(**arguments))
-    assert train(Imitation(**arguments, resume=True)) == first
+        train(ImitationConfig(**arguments))
+    assert train(ImitationConfig(**arguments, resume=True)) == first
     assert "finished already" in capsys.readouterr().err
     with pytest.raises(RunError, match="learning_rate"):
-        train(Imitation(**arguments, resume=True, learning_rate=1.0))
+        train(ImitationConfig(**arguments, resume=True, learning_rate=1.0))
     (tmp_path / "run" / "checkpoint" / "config.json").write_text("{}")
     with pytest.raises(RunError, match="is not what the run left there"):
-        train(Imitation(**arguments, resume=True))
+        train(ImitationConfig(**arguments, resume=True))
 
 
 def test_training_on_a_local_model_never_reaches_for_the_network(
@@ -99,16 +99,16 @@ def test_training_on_a_local_model_never_reaches_for_the_network(
     monkeypatch.delenv("CI", raising=False)  # TRL sends no telemetry from CI
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: asked.append(host) or [])
     monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
-    train(Imitation(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "run", steps=1, probe=2))
+    train(ImitationConfig(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "run", steps=1, probe=2))
     assert not asked
 
 
 def test_missing_inputs_are_named_with_what_makes_them(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:
     with pytest.raises(MissingDataError, match="No model in"):
-        train(Imitation(decisions=pairs_file, model=str(tmp_path / "nowhere"), out=tmp_path / "a"))
+        train(ImitationConfig(decisions=pairs_file, model=str(tmp_path / "nowhere"), out=tmp_path / "a"))
     empty = tmp_path / "empty.jsonl"
     empty.touch()
     with pytest.raises(RunError, match="holds no records"):
-        train(Imitation(decisions=empty, model=str(tiny_model), out=tmp_path / "b"))
+        train(ImitationConfig(decisions=empty, model=str(tiny_model), out=tmp_path / "b"))
     with pytest.raises(UsageError, match="--max-prompt-tokens"):
-        train(Imitation(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "c", max_prompt_tokens=3))
+        train(ImitationConfig(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "c", max_prompt_tokens=3))

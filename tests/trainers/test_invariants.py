@@ -16,10 +16,10 @@ from act_gym.io.run_dir import Run
 from act_gym.types import ActionPair
 from agents.prompts import format_reply
 from trainers import act, imitation
-from trainers.act import Act
+from trainers.act import ActConfig
 from trainers.data.questions import acting_questions, judging_questions
 from trainers.grpo.trainer import train_on_groups
-from trainers.imitation import Imitation
+from trainers.imitation import ImitationConfig
 from trainers.run import checkpoints
 from trainers.run.logging import quiet
 from trainers.run.stage import facts_of
@@ -45,8 +45,8 @@ class Killed(Run):
 
 
 @pytest.fixture
-def imitating(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> Imitation:
-    return Imitation(
+def imitating(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> ImitationConfig:
+    return ImitationConfig(
         decisions=pairs_file,
         model=str(tiny_model),
         out=tmp_path / "a",
@@ -60,7 +60,7 @@ def imitating(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> Imitation:
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2])
-def test_accumulating_small_batches_trains_as_one_large_batch(imitating: Imitation, micro_batch: int) -> None:
+def test_accumulating_small_batches_trains_as_one_large_batch(imitating: ImitationConfig, micro_batch: int) -> None:
     whole = replace(imitating, micro_batch=8)
     pieces = replace(imitating, micro_batch=micro_batch, out=imitating.out.with_name("b"))
     imitation.train(whole)
@@ -71,7 +71,9 @@ def test_accumulating_small_batches_trains_as_one_large_batch(imitating: Imitati
         torch.testing.assert_close(weights(pieces.out)[name], tensor, rtol=0, atol=2e-5)
 
 
-def test_a_killed_and_resumed_imitation_ends_with_the_weights_of_an_uninterrupted_one(imitating: Imitation) -> None:
+def test_a_killed_and_resumed_imitation_ends_with_the_weights_of_an_uninterrupted_one(
+    imitating: ImitationConfig,
+) -> None:
     imitation.train(imitating)
     killed = replace(imitating, out=imitating.out.with_name("b"))
     questions = acting_questions(imitation.read_steps(killed.decisions))
@@ -94,7 +96,7 @@ def test_a_killed_and_resumed_imitation_ends_with_the_weights_of_an_uninterrupte
 def test_a_killed_and_resumed_act_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, pairs_file: Path, pairs: list[ActionPair], speaking_model: Path
 ) -> None:
-    whole = Act(
+    whole = ActConfig(
         pairs=pairs_file,
         model=str(speaking_model),
         out=tmp_path / "a",
@@ -134,7 +136,7 @@ def rows_of(policy: Any, pairs: Sequence[ActionPair]) -> list[dict[str, list[int
     return [supervised.encode(policy, question, format_reply(question.expert_action)) for question in questions]
 
 
-def test_padding_never_changes_a_loss(imitating: Imitation, pairs: list[ActionPair]) -> None:
+def test_padding_never_changes_a_loss(imitating: ImitationConfig, pairs: list[ActionPair]) -> None:
     quiet()
     policy = checkpoints.load(imitating.model, "fp32")
     rows = rows_of(policy, [pairs[0], pairs[2]])  # of different length

@@ -12,7 +12,7 @@ import pytest
 from act_gym.cli import main as act_gym
 from act_gym.errors import UsageError
 from trainers.dry_run.costs import SHAPES
-from trainers.plan import Plan, planned
+from trainers.plan import PlanConfig, planned
 
 DOCS = Path(__file__).parents[2] / "docs" / "scale.md"
 
@@ -24,7 +24,7 @@ def cell(text: str, row: str) -> float:
 
 
 def test_memory_by_hand() -> None:
-    text = planned(Plan(model="qwen3-8b", gpus=8))
+    text = planned(PlanConfig(model="qwen3-8b", gpus=8))
     n = SHAPES["qwen3-8b"].parameters  # 8.19e9
     assert cell(text, "weights, bf16") == pytest.approx(2 * n / 8 / 1e9, abs=0.05)
     assert cell(text, "optimizer") == pytest.approx(12 * n / 8 / 1e9, abs=0.05)
@@ -34,7 +34,7 @@ def test_memory_by_hand() -> None:
 
 
 def test_seconds_by_hand() -> None:
-    text = planned(Plan(model="qwen3-8b", gpus=8, checkpointing=False))
+    text = planned(PlanConfig(model="qwen3-8b", gpus=8, checkpointing=False))
     shape = SHAPES["qwen3-8b"]
     # The prompt looks at half of itself, and each of eight replies at the prompt and at a mask as wide as itself.
     pairs = 1024 * 1024 / 2 + 8 * 512 * (1024 + 512)
@@ -45,20 +45,20 @@ def test_seconds_by_hand() -> None:
 
 
 def test_prompts_that_are_shared_cost_less_and_more_gpus_hold_less() -> None:
-    shared, apart = (planned(Plan(shared_prompt=shared)) for shared in (True, False))
+    shared, apart = (planned(PlanConfig(shared_prompt=shared)) for shared in (True, False))
     assert cell(shared, "training:") < cell(apart, "training:") / 2
-    assert cell(planned(Plan(gpus=32)), "optimizer") == pytest.approx(cell(shared, "optimizer") / 4, abs=0.1)
+    assert cell(planned(PlanConfig(gpus=32)), "optimizer") == pytest.approx(cell(shared, "optimizer") / 4, abs=0.1)
 
 
 def test_what_does_not_fit_is_said() -> None:
-    assert "it does not fit" in planned(Plan(model="llama3-70b", gpus=64, groups=64))
-    assert "it does not fit" not in planned(Plan(model="llama3-70b", gpus=64, groups=64, tensor_parallel=8))
+    assert "it does not fit" in planned(PlanConfig(model="llama3-70b", gpus=64, groups=64))
+    assert "it does not fit" not in planned(PlanConfig(model="llama3-70b", gpus=64, groups=64, tensor_parallel=8))
 
 
 def test_a_models_own_configuration_is_counted(tmp_path: Path, tiny_model: Path) -> None:
-    assert "2 blocks of 32 channels" in planned(Plan(model=str(tiny_model)))
+    assert "2 blocks of 32 channels" in planned(PlanConfig(model=str(tiny_model)))
     with pytest.raises(UsageError, match="Cannot count"):
-        planned(Plan(model=str(tmp_path)))
+        planned(PlanConfig(model=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_models_own_configuration_is_counted(tmp_path: Path, tiny_model: Path)
 )
 def test_a_plan_that_cannot_be_is_refused(change: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        planned(replace(Plan(), **change))  # type: ignore[arg-type]
+        planned(replace(PlanConfig(), **change))  # type: ignore[arg-type]
 
 
 def test_the_documentation_holds_what_the_command_prints(

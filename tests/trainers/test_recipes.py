@@ -9,7 +9,7 @@ import pytest
 
 from act_gym.config import from_recipes, parse
 from act_gym.errors import UnknownNameError
-from trainers.pipeline import Pipeline, plan
+from trainers.pipeline import PipelineConfig, plan
 from trainers.rollout import Rollout
 
 RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
@@ -20,8 +20,8 @@ MACHINES = sorted(RECIPES.glob("machines/*.yaml"))
 DATA = sorted(RECIPES.glob("data/*.yaml"))
 
 
-def read(*recipes: Path) -> Pipeline:
-    return from_recipes(Pipeline, recipes)
+def read(*recipes: Path) -> PipelineConfig:
+    return from_recipes(PipelineConfig, recipes)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -73,13 +73,13 @@ def test_a_setting_of_supervised_stages_is_refused_for_the_others(tmp_path: Path
 
 def test_a_shipped_recipe_is_found_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    named = parse(Pipeline, ["--recipe", "alfworld-cpu", "--seed", "3"], program="test")
+    named = parse(PipelineConfig, ["--recipe", "alfworld-cpu", "--seed", "3"], program="test")
     assert (named.out, named.seed) == (Path("runs/alfworld-cpu"), 3)
-    assert parse(Pipeline, ["--recipe=v2/act-il-rl"], program="test") == read(RECIPES / "v2" / "act-il-rl.yaml")
+    assert parse(PipelineConfig, ["--recipe=v2/act-il-rl"], program="test") == read(RECIPES / "v2" / "act-il-rl.yaml")
     (tmp_path / "alfworld-cpu.yaml").write_text("seed: 5\n")
-    assert parse(Pipeline, ["--recipe", "alfworld-cpu.yaml"], program="test").seed == 5
+    assert parse(PipelineConfig, ["--recipe", "alfworld-cpu.yaml"], program="test").seed == 5
 
 
 def test_an_unknown_recipe_is_answered_with_the_names() -> None:
     with pytest.raises(UnknownNameError, match=r"No recipe alfworld\. .*: act-il-rl, alfworld-cpu, .*v2/il"):
-        parse(Pipeline, ["--recipe", "alfworld"], program="test")
+        parse(PipelineConfig, ["--recipe", "alfworld"], program="test")

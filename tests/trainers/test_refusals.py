@@ -13,20 +13,20 @@ import pytest
 from act_gym.cli import TRAINERS, main
 from act_gym.config import Bound
 from act_gym.errors import RunError, UsageError
-from trainers.act import Act
-from trainers.dpo import DPO
-from trainers.imitation import Imitation
-from trainers.rl import RL
-from trainers.sft_choice import Choice
-from trainers.warmup import Warmup
+from trainers.act import ActConfig
+from trainers.dpo import DPOStageConfig
+from trainers.imitation import ImitationConfig
+from trainers.rl import RLConfig
+from trainers.sft_choice import SFTChoiceConfig
+from trainers.warmup import WarmupConfig
 
 STAGES: dict[str, tuple[type[Any], str]] = {
-    "act": (Act, "pairs"),
-    "sft_choice": (Choice, "pairs"),
-    "dpo": (DPO, "pairs"),
-    "imitation": (Imitation, "decisions"),
-    "rl": (RL, "decisions"),
-    "warmup": (Warmup, "pairs"),
+    "act": (ActConfig, "pairs"),
+    "sft_choice": (SFTChoiceConfig, "pairs"),
+    "dpo": (DPOStageConfig, "pairs"),
+    "imitation": (ImitationConfig, "decisions"),
+    "rl": (RLConfig, "decisions"),
+    "warmup": (WarmupConfig, "pairs"),
 }
 
 
@@ -121,19 +121,19 @@ def test_a_bad_input_leaves_no_run_folder(stage: str, kind: str, tmp_path: Path,
 def test_inputs_are_looked_at_before_a_model_is_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACT_GYM_DATA", str(tmp_path / "data"))
     with pytest.raises(RunError, match="nope"):
-        import_module("trainers.act").train(Act(pairs=tmp_path / "nope.jsonl", out=tmp_path / "run"))
+        import_module("trainers.act").train(ActConfig(pairs=tmp_path / "nope.jsonl", out=tmp_path / "run"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_corrected_command_takes_the_same_folder(data: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     right = {"decisions": data / "decisions.jsonl", "model": str(tiny_model), "out": out, "probe": 0}
-    train: Callable[[Imitation], Any] = import_module("trainers.imitation").train
+    train: Callable[[ImitationConfig], Any] = import_module("trainers.imitation").train
     for wrong in ({"max_prompt_tokens": 1}, {"micro_batch": 3}, {"model": str(tmp_path / "none")}):
         with pytest.raises((UsageError, FileNotFoundError)):
-            train(Imitation(**{**right, **wrong}))
+            train(ImitationConfig(**{**right, **wrong}))
         assert not out.exists()
-    assert train(Imitation(**right, steps=1, save_every=0))["steps"] == 1
+    assert train(ImitationConfig(**right, steps=1, save_every=0))["steps"] == 1
 
 
 def test_only_what_the_failed_command_made_is_removed(data: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -142,17 +142,17 @@ def test_only_what_the_failed_command_made_is_removed(data: Path, tiny_model: Pa
     (out / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(UsageError, match="max-prompt-tokens"):
         import_module("trainers.rl").train(
-            RL(decisions=data / "decisions.jsonl", model=str(tiny_model), out=out, max_prompt_tokens=1)
+            RLConfig(decisions=data / "decisions.jsonl", model=str(tiny_model), out=out, max_prompt_tokens=1)
         )
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
 def test_a_folder_with_work_in_it_is_never_removed(data: Path, tiny_model: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    arguments = Imitation(
+    arguments = ImitationConfig(
         decisions=data / "decisions.jsonl", model=str(tiny_model), out=out, probe=0, steps=1, save_every=0
     )
-    train: Callable[[Imitation], Any] = import_module("trainers.imitation").train
+    train: Callable[[ImitationConfig], Any] = import_module("trainers.imitation").train
     train(arguments)
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     with pytest.raises(RunError, match="--resume"):

@@ -22,7 +22,7 @@ from transformers import TrainerState
 
 from act_gym.io.jsonl import RecordWriter
 from act_gym.io.run_dir import Run
-from act_gym.types import ActionPair, Experience
+from act_gym.types import ActionPair, Transition
 from trainers import act, dpo, imitation, rl, self_reflection, sft_choice, warmup, world_model
 from trainers.grpo.zero_variance import QuestionSampler
 from trainers.run import checkpoints
@@ -54,7 +54,7 @@ def experience_file(tmp_path: Path, pairs: list[ActionPair]) -> Path:
         for pair in pairs[:8]:
             for action in (pair.step.expert_action, pair.alternative):
                 expert = action == pair.step.expert_action
-                record = Experience(
+                record = Transition(
                     step=pair.step,
                     action=action,
                     is_expert=expert,
@@ -78,19 +78,25 @@ def stages(tmp_path: Path, pairs_file: Path, experience_file: Path, speaking_mod
     supervised = {**SUPERVISED, **made}
     reflecting = {**supervised, "limit": 16, "mix_expert": False}
     return {
-        "warmup": (warmup.train, warmup.Warmup(pairs=pairs_file, **supervised)),
-        "choice": (sft_choice.train, sft_choice.Choice(pairs=pairs_file, **supervised)),
-        "dpo": (dpo.train, dpo.DPO(pairs=pairs_file, **supervised)),
-        "imitation": (imitation.train, imitation.Imitation(decisions=pairs_file, **supervised)),
-        "world": (world_model.train, world_model.World(experience=experience_file, **{**supervised, "batch": 8})),
-        "reflection": (self_reflection.train, self_reflection.Reflection(experience=experience_file, **reflecting)),
-        "act": (act.train, act.Act(pairs=pairs_file, **groups)),
-        "act, filter": (act.train, act.Act(pairs=pairs_file, equal_groups="filter", **groups)),
-        "act, resample": (act.train, act.Act(pairs=pairs_file, equal_groups="resample", **groups)),
-        "act, both orders": (act.train, act.Act(pairs=pairs_file, order="both", **{**groups, "limit": 2})),
-        "act, two iterations": (act.train, act.Act(pairs=pairs_file, iterations=2, **{**groups, "limit": 2})),
-        "act, TRL's pass": (act.train, act.Act(pairs=pairs_file, shared_prompt=False, **groups)),
-        "rl": (rl.train, rl.RL(decisions=pairs_file, **groups)),
+        "warmup": (warmup.train, warmup.WarmupConfig(pairs=pairs_file, **supervised)),
+        "choice": (sft_choice.train, sft_choice.SFTChoiceConfig(pairs=pairs_file, **supervised)),
+        "dpo": (dpo.train, dpo.DPOStageConfig(pairs=pairs_file, **supervised)),
+        "imitation": (imitation.train, imitation.ImitationConfig(decisions=pairs_file, **supervised)),
+        "world": (
+            world_model.train,
+            world_model.WorldModelConfig(experience=experience_file, **{**supervised, "batch": 8}),
+        ),
+        "reflection": (
+            self_reflection.train,
+            self_reflection.SelfReflectionConfig(experience=experience_file, **reflecting),
+        ),
+        "act": (act.train, act.ActConfig(pairs=pairs_file, **groups)),
+        "act, filter": (act.train, act.ActConfig(pairs=pairs_file, equal_groups="filter", **groups)),
+        "act, resample": (act.train, act.ActConfig(pairs=pairs_file, equal_groups="resample", **groups)),
+        "act, both orders": (act.train, act.ActConfig(pairs=pairs_file, order="both", **{**groups, "limit": 2})),
+        "act, two iterations": (act.train, act.ActConfig(pairs=pairs_file, iterations=2, **{**groups, "limit": 2})),
+        "act, TRL's pass": (act.train, act.ActConfig(pairs=pairs_file, shared_prompt=False, **groups)),
+        "rl": (rl.train, rl.RLConfig(decisions=pairs_file, **groups)),
     }
 
 
@@ -156,7 +162,7 @@ def test_resume_in_every_epoch_gives_the_same_weights(
         assert_same_training(whole.out, resumed.out)
 
 
-def write_monologues(arguments: self_reflection.Reflection) -> None:
+def write_monologues(arguments: self_reflection.SelfReflectionConfig) -> None:
     """Write the reasoning that a larger model would; the tiny one writes none that can be used."""
     with RecordWriter(arguments.out / "reflections.jsonl") as writer:
         for number in range(8):

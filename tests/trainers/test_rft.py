@@ -16,9 +16,9 @@ from act_gym.sampling import select_from
 from act_gym.types import Episode, Turn
 from agents.search_expert import SearchExpert
 from tests.tiny_models import save_with_tokenizer
-from trainers.imitation import Imitation
+from trainers.imitation import ImitationConfig
 from trainers.imitation import train as imitate
-from trainers.rft import RFT, successes, train
+from trainers.rft import RFTConfig, successes, train
 
 ENV = "act/ALFWorld-generated-train"
 TYPE = "look_at_obj_in_light"
@@ -34,12 +34,12 @@ def demonstration() -> Episode:
 
 
 @pytest.fixture(scope="module")
-def settings(demonstration: Episode, tmp_path_factory: pytest.TempPathFactory) -> RFT:
+def settings(demonstration: Episode, tmp_path_factory: pytest.TempPathFactory) -> RFTConfig:
     folder = tmp_path_factory.mktemp("imitation")
     turns = tuple(replace(turn, label=turn.action) for turn in demonstration.turns)
     write_records(folder / "episodes.jsonl", [replace(demonstration, turns=turns).to_json()])
     training = {"batch": 1, "learning_rate": 2e-2, "precision": "fp32", "save_every": 0, "samples_every": 0}
-    learnt = Imitation(
+    learnt = ImitationConfig(
         episodes=(folder / "episodes.jsonl",),
         model=str(save_with_tokenizer(folder / "model")),
         out=folder / "run",
@@ -47,7 +47,7 @@ def settings(demonstration: Episode, tmp_path_factory: pytest.TempPathFactory) -
         **training,  # type: ignore[arg-type]
     )
     imitate(learnt)
-    return RFT(
+    return RFTConfig(
         env=(ENV,),
         task_types=(TYPE,),
         limit=1,
@@ -62,7 +62,7 @@ def settings(demonstration: Episode, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def whole(settings: RFT, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(settings: RFTConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("rft") / "whole"
     train(replace(settings, out=out))
     return out
@@ -87,7 +87,7 @@ def test_solved_games_are_kept_once_and_learnt(whole: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_ends_in_the_same_weights(settings: RFT, whole: Path) -> None:
+def test_a_run_that_was_stopped_ends_in_the_same_weights(settings: RFTConfig, whole: Path) -> None:
     """As if killed in round 2 after one episode; round 1 is finished."""
     weights = (whole / "checkpoint" / "model.safetensors").read_bytes()
     played = (whole / "round-2" / "played.jsonl").read_text()
@@ -104,7 +104,7 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(settings: RFT, whole: P
 
 
 @pytest.mark.slow
-def test_without_a_success_the_error_says_where_to_start(settings: RFT, tmp_path: Path) -> None:
+def test_without_a_success_the_error_says_where_to_start(settings: RFTConfig, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"0 of 3 episodes succeeded.*act-gym train imitation"):
         train(replace(settings, out=tmp_path / "run", agent="random", max_turns=1, rounds=1))
 
@@ -134,5 +134,5 @@ def test_of_a_task_the_shortest_distinct_episodes_are_kept(demonstration: Episod
 )
 def test_settings_that_cannot_work_leave_no_folder(tmp_path: Path, change: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        train(replace(RFT(out=tmp_path / "run"), **change))  # type: ignore[arg-type]
+        train(replace(RFTConfig(out=tmp_path / "run"), **change))  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()

@@ -15,7 +15,7 @@ from act_gym.errors import RunError
 from act_gym.types import ActionPair, ExpertStep, Task, Turn
 from trainers.data.questions import Reward, acting_questions, judge
 from trainers.grpo.trainer import _trainer
-from trainers.rl import RL, train
+from trainers.rl import RLConfig, train
 from trainers.run import checkpoints
 
 
@@ -55,7 +55,7 @@ def test_another_search_than_the_experts_is_a_valid_action(tmp_path: Path) -> No
 def test_rl_trains_end_to_end(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
     out = tmp_path / "run"
     summary = train(
-        RL(
+        RLConfig(
             decisions=pairs_file,
             model=str(speaking_model),
             out=out,
@@ -76,11 +76,15 @@ def test_rl_trains_end_to_end(tmp_path: Path, pairs_file: Path, speaking_model: 
 
 def test_the_format_is_checked_here_too(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:
     with pytest.raises(RunError, match="Run warmup first"):
-        train(RL(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "run", max_completion_tokens=8, probe=4))
+        train(
+            RLConfig(
+                decisions=pairs_file, model=str(tiny_model), out=tmp_path / "run", max_completion_tokens=8, probe=4
+            )
+        )
 
 
 def test_a_limit_that_cuts_the_reasoning_off_is_named(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
-    asked = RL(decisions=pairs_file, model=str(speaking_model), out=tmp_path / "run", thinking=True, probe=4)
+    asked = RLConfig(decisions=pairs_file, model=str(speaking_model), out=tmp_path / "run", thinking=True, probe=4)
     with pytest.raises(
         RunError, match=r"\d of these \d were cut off at --max-completion-tokens 24: raise it; reasoning"
     ):
@@ -99,7 +103,7 @@ def test_a_group_reads_the_tokens_that_an_evaluation_reads(
         Turn(observation="A hallway.", action="look around"),
     )
     questions = acting_questions([replace(pair.step, turn=2, history=past) for pair in pairs[:4]])
-    arguments = RL(model=str(tiny_model), out=tmp_path / "run", groups=2, num_generations=2, micro_batch=4)
+    arguments = RLConfig(model=str(tiny_model), out=tmp_path / "run", groups=2, num_generations=2, micro_batch=4)
     trainer = _trainer(arguments, policy, questions, Reward(), 4)
     asked = [question.prompt for question in questions]
     rows, images, _ = trainer._tokenize_prompts(asked)

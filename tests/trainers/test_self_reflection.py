@@ -12,21 +12,21 @@ import pytest
 from act_gym.errors import RunError, UsageError
 from act_gym.io.jsonl import RecordWriter, read_records
 from act_gym.io.run_dir import Run
-from act_gym.types import ActionPair, Experience
+from act_gym.types import ActionPair, Transition
 from agents.prompts import read_reply
 from tests.trainers.conftest import make_pair
 from trainers.data.questions import Question
 from trainers.data.rationales import KINDS, ask, read_monologue, scenes
-from trainers.imitation import Imitation
+from trainers.imitation import ImitationConfig
 from trainers.run import checkpoints
-from trainers.self_reflection import Reflection, lessons, train
+from trainers.self_reflection import SelfReflectionConfig, lessons, train
 from trainers.sft.answers import train_on_answers
 
 
-def tried(pair: ActionPair, action: str, seen: str, **other: Any) -> Experience:
+def tried(pair: ActionPair, action: str, seen: str, **other: Any) -> Transition:
     expert = action == pair.step.expert_action
     values = {"source": "expert" if expert else "m:free", "same_as_expert": expert, **other}
-    return Experience(
+    return Transition(
         step=pair.step,
         action=action,
         is_expert=expert,
@@ -39,7 +39,7 @@ def tried(pair: ActionPair, action: str, seen: str, **other: Any) -> Experience:
     )
 
 
-def records_of(pair: ActionPair) -> list[Experience]:
+def records_of(pair: ActionPair) -> list[Transition]:
     return [
         tried(pair, pair.step.expert_action, "You are there."),
         tried(pair, pair.alternative, "It is dark here."),
@@ -48,12 +48,12 @@ def records_of(pair: ActionPair) -> list[Experience]:
 
 
 @pytest.fixture
-def experiences(pairs: list[ActionPair]) -> list[Experience]:
+def experiences(pairs: list[ActionPair]) -> list[Transition]:
     return [record for pair in pairs[:6] for record in records_of(pair)]
 
 
 @pytest.fixture
-def experience_file(tmp_path: Path, experiences: list[Experience]) -> Path:
+def experience_file(tmp_path: Path, experiences: list[Transition]) -> Path:
     path = tmp_path / "experience.jsonl"
     with RecordWriter(path) as writer:
         for record in experiences:
@@ -61,11 +61,11 @@ def experience_file(tmp_path: Path, experiences: list[Experience]) -> Path:
     return path
 
 
-def test_a_record_of_experience_survives_the_file(experiences: list[Experience]) -> None:
-    assert [Experience.from_json(json.loads(json.dumps(one.to_json()))) for one in experiences] == experiences
+def test_a_record_of_experience_survives_the_file(experiences: list[Transition]) -> None:
+    assert [Transition.from_json(json.loads(json.dumps(one.to_json()))) for one in experiences] == experiences
 
 
-def test_the_prompt_shows_every_outcome_and_does_not_say_whose_the_action_is(experiences: list[Experience]) -> None:
+def test_the_prompt_shows_every_outcome_and_does_not_say_whose_the_action_is(experiences: list[Transition]) -> None:
     found, bare = scenes(experiences)
     assert (len(found), bare) == (6, [])
     for scene in found:
@@ -80,7 +80,7 @@ def test_the_prompt_shows_every_outcome_and_does_not_say_whose_the_action_is(exp
 
 
 def test_proposals_come_before_random_actions_and_what_is_as_good_is_left_out(
-    experiences: list[Experience], pairs: list[ActionPair]
+    experiences: list[Transition], pairs: list[ActionPair]
 ) -> None:
     few, _ = scenes(experiences, alternatives=1)
     assert [scene.outcomes[1][0] for scene in few] == [pair.alternative for pair in pairs[:6]]
@@ -119,7 +119,7 @@ def test_a_reply_that_was_cut_off_is_none() -> None:
     assert read_monologue("The door. <action>open door</action>", "open door", cut_off=True)[0] == "kept"
 
 
-def test_the_lessons_are_the_monologues_and_the_experts_actions(experiences: list[Experience]) -> None:
+def test_the_lessons_are_the_monologues_and_the_experts_actions(experiences: list[Transition]) -> None:
     decisions = list({one.step.id: one.step for one in experiences}.values())
     told = {decisions[0].id: "It is the way.", decisions[4].id: "There."}
     questions, answers = lessons(experiences, told, mix_expert=True)
@@ -137,7 +137,7 @@ THOUGHT = "I see a way to go."
 def writing_model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     """The tiny model after it was taught to write one monologue, whatever the scene."""
     out = tmp_path_factory.mktemp("writing") / "run"
-    teaching = Imitation(
+    teaching = ImitationConfig(
         model=str(tiny_model), out=out, steps=80, batch=6, micro_batch=6, learning_rate=1e-2, precision="fp32"
     )
     found, _ = scenes(record for number in range(6) for record in records_of(make_pair(number)))
@@ -148,8 +148,8 @@ def writing_model(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) ->
 
 
 @pytest.fixture
-def reflecting(tmp_path: Path, experience_file: Path, writing_model: Path) -> Reflection:
-    return Reflection(
+def reflecting(tmp_path: Path, experience_file: Path, writing_model: Path) -> SelfReflectionConfig:
+    return SelfReflectionConfig(
         experience=experience_file,
         model=str(writing_model),
         out=tmp_path / "run",
@@ -168,7 +168,7 @@ def reflecting(tmp_path: Path, experience_file: Path, writing_model: Path) -> Re
 
 
 def test_a_model_learns_its_own_monologues_and_still_answers_without(
-    reflecting: Reflection, experiences: list[Experience], capsys: pytest.CaptureFixture[str]
+    reflecting: SelfReflectionConfig, experiences: list[Transition], capsys: pytest.CaptureFixture[str]
 ) -> None:
     summary = train(reflecting)
     written = list(read_records(reflecting.out / "reflections.jsonl"))
@@ -186,7 +186,7 @@ def test_a_model_learns_its_own_monologues_and_still_answers_without(
     assert all(one.action is not None and one.action.startswith("go to ") for one in read)
 
 
-def test_monologues_that_were_written_are_not_written_again(reflecting: Reflection) -> None:
+def test_monologues_that_were_written_are_not_written_again(reflecting: SelfReflectionConfig) -> None:
     train(replace(reflecting, steps=1))
     before = (reflecting.out / "reflections.jsonl").read_bytes()
     lines = before.splitlines(keepends=True)
@@ -196,14 +196,14 @@ def test_monologues_that_were_written_are_not_written_again(reflecting: Reflecti
     assert (reflecting.out / "reflections.jsonl").read_bytes() == before
 
 
-def test_without_one_monologue_there_is_no_reflection(reflecting: Reflection) -> None:
+def test_without_one_monologue_there_is_no_reflection(reflecting: SelfReflectionConfig) -> None:
     with pytest.raises(RunError, match="--writer"):
         train(replace(reflecting, max_new_tokens=1))
     with pytest.raises(UsageError, match="--tries"):
         train(replace(reflecting, tries=0, out=reflecting.out.with_name("b")))
 
 
-def test_another_model_may_write(reflecting: Reflection, tiny_model: Path) -> None:
+def test_another_model_may_write(reflecting: SelfReflectionConfig, tiny_model: Path) -> None:
     train(replace(reflecting, model=str(tiny_model), writer=reflecting.model, steps=1))
     manifest = json.loads((reflecting.out / "manifest.json").read_text())
     folders = {str(Path(path).parent) for path in manifest["inputs"] if path.endswith(".safetensors")}

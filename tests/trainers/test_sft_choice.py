@@ -13,7 +13,7 @@ from agents.prompt_config import CONVERSATION, trained_with, view_of
 from agents.prompts import format_reply
 from trainers.data.questions import Order
 from trainers.run import checkpoints
-from trainers.sft_choice import Choice, train
+from trainers.sft_choice import SFTChoiceConfig, train
 
 
 def right(model: Path, pairs: list[ActionPair], *, expert_first: bool) -> float:
@@ -30,8 +30,8 @@ def right(model: Path, pairs: list[ActionPair], *, expert_first: bool) -> float:
 
 
 @pytest.fixture
-def choosing(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> Choice:
-    return Choice(
+def choosing(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> SFTChoiceConfig:
+    return SFTChoiceConfig(
         pairs=pairs_file,
         model=str(speaking_model),
         out=tmp_path / "run",
@@ -46,7 +46,7 @@ def choosing(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> Choice:
     )
 
 
-def test_a_handful_of_pairs_is_learned_in_both_orders(choosing: Choice, pairs: list[ActionPair]) -> None:
+def test_a_handful_of_pairs_is_learned_in_both_orders(choosing: SFTChoiceConfig, pairs: list[ActionPair]) -> None:
     summary = train(replace(choosing, order="both"))
     checkpoint = choosing.out / "checkpoint"
     assert summary["questions"] == 12
@@ -55,13 +55,15 @@ def test_a_handful_of_pairs_is_learned_in_both_orders(choosing: Choice, pairs: l
 
 
 @pytest.mark.parametrize(("order", "questions"), [("recorded", 6), ("random", 6), ("both", 12)])
-def test_every_order_asks_as_often_as_it_says(choosing: Choice, order: Order, questions: int) -> None:
+def test_every_order_asks_as_often_as_it_says(choosing: SFTChoiceConfig, order: Order, questions: int) -> None:
     summary = train(replace(choosing, order=order, steps=1))
     assert summary["questions"] == questions
 
 
 @pytest.mark.parametrize("history", ["conversation", "window"])
-def test_the_checkpoint_says_how_it_was_asked(choosing: Choice, history: Literal["conversation", "window"]) -> None:
+def test_the_checkpoint_says_how_it_was_asked(
+    choosing: SFTChoiceConfig, history: Literal["conversation", "window"]
+) -> None:
     train(replace(choosing, history=history, window=2, steps=1))
     told = trained_with(str(choosing.out / "checkpoint"))
     assert (told["history"], told["window"], told["thinking"]) == (history, 2, False)

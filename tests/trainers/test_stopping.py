@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from act_gym.errors import RunError
 from act_gym.io.run_dir import Run
 from trainers import act, imitation, pipeline
-from trainers.act import Act
-from trainers.imitation import Imitation
+from trainers.act import ActConfig
+from trainers.imitation import ImitationConfig
 from trainers.run import checkpoints
 
 ROOT = Path(__file__).parents[2]
@@ -52,15 +52,15 @@ COMMON: dict[str, Any] = {
 
 
 @pytest.fixture
-def imitating(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> Imitation:
-    return Imitation(
+def imitating(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> ImitationConfig:
+    return ImitationConfig(
         decisions=pairs_file, model=str(speaking_model), out=tmp_path / "whole", batch=4, probe=4, **COMMON
     )
 
 
 @pytest.fixture
-def judging(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> Act:
-    return Act(
+def judging(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> ActConfig:
+    return ActConfig(
         pairs=pairs_file,
         model=str(speaking_model),
         out=tmp_path / "whole",
@@ -80,7 +80,7 @@ def signalled(number: int, step: int, program: str, arguments: Any) -> subproces
     for name in (*COMMON, "model", "out", "batch", "probe", "decisions", "pairs"):
         if hasattr(arguments, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    if isinstance(arguments, Act):
+    if isinstance(arguments, ActConfig):
         for name in ("groups", "num_generations", "max_completion_tokens", "iterations", "forecast"):
             words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     return subprocess.run(
@@ -115,7 +115,7 @@ def assert_same_run(train: Callable[[Any], dict[str, Any]], whole: Any, killed: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_training_with_a_state_saved(number: int, status: int, imitating: Imitation) -> None:
+def test_a_signal_ends_a_training_with_a_state_saved(number: int, status: int, imitating: ImitationConfig) -> None:
     stopped = replace(imitating, out=imitating.out.with_name("stopped"))
     done = signalled(number, 2, "imitation", stopped)  # noticed after the third step
     assert (done.returncode, done.stdout) == (status, "")
@@ -128,7 +128,7 @@ def test_a_signal_ends_a_training_with_a_state_saved(number: int, status: int, i
 
 
 @pytest.mark.slow
-def test_steps_after_the_last_state_are_logged_once(judging: Act) -> None:
+def test_steps_after_the_last_state_are_logged_once(judging: ActConfig) -> None:
     whole = replace(judging, save_every=2)
     killed = replace(whole, out=judging.out.with_name("killed"))
     done = signalled(signal.SIGKILL, 5, "act", killed)
@@ -156,7 +156,7 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     return at
 
 
-def test_a_signal_waits_until_replies_are_used_up(judging: Act, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_waits_until_replies_are_used_up(judging: ActConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = replace(judging, out=judging.out.with_name("stopped"))
     log = Run.log
 
@@ -177,7 +177,7 @@ def test_a_signal_waits_until_replies_are_used_up(judging: Act, monkeypatch: pyt
 
 
 def test_an_end_before_the_first_state_begins_the_log_again(
-    imitating: Imitation, dies: Callable[[str, int], None]
+    imitating: ImitationConfig, dies: Callable[[str, int], None]
 ) -> None:
     killed = replace(imitating, out=imitating.out.with_name("killed"))
     dies("imitation", 3)
@@ -188,7 +188,7 @@ def test_an_end_before_the_first_state_begins_the_log_again(
     assert [line["event"] for line in lines_of(killed.out) if "event" in line] == ["format", "start", "done"]
 
 
-def test_memory_and_logging_may_change_on_resume(imitating: Imitation, dies: Callable[[str, int], None]) -> None:
+def test_memory_and_logging_may_change_on_resume(imitating: ImitationConfig, dies: Callable[[str, int], None]) -> None:
     whole = replace(imitating, save_every=2)
     killed = replace(whole, out=imitating.out.with_name("killed"))
     dies("imitation", 5)
@@ -213,7 +213,9 @@ def test_memory_and_logging_may_change_on_resume(imitating: Imitation, dies: Cal
         torch.testing.assert_close(other[name], tensor, rtol=0, atol=2e-5)
 
 
-def test_a_micro_batch_that_changes_a_step_is_refused(imitating: Imitation, dies: Callable[[str, int], None]) -> None:
+def test_a_micro_batch_that_changes_a_step_is_refused(
+    imitating: ImitationConfig, dies: Callable[[str, int], None]
+) -> None:
     killed = replace(imitating, batch=16, save_every=2)  # 8 rows: a step has whole micro-batches of 4
     dies("imitation", 5)
     with pytest.raises(MemoryError):
@@ -224,9 +226,9 @@ def test_a_micro_batch_that_changes_a_step_is_refused(imitating: Imitation, dies
 
 
 def test_a_stage_of_a_pipeline_may_take_less_memory(
-    tmp_path: Path, data: Path, imitating: Imitation, judging: Act, dies: Callable[[str, int], None]
+    tmp_path: Path, data: Path, imitating: ImitationConfig, judging: ActConfig, dies: Callable[[str, int], None]
 ) -> None:
-    arguments = pipeline.Pipeline(
+    arguments = pipeline.PipelineConfig(
         stages=("imitation", "act"),
         data=data,
         model=imitating.model,

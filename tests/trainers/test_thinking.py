@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.io.run_dir import Run
 from act_gym.types import ActionPair
 from agents.local.agent import LocalAgent, LocalSettings
@@ -20,12 +20,12 @@ from agents.prompt_config import CONVERSATION
 from agents.prompts import format_reply
 from tests.tiny_models import build
 from trainers import dpo
-from trainers.act import Act
+from trainers.act import ActConfig
 from trainers.data.questions import Question, Reward, acting_questions, judging_questions
 from trainers.data.replies import check_format
-from trainers.dpo import DPO
+from trainers.dpo import DPOStageConfig
 from trainers.grpo import trainer as grpo
-from trainers.rl import RL
+from trainers.rl import RLConfig
 from trainers.run import checkpoints
 from trainers.sft import answers as supervised
 
@@ -57,8 +57,8 @@ def test_grpo_asks_in_the_mode_of_its_questions(
 ) -> None:
     policy = checkpoints.load(str(qwen), "fp32")
     asked = [
-        (Act, judging_questions(pairs, replace(CONVERSATION, thinking=thinking))),
-        (RL, acting_questions([pair.step for pair in pairs], replace(CONVERSATION, thinking=thinking))),
+        (ActConfig, judging_questions(pairs, replace(CONVERSATION, thinking=thinking))),
+        (RLConfig, acting_questions([pair.step for pair in pairs], replace(CONVERSATION, thinking=thinking))),
     ]
     for make, questions in asked:
         arguments = make(out=tmp_path / make.__name__, thinking=thinking, groups=2, num_generations=2)
@@ -119,14 +119,16 @@ def test_an_action_in_reasoning_that_never_ends_is_none(qwen: Path) -> None:
 def test_preferences_are_learned_with_reasoning_off(qwen: Path, pairs_file: Path, tmp_path: Path) -> None:
     shown: list[list[int]] = []
 
-    def watched(arguments: DPO, policy: Policy, rows: list[dict[str, list[int]]]) -> Any:
+    def watched(arguments: DPOStageConfig, policy: Policy, rows: list[dict[str, list[int]]]) -> Any:
         shown.extend(row["prompt_ids"] for row in rows)
         return made(arguments, policy, rows)
 
     made = dpo.trainer_of
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dpo, "trainer_of", watched)
-        dpo.train(DPO(pairs=pairs_file, model=str(qwen), out=tmp_path / "run", steps=1, probe=0, save_every=0))
+        dpo.train(
+            DPOStageConfig(pairs=pairs_file, model=str(qwen), out=tmp_path / "run", steps=1, probe=0, save_every=0)
+        )
     policy = checkpoints.load(str(qwen), "fp32")
     assert {opening(policy, prompt) for prompt in shown} == {OFF}
 
@@ -146,10 +148,10 @@ def test_sampling_and_playing_ask_in_the_same_mode(
 ) -> None:
     policy = Listening.load(str(qwen), dtype="float32")
     policy.asked = []
-    arguments = RL(out=tmp_path / "run", thinking=thinking, probe=2, max_completion_tokens=4, max_malformed=1.0)
+    arguments = RLConfig(out=tmp_path / "run", thinking=thinking, probe=2, max_completion_tokens=4, max_malformed=1.0)
     questions = acting_questions([pair.step for pair in pairs], replace(CONVERSATION, thinking=thinking))
     check_format(Run(arguments.out, "probe", arguments), policy, questions, settings=arguments, stage="rl")
     agent = LocalAgent(LocalSettings(thinking=thinking, max_new_tokens=4), policy=policy)
-    agent.act([View(task=pairs[0].step.task, goal="Go to the kitchen.", observation="A hallway.")])
+    agent.act([AgentInput(task=pairs[0].step.task, goal="Go to the kitchen.", observation="A hallway.")])
     assert len(policy.asked) >= 3
     assert set(policy.asked) == {expected}

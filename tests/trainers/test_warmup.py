@@ -17,7 +17,7 @@ from agents.prompts import read_reply
 from tests.trainers.conftest import make_pair
 from trainers.data.questions import judging_questions
 from trainers.run import checkpoints
-from trainers.warmup import Warmup, lessons, train
+from trainers.warmup import WarmupConfig, lessons, train
 
 MANY = [make_pair(number) for number in range(4000)]
 
@@ -71,7 +71,7 @@ def test_every_answer_is_well_formed_and_names_a_valid_action() -> None:
 
 def test_an_acting_share_that_is_no_share_is_refused(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:
     with pytest.raises(UsageError, match=r"--acting-share is 1\.5; .*at least 0 and at most 1"):
-        train(Warmup(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", acting_share=1.5))
+        train(WarmupConfig(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", acting_share=1.5))
     assert not (tmp_path / "run").exists()
 
 

@@ -8,20 +8,20 @@ import pytest
 
 from act_gym.errors import RunError, UsageError
 from act_gym.io.jsonl import RecordWriter
-from act_gym.types import ActionPair, Experience
+from act_gym.types import ActionPair, Transition
 from agents.prompt_config import Question
 from trainers.run import checkpoints
-from trainers.world_model import World, lessons, train
+from trainers.world_model import WorldModelConfig, lessons, train
 
 
 @pytest.fixture
-def experiences(pairs: list[ActionPair]) -> list[Experience]:
+def experiences(pairs: list[ActionPair]) -> list[Transition]:
     """In every state the expert's action, a proposal and a random one, which lead to different places."""
     records = []
     for pair in pairs[:4]:
         chosen = {"expert": pair.step.expert_action, "m:free": pair.alternative, "random": "look around"}
         records += [
-            Experience(
+            Transition(
                 step=pair.step,
                 action=action,
                 is_expert=source == "expert",
@@ -38,7 +38,7 @@ def experiences(pairs: list[ActionPair]) -> list[Experience]:
     return records
 
 
-def test_the_experts_and_random_actions_are_asked_about_and_proposals_if_wanted(experiences: list[Experience]) -> None:
+def test_the_experts_and_random_actions_are_asked_about_and_proposals_if_wanted(experiences: list[Transition]) -> None:
     questions, answers = lessons(experiences)
     assert len(questions) == 8
     assert answers[:2] == [f"You {experiences[0].action}.", "You look around."]
@@ -47,17 +47,17 @@ def test_the_experts_and_random_actions_are_asked_about_and_proposals_if_wanted(
     assert len(lessons(experiences, actions="all")[0]) == 12
 
 
-def test_long_observations_are_cut_and_the_cut_is_marked(experiences: list[Experience]) -> None:
+def test_long_observations_are_cut_and_the_cut_is_marked(experiences: list[Transition]) -> None:
     _, answers = lessons(experiences, Question(max_characters=6))
     assert answers[1] == "You lo …"
 
 
-def test_what_an_action_leads_to_is_learned(tmp_path: Path, experiences: list[Experience], tiny_model: Path) -> None:
+def test_what_an_action_leads_to_is_learned(tmp_path: Path, experiences: list[Transition], tiny_model: Path) -> None:
     path = tmp_path / "experience.jsonl"
     with RecordWriter(path) as writer:
         for record in experiences:
             writer.write(record.to_json())
-    arguments = World(
+    arguments = WorldModelConfig(
         experience=path,
         model=str(tiny_model),
         out=tmp_path / "run",
@@ -81,7 +81,7 @@ def test_what_an_action_leads_to_is_learned(tmp_path: Path, experiences: list[Ex
 
 def test_wrong_settings_and_wrong_files_are_named(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="--max-characters"):
-        train(World(model=str(tiny_model), max_characters=0, out=tmp_path / "a"))
+        train(WorldModelConfig(model=str(tiny_model), max_characters=0, out=tmp_path / "a"))
     assert not (tmp_path / "a").exists()
-    with pytest.raises(RunError, match="is no Experience"):
-        train(World(experience=pairs_file, model=str(tiny_model), out=tmp_path / "b"))
+    with pytest.raises(RunError, match="is no Transition"):
+        train(WorldModelConfig(experience=pairs_file, model=str(tiny_model), out=tmp_path / "b"))

@@ -25,7 +25,7 @@ from typing import Any
 from act_gym.benchmarks import benchmark
 from act_gym.engine import Engine, restorable
 from act_gym.errors import EngineError, RunError
-from act_gym.types import ActionPair, Experience, ExpertStep, State, Task
+from act_gym.types import ActionPair, ExpertStep, StepResult, Task, Transition
 from trainers.run.logging import note
 
 __all__ = [
@@ -45,7 +45,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Attempt:
-    """An action to carry out, and who chose it; see `Experience.source`."""
+    """An action to carry out, and who chose it; see `Transition.source`."""
 
     action: str
     source: str
@@ -81,13 +81,13 @@ class Walk:
 
 @dataclass(frozen=True)
 class _Outcome:
-    state: State
+    state: StepResult
     mark: Any
 
 
 def execute(
     walks: Sequence[Walk], *, env_options: Mapping[str, Any], workers: int = 1
-) -> Iterator[tuple[Walk, list[Experience], str]]:
+) -> Iterator[tuple[Walk, list[Transition], str]]:
     """Walk all walks, and yield each in their order with its records and what went wrong, if anything did.
 
     Args:
@@ -120,7 +120,7 @@ def execute(
         raise RunError("A process that played died. What was finished is kept; continue with --resume.") from cause
 
 
-def walk(engine: Engine, way: Walk) -> Iterator[Experience]:
+def walk(engine: Engine, way: Walk) -> Iterator[Transition]:
     """Play an episode again and yield, for each stop, the expert's action first and then the alternatives.
 
     Raises:
@@ -167,9 +167,9 @@ def _engine(name: str, options: str) -> Engine:
     return engine
 
 
-def _walked(options: str, way: Walk) -> tuple[Walk, list[Experience], str]:
+def _walked(options: str, way: Walk) -> tuple[Walk, list[Transition], str]:
     """Walk one walk in this process; a simulator that fails ends it and no other."""
-    records: list[Experience] = []
+    records: list[Transition] = []
     try:
         for record in walk(_engine(way.task.benchmark, options), way):
             records.append(record)
@@ -197,11 +197,11 @@ def mark(engine: Any, raw_score: float) -> Any:
     return raw_score, *(engine.observe(name) for name in getattr(engine, "observable", ()))
 
 
-def _record(step: ExpertStep, attempt: Attempt, outcome: _Outcome, expert: _Outcome) -> Experience:
+def _record(step: ExpertStep, attempt: Attempt, outcome: _Outcome, expert: _Outcome) -> Transition:
     state = outcome.state
     ended = state.terminated or expert.state.terminated
     same = state == expert.state if ended else outcome.mark == expert.mark
-    return Experience(
+    return Transition(
         step=step,
         action=attempt.action,
         is_expert=attempt.source == "expert",
@@ -215,7 +215,7 @@ def _record(step: ExpertStep, attempt: Attempt, outcome: _Outcome, expert: _Outc
     )
 
 
-def check_shown(step: ExpertStep, state: State) -> None:
+def check_shown(step: ExpertStep, state: StepResult) -> None:
     """Refuse to play further where the environment shows something else than it did when the episode was played."""
     if state.observation.strip() != step.observation.strip():
         raise EngineError(
@@ -355,7 +355,7 @@ def compare(engine: Engine, way: Walk, pairs: Mapping[str, Sequence[ActionPair]]
 
 @dataclass(frozen=True)
 class _JudgedOutcome:
-    state: State
+    state: StepResult
     mark: Any
     plans: bool
     left: int | None

@@ -21,7 +21,7 @@ import numpy as np
 
 from act_gym.errors import RunError, UsageError
 from act_gym.io.jsonl import as_record, read_records
-from act_gym.types import ActionPair, Experience, ExpertStep
+from act_gym.types import ActionPair, ExpertStep, Transition
 from agents.placeholders import fits_a_form
 from agents.prompt_config import CONVERSATION, view_of
 from agents.prompt_config import Question as Asking
@@ -105,7 +105,7 @@ def normalised(actions: Iterable[str]) -> frozenset[str]:
     return frozenset(normalise(action) for action in actions)
 
 
-R = TypeVar("R", ActionPair, ExpertStep, Experience)
+R = TypeVar("R", ActionPair, ExpertStep, Transition)
 
 Order = Literal["recorded", "random", "both"]
 """Which action is shown first: as the pair recorded it, drawn anew, or each pair both ways."""
@@ -259,13 +259,13 @@ def read_steps(path: Path, limit: int = 0) -> list[ExpertStep]:
     return list(steps.values())[: limit or None]
 
 
-def read_experience(path: Path, limit: int = 0) -> list[Experience]:
+def read_experience(path: Path, limit: int = 0) -> list[Transition]:
     """Read what was carried out in the first `limit` states of a file; in all of them if it is 0.
 
     Raises:
         RunError: The file cannot be read, or holds no such records.
     """
-    records = _read(path, Experience, 0, "act-gym train experience")
+    records = _read(path, Transition, 0, "act-gym train experience")
     states = dict.fromkeys(record.step.id for record in records)
     chosen = set(list(states)[: limit or None])
     return [record for record in records if record.step.id in chosen]

@@ -16,7 +16,7 @@ from zlib import crc32
 
 import numpy as np
 
-from act_gym.types import Experience, ExpertStep
+from act_gym.types import ExpertStep, Transition
 from agents.prompt_config import CONVERSATION, view_of
 from agents.prompt_config import Question as Asking
 from agents.prompts import Message, format_reply, normalise, read_reply, split_thought
@@ -78,7 +78,7 @@ class Monologue:
     reply: str
 
 
-def scenes(experiences: Iterable[Experience], *, alternatives: int = 3) -> tuple[list[Scene], list[str]]:
+def scenes(experiences: Iterable[Transition], *, alternatives: int = 3) -> tuple[list[Scene], list[str]]:
     """Put together what was tried in each state.
 
     The policy's proposals come before random actions. An alternative that leads to the same state as the
@@ -91,7 +91,7 @@ def scenes(experiences: Iterable[Experience], *, alternatives: int = 3) -> tuple
     Returns:
         The scenes, and the ids of states in which nothing worse was tried.
     """
-    by_state: dict[str, list[Experience]] = {}
+    by_state: dict[str, list[Transition]] = {}
     for record in experiences:
         by_state.setdefault(record.step.id, []).append(record)
     found, bare = [], []

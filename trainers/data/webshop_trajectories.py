@@ -20,7 +20,7 @@ from act_gym.errors import EngineError
 from act_gym.io.jsonl import RecordWriter, read_records
 from act_gym.progress import track
 from act_gym.splits.webshop import tasks
-from act_gym.types import Episode, State, Task, Turn
+from act_gym.types import Episode, StepResult, Task, Turn
 
 __all__ = ["AGENT", "CAUSES", "Replies", "import_webshop", "is_webshop", "replayed_episode", "replayed_turn"]
 
@@ -48,7 +48,7 @@ class Replies(Protocol):
         ...
 
 
-def replayed_turn(said: Replies, at: int, before: State, after: State) -> Turn:
+def replayed_turn(said: Replies, at: int, before: StepResult, after: StepResult) -> Turn:
     """Return a turn of which the agent's part is another group's and the rest ours."""
     return Turn(
         observation=before.observation,
@@ -62,7 +62,7 @@ def replayed_turn(said: Replies, at: int, before: State, after: State) -> Turn:
 
 
 def replayed_episode(
-    env_id: str, task: Task, engine: Engine, turns: Sequence[Turn], state: State, error: str
+    env_id: str, task: Task, engine: Engine, turns: Sequence[Turn], state: StepResult, error: str
 ) -> Episode:
     """Return the episode of an engine that has just replayed a trajectory.
 
@@ -153,7 +153,7 @@ def import_webshop(file: Path, episodes: Path, replays: Path, *, task_types: Seq
 def _replay(engine: WebShopEngine, task: Task, trajectory: Trajectory) -> tuple[Episode, dict[str, Any]]:
     turns: list[Turn] = []
     same, error = 0, ""
-    state = State(observation="", score=0, raw_score=0, success=False, terminated=False)
+    state = StepResult(observation="", score=0, raw_score=0, success=False, terminated=False)
     try:
         state = engine.reset(task)
         for at, action in enumerate(trajectory.actions):

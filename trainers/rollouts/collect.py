@@ -1,7 +1,7 @@
 """Rollout collection: plays episodes with the model in memory and keeps every token as it was sampled.
 
 An episode asks for its next reply as soon as its environment has answered; `agents.local.scheduler` writes all replies
-that are wanted, each in a cache slot that keeps the episode's conversation. The prompt of a turn is the conversation that the
+that are wanted, each in a cache slot that keeps the episode's conversation. The prompt of a turn is what the
 model reads in an evaluation (`agents.conversation`): tokens are appended and never rendered again. A sampled reply that
 the conversation repeats token by token is trained where it is; another one (text around the action, reasoning) is a
 branch off the conversation, so that training reads what was read when it was sampled.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.env import Snapshot, TextEnv
 from act_gym.errors import CorruptDataError, EngineError
 from act_gym.types import Turn
@@ -273,8 +273,8 @@ class _Seat:
             except EngineError:
                 self.plans.append(-1)
 
-    def _view(self) -> View:
-        return View(
+    def _view(self) -> AgentInput:
+        return AgentInput(
             task=self.start.task,
             goal=self.info["goal"],
             observation=self.observation,

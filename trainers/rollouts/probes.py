@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.errors import RunError, UsageError
 from act_gym.rollout import Job, play_jobs
 from act_gym.types import Task
@@ -50,7 +50,9 @@ def conversation_lengths(
     options = {**env_options, "max_episode_steps": turns}
     found = []
     for episode in play_jobs(jobs, RandomAgent(), env_options=options, keep_commands=False):
-        view = View(task=episode.task, goal=episode.goal, observation=episode.final_observation, history=episode.turns)
+        view = AgentInput(
+            task=episode.task, goal=episode.goal, observation=episode.final_observation, history=episode.turns
+        )
         found.append(len(policy.prompt_ids(question.conversation(view), thinking=question.thinking)))
     return found
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.config import Bound, NotNegative
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import as_record, read_records
@@ -187,8 +187,8 @@ def passes(rows: Sequence[Sized], budget: int) -> list[list[Sized]]:
     return found
 
 
-def _last_view(episode: Episode) -> View:
-    return View(
+def _last_view(episode: Episode) -> AgentInput:
+    return AgentInput(
         task=episode.task,
         goal=episode.goal,
         observation=episode.final_observation,

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from act_gym.engine import Engine, planning, restorable
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 
 __all__ = ["LegacyCommands"]
 
@@ -48,11 +48,11 @@ class LegacyCommands:
         """The engine's own, and that the commands are the older ones."""
         return {**self._engine.versions, "legacy_commands": "true"}
 
-    def reset(self, task: Task) -> State:
+    def reset(self, task: Task) -> StepResult:
         """Load a game; see the engine's own `reset`."""
         return self._engine.reset(task)
 
-    def step(self, command: str) -> State:
+    def step(self, command: str) -> StepResult:
         """Send a command in the older words, any string.
 
         Raises:
@@ -107,7 +107,7 @@ class LegacyCommands:
         """
         return restorable(self._engine).snapshot()
 
-    def restore(self, snapshot: Any) -> State:
+    def restore(self, snapshot: Any) -> StepResult:
         """Go back to a state and return it without a text.
 
         Raises:

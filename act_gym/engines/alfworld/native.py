@@ -14,7 +14,7 @@ from act_gym.engines.alfworld.game import Game, Position
 from act_gym.engines.alfworld.game_cache import find_game
 from act_gym.engines.alfworld.object_names import NOTHING_HAPPENS, goal_in
 from act_gym.errors import EngineError
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 from act_gym.version import __version__
 
 __all__ = ["NativeEngine", "Snapshot"]
@@ -55,7 +55,7 @@ class NativeEngine:
         """The version of this engine; all texts come from the game files."""
         return {"act-gym-alfworld-native": __version__}
 
-    def reset(self, task: Task) -> State:
+    def reset(self, task: Task) -> StepResult:
         """Load a game and return its first state: the introduction, the room and the task.
 
         Raises:
@@ -68,7 +68,7 @@ class NativeEngine:
         self._game = find_game(task.payload, self._folder)
         return self._show(self._game.start, self._game.intro)
 
-    def step(self, command: str) -> State:
+    def step(self, command: str) -> StepResult:
         """Send a command, any string.
 
         Raises:
@@ -123,7 +123,7 @@ class NativeEngine:
         """Return the current state, to go back to any number of times."""
         return Snapshot(*self._playing())
 
-    def restore(self, snapshot: Snapshot) -> State:
+    def restore(self, snapshot: Snapshot) -> StepResult:
         """Go back to a state, of this game or of another one, and return it without a text."""
         self._game, self._course = snapshot.game, ()
         return self._show(snapshot.position, "")
@@ -146,10 +146,10 @@ class NativeEngine:
             raise EngineError("No ALFWorld game is loaded. Call reset(task) first.")
         return self._game, self._here
 
-    def _show(self, position: Position, text: str, *, action_valid: bool = True) -> State:
+    def _show(self, position: Position, text: str, *, action_valid: bool = True) -> StepResult:
         self._here = position
         won = position.won
-        return State(
+        return StepResult(
             observation=text,
             score=float(won),
             raw_score=float(won),

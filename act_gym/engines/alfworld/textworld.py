@@ -21,7 +21,7 @@ from typing import Any
 from act_gym.engines.alfworld.files import games_folder, name_of, read_task
 from act_gym.engines.alfworld.object_names import NOTHING_HAPPENS, goal_in
 from act_gym.errors import EngineError, MissingDependencyError
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 
 __all__ = ["TextWorldEngine"]
 
@@ -58,7 +58,7 @@ class TextWorldEngine:
         self._game = ""
         self._walkthrough: tuple[str, ...] = ()
         self._commands: tuple[str, ...] = ()
-        self._state = State(observation="", score=0.0, raw_score=0.0, success=False, terminated=False)
+        self._state = StepResult(observation="", score=0.0, raw_score=0.0, success=False, terminated=False)
 
     @property
     def goal(self) -> str:
@@ -70,7 +70,7 @@ class TextWorldEngine:
         """Versions of the packages that shape the text; the game files hold the rest."""
         return {name: version(name) for name in ("alfworld", "textworld", "fast-downward-textworld")}
 
-    def reset(self, task: Task) -> State:
+    def reset(self, task: Task) -> StepResult:
         """Load a game and return its first state: the introduction, the room and the task.
 
         Raises:
@@ -90,7 +90,7 @@ class TextWorldEngine:
         self._goal = goal_in(shown.feedback)
         return self._take(shown, action_valid=True)
 
-    def step(self, command: str) -> State:
+    def step(self, command: str) -> StepResult:
         """Send a command, any string.
 
         Raises:
@@ -102,7 +102,7 @@ class TextWorldEngine:
         if command not in self._commands:
             # What upstream would answer, without its work of deriving the same commands again; and
             # so no text of an agent's ever reaches its parsers.
-            self._state = State(
+            self._state = StepResult(
                 observation=NOTHING_HAPPENS,
                 score=self._state.score,
                 raw_score=self._state.raw_score,
@@ -139,10 +139,10 @@ class TextWorldEngine:
         if env is not None:
             _IDLE.append(env)
 
-    def _take(self, shown: Any, *, action_valid: bool) -> State:
+    def _take(self, shown: Any, *, action_valid: bool) -> StepResult:
         won = bool(shown["won"])
         self._commands = tuple(shown["admissible_commands"])
-        self._state = State(
+        self._state = StepResult(
             observation=shown.feedback,
             score=float(won),
             raw_score=float(won),

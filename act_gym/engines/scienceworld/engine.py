@@ -25,10 +25,10 @@ import numpy as np
 from act_gym.engines.java import find_java
 from act_gym.engines.scienceworld.gold import gold_path
 from act_gym.engines.scienceworld.jvm import CALL_SECONDS, jar_path, shared_jvm
-from act_gym.engines.scienceworld.recovery import LastingWorld, Place, Trail, tried
+from act_gym.engines.scienceworld.recovery import RecoverableSession, ReplayLog, StateRef, with_retries
 from act_gym.engines.scienceworld.simulator import World
 from act_gym.errors import EngineError, MissingDependencyError, UnknownNameError, UsageError
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 
 __all__ = ["SIMPLIFICATIONS", "JvmEngine", "LazyTuple", "Moments", "Snapshot"]
 
@@ -114,10 +114,10 @@ class Moments:
         make: Returns another world with the same settings.
     """
 
-    def __init__(self, world: LastingWorld, make: Callable[[], LastingWorld]) -> None:
+    def __init__(self, world: RecoverableSession, make: Callable[[], RecoverableSession]) -> None:
         self._world = world
         self._make = make
-        self._apart: LastingWorld | None = None
+        self._apart: RecoverableSession | None = None
         self._closed = False
 
     def open(self) -> None:
@@ -143,7 +143,7 @@ class Moments:
         """
         return LazyTuple(_Later(weakref.ref(self), self._world.place(), question))
 
-    def answer(self, place: Place, question: Question) -> tuple[str, ...]:
+    def answer(self, place: StateRef, question: Question) -> tuple[str, ...]:
         """Return the answer of a state, now.
 
         Raises:
@@ -172,7 +172,7 @@ _TOO_LATE = (
 @dataclass(frozen=True, slots=True, eq=False)
 class _Later:
     moments: weakref.ref[Moments]
-    place: Place
+    place: StateRef
     question: Question
 
     def __call__(self) -> tuple[str, ...]:
@@ -211,8 +211,8 @@ class Snapshot:
 
     task: Task
     goal: str
-    state: State
-    trail: Trail
+    state: StepResult
+    trail: ReplayLog
 
 
 class JvmEngine:
@@ -255,7 +255,7 @@ class JvmEngine:
         self._memory = memory
         self._version = _package_version()
         self._java_version = find_java().version
-        make_world = partial(LastingWorld, memory, self._simplifications, call_timeout)
+        make_world = partial(RecoverableSession, memory, self._simplifications, call_timeout)
         self._world = make_world()
         self._moments = Moments(self._world, make_world)
         self._task: Task | None = None
@@ -276,7 +276,7 @@ class JvmEngine:
             "java": self._java_version,
         }
 
-    def reset(self, task: Task) -> State:
+    def reset(self, task: Task) -> StepResult:
         """Load a task and look around, which takes no time in the simulator.
 
         Raises:
@@ -293,7 +293,7 @@ class JvmEngine:
         self._task, self._goal = task, goal.strip()
         return self._state
 
-    def step(self, command: str) -> State:
+    def step(self, command: str) -> StepResult:
         """Send a command, any string, and return the state after it.
 
         What cannot be printed becomes a space, runs of space become one, and a command of more than
@@ -355,13 +355,13 @@ class JvmEngine:
             jvm = shared_jvm(*pool)
             return gold_path(jvm, name, variation, version=self._version, simplifications=self._simplifications)
 
-        return tried(pool, solving)
+        return with_retries(pool, solving)
 
     def snapshot(self) -> Snapshot:
         """Return the way to the current state: its commands, and a digest of what each showed. Takes microseconds."""
         return Snapshot(self._current(), self._goal, replace(self._state, observation=""), self._world.snapshot())
 
-    def restore(self, snapshot: Snapshot) -> State:
+    def restore(self, snapshot: Snapshot) -> StepResult:
         """Go to a state, of this engine or of another one, by playing the way to it again.
 
         A load (about 0.1 s) and a step (1 to 10 ms) for each command on the way; only the missing
@@ -405,9 +405,9 @@ def _payload(task: Task) -> tuple[str, int]:
     return str(task.payload["task"]), int(task.payload["variation"])
 
 
-def _state(text: str, score: float, completed: bool) -> State:
+def _state(text: str, score: float, completed: bool) -> StepResult:
     raw_score = round(100 * score)
-    return State(
+    return StepResult(
         observation=text,
         score=max(raw_score, 0) / 100,
         raw_score=raw_score,

@@ -21,7 +21,7 @@ from act_gym.engines.scienceworld.jvm import CALL_SECONDS, JavaEndedError, Jvm, 
 from act_gym.engines.scienceworld.simulator import World
 from act_gym.errors import EngineError, UsageError
 
-__all__ = ["TRIES", "LastingWorld", "Place", "Trail", "tried"]
+__all__ = ["TRIES", "RecoverableSession", "ReplayLog", "StateRef", "with_retries"]
 
 TRIES = 3
 """How often something is done before its process's end is taken for its own fault: once and twice again."""
@@ -42,7 +42,7 @@ Move = tuple[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Trail:
+class ReplayLog:
     """The way to a state, and what was seen on it.
 
     Attributes:
@@ -61,7 +61,7 @@ class Trail:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Place:
+class StateRef:
     """A state as a place on its episode's way, which may have gone on since; the same few bytes wherever it is.
 
     Attributes:
@@ -80,12 +80,12 @@ class Place:
     moves: list[Move]
     count: int
 
-    def trail(self) -> Trail:
+    def trail(self) -> ReplayLog:
         """Return the way here by itself."""
-        return Trail(self.task, self.variation, self.simplifications, self.start, tuple(self.moves[: self.count]))
+        return ReplayLog(self.task, self.variation, self.simplifications, self.start, tuple(self.moves[: self.count]))
 
 
-def tried(pool: Pool, do: Callable[[], T]) -> T:
+def with_retries(pool: Pool, do: Callable[[], T]) -> T:
     """Do something that needs a Java process; do it again if that ends meanwhile.
 
     A process whose tasks do not fit its memory together would be started again for ever, each time with
@@ -113,7 +113,7 @@ def tried(pool: Pool, do: Callable[[], T]) -> T:
     raise AssertionError("the last try returns or raises")
 
 
-class LastingWorld:
+class RecoverableSession:
     """One task being played, in whichever Java process is alive.
 
     Args:
@@ -187,7 +187,7 @@ class LastingWorld:
 
         return self._carry_out(asking)
 
-    def place(self) -> Place:
+    def place(self) -> StateRef:
         """Return where on its way the episode stands.
 
         Raises:
@@ -195,13 +195,13 @@ class LastingWorld:
         """
         if self._origin is None:
             raise EngineError("No task is loaded. Reset the environment first.")
-        return Place(*self._origin, self._simplifications, self._moves, len(self._moves))
+        return StateRef(*self._origin, self._simplifications, self._moves, len(self._moves))
 
-    def stands_at(self, place: Place) -> bool:
+    def stands_at(self, place: StateRef) -> bool:
         """Whether the current state is this one."""
         return self._origin is not None and place.moves is self._moves and place.count == len(self._moves)
 
-    def snapshot(self) -> Trail:
+    def snapshot(self) -> ReplayLog:
         """Return the way to the current state: a few microseconds, and eight bytes a move.
 
         Raises:
@@ -209,7 +209,7 @@ class LastingWorld:
         """
         return self.place().trail()
 
-    def restore(self, trail: Trail) -> None:
+    def restore(self, trail: ReplayLog) -> None:
         """Go to a state by playing the way to it again, or what is missing if the current state lies on it.
 
         Raises:
@@ -257,7 +257,7 @@ class LastingWorld:
             self._world = world
             return done
 
-        return tried(self._pool, attempt)
+        return with_retries(self._pool, attempt)
 
     def _drop(self) -> None:
         world, self._world = self._world, None
@@ -271,7 +271,7 @@ def _leave(world: World) -> None:
         world.jvm.close("has ended.")  # so that nothing of it is left
 
 
-def _walk(world: World, trail: Trail, known: int | None = None) -> None:
+def _walk(world: World, trail: ReplayLog, known: int | None = None) -> None:
     """Play a trail in a world.
 
     Args:
@@ -289,7 +289,7 @@ def _walk(world: World, trail: Trail, known: int | None = None) -> None:
         _compare(trail, number, expected, _digest(*world.step(command)))
 
 
-def _compare(trail: Trail, number: int, expected: bytes, found: bytes) -> None:
+def _compare(trail: ReplayLog, number: int, expected: bytes, found: bytes) -> None:
     if found != expected:
         what = f"command {number} of {len(trail.moves)}, {trail.moves[number - 1][0]!r}," if number else "the goal"
         raise EngineError(

@@ -21,7 +21,7 @@ from act_gym.engines.webshop.shop_cache import OpenShop, open_for
 from act_gym.engines.webshop.shop_names import Named, name_of
 from act_gym.engines.webshop.webpage import html_page
 from act_gym.errors import EngineError, UnknownNameError
-from act_gym.types import State, Task
+from act_gym.types import StepResult, Task
 
 __all__ = ["OBSERVATION_MODES", "SEARCH_TEMPLATE", "WebShopEngine"]
 
@@ -114,7 +114,7 @@ class WebShopEngine:
         """
         return self._running().visit
 
-    def reset(self, task: Task) -> State:
+    def reset(self, task: Task) -> StepResult:
         """Show the search page of a goal.
 
         Raises:
@@ -131,7 +131,7 @@ class WebShopEngine:
         session = Session(shop.products, shop.search, self._prices, goal, show_attributes=self._show_attributes)
         return self._go(_Moment(session, session.start()))
 
-    def step(self, command: str) -> State:
+    def step(self, command: str) -> StepResult:
         """Carry out `search[…]` or `click[…]`. Anything else, and what the page does not offer, changes nothing."""
         moment = self._running()
         visit = moment.session.act(moment.visit, command, self._shown().clickables)
@@ -178,7 +178,7 @@ class WebShopEngine:
         """Return the current state; it costs nothing."""
         return self._running()
 
-    def restore(self, snapshot: Any) -> State:
+    def restore(self, snapshot: Any) -> StepResult:
         """Go back to a state of this engine or another one."""
         self._now, self._page = snapshot, None
         return self._state(snapshot, observation="")
@@ -205,13 +205,13 @@ class WebShopEngine:
             self._page = moment.session.page(moment.visit)
         return self._page
 
-    def _go(self, moment: _Moment) -> State:
+    def _go(self, moment: _Moment) -> StepResult:
         self._now, self._page = moment, None
         return self._state(moment)
 
-    def _state(self, moment: _Moment, *, action_valid: bool = True, observation: str | None = None) -> State:
+    def _state(self, moment: _Moment, *, action_valid: bool = True, observation: str | None = None) -> StepResult:
         reward = moment.visit.score.reward if moment.visit.score else 0.0
-        return State(
+        return StepResult(
             observation=self._observation(moment) if observation is None else observation,
             score=reward,
             raw_score=reward,

@@ -18,11 +18,11 @@ from pathlib import Path
 from act_gym.config import parse
 from act_gym.errors import UsageError
 
-__all__ = ["Arguments", "main"]
+__all__ = ["WebShopParityConfig", "main"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class WebShopParityConfig:
     """Compare our WebShop with the original; the exit status is 1 where anything differs."""
 
     trajectories: Path | None = None
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from benchmarks.parity.webshop import published, walks
 
     program = "python -m benchmarks.parity webshop"
-    arguments = parse(Arguments, sys.argv[1:] if argv is None else argv, program=program)
+    arguments = parse(WebShopParityConfig, sys.argv[1:] if argv is None else argv, program=program)
     if (arguments.trajectories is None) == (arguments.original is None):
         raise UsageError("Give --trajectories FILE or --original FOLDER, one of them.")
     if arguments.trajectories is not None:

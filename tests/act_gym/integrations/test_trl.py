@@ -21,9 +21,9 @@ def test_an_experts_commands_solve_the_task_through_the_tool(environment):
         name = "expert"
 
         def act(self, views):
-            from act_gym import Choice
+            from act_gym import AgentAction
 
-            return [Choice(action=view.expert_commands()[len(view.history)]) for view in views]
+            return [AgentAction(action=view.expert_commands()[len(view.history)]) for view in views]
 
     (episode,) = play(ENV, Expert(), tasks(ENV)[:1])
     assert episode.success

@@ -12,7 +12,7 @@ import pytest
 from act_gym.engines.webshop.catalogue.build import Item, build
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
 from act_gym.engines.webshop.product import Product
-from act_gym.webshop_site.serve import Arguments, customers_of
+from act_gym.webshop_site.serve import ShopConfig, customers_of
 from act_gym.webshop_site.server import ShopServer
 from act_gym.webshop_site.sessions import Customers
 
@@ -90,7 +90,7 @@ def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def opened(arguments: Arguments) -> Iterator[Running]:
+def opened(arguments: ShopConfig) -> Iterator[Running]:
     """Open a shop in this process until the block ends; visits that go on are left and saved then."""
     customers = customers_of(arguments)
     with ShopServer(customers, arguments.port) as server:
@@ -110,6 +110,6 @@ def open_shop(stock: Path, tmp_path: Path) -> Callable[..., Any]:
 
     def shop(**settings: Any) -> Any:
         settings = {"catalogue": str(stock), "out": tmp_path / "demonstrations", "env": "act/WebShop"} | settings
-        return opened(Arguments(**settings))
+        return opened(ShopConfig(**settings))
 
     return shop

@@ -12,7 +12,7 @@ import pytest
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.io.jsonl import read_records
 from act_gym.types import Episode
-from act_gym.webshop_site.serve import Arguments, customers_of, main
+from act_gym.webshop_site.serve import ShopConfig, customers_of, main
 from tests.act_gym.webshop_site.browser import Browser
 
 ROOT = Path(__file__).parents[3]
@@ -85,7 +85,7 @@ def test_a_port_and_a_folder_have_one_shop(open_shop, stock, tmp_path, capsys):
 def test_what_cannot_be_is_refused_before_anything_opens(stock, tmp_path, settings, message):
     settings = {"catalogue": str(stock), "out": tmp_path / "visits"} | settings
     with pytest.raises((UsageError, UnknownNameError), match=message):
-        customers_of(Arguments(**settings))
+        customers_of(ShopConfig(**settings))
 
 
 def test_a_task_that_is_not_there_is_refused(stock, tmp_path):

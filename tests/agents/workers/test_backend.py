@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from act_gym import UsageError, each, play, tasks
+from act_gym import UsageError, function_agent, play, tasks
 from benchmarks.evaluate import main
 
 ENV = "act/ALFWorld-generated-seen"
@@ -16,7 +16,7 @@ AGENT = """
 import os
 from pathlib import Path
 
-from act_gym import Choice
+from act_gym import AgentAction
 
 class Agent:
     name = "noted"
@@ -31,7 +31,7 @@ class Agent:
 
     def act(self, views):
         self.note(len(views))
-        return [Choice(action="look") for _ in views]
+        return [AgentAction(action="look") for _ in views]
 
 class Cheap(Agent):
     cheap = True
@@ -92,7 +92,7 @@ def test_a_function_that_waits_is_called_for_several_views_at_once():
         together.wait(timeout=60)
         return "look"
 
-    agent = each("waiting", choose, concurrency=4)
+    agent = function_agent("waiting", choose, concurrency=4)
     episodes = list(play(ENV, agent, tasks(ENV)[:4], num_envs=4, env_options={"max_episode_steps": 3}))
     assert [(episode.stop, len(episode.turns)) for episode in episodes] == [("truncated", 3)] * 4
 
@@ -105,7 +105,7 @@ def test_a_call_that_fails_ends_its_own_episode():
             raise ConnectionError("gone")
         return view.admissible_commands[0]
 
-    agent = each("waiting", choose, concurrency=2)
+    agent = function_agent("waiting", choose, concurrency=2)
     episodes = {
         episode.task.id: episode
         for episode in play(ENV, agent, chosen, num_envs=4, env_options={"max_episode_steps": 3})
@@ -117,4 +117,4 @@ def test_a_call_that_fails_ends_its_own_episode():
 def test_a_concurrency_that_cannot_be_is_refused():
     for settings in ({"concurrency": 0}, {"concurrency": 2, "cheap": True}):
         with pytest.raises(UsageError, match="concurrency is at least 1"):
-            each("x", lambda view: "look", **settings)
+            function_agent("x", lambda view: "look", **settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from act_gym import AgentError, Choice, MissingDependencyError, UsageError, View, tasks
+from act_gym import AgentAction, AgentError, AgentInput, MissingDependencyError, UsageError, tasks
 from act_gym.rollout import Job
 from act_gym.sampling import select
 from agents.registry import make_agent
@@ -16,7 +16,7 @@ ENV = "act/ScienceWorld-seen"
 TROUBLE = """
 import os, signal
 from pathlib import Path
-from act_gym import each
+from act_gym import function_agent
 
 def make(folder, deadly, cursed, clumsy):
     def choose(view):
@@ -27,7 +27,7 @@ def make(folder, deadly, cursed, clumsy):
         if view.task.id == clumsy:
             raise ZeroDivisionError("one too many")
         return "look around"
-    return each("trouble", choose)
+    return function_agent("trouble", choose)
 """
 
 
@@ -43,10 +43,12 @@ class Stubborn:
         return self.answer
 
 
-VIEW = View(task=select(tasks(ENV), limit=1)[0], goal="", observation="")
+VIEW = AgentInput(task=select(tasks(ENV), limit=1)[0], goal="", observation="")
 
 
-@pytest.mark.parametrize("answer", [ValueError("no"), [], ["look"], [Choice(action="a"), Choice(action="b")], None])
+@pytest.mark.parametrize(
+    "answer", [ValueError("no"), [], ["look"], [AgentAction(action="a"), AgentAction(action="b")], None]
+)
 def test_whatever_an_agent_does_wrong_is_an_agent_error(answer):
     with pytest.raises(AgentError):
         Guarded(Stubborn(answer)).act([VIEW])
@@ -58,7 +60,7 @@ def test_a_missing_package_is_not_hidden_as_a_failed_episode():
 
 
 def test_the_words_of_an_error_say_where_it_happened():
-    with pytest.raises(AgentError, match=r"ValueError: no \(.*test_parallel.py:\d+\)"):
+    with pytest.raises(AgentError, match=r"ValueError: no \(.*test_processes.py:\d+\)"):
         Guarded(Stubborn(ValueError("no"))).act([VIEW])
 
 
@@ -99,9 +101,9 @@ def test_an_agent_that_cannot_be_made_ends_the_run_with_its_reason():
 
 def test_whoever_stops_listening_leaves_no_process_behind(tmp_path, monkeypatch):
     (tmp_path / "slow_agent.py").write_text(
-        "import os\nfrom pathlib import Path\nfrom act_gym import each\n"
+        "import os\nfrom pathlib import Path\nfrom act_gym import function_agent\n"
         f"Path({str(tmp_path)!r}, f'{{os.getpid()}}.pid').touch()\n"
-        "agent = each('slow', lambda view: 'wait')\n"
+        "agent = function_agent('slow', lambda view: 'wait')\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     chosen = select(tasks(ENV), task_types=("find-non-living-thing",), per_type=4)

@@ -30,14 +30,14 @@ pytestmark = [
 AGENT = """
 import os, time
 from pathlib import Path
-from act_gym import each
+from act_gym import function_agent
 
 def make(folder, pause):
     Path(folder, f"{os.getpid()}.actor").touch()
     def choose(view):
         time.sleep(float(pause))
         return "look"
-    return each("looker", choose)
+    return function_agent("looker", choose)
 """
 ENV = "act/ALFWorld-generated-seen"
 OPTIONS = {"max_episode_steps": 3, "admissible_commands": False}

@@ -7,7 +7,7 @@ from act_gym.engines.scienceworld import gold as solutions
 from act_gym.errors import EngineError, UnknownNameError
 from act_gym.io.jsonl import read_records
 from act_gym.splits.scienceworld import tasks
-from act_gym.types import State
+from act_gym.types import StepResult
 from benchmarks.checks.gold import chosen, in_turn, main, replay, run, summary, table
 
 
@@ -47,7 +47,7 @@ class Countdown:
 
     def _state(self, action_valid=True):
         raw = self._worth if self._said == 3 else 0
-        return State(
+        return StepResult(
             observation=f"{self._said}",
             score=raw / 100,
             raw_score=raw,

@@ -16,14 +16,14 @@ from benchmarks.reporting.progress import LINE_EVERY, Progress, one_line, watch
 ROOT = Path(__file__).parents[3]
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[red]blood[/red] \u202etxet\u2066 \r\nsecond line \x9b31m"
 AGENT = f"""
-from act_gym import AgentError, Choice
+from act_gym import AgentError, AgentAction
 
 class Nasty:
     name = {HOSTILE!r}
     def act(self, views):
         if views[0].task.id.endswith("0"):
             raise AgentError({HOSTILE!r})
-        return [Choice(action={HOSTILE!r}, prompt_tokens=7, completion_tokens=2) for view in views]
+        return [AgentAction(action={HOSTILE!r}, prompt_tokens=7, completion_tokens=2) for view in views]
 """
 
 

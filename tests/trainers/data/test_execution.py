@@ -9,7 +9,7 @@ import pytest
 
 from act_gym.benchmarks import benchmark, tasks
 from act_gym.errors import EngineError
-from act_gym.types import Experience, ExpertStep, Turn
+from act_gym.types import ExpertStep, Transition, Turn
 from trainers.data.execution import Attempt, Stop, Walk, execute, grouped, walk
 
 
@@ -36,7 +36,7 @@ def first_way(env_id: str, attempts: dict[int, tuple[Attempt, ...]], task_type: 
     return Walk(task, actions, tuple(stops))
 
 
-def played(way: Walk) -> list[Experience]:
+def played(way: Walk) -> list[Transition]:
     engine = benchmark(way.task.benchmark).make_engine()
     records = list(walk(engine, way))
     engine.close()

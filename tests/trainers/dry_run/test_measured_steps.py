@@ -17,13 +17,13 @@ import pytest
 
 from act_gym.config import from_recipes
 from act_gym.errors import MissingDataError, UsageError
-from trainers.act import Act
-from trainers.dpo import DPO
+from trainers.act import ActConfig
+from trainers.dpo import DPOStageConfig
 from trainers.dry_run import estimate, measured_steps
 from trainers.dry_run.measured_steps import MEASURED_STEPS, subset
-from trainers.imitation import Imitation
-from trainers.pipeline import PROGRAMS, Pipeline, main, train
-from trainers.rl import RL
+from trainers.imitation import ImitationConfig
+from trainers.pipeline import PROGRAMS, PipelineConfig, main, train
+from trainers.rl import RLConfig
 
 ROOT = Path(__file__).parents[3]
 RECIPES = ROOT / "trainers" / "recipes"
@@ -73,10 +73,10 @@ def test_estimates_foresee_the_steps_of_the_real_run(
         "forecast": 0,
     }
     for stage, arguments in {
-        "imitation": Imitation(decisions=data / "decisions.jsonl", batch=5, epochs=2, **short),
-        "rl": RL(decisions=data / "decisions.jsonl", **group, **short),
-        "act": Act(pairs=data / "pairs.jsonl", order="both", **group, **short),
-        "dpo": DPO(pairs=data / "pairs.jsonl", batch=8, **short),
+        "imitation": ImitationConfig(decisions=data / "decisions.jsonl", batch=5, epochs=2, **short),
+        "rl": RLConfig(decisions=data / "decisions.jsonl", **group, **short),
+        "act": ActConfig(pairs=data / "pairs.jsonl", order="both", **group, **short),
+        "dpo": DPOStageConfig(pairs=data / "pairs.jsonl", batch=8, **short),
     }.items():
         counted = PROGRAMS[stage](replace(arguments, dry_run=True))
         told = PROGRAMS[stage](replace(arguments, measure_steps=True))
@@ -101,13 +101,13 @@ def test_tokens_are_those_of_the_models_own_tokenizer(tmp_path: Path, data: Path
 
     policy = Policy.load(str(tiny_model))
     lengths = [len(policy.prompt_ids(q.prompt)) for q in acting_questions(read_steps(data / "decisions.jsonl"))]
-    arguments = RL(decisions=data / "decisions.jsonl", model=str(tiny_model), out=tmp_path / "run", dry_run=True)
+    arguments = RLConfig(decisions=data / "decisions.jsonl", model=str(tiny_model), out=tmp_path / "run", dry_run=True)
     told = PROGRAMS["rl"](replace(arguments, num_generations=2, max_completion_tokens=4))
     assert (told["tokens"], told["longest"]) == (sum(lengths), max(lengths))
 
 
 def test_a_model_that_is_unknown_and_not_here_is_an_error(tmp_path: Path, data: Path) -> None:
-    arguments = Imitation(decisions=data / "decisions.jsonl", model="models/Nobody-1B", out=tmp_path / "run")
+    arguments = ImitationConfig(decisions=data / "decisions.jsonl", model="models/Nobody-1B", out=tmp_path / "run")
     with pytest.raises(MissingDataError, match="No model in"):
         PROGRAMS["imitation"](replace(arguments, dry_run=True))
 
@@ -116,7 +116,7 @@ def test_steps_of_a_model_that_does_not_fit_are_refused(
     tmp_path: Path, data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measured_steps, "_available", lambda: 1000.0)
-    arguments = Imitation(decisions=data / "decisions.jsonl", model=str(tiny_model), out=tmp_path / "run")
+    arguments = ImitationConfig(decisions=data / "decisions.jsonl", model=str(tiny_model), out=tmp_path / "run")
     with pytest.raises(UsageError, match=r"0\.0 GiB that are free\. Count them with --dry-run"):
         PROGRAMS["imitation"](replace(arguments, measure_steps=True))
     assert PROGRAMS["imitation"](replace(arguments, dry_run=True))["steps"] == 2
@@ -125,9 +125,9 @@ def test_steps_of_a_model_that_does_not_fit_are_refused(
 def test_counting_and_measuring_at_once_is_refused(tmp_path: Path, data: Path, tiny_model: Path) -> None:
     both = {"dry_run": True, "measure_steps": True, "out": tmp_path / "run", "model": str(tiny_model)}
     with pytest.raises(UsageError, match="Choose one"):
-        PROGRAMS["imitation"](Imitation(decisions=data / "decisions.jsonl", **both))
+        PROGRAMS["imitation"](ImitationConfig(decisions=data / "decisions.jsonl", **both))
     with pytest.raises(UsageError, match="Choose one"):
-        train(Pipeline(data=data, stages=("imitation",), **both))
+        train(PipelineConfig(data=data, stages=("imitation",), **both))
 
 
 COUNTING = """
@@ -185,7 +185,7 @@ def test_every_shipped_row_is_counted_without_its_model(
     for number, row in enumerate(rows):
         model, machine = combinations[number % len(combinations)]
         files = [row, RECIPES / "data" / "alfworld.yaml", RECIPES / f"models/{model}.yaml"]
-        made = from_recipes(Pipeline, [*files, RECIPES / f"machines/{machine}.yaml"])
+        made = from_recipes(PipelineConfig, [*files, RECIPES / f"machines/{machine}.yaml"])
         for told in train(replace(made, data=data, out=tmp_path / "run", dry_run=True)):
             if told["stage"] in ("experience", "reflection", "world"):  # the data folder has no experience
                 assert "not run" in told["how"] or "is not there yet" in told["how"]

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from act_gym.config import check_bounds
 from act_gym.errors import MissingDependencyError, UsageError
-from trainers.act import Act, train
+from trainers.act import ActConfig, train
 from trainers.grpo import generation
 from trainers.run.logging import quiet
 
@@ -41,7 +41,7 @@ def test_the_range_that_fits_is_trls_own() -> None:
 def test_without_vllm_the_error_names_the_command_that_installs_it(
     mode: str, pairs_file: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    arguments = Act(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", vllm=mode)  # type: ignore[arg-type]
+    arguments = ActConfig(pairs=pairs_file, model=str(tiny_model), out=tmp_path / "run", vllm=mode)  # type: ignore[arg-type]
     with pytest.raises(MissingDependencyError, match=r"not installed\. Run: pip install 'vllm<=.*,>=.*'"):
         train(arguments)
     assert not arguments.out.exists()
@@ -50,7 +50,7 @@ def test_without_vllm_the_error_names_the_command_that_installs_it(
 def test_a_version_that_does_not_fit_is_refused_with_the_range(installed: Path) -> None:
     install(installed, "0.6.3")
     with pytest.raises(UsageError, match=r"vllm 0\.6\.3 is installed; TRL .* works with vllm<=.* Run: pip install"):
-        generation.check(Act(vllm="colocate"))
+        generation.check(ActConfig(vllm="colocate"))
 
 
 def test_a_version_that_fits_may_have_a_builds_name_and_is_said_to_share_no_prompts(
@@ -58,7 +58,7 @@ def test_a_version_that_fits_may_have_a_builds_name_and_is_said_to_share_no_prom
 ) -> None:
     upper = next(each.version for each in generation.fitting_vllm() if each.operator == "<=")
     install(installed, f"{upper}+cu129")
-    generation.check(Act(vllm="colocate"))
+    generation.check(ActConfig(vllm="colocate"))
     assert "sampling from one prompt is not used" in capsys.readouterr().err
 
 
@@ -73,10 +73,10 @@ def test_a_version_that_fits_may_have_a_builds_name_and_is_said_to_share_no_prom
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        checked(Act(**settings))  # type: ignore[arg-type]
+        checked(ActConfig(**settings))  # type: ignore[arg-type]
 
 
-def checked(settings: Act) -> None:
+def checked(settings: ActConfig) -> None:
     check_bounds(settings)
     generation.check(settings)
 
@@ -86,7 +86,7 @@ def test_trl_takes_what_the_settings_come_to(mode: str, tmp_path: Path) -> None:
     quiet()
     from trl import GRPOConfig
 
-    given = generation.config(Act(vllm=mode, vllm_server="http://10.0.0.2:9000"))  # type: ignore[arg-type]
+    given = generation.config(ActConfig(vllm=mode, vllm_server="http://10.0.0.2:9000"))  # type: ignore[arg-type]
     config = GRPOConfig(output_dir=str(tmp_path), bf16=False, use_cpu=True, report_to="none", **given)
     assert config.use_vllm == (mode != "off")
     assert config.vllm_mode == ("server" if mode == "server" else "colocate")

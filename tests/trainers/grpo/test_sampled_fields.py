@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trainers import act
-from trainers.act import Act
+from trainers.act import ActConfig
 
 
 @pytest.mark.parametrize("shared_prompt", [True, False])
@@ -25,7 +25,7 @@ def test_a_models_own_sampling_settings_change_nothing(
     found = []
     for model in (speaking_model, named):
         out = tmp_path / f"run-{model.name}"
-        settings = Act(
+        settings = ActConfig(
             pairs=pairs_file,
             model=str(model),
             out=out,

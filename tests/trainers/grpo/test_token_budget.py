@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from act_gym.errors import UsageError
 from trainers import act
-from trainers.act import Act
+from trainers.act import ActConfig
 from trainers.grpo.token_budget import Budget, _at_least, cut
 
 GROUPS = st.lists(st.tuples(st.integers(1, 30), st.lists(st.integers(0, 20), min_size=1, max_size=5)), min_size=1)
@@ -82,7 +82,7 @@ def test_passes_of_few_tokens_train_as_one(
 ) -> None:
     # Prompts have 60 to 68 tokens: however short the replies, 200 never hold four groups, and 100 never two.
     bound = settings.get("micro_tokens", 200)
-    whole = Act(
+    whole = ActConfig(
         pairs=pairs_file,
         model=str(speaking_model),
         out=tmp_path / "whole",
@@ -120,4 +120,4 @@ def test_passes_of_few_tokens_train_as_one(
 
 def test_a_budget_below_nothing_is_refused(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
     with pytest.raises(UsageError, match="--micro-tokens is -1"):
-        act.train(Act(pairs=pairs_file, model=str(speaking_model), out=tmp_path / "run", micro_tokens=-1))
+        act.train(ActConfig(pairs=pairs_file, model=str(speaking_model), out=tmp_path / "run", micro_tokens=-1))

@@ -15,7 +15,7 @@ from act_gym.io.run_dir import Run
 from act_gym.types import ActionPair
 from tests.trainers.conftest import make_pair
 from trainers import act
-from trainers.act import Act
+from trainers.act import ActConfig
 from trainers.data.questions import Reward, in_both_orders, judging_questions
 from trainers.grpo.trainer import _trainer, train_on_groups
 from trainers.grpo.zero_variance import QuestionSampler, leave_out, merge
@@ -26,8 +26,8 @@ from trainers.run.stage import facts_of
 SIZE = 4  # replies in a group
 
 
-def settings(tmp_path: Path, model: Path, **changes: Any) -> Act:
-    made = Act(
+def settings(tmp_path: Path, model: Path, **changes: Any) -> ActConfig:
+    made = ActConfig(
         pairs=tmp_path / "pairs.jsonl",
         model=str(model),
         out=tmp_path / "run",
@@ -45,7 +45,7 @@ def settings(tmp_path: Path, model: Path, **changes: Any) -> Act:
     return replace(made, **changes)
 
 
-def trainer_of(arguments: Act, dull: Any) -> Any:
+def trainer_of(arguments: ActConfig, dull: Any) -> Any:
     """Return a trainer whose rewards are all equal for the questions that `dull` holds of, and else all different."""
     quiet()
     policy = checkpoints.load(arguments.model, arguments.precision)

@@ -8,7 +8,7 @@ from typing import Any
 import gymnasium as gym
 import pytest
 
-from act_gym.agent import View
+from act_gym.agent import AgentInput
 from act_gym.errors import EngineError
 from act_gym.rollout import Job, play_jobs
 from agents.local.agent import LocalAgent, LocalSettings
@@ -25,9 +25,11 @@ def test_what_is_read_is_the_conversation_of_an_evaluation(policy: Any, rollouts
     for one in rollouts:
         for turn, reply in zip(one.turns, one.replies, strict=True):
             place = one.turns.index(turn)
-            view = View(task=one.start.task, goal=one.goal, observation=turn.observation, history=one.turns[:place])
+            view = AgentInput(
+                task=one.start.task, goal=one.goal, observation=turn.observation, history=one.turns[:place]
+            )
             assert policy.prompt_ids(QUESTION.conversation(view)) == list(one.tokens[: reply.after])
-        whole = View(task=one.start.task, goal=one.goal, observation=one.final_observation, history=one.turns)
+        whole = AgentInput(task=one.start.task, goal=one.goal, observation=one.final_observation, history=one.turns)
         assert policy.prompt_ids(QUESTION.conversation(whole)) == list(one.tokens)
 
 

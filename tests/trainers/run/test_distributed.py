@@ -10,7 +10,7 @@ import pytest
 
 from act_gym.cli import main
 from act_gym.errors import RunError, UsageError
-from trainers.imitation import Imitation
+from trainers.imitation import ImitationConfig
 from trainers.run import checkpoints, distributed
 from trainers.run.logging import note
 from trainers.run.stage import common_config, open_run
@@ -43,7 +43,7 @@ def test_how_it_was_launched_is_said(settings: dict[str, str], words: str, monke
 
 def test_a_step_is_shared_equally_or_not_at_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     one_of(monkeypatch, 4)
-    settings = Imitation(out=tmp_path, micro_batch=2, precision="fp32")
+    settings = ImitationConfig(out=tmp_path, micro_batch=2, precision="fp32")
     shared = common_config(settings, sequences=16)
     assert shared["per_device_train_batch_size"] * shared["gradient_accumulation_steps"] * 4 == 16
     assert common_config(settings, sequences=4)["per_device_train_batch_size"] == 1
@@ -53,9 +53,9 @@ def test_a_step_is_shared_equally_or_not_at_all(monkeypatch: pytest.MonkeyPatch,
 
 def test_deepspeed_has_bf16_on_gpus_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     one_of(monkeypatch, 2, ACCELERATE_USE_DEEPSPEED="true")
-    assert common_config(Imitation(out=tmp_path, precision="auto"), sequences=4)["bf16"] is False
+    assert common_config(ImitationConfig(out=tmp_path, precision="auto"), sequences=4)["bf16"] is False
     with pytest.raises(UsageError, match="use fp32"):
-        common_config(Imitation(out=tmp_path, precision="mixed"), sequences=4)
+        common_config(ImitationConfig(out=tmp_path, precision="mixed"), sequences=4)
 
 
 def test_the_others_say_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +68,7 @@ def test_the_others_say_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 def test_a_run_is_not_resumed_by_another_number_of_processes(
     pairs_file: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    arguments = Imitation(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "run")
+    arguments = ImitationConfig(decisions=pairs_file, model=str(tiny_model), out=tmp_path / "run")
     run, _ = open_run("trainers.imitation", arguments, [pairs_file])
     manifest = json.loads(run.path("manifest.json").read_text())
     assert manifest["launched"] == "1 process"

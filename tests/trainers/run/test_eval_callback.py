@@ -58,16 +58,16 @@ def stages(pairs_file: Path, episodes_file: Path, model: str) -> dict[str, Stage
     whole = {"episodes": (episodes_file,), "model": model, **SUPERVISED, "limit": 0, "batch": 2}
     paired = {"pairs": pairs_file, "model": model}
     return {
-        "imitation": (imitation.train, imitation.Imitation(**states)),
-        "imitation, mixed": (imitation.train, imitation.Imitation(**{**states, "precision": "mixed"})),
-        "imitation, LoRA": (imitation.train, imitation.Imitation(**states, **drawn)),
-        "episodes": (imitation.train, imitation.Imitation(**whole)),
-        "episodes, checkpointing": (imitation.train, imitation.Imitation(**whole, gradient_checkpointing=True)),
-        "episodes, mixed": (imitation.train, imitation.Imitation(**{**whole, "precision": "mixed"})),
-        "warmup": (warmup.train, warmup.Warmup(**paired, **SUPERVISED)),
-        "choice": (sft_choice.train, sft_choice.Choice(**paired, **SUPERVISED)),
-        "dpo": (dpo.train, dpo.DPO(**paired, **SUPERVISED)),
-        "act": (act.train, act.Act(**paired, **COMMON, **groups)),
+        "imitation": (imitation.train, imitation.ImitationConfig(**states)),
+        "imitation, mixed": (imitation.train, imitation.ImitationConfig(**{**states, "precision": "mixed"})),
+        "imitation, LoRA": (imitation.train, imitation.ImitationConfig(**states, **drawn)),
+        "episodes": (imitation.train, imitation.ImitationConfig(**whole)),
+        "episodes, checkpointing": (imitation.train, imitation.ImitationConfig(**whole, gradient_checkpointing=True)),
+        "episodes, mixed": (imitation.train, imitation.ImitationConfig(**{**whole, "precision": "mixed"})),
+        "warmup": (warmup.train, warmup.WarmupConfig(**paired, **SUPERVISED)),
+        "choice": (sft_choice.train, sft_choice.SFTChoiceConfig(**paired, **SUPERVISED)),
+        "dpo": (dpo.train, dpo.DPOStageConfig(**paired, **SUPERVISED)),
+        "act": (act.train, act.ActConfig(**paired, **COMMON, **groups)),
     }
 
 

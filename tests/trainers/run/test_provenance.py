@@ -14,7 +14,7 @@ from act_gym.types import ActionPair
 from agents.local.model import Policy
 from trainers import pairs as program
 from trainers.run.provenance import NAME, in_words, note_proposer, origin
-from trainers.sft_choice import Choice, train
+from trainers.sft_choice import SFTChoiceConfig, train
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_pairs_of_one_model_train_another_and_the_run_says_whose_they_are(
     assert origin(made / "decisions.jsonl") == {}
     capsys.readouterr()
     out = tmp_path / "run"
-    train(Choice(pairs=reused / "pairs.jsonl", model=str(tiny_model), out=out, steps=1, probe=0, save_every=0))
+    train(SFTChoiceConfig(pairs=reused / "pairs.jsonl", model=str(tiny_model), out=out, steps=1, probe=0, save_every=0))
     line = f"{reused / 'pairs.jsonl'}: alternatives by {in_words(found)}; {tiny_model} is trained."
     assert line in capsys.readouterr().err
     manifest = json.loads((out / "manifest.json").read_text())

@@ -11,9 +11,9 @@ import pytest
 from safetensors.torch import load_file
 
 from trainers import act, dpo, imitation
-from trainers.act import Act
-from trainers.dpo import DPO
-from trainers.imitation import Imitation
+from trainers.act import ActConfig
+from trainers.dpo import DPOStageConfig
+from trainers.imitation import ImitationConfig
 from trainers.run.schedule import rate
 
 
@@ -47,11 +47,11 @@ def test_a_training_of_one_step_changes_the_weights(
     common = {"model": str(speaking_model), "out": tmp_path / "run", "limit": 4, "probe": 0, "save_every": 0}
     pairs = data / "pairs.jsonl"
     if stage == "imitation":
-        summary = imitation.train(Imitation(decisions=data / "decisions.jsonl", **common))
+        summary = imitation.train(ImitationConfig(decisions=data / "decisions.jsonl", **common))
     elif stage == "dpo":
-        summary = dpo.train(DPO(pairs=pairs, **common))
+        summary = dpo.train(DPOStageConfig(pairs=pairs, **common))
     else:
-        summary = act.train(Act(pairs=pairs, max_completion_tokens=10, forecast=0, num_generations=16, **common))
+        summary = act.train(ActConfig(pairs=pairs, max_completion_tokens=10, forecast=0, num_generations=16, **common))
     assert summary["steps"] == 1
     lines = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
     (step,) = (line for line in lines if "step" in line)
@@ -65,7 +65,7 @@ def test_a_training_of_one_step_changes_the_weights(
 def test_a_stage_that_changes_nothing_says_so(
     data: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rounded_away = Imitation(
+    rounded_away = ImitationConfig(
         decisions=data / "decisions.jsonl",
         model=str(tiny_model),
         out=tmp_path / "run",

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from trainers import imitation
-from trainers.imitation import Imitation
+from trainers.imitation import ImitationConfig
 from trainers.run.callbacks import MetricsCallback
 from trainers.run.trackers import run_name
 
@@ -33,7 +33,7 @@ for name in ("first", "other/first"):
 
 def stop_and_resume(tracker: Any, out: Path, model: Path, decisions: Path) -> None:
     """Train; end by an exception when the fifth step is logged; resume from the fourth."""
-    arguments = Imitation(
+    arguments = ImitationConfig(
         decisions=decisions,
         model=str(model),
         out=out,

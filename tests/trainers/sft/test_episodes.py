@@ -108,13 +108,13 @@ def test_training_reads_the_tokens_that_play_reads(
     policy: Any, episodes: list[Episode], rows: list[EpisodeRow]
 ) -> None:
     """Each label follows the very prompt that the agent is asked with in that state."""
-    from act_gym.agent import View
+    from act_gym.agent import AgentInput
 
     agent = LocalAgent(LocalSettings(history="conversation"), policy=policy)
     for episode, row in zip(episodes, rows, strict=True):
         trained = {tuple(state.tokens[: state.labels[0][0]]): state for state in states_of(row)}
         for number, turn in enumerate(episode.turns):
-            view = View(
+            view = AgentInput(
                 task=episode.task, goal=episode.goal, observation=turn.observation, history=episode.turns[:number]
             )
             state = trained[tuple(policy.prompt_ids(agent._prompt(view)))]
@@ -150,10 +150,10 @@ def written(path: Path, episodes: list[Episode]) -> Path:
 def test_imitation_of_episodes_learns_and_says_how_it_asked(
     tiny_model: Path, tmp_path: Path, episodes: list[Episode]
 ) -> None:
-    from trainers.imitation import Imitation, train
+    from trainers.imitation import ImitationConfig, train
 
     path = written(tmp_path / "episodes.jsonl", episodes)
-    settings = Imitation(
+    settings = ImitationConfig(
         episodes=(path,),
         model=str(tiny_model),
         out=tmp_path / "run",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import MambaConfig, MambaForCausalLM
 
 from tests.tiny_models import CONFIGS, build
-from trainers.imitation import Imitation, train
+from trainers.imitation import ImitationConfig, train
 from trainers.sft.sample_packing import PackingCollator, bins, why_not
 from trainers.varlen.flops import Costs
 from trainers.varlen.model_support import use
@@ -103,7 +103,7 @@ def test_training_goes_as_with_padding(tmp_path: Path, pairs_file: Path, tiny_mo
     def losses(pack: bool) -> list[float]:
         out = tmp_path / str(pack)
         train(
-            Imitation(
+            ImitationConfig(
                 decisions=pairs_file,
                 model=str(tiny_model),
                 out=out,

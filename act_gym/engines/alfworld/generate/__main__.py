@@ -19,11 +19,11 @@ from act_gym.engines.alfworld.generate import generate, goal
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import replacing
 
-__all__ = ["Arguments", "main"]
+__all__ = ["GenerateConfig", "main"]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class GenerateConfig:
     """Write generated ALFWorld games, each to OUT/SPLIT/GAME/NUMBER/game.tw-pddl."""
 
     out: Path
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         UsageError: The range is not one, a file is there already, or it cannot be written.
         MissingDependencyError: The alfworld package is not installed.
     """
-    arguments = parse(Arguments, argv, program="python -m act_gym.engines.alfworld.generate")
+    arguments = parse(GenerateConfig, argv, program="python -m act_gym.engines.alfworld.generate")
     if arguments.start < 0 or arguments.count < 1:
         raise UsageError(
             f"No games from {arguments.start}, {arguments.count} of them. Expected --start 0 and --count 1, or more."

@@ -163,8 +163,8 @@ def test_a_rollout_lists_what_its_agent_looks_at_and_keeps_all_of_it_only_if_wan
         return commands
 
     monkeypatch.setattr(JvmEngine, "admissible_commands", noted)
-    blind = act_gym.each("blind", lambda _: "look around")
-    seeing = act_gym.each("seeing", lambda view: view.admissible_commands[0])
+    blind = act_gym.function_agent("blind", lambda _: "look around")
+    seeing = act_gym.function_agent("seeing", lambda view: view.admissible_commands[0])
     tasks = [TASKS["boil/21"]]
     options = {"max_episode_steps": 2}
     for agent, keep, looked in ((blind, False, 0), (seeing, False, 2), (blind, True, 2)):

@@ -9,7 +9,7 @@ import pytest
 
 import act_gym
 from act_gym import rollout
-from act_gym.agent import Choice
+from act_gym.agent import AgentAction
 from act_gym.engines.scienceworld import JvmEngine, gold, recovery
 from act_gym.engines.scienceworld.jvm import shared_jvm
 from act_gym.errors import EngineError, UsageError
@@ -181,7 +181,7 @@ def test_a_solution_that_takes_all_the_memory_is_given_up(exhaustions, monkeypat
         return gold.gold_path(shared_jvm(*pool), "boil", 0, version="1.2.3", simplifications="")
 
     with pytest.raises(EngineError, match=r"ran out of memory in solving boil/0.*memory='32m'.* time 3 with"):
-        recovery.tried(pool, solve)
+        recovery.with_retries(pool, solve)
     assert not list(tmp_path.rglob("*.json"))
 
 
@@ -253,7 +253,7 @@ def test_a_rollout_records_the_cause_and_plays_the_other_tasks(make):
             if views[0].task.task_type == "boil" and len(views[0].history) == 2 and not killer:
                 killer.append(Assassin(memory).__enter__())
                 killer[0].first.wait(60)  # two steps take less time than one look at /proc
-            return [Choice(action="look around") for _ in views]
+            return [AgentAction(action="look around") for _ in views]
 
     episodes = rollout.play(
         "act/ScienceWorld",
@@ -287,7 +287,7 @@ def test_kills_at_random_moments_change_nothing():
     """As `python -m benchmarks.checks.faults` does a hundred times."""
     walks = [Walk(SENSITIVE, "walk", WALK), Walk(TASKS["boil/0"], "walk", WALK)]
     expected, before, wrong = faults.undisturbed(walks), faults.open_files(), []
-    arguments = faults.Arguments(kills=4, environments=2, commands=4, stopped=0.05, call_timeout=10)
+    arguments = faults.FaultsConfig(kills=4, environments=2, commands=4, stopped=0.05, call_timeout=10)
     report = faults.under_fire(walks, expected, arguments, wrong.append)
     assert wrong == []
     assert report.hanging == 0

@@ -194,7 +194,7 @@ def test_success_is_a_raw_score_of_100_and_neither_more_points_nor_running_out_o
 
 
 def test_the_time_out_of_a_rollout_with_points_is_no_success():
-    idle = act_gym.each("idle", lambda _: "look around")
+    idle = act_gym.function_agent("idle", lambda _: "look around")
     tasks = [TASKS["chemistry-mix-paint-secondary-color/27"]]
     (episode,) = act_gym.play("act/ScienceWorld-test", idle, tasks, env_options={"max_episode_steps": 2})
     assert (episode.stop, episode.success, episode.score) == ("truncated", False, 0.2)
