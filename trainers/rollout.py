@@ -28,7 +28,7 @@ from act_gym.types import Task
 from agents.prompt_config import Question, trained_with
 from trainers.dry_run import estimate
 from trainers.rollouts.settings import AlgorithmSettings, PlaySettings, UpdateSettings
-from trainers.run import checkpoints, distributed, eval_panel, metrics
+from trainers.run import checkpoints, distributed, eval_panel, metrics, trackers
 from trainers.run.cleanup import discard_unstarted
 from trainers.run.config import FREE_SETTINGS, ModelSettings, OutputSettings
 from trainers.run.logging import note, quiet
@@ -87,8 +87,7 @@ def check(arguments: Rollout) -> None:
     check_packages()
     if arguments.measure_steps:
         raise UsageError("rollout measures no steps beforehand. Count with --dry-run, or run a short one: --steps 2.")
-    if arguments.report_to != "none":
-        raise UsageError(f"rollout writes metrics.jsonl alone; got --report-to {arguments.report_to}, expected none.")
+    trackers.check(arguments.report_to)
     if distributed.count() > 1:
         raise UsageError("rollout trains in one process. Start it without --launch.")
     lowest, highest = arguments.success_range
@@ -222,7 +221,10 @@ def _trained(training: Training, run: Run, arguments: Rollout) -> dict[str, Any]
     run.log(stage="rollout", event="start", after=training.step)
     stop = StopCallback()
     started = time.perf_counter()
-    with stop.listening():
+    with (
+        stop.listening(),
+        trackers.reporter(arguments.report_to, arguments.out, training.step) as training.report,
+    ):
         for step in training.steps():
             if stop.signal and step < arguments.steps:
                 training.save()

@@ -164,6 +164,29 @@ def test_a_dry_run_counts_and_leaves_nothing(settings: Rollout, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("tracker", ["tensorboard", "wandb"])
+def test_trackers_get_each_step(
+    tracker: Any, settings: Rollout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip(tracker)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    out = tmp_path / "run"
+    panel = {"eval_every": 2, "eval_games": 1, "eval_max_turns": 1}
+    train(replace(settings, steps=2, probe=0, save_every=0, report_to=tracker, out=out, **panel))
+    assert capsys.readouterr().out == ""
+    if tracker == "tensorboard":
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        events = EventAccumulator(str(out / "tensorboard"))
+        events.Reload()
+        assert [event.step for event in events.Scalars("train/success")] == [1, 2]
+        assert [event.step for event in events.Scalars("eval/generated-seen/success")] == [2]
+    else:
+        (start,) = (out / "wandb").glob("offline-run-*")
+        written = b"".join(path.read_bytes() for path in start.glob("*.wandb"))
+        assert b"train/success" in written
+
+
 def test_shaping_is_marked_in_the_run(settings: Rollout, tmp_path: Path) -> None:
     train(replace(settings, steps=1, probe=0, save_every=0, shaping=0.1, out=tmp_path / "run"))
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["privileged"] == ["planner shaping"]
@@ -174,7 +197,6 @@ def test_shaping_is_marked_in_the_run(settings: Rollout, tmp_path: Path) -> None
     [
         ({"groups": 3, "limit": 2}, "--groups 3 tasks are played in a step, and there are 2"),
         ({"measure_steps": True}, "--dry-run"),
-        ({"report_to": "tensorboard"}, "--report-to tensorboard"),
         ({"success_range": (0.8, 0.2)}, "--success-range"),
         ({"num_generations": 1}, "--num-generations is 1"),
         ({"max_episode_tokens": 500}, "would cut 100% of 2 episodes .* Raise --max-episode-tokens"),

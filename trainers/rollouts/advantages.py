@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["EPSILON", "branch", "discounted", "gigpo", "grpo", "hgpo", "numbered", "rloo", "zero_variance"]
 
 EPSILON = 1e-6
+_EQUAL = 1e-9  # sums of the same rewards differ by rounding, which a standard deviation would blow up
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -135,7 +136,7 @@ def zero_variance(values: Floats, groups: Labels) -> NDArray[np.bool_]:
     """Return which values are of a group in which all are equal, of one member too, shape of `values`."""
     found = np.zeros(len(values), dtype=bool)
     for members in _members(groups):
-        found[members] = np.ptp(values[members]) == 0
+        found[members] = np.ptp(values[members]) <= _EQUAL
     return found
 
 
@@ -160,7 +161,7 @@ def _normalised(values: Floats, groups: Labels, *, scale: bool) -> Floats:
     found = np.zeros(len(values))
     for members in _members(groups):
         own = values[members]
-        if len(own) > 1:
+        if np.ptp(own) > _EQUAL:
             found[members] = (own - own.mean()) / (own.std(ddof=1) + EPSILON if scale else 1.0)
     return found
 

@@ -51,6 +51,10 @@ class Collector:
         parallel: Episodes at once.
         keep_snapshots: Whether rollouts can be continued from any of their states.
         plan: Whether a planner says of every state how many commands are left. Privileged.
+
+    Attributes:
+        read_tokens: Tokens of prompts that went through the model so far; what a cache held is not read again.
+        env_seconds: Seconds in the simulators so far.
     """
 
     def __init__(
@@ -66,8 +70,7 @@ class Collector:
     ) -> None:
         self.policy, self.question, self.limits = policy, question, limits
         self.keep_snapshots, self.plan = keep_snapshots, plan
-        self.read_tokens = 0  # that went through the model, of the last `play`
-        self.env_seconds = 0.0  # in the simulators, of the last `play`
+        self.read_tokens, self.env_seconds = 0, 0.0
         self._options = {**(env_options or {}), "max_episode_steps": -1}  # restoring does not take TimeLimit back
         self._parallel = parallel
         self._envs: list[dict[str, gym.Env[str, str]]] = []
@@ -86,7 +89,6 @@ class Collector:
         slots = min(self._parallel, len(starts))
         decoder = Decoder(self.policy.model, slots)  # a new one: the weights may have changed
         self._envs += [{} for _ in range(slots - len(self._envs))]
-        self.read_tokens, self.env_seconds = 0, 0.0
         waiting = iter(enumerate(starts))
         found: dict[int, Rollout] = {}
         seats: dict[int, _Seat] = {}
@@ -112,7 +114,7 @@ class Collector:
                     found[seat.number] = seat.rollout
                     del seats[slot]
                     seat_next(slot)
-        self.read_tokens = decoder.read_tokens
+        self.read_tokens += decoder.read_tokens
         return [found[number] for number in range(len(starts))]
 
     def close(self) -> None:

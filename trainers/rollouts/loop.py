@@ -33,6 +33,7 @@ from trainers.run import checkpoints, eval_panel
 from trainers.run.eval_callback import SAMPLES, untouched
 from trainers.run.schedule import rate
 from trainers.run.stage import lora, resolve_precision
+from trainers.run.trackers import Report
 
 if TYPE_CHECKING:
     from trainers.rollout import Rollout as Settings
@@ -53,6 +54,10 @@ class Training:
         policy: The model.
         question: How it is asked.
         games: Environments and tasks to choose from.
+
+    Attributes:
+        step: Steps that are done.
+        report: Also gets the values of each step that is logged.
     """
 
     def __init__(self, settings: Settings, run: Run, policy: Policy, question: Question, games: Sequence[Game]) -> None:
@@ -98,6 +103,7 @@ class Training:
         self.tasks = TaskChooser(games, settings.seed, settings.choose == "success", lowest, highest)
         self.buffer = ReplayBuffer(settings)
         self.step = 0
+        self.report: Report = lambda _step, _values: None
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -143,9 +149,10 @@ class Training:
         """Play the panel and keep the best model."""
         panel = eval_panel.panel_of(self.settings, self.run.folder, self.notes)
         with self.acting():
-            eval_panel.record_evals(
+            values = eval_panel.record_evals(
                 self.run, STAGE, self.step, panel.env_ids, lambda: panel.play(self.policy, self.step), self._keep_best
             )
+        self.report(self.step, {f"eval/{name}": value for name, value in values.items()})
 
     @contextmanager
     def acting(self) -> Iterator[None]:
@@ -173,8 +180,9 @@ class Training:
         number = self.step + 1
         torch.manual_seed(seed_of(self.settings.seed, number))  # of dropout
         generator = np.random.default_rng([self.settings.seed, number])
+        self.collector.read_tokens, self.collector.env_seconds = 0, 0.0
         with self.acting():
-            rollouts, read = self._play(number, generator)
+            rollouts = self._play(number, generator)
         played = time.perf_counter()
         usable = [one for one in rollouts if one.stop != "env_error"]
         credit = advantages_of(usable, self.settings)
@@ -197,7 +205,7 @@ class Training:
             "seconds": done - started,
             "seconds_playing": played - started,
             "env_share": self.collector.env_seconds / (done - started),
-            "read_per_second": read / (played - started),
+            "read_per_second": self.collector.read_tokens / (played - started),
             "written_per_second": sum(len(reply.tokens) for one in rollouts for reply in one.replies)
             / (played - started),
             "trained_per_second": sum(sample.row.size for sample in samples if sample.teaches) / (done - played),
@@ -206,36 +214,39 @@ class Training:
         if number % self.settings.log_every == 0 or number == self.settings.steps:
             rounded = {name: round(float(value), 8) for name, value in values.items()}
             self.run.log(stage=STAGE, step=number, **rounded)
+            self.report(number, {f"train/{name}": value for name, value in rounded.items()})
 
-    def _play(self, number: int, generator: np.random.Generator) -> tuple[list[Rollout], int]:
-        """Return the episodes of a step and how many tokens were read for them."""
+    def _play(self, number: int, generator: np.random.Generator) -> list[Rollout]:
+        """Return the episodes of a step, continuations last."""
         settings = self.settings
         games = self.tasks.draw(settings.groups)
-        rollouts, read, env_seconds = self._groups(number, games, 0), self.collector.read_tokens, 0.0
-        used = {task.id for _, task in games}
-        for _ in range(settings.resample_rounds if settings.zero_variance == "resample" else 0):
-            usable = [one for one in rollouts if one.stop != "env_error"]
-            dull = {one.start.group for one in rollouts} - advantages_of(usable, settings).taught()
+        rollouts = self._groups(number, games, 0)
+        if settings.zero_variance == "resample":
+            rollouts = self._resampled(number, rollouts, {task.id for _, task in games})
+        if settings.algorithm == "branch":
+            starts = self._branches(number, rollouts, generator)
+            rollouts = rollouts + (self.collector.play(starts) if starts else [])
+        return rollouts
+
+    def _resampled(self, number: int, rollouts: list[Rollout], used: set[str]) -> list[Rollout]:
+        """Return the episodes with other tasks in the place of those that teach nothing, as far as others do."""
+        for _ in range(self.settings.resample_rounds):
+            dull = {one.start.group for one in rollouts} - self._taught(rollouts)
             wanted = min(len(dull), len(self.tasks.games) - len(used))
             if not wanted:
                 break
-            more = self.tasks.draw(wanted, used)
-            used |= {task.id for _, task in more}
-            env_seconds += self.collector.env_seconds
-            first = 1 + max(one.start.group for one in rollouts)
-            fresh = self._groups(number, more, first)
-            read += self.collector.read_tokens
-            lively = advantages_of([one for one in fresh if one.stop != "env_error"], settings).taught()
+            games = self.tasks.draw(wanted, used)
+            used |= {task.id for _, task in games}
+            fresh = self._groups(number, games, 1 + max(one.start.group for one in rollouts))
+            lively = self._taught(fresh)
             out = set(sorted(dull)[: len(lively)])
             rollouts = [one for one in rollouts if one.start.group not in out]
             rollouts += [one for one in fresh if one.start.group in lively]
-        if settings.algorithm == "branch":
-            env_seconds += self.collector.env_seconds
-            starts = self._branches(number, rollouts, generator)
-            rollouts += self.collector.play(starts) if starts else []
-            read += self.collector.read_tokens if starts else 0
-        self.collector.env_seconds += env_seconds
-        return rollouts, read
+        return rollouts
+
+    def _taught(self, rollouts: Sequence[Rollout]) -> set[int]:
+        """Return the tasks of which a reply has an advantage."""
+        return advantages_of([one for one in rollouts if one.stop != "env_error"], self.settings).taught()
 
     def _groups(self, number: int, games: Sequence[Game], first: int) -> list[Rollout]:
         """Play all episodes of some tasks, which are numbered from `first`."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,9 +26,12 @@ from act_gym.io.jsonl import write_json
 from trainers.run import distributed
 from trainers.run.config import ReportTo
 
-__all__ = ["PROJECT", "check", "reporting", "run_name"]
+__all__ = ["PROJECT", "Report", "check", "reporter", "reporting", "run_name"]
 
 PROJECT = "act-gym"
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""Takes a step and its values, whose names are `train/…` and `eval/…`."""
 
 
 def check(report_to: ReportTo) -> None:
@@ -65,35 +68,91 @@ def reporting(trainer: Any, report_to: ReportTo, folder: Path, step: int) -> Ite
         yield
         return
     begin = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}[report_to]
+    with _opened(report_to, lambda: (None, begin(trainer, folder, step))):
+        yield
+
+
+@contextmanager
+def reporter(report_to: ReportTo, folder: Path, step: int) -> Iterator[Report]:
+    """Yield a function that reports a step's values, for a training loop without callbacks.
+
+    Args:
+        report_to: The tracker.
+        folder: The run folder.
+        step: Steps that were done before, of which the tracker knows.
+
+    Raises:
+        UsageError: The tracker cannot begin, for example because it wants a key.
+    """
+    if report_to == "none" or not distributed.is_first():
+        yield lambda _step, _values: None
+        return
+    begin = {"tensorboard": _to_tensorboard, "wandb": _to_wandb, "trackio": _to_trackio}[report_to]
+    with _opened(report_to, lambda: begin(folder, step)) as report:
+        yield report
+
+
+@contextmanager
+def _opened(report_to: ReportTo, begin: Callable[[], tuple[Any, Callable[[], Any]]]) -> Iterator[Any]:
+    """Call what begins a tracker, yield the first of what it returns, and end with the second."""
     with redirect_stdout(sys.stderr):  # stdout is for results
         try:
-            opened = begin(trainer, folder, step)
+            given, finish = begin()
         except Exception as cause:  # each library has errors of its own
             raise UsageError(f"{report_to} cannot begin: {cause}. Or train with --report-to none.") from cause
         try:
-            yield
+            yield given
         finally:
-            opened()
+            finish()
 
 
-def _tensorboard(trainer: Any, folder: Path, step: int) -> Any:
+def _to_tensorboard(folder: Path, step: int) -> tuple[Report, Callable[[], Any]]:
+    writer = _writer(folder, step)
+
+    def report(number: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            writer.add_scalar(name, value, number)
+
+    return report, writer.close
+
+
+def _to_wandb(folder: Path, step: int) -> tuple[Report, Callable[[], Any]]:  # noqa: ARG001 (as the others)
+    run = _begin_wandb(folder)
+    # As Transformers does it, so that steps which a resume repeats are not refused.
+    run.define_metric("train/global_step")
+    run.define_metric("*", step_metric="train/global_step", step_sync=True)
+    return lambda number, values: run.log({**values, "train/global_step": number}), _finish_wandb
+
+
+def _to_trackio(folder: Path, step: int) -> tuple[Report, Callable[[], Any]]:  # noqa: ARG001 (as the others)
+    import trackio
+
+    trackio.init(project=PROJECT, name=_known(folder, trackio)["name"], resume="allow")
+    return lambda number, values: trackio.log({**values, "train/global_step": number}), trackio.finish
+
+
+def _writer(folder: Path, step: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations.integration_utils import TensorBoardCallback
 
     place = folder / "tensorboard"
     # A resumed training does steps again that an earlier event file has.
-    writer = SummaryWriter(str(place), purge_step=step + 1 if place.exists() else None)
+    return SummaryWriter(str(place), purge_step=step + 1 if place.exists() else None)
+
+
+def _tensorboard(trainer: Any, folder: Path, step: int) -> Any:
+    from transformers.integrations.integration_utils import TensorBoardCallback
+
+    writer = _writer(folder, step)
     trainer.add_callback(TensorBoardCallback(writer))  # type: ignore[no-untyped-call]
     return writer.close
 
 
-def _wandb(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as the others)
+def _begin_wandb(folder: Path) -> Any:
     import wandb
-    from transformers.integrations.integration_utils import WandbCallback
 
     known = _known(folder)
     mode: Any = os.environ.get("WANDB_MODE")  # wandb has read it once for the whole process
-    wandb.init(
+    return wandb.init(
         project=os.environ.get("WANDB_PROJECT") or PROJECT,
         name=os.environ.get("WANDB_NAME") or known["name"],
         id=known["id"],
@@ -101,9 +160,21 @@ def _wandb(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as th
         dir=str(folder),
         mode=mode,
     )
+
+
+def _finish_wandb() -> None:
+    """End the run: the next stage of a pipeline is a run of its own."""
+    import wandb
+
+    wandb.finish(exit_code=int(sys.exc_info()[0] is not None))
+
+
+def _wandb(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as the others)
+    from transformers.integrations.integration_utils import WandbCallback
+
+    _begin_wandb(folder)
     trainer.add_callback(WandbCallback())  # type: ignore[no-untyped-call]
-    # The next stage of a pipeline is a run of its own.
-    return lambda: wandb.finish(exit_code=int(sys.exc_info()[0] is not None))
+    return _finish_wandb
 
 
 def _trackio(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as the others)

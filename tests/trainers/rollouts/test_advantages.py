@@ -85,6 +85,13 @@ def test_a_zero_variance_group_is_known() -> None:
     assert found.tolist() == [True, True, False, False, True]
 
 
+def test_rounding_is_no_variance() -> None:
+    values = np.array([0.1 + 0.2, 0.3, 0.3])
+    assert np.ptp(values) > 0
+    assert zero_variance(values, labels(0, 0, 0)).all()
+    assert grpo(values, labels(0, 0, 0)).tolist() == [0, 0, 0]
+
+
 def test_equal_keys_get_the_same_label_hashable_or_not() -> None:
     assert numbered(["a", "b", "a"]).tolist() == [0, 1, 0]
     assert numbered([[1], [2], [1], "a", [2]]).tolist() == [0, 1, 0, 2, 1]

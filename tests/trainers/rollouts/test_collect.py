@@ -70,6 +70,16 @@ def test_an_episode_is_cut_by_turns_or_by_tokens(policy: Any, rollouts: list[Rol
     assert (short.stop, short.cut, len(short.turns)) == ("truncated", "tokens", 2)
 
 
+def test_a_conversation_is_read_once(policy: Any) -> None:
+    """Guessed tokens of replies and replies that the conversation does not repeat are read on top of it."""
+    collector = Collector(policy, QUESTION, LIMITS, parallel=2)
+    found = collector.play(starts()[:2])
+    collector.close()
+    read = collector.read_tokens / sum(len(one.tokens) for one in found)
+    assert 0.9 < read < 1.1
+    assert collector.env_seconds > 0
+
+
 class Broken(gym.Wrapper):  # type: ignore[type-arg]
     """An environment whose simulator fails at the second command of every other episode."""
 

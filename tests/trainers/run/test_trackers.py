@@ -115,6 +115,38 @@ def test_trackio_continues_the_run_of_the_folder(tmp_path: Path, tiny_model: Pat
     assert {run for run, _ in rows} == {"first", other["name"]}
 
 
+REPORTED = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(ROOT)!r})
+from trainers.run.trackers import reporter
+for step in (0, 1):
+    with reporter("trackio", Path(sys.argv[1]), step) as report:
+        report(step + 1, {{"train/success": 0.5}})
+"""
+
+
+@pytest.mark.slow
+def test_trackio_takes_a_loop_without_callbacks(tmp_path: Path) -> None:
+    pytest.importorskip("trackio")
+    (tmp_path / "run").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", REPORTED, str(tmp_path / "run")],
+        cwd=tmp_path,
+        env={**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    (database,) = (tmp_path / "trackio").glob("act-gym*.db")
+    connection = sqlite3.connect(database)
+    rows = [(run, json.loads(metrics)) for run, metrics in connection.execute("select run_name, metrics from metrics")]
+    connection.close()
+    values = {(run, line["train/global_step"]) for run, line in rows if line.get("train/success") == 0.5}
+    assert values == {("run", 1), ("run", 2)}
+
+
 def test_a_stage_of_a_pipeline_is_named_after_both(tmp_path: Path) -> None:
     folder = tmp_path / "act-rl"
     assert run_name(folder / "act") == "act"
