@@ -75,7 +75,7 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page, room):
 @pytest.mark.parametrize("file", RUN_ELSEWHERE.values())
 def test_a_block_that_is_not_run_here_is_run_there(file):
     text = (ROOT / file).read_text(encoding="utf-8")
-    assert '"adapters.md"' in text
+    assert '"integrations.md"' in text
     assert "```python" in text
 
 

@@ -120,7 +120,7 @@ def test_an_action_that_is_none_is_refused_and_the_session_plays_on(address, rec
 
 
 def test_the_pages_snippet_plays_an_episode_to_its_end(address):
-    page = (ROOT / "docs" / "adapters.md").read_text()
+    page = (ROOT / "docs" / "integrations.md").read_text()
     snippet = re.search(r"```python\n(from act_gym.integrations.openenv.*?)```", page, re.DOTALL).group(1)
     done = subprocess.run([sys.executable, "-c", snippet], input=address, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

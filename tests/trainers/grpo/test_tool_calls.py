@@ -126,7 +126,7 @@ def test_the_pages_block_trains(tiny_model, tmp_path, monkeypatch):
     import trl
     from trl.chat_template_utils import qwen3_chat_template
 
-    page = (ROOT / "docs" / "adapters.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "integrations.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(from datasets .*?)```", page, re.DOTALL)
     model, tokenizer = load(tiny_model)
     tokenizer.chat_template = qwen3_chat_template  # of the model that the page names
