@@ -90,6 +90,8 @@ def check(arguments: Rollout) -> None:
     trackers.check(arguments.report_to)
     if distributed.count() > 1:
         raise UsageError("rollout trains in one process. Start it without --launch.")
+    if arguments.decode == "ranked" and arguments.thinking:
+        raise UsageError("--decode ranked chooses commands and writes no reasoning. Leave --thinking out.")
     lowest, highest = arguments.success_range
     if lowest > highest:
         raise UsageError(f"--success-range is the lowest and the highest success; got {lowest} {highest}.")
@@ -149,7 +151,10 @@ def _open(arguments: Rollout) -> Run:
         "launched": distributed.described(),
         "env_option_files": named_files(arguments.options()),
         "env_options": arguments.options(),
-        "agent": {"asked_for": f"local:model={arguments.model}", "question": arguments.question().facts()},
+        "agent": {
+            "asked_for": f"local:model={arguments.model},decode={arguments.decode}",
+            "question": arguments.question().facts(),
+        },
         "privileged": ["planner shaping"] if arguments.shaping else [],
     }
     run = Run(arguments.out, _PROGRAM, arguments, inputs=weights, facts=facts, resume=arguments.resume, free=_FREE)
@@ -183,11 +188,20 @@ def _prepared(arguments: Rollout, run: Run, games: Sequence[tuple[str, Task]]) -
         differs = [name for name, value in question.facts().items() if trained.get(name) != value]
         note(f"warning: {arguments.model} was trained with other prompts; they differ in {', '.join(differs)}.")
     training = Training(arguments, run, policy, question, games)
+    if arguments.decode == "ranked" and not training.learner.packed:
+        raise UsageError(f"--decode ranked trains branches of one row, which {policy.name} takes no layout for.")
     if arguments.probe and checkpoints.last_state(arguments.out) is None:
         lengths = _lengths(policy, question, arguments, games)
         probes.check_lengths(lengths, arguments.max_episode_tokens, policy.context)
         limits = replace(training.collector.limits, turns=1)
-        collector = Collector(policy, question, limits, env_options=arguments.options(), parallel=arguments.probe)
+        collector = Collector(
+            policy,
+            question,
+            limits,
+            env_options=arguments.options(),
+            parallel=arguments.probe,
+            ranked=arguments.decode == "ranked",
+        )
         starts = [Start(env_id=env_id, task=task, seed=arguments.seed) for env_id, task in games[: arguments.probe]]
         with training.acting():
             share = probes.check_format(collector.play(starts), arguments.max_malformed, arguments.model)

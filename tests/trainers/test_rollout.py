@@ -25,6 +25,7 @@ ENV = "act/ALFWorld-generated-train"
 VARIANTS: dict[str, dict[str, Any]] = {
     "grpo": {"zero_variance": "resample", "resample_rounds": 1, "invalid_penalty": 0.0, "observation_weight": 0.1},
     "gigpo": {"algorithm": "gigpo", "iterations": 2, "mini_batches": 2, "choose": "success", "beta": 0.01},
+    "ranked": {"decode": "ranked", "algorithm": "gigpo", "shaping": 0.5, "observation_weight": 0.1},
     "branch": {"algorithm": "branch", "continuations": 2, "lora_rank": 2, "lora_dropout": 0.1},
     "hgpo": {"algorithm": "hgpo", "contexts": 2, "imitate_weight": 0.5, "shaping": 0.5},
 }
@@ -197,6 +198,7 @@ def test_shaping_is_marked_in_the_run(settings: Rollout, tmp_path: Path) -> None
     [
         ({"groups": 3, "limit": 2}, "--groups 3 tasks are played in a step, and there are 2"),
         ({"measure_steps": True}, "--dry-run"),
+        ({"decode": "ranked", "thinking": True}, "--decode ranked"),
         ({"success_range": (0.8, 0.2)}, "--success-range"),
         ({"num_generations": 1}, "--num-generations is 1"),
         ({"max_episode_tokens": 500}, "would cut 100% of 2 episodes .* Raise --max-episode-tokens"),

@@ -17,14 +17,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import torch
 
 from act_gym.agent import AgentInput
 from act_gym.env import Snapshot, TextEnv
 from act_gym.errors import CorruptDataError, EngineError
 from act_gym.types import Turn
 from agents.conversation import following_ids, reply_ids
+from agents.local.constrained_decoding import RankingWork
 from agents.local.sampling import Draft, Sampler, Writing, reasoning_opening
-from agents.local.scheduler import Decoder
+from agents.local.scheduler import Decoder, Work
+from agents.local.token_trie import Search, build
+from agents.placeholders import fill
 from agents.prompt_config import Question, view_seed
 from agents.prompt_replay import hash_of
 from trainers.data.execution import mark
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Collector"]
 
+_ALL = 1_000_000  # tokens of candidates; none is left out
 _MOST_DRAFTED = 256  # admissible commands that are tokenised to draft a reply
 
 
@@ -51,6 +56,7 @@ class Collector:
         parallel: Episodes at once.
         keep_snapshots: Whether rollouts can be continued from any of their states.
         plan: Whether a planner says of every state how many commands are left. Privileged.
+        ranked: Whether commands are chosen among the admissible ones, instead of written token by token.
 
     Attributes:
         read_tokens: Tokens of prompts that went through the model so far; what a cache held is not read again.
@@ -67,8 +73,9 @@ class Collector:
         parallel: int = 32,
         keep_snapshots: bool = False,
         plan: bool = False,
+        ranked: bool = False,
     ) -> None:
-        self.policy, self.question, self.limits = policy, question, limits
+        self.policy, self.question, self.limits, self.ranked = policy, question, limits, ranked
         self.keep_snapshots, self.plan = keep_snapshots, plan
         self.read_tokens, self.env_seconds = 0, 0.0
         self._options = {**(env_options or {}), "max_episode_steps": -1}  # restoring does not take TimeLimit back
@@ -151,6 +158,7 @@ class _Seat:
         self.observed: list[tuple[int, int]] = []
         self.observation, self.info = "", dict[str, Any]()
         self.work: Writing | None = None
+        self.choice: _Choice | None = None
         self.prompt_hash = ""
         started = time.perf_counter()
         try:
@@ -191,12 +199,17 @@ class _Seat:
             self._end("truncated", cut="turns")
         elif len(self.tokens) + limits.reply > min(limits.tokens, policy.context):
             self._end("truncated", cut="tokens")
+        elif self.collector.ranked and not self.info["admissible_commands"]:
+            self._fail("The simulator lists no admissible command, and --decode ranked chooses one of them.")
 
-    def ask(self) -> Writing:
+    def ask(self) -> Work:
         """Return the next reply as work for a decoder."""
         collector, view = self.collector, self._view()
-        write = collector.question.reply.write
         self.prompt_hash = hash_of(collector.question.conversation(view))
+        if collector.ranked:
+            self.choice = _Choice(collector, self.tokens, view)
+            return self.choice.work
+        write = collector.question.reply.write
         likely: list[list[int]] = []
         if not collector.question.thinking and len(view.admissible_commands) <= _MOST_DRAFTED:
             played = (turn.action for turn in view.history if turn.action)
@@ -211,9 +224,8 @@ class _Seat:
 
     def take(self) -> None:
         """Play the reply that was written."""
-        assert self.work is not None
-        collector, work, after = self.collector, self.work, len(self.tokens)
-        text = collector.begun + collector.policy.tokenizer.decode(work.reply, skip_special_tokens=True)
+        collector, after = self.collector, len(self.tokens)
+        reply, text = self.choice.drawn() if self.choice else self._written()
         read = collector.question.reply.read(text)
         before, started = self.observation, time.perf_counter()
         turn = Turn(
@@ -223,7 +235,7 @@ class _Seat:
             thought=read.thought,
             action=read.action or "",
             prompt_tokens=after,
-            completion_tokens=len(work.drawn),
+            completion_tokens=len(reply.tokens),
         )
         try:
             env = self.envs[self.start.env_id]
@@ -237,7 +249,7 @@ class _Seat:
             collector.env_seconds += time.perf_counter() - started
         valid, score = self.info["action_valid"], self.info["score"]
         self.turns.append(replace(turn, action_valid=valid, reward=float(reward), score=score))
-        self._append(work, after)
+        self._append(reply)
         if terminated:
             self.states.append(None)
             self.plans += [0] if collector.plan else []
@@ -245,24 +257,29 @@ class _Seat:
         else:
             self._look()
 
-    def _append(self, work: Writing, after: int) -> None:
+    def _written(self) -> tuple[Reply, str]:
+        """Return a reply that was sampled token by token, and its text."""
+        assert self.work is not None
+        work = self.work
+        text = self.collector.begun + self.collector.policy.tokenizer.decode(work.reply, skip_special_tokens=True)
+        reply = Reply(
+            after=len(self.tokens),
+            tokens=tuple(work.drawn),
+            log_probabilities=tuple(work.log_probabilities),
+            in_place=False,
+            is_cut=len(work.drawn) == len(work.reply),
+        )
+        return reply, text
+
+    def _append(self, reply: Reply) -> None:
         """Take the reply and the observation after it into the conversation, as it will be read in the next turn."""
         collector = self.collector
         written, observation = collector.question.conversation(self._view())[-2:]
         shown = reply_ids(collector.policy, self.tokens, written["content"])
         following = following_ids(collector.policy, observation["content"], thinking=collector.question.thinking)
-        ended = len(work.drawn) > len(work.reply)
-        self.replies.append(
-            Reply(
-                after=after,
-                tokens=tuple(work.drawn),
-                log_probabilities=tuple(work.log_probabilities),
-                in_place=work.drawn == [*shown, *following[:1]],
-                is_cut=not ended,
-            )
-        )
+        self.replies.append(replace(reply, in_place=reply.tokens == (*shown, *following[:1])))
         self.tokens += [*shown, *following]
-        self.observed.append((after + len(shown) + 1, len(self.tokens)))
+        self.observed.append((reply.after + len(shown) + 1, len(self.tokens)))
 
     def _note_state(self) -> None:
         env = self._text_env()
@@ -317,3 +334,41 @@ class _Seat:
             error=error,
             versions=dict(self._text_env().engine.versions) if self.start.env_id in self.envs else {},
         )
+
+
+class _Choice:
+    """A command that is drawn among the admissible ones: p is proportional to exp(log-probability / temperature).
+
+    The log-probability is that of the whole reply, as where an evaluation ranks, and no candidate is left out.
+
+    Args:
+        collector: Whose settings hold.
+        prompt: The conversation.
+        view: What the environment shows.
+    """
+
+    def __init__(self, collector: Collector, prompt: Sequence[int], view: AgentInput) -> None:
+        self.collector, self.after, self.seed = collector, len(prompt), view_seed(view)
+        commands = dict.fromkeys(fill(command, view.goal) for command in view.admissible_commands)
+        self.texts = [collector.question.reply.write(command, "") for command in commands]
+        self.candidates = tuple(tuple(collector.policy.ids(text)) for text in self.texts)
+        count = len(self.candidates)
+        self.work = RankingWork(prompt, Search(build(self.candidates), count, _ALL))
+
+    def drawn(self) -> tuple[Reply, str]:
+        """Return the command that is drawn with the decision's seed, as a reply and as text."""
+        values = dict(self.work.search.found)
+        scores = torch.tensor([values[place] for place in range(len(self.candidates))], dtype=torch.float64)
+        chances = (scores / self.collector.limits.temperature).log_softmax(0)
+        drawn = torch.rand(1, generator=torch.Generator().manual_seed(self.seed), dtype=torch.float64)
+        sums = chances.exp().cumsum(0)
+        place = min(int(torch.searchsorted(sums, drawn * sums[-1], right=True)), len(self.candidates) - 1)
+        reply = Reply(
+            after=self.after,
+            tokens=self.candidates[place],
+            log_probabilities=(float(chances[place]),),
+            in_place=False,
+            is_cut=False,
+            candidates=self.candidates,
+        )
+        return reply, self.texts[place]

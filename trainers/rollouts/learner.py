@@ -90,10 +90,10 @@ class Learner:
         model = self._reference or self.model
         context = self.model.disable_adapter() if self.adapted else _nothing()
         with context, _mode(model, training=False):
-            parts = [self._forward(model, part)[0][: part.replies] for part in self._passes(rows)]
+            parts = [self._forward(model, part)[0] for part in self._passes(rows)]
         flat = torch.cat(parts).tolist() if parts else []
-        ends = np.cumsum([row.trained for row in rows])
-        return [tuple(flat[end - row.trained : end]) for row, end in zip(rows, ends.tolist(), strict=True)]
+        ends = np.cumsum([row.units for row in rows])
+        return [tuple(flat[end - row.units : end]) for row, end in zip(rows, ends.tolist(), strict=True)]
 
     def update(
         self,
@@ -160,7 +160,7 @@ class Learner:
 
     def _weights(self, samples: Sequence[Sample]) -> list[np.ndarray[Any, Any]]:
         """Return the weight of a token of each reply, one array a sample."""
-        counts = [[len(reply.tokens) for reply in sample.row.replies] for sample in samples]
+        counts = [[reply.units for reply in sample.row.replies] for sample in samples]
         owners = [place for place, sizes in enumerate(counts) for _ in sizes]
         kept = [kept for sample in samples for kept in sample.kept]
         found = token_weights(list(chain.from_iterable(counts)), owners, kept, self.algorithm.loss_mean, self.constant)
@@ -170,9 +170,8 @@ class Learner:
     def _loss(self, part: Pass, flat: _Flat, seen: int, totals: _Totals) -> torch.Tensor:
         """Return a pass's share of the loss."""
         settings = self.algorithm
-        log_probs, entropy = self._forward(self.model, part)
-        new, observed = log_probs[: part.replies], log_probs[part.replies :]
-        here = slice(part.first, part.first + part.replies)
+        new, observed, entropy = self._forward(self.model, part)
+        here = slice(part.first, part.first + part.units)
 
         def of(values: np.ndarray[Any, Any]) -> torch.Tensor:
             return torch.as_tensor(values[here], dtype=new.dtype, device=new.device)
@@ -188,21 +187,30 @@ class Learner:
         if settings.observation_weight and len(observed):
             totals.observed += float(-observed.detach().sum())
             loss = loss - settings.observation_weight * observed.sum() / seen
-        totals.take(policy.ratio, policy.clipped, entropy[: part.replies])
+        totals.take(policy.ratio, policy.clipped, entropy)
         return loss
 
-    def _forward(self, model: Any, part: Pass) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log-probability of each asked token, and the entropy (without gradient) there. Shapes: (S,)."""
+    def _forward(self, model: Any, part: Pass) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return log-probabilities of what was drawn, of observations, and the entropy where it was drawn.
+
+        Shapes: N tokens of replies or choices of commands, M tokens of observations, and N, without a gradient.
+        """
         device = next(model.parameters()).device
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bf16):
             logits = model(**on(part, device), use_cache=False).logits[0]
         if part.layout is None:
             logits = logits[part.asked.to(device)]
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) / self.temperature
-        steps = logits.log_softmax(-1)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        steps = (logits if part.choices else logits / self.temperature).log_softmax(-1)
+        tokens = steps.gather(-1, part.labels.to(device)[:, None])[:, 0]
+        drawn, observed = tokens[: part.replies], tokens[part.replies :]
+        if part.choices:
+            chosen, spread = part.choices.log_probs(drawn, self.temperature)
+            return chosen, observed, spread
         with torch.no_grad():
-            entropy = -(steps.exp() * steps).sum(-1)
-        return steps.gather(-1, part.labels.to(device)[:, None])[:, 0], entropy
+            sampled = steps[: part.replies]
+            entropy = -(sampled.exp() * sampled).sum(-1)
+        return drawn, observed, entropy
 
     def _passes(self, rows: Sequence[Row]) -> Iterator[Pass]:
         return make_passes(rows, self.settings.max_tokens_per_pass, packed=self.packed, padding=self.padding)
@@ -219,7 +227,7 @@ class _Flat:
 
     @classmethod
     def of(cls, samples: Sequence[Sample], weights: Sequence[np.ndarray[Any, Any]]) -> _Flat:
-        counts = np.array([len(reply.tokens) for sample in samples for reply in sample.row.replies], int)
+        counts = np.array([reply.units for sample in samples for reply in sample.row.replies], int)
         old = [value for sample in samples for reply in sample.row.replies for value in reply.log_probabilities]
         return cls(
             advantages=np.repeat(np.array([one for sample in samples for one in sample.advantages], float), counts),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,7 @@ class Training:
             rate=partial(rate, schedule=settings.schedule, warmup=warmup, steps=settings.steps),
             temperature=settings.temperature,
             padding=policy.tokenizer.pad_token_id,
-            constant=settings.max_turns * reply,
+            constant=settings.max_turns * (1 if settings.decode == "ranked" else reply),
             bf16=self.bf16,
         )
         self.collector = Collector(
@@ -98,6 +99,7 @@ class Training:
             parallel=settings.parallel_games,
             keep_snapshots=settings.algorithm == "branch",
             plan=settings.shaping > 0,
+            ranked=settings.decode == "ranked",
         )
         lowest, highest = settings.success_range
         self.tasks = TaskChooser(games, settings.seed, settings.choose == "success", lowest, highest)
@@ -148,6 +150,7 @@ class Training:
     def evaluate(self) -> None:
         """Play the panel and keep the best model."""
         panel = eval_panel.panel_of(self.settings, self.run.folder, self.notes)
+        panel = replace(panel, decode=self.settings.decode)
         with self.acting():
             values = eval_panel.record_evals(
                 self.run, STAGE, self.step, panel.env_ids, lambda: panel.play(self.policy, self.step), self._keep_best
@@ -301,7 +304,9 @@ class Training:
         """Write the step's episodes, and some of them as text."""
         advantages = {id(one): values for one, values in zip(usable, credit.advantages, strict=True)}
         returns = {id(one): value for one, value in zip(usable, credit.returns.tolist(), strict=True)}
-        agent = f"local:model={self.settings.model},temperature={self.settings.temperature}"
+        agent = (
+            f"local:model={self.settings.model},decode={self.settings.decode},temperature={self.settings.temperature}"
+        )
         with RecordWriter(self.run.path("episodes.jsonl")) as writer:
             for one in rollouts:
                 values = advantages.get(id(one), np.zeros(0))

@@ -36,9 +36,10 @@ class Reply:
     Attributes:
         after: How many of the conversation's tokens it follows.
         tokens: As sampled; the token that ended it is the last one.
-        log_probabilities: Of each token when it was sampled.
+        log_probabilities: Of each token when it was sampled; with candidates one number, of the choice among them.
         in_place: Whether the conversation goes on with these tokens.
         is_cut: It reached the limit of a reply without ending.
+        candidates: With ranked decoding, the replies that it was chosen from, itself among them; else none.
     """
 
     after: int
@@ -46,6 +47,12 @@ class Reply:
     log_probabilities: tuple[float, ...]
     in_place: bool
     is_cut: bool
+    candidates: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def units(self) -> int:
+        """What was drawn: tokens, or one command of several."""
+        return len(self.log_probabilities)
 
 
 @dataclass(frozen=True)

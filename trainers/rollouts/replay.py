@@ -82,6 +82,7 @@ def _row(data: dict[str, Any]) -> Row:
             log_probabilities=tuple(one["log_probabilities"]),
             in_place=one["in_place"],
             is_cut=one["is_cut"],
+            candidates=tuple(map(tuple, one["candidates"])),
         )
         for one in data["replies"]
     )

@@ -19,7 +19,7 @@ from trainers.sft.episodes import passes
 from trainers.varlen.layout import Layout
 from trainers.varlen.sequences import Sequences
 
-__all__ = ["Pass", "Row", "make_passes", "row_of"]
+__all__ = ["Choices", "Pass", "Row", "branches_of", "make_passes", "on", "row_of"]
 
 _SHARED = 64  # tokens at the beginning of two episodes that are worth sharing: continuations attend through a mask
 _ROUND = 128  # tokens; a CPU prepares and keeps kernels for each length of a row, so there are few lengths
@@ -42,12 +42,54 @@ class Row:
     @property
     def size(self) -> int:
         """All tokens."""
-        return len(self.tokens) + sum(len(reply.tokens) for reply in self.replies if not reply.in_place)
+        return len(self.tokens) + sum(len(one) for reply in self.replies for one in branches_of(reply))
 
     @property
-    def trained(self) -> int:
-        """Tokens of replies."""
-        return sum(len(reply.tokens) for reply in self.replies)
+    def units(self) -> int:
+        """What is trained: tokens of replies, or choices of commands."""
+        return sum(reply.units for reply in self.replies)
+
+
+def branches_of(reply: Reply) -> tuple[tuple[int, ...], ...]:
+    """Return what branches off the conversation at a reply: all candidates, or the reply if it is not in place."""
+    return reply.candidates or (() if reply.in_place else (reply.tokens,))
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Commands that were chosen from candidates: C candidates of N decisions.
+
+    Attributes:
+        sizes: Tokens of each candidate, shape (C,).
+        counts: Candidates of each decision, shape (N,).
+        chosen: The candidate that was played, shape (N,).
+    """
+
+    sizes: torch.Tensor
+    counts: torch.Tensor
+    chosen: torch.Tensor
+
+    def log_probs(self, tokens: torch.Tensor, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the log-probability of each choice, and the entropy (without gradient) of its distribution.
+
+        A candidate's probability is proportional to exp(log-probability of its tokens / temperature).
+
+        Args:
+            tokens: Log-probabilities of all candidates' tokens, end to end.
+            temperature: Of sampling.
+
+        Returns:
+            Shapes: both (N,).
+        """
+        sizes, counts, chosen = (values.to(tokens.device) for values in (self.sizes, self.counts, self.chosen))
+        of_token = torch.arange(len(sizes), device=tokens.device).repeat_interleave(sizes)
+        owner = torch.arange(len(counts), device=tokens.device).repeat_interleave(counts)
+        scores = tokens.new_zeros(len(sizes)).index_add(0, of_token, tokens) / temperature
+        highest = scores.detach().new_full((len(counts),), -torch.inf).scatter_reduce(0, owner, scores.detach(), "amax")
+        sums = tokens.new_zeros(len(counts)).index_add(0, owner, (scores - highest[owner]).exp())
+        found = scores - (sums.log() + highest)[owner]
+        spread = -(found.detach().exp() * found.detach())
+        return found[chosen], spread.new_zeros(len(counts)).index_add(0, owner, spread)
 
 
 @dataclass(frozen=True)
@@ -60,8 +102,10 @@ class Pass:
         asked: The place before each asked token, shape (S,).
         labels: The asked tokens, shape (S,).
         layout: What the row is made of; None for one sequence that attends as usual.
-        first: Where the replies' tokens begin in the flat arrays.
+        first: Where the replies begin in the flat arrays.
+        units: How many values of the flat arrays they have: one a token, or one a choice.
         replies: How many of the asked tokens are of replies.
+        choices: With ranked decoding, how their candidates are made of these tokens.
     """
 
     input_ids: torch.Tensor
@@ -70,7 +114,9 @@ class Pass:
     labels: torch.Tensor
     layout: Layout | None
     first: int
+    units: int
     replies: int
+    choices: Choices | None = None
 
 
 def row_of(rollout: Rollout, *, observations: bool = False) -> Row:
@@ -81,7 +127,7 @@ def row_of(rollout: Rollout, *, observations: bool = False) -> Row:
         observations: Whether observations are trained too.
     """
     own = rollout.observed[rollout.first :] if observations else ()
-    ends = [reply.after + (len(reply.tokens) if reply.in_place else 0) for reply in rollout.replies]
+    ends = [reply.after + (0 if branches_of(reply) else len(reply.tokens)) for reply in rollout.replies]
     needed = len(rollout.tokens) if observations else max(ends, default=0)
     return Row(rollout.tokens[:needed], rollout.replies, own)
 
@@ -101,13 +147,13 @@ def make_passes(rows: Sequence[Row], budget: int, *, packed: bool, padding: int,
         for row in rows:
             for alone in _alone(row):
                 yield _pass([_Cluster((alone,))], first, None)
-                first += alone.trained
+                first += alone.units
         return
     clusters = list(_clusters(rows, budget)) if share else [_Cluster((row,)) for row in rows]
     for part in passes(clusters, budget):
         if part:
             yield _pass(part, first, padding)
-            first += sum(row.trained for cluster in part for row in cluster.rows)
+            first += sum(row.units for cluster in part for row in cluster.rows)
 
 
 def _alone(row: Row) -> Iterator[Row]:
@@ -168,7 +214,7 @@ def _clusters(rows: Sequence[Row], budget: int) -> Iterator[_Cluster]:
 def _joined(cluster: _Cluster, row: Row) -> _Cluster | None:
     """Return a cluster with one more row; None where they cannot share, or what they share is not worth a mask."""
     rows = (*cluster.rows, row)
-    if any(not reply.in_place for one in rows for reply in one.replies):
+    if any(branches_of(reply) for one in rows for reply in one.replies):
         return None
     start = cluster.rows[0].tokens[: cluster.shared]
     shared = next((place for place, pair in enumerate(zip(start, row.tokens, strict=False)) if pair[0] != pair[1]), -1)
@@ -178,54 +224,95 @@ def _joined(cluster: _Cluster, row: Row) -> _Cluster | None:
 
 def _pass(clusters: Sequence[_Cluster], first: int, padding: int | None) -> Pass:
     """Lay clusters end to end; with `padding` the row is rounded up and has a layout."""
-    tokens: list[int] = []
-    positions: list[int] = []
-    parts: list[Sequences] = []
-    replies: list[tuple[int, int]] = []  # the place that is asked and the token
-    observed: list[tuple[int, int]] = []
+    line = _Line()
     for cluster in clusters:
-        begin = len(tokens)
+        line.add(cluster)
+    if padding is not None:
+        line.round(padding)
+    asked = torch.tensor([place for place, _ in [*line.replies, *line.observed]], dtype=torch.long)
+    choices = Choices(*(torch.tensor(values) for values in (line.sizes, line.counts, line.chosen)))
+    return Pass(
+        input_ids=torch.tensor([line.tokens]),
+        position_ids=torch.tensor([line.positions]),
+        asked=asked,
+        labels=torch.tensor([token for _, token in [*line.replies, *line.observed]], dtype=torch.long),
+        layout=None if padding is None else Layout(tuple(line.parts), asked),
+        first=first,
+        units=sum(row.units for cluster in clusters for row in cluster.rows),
+        replies=len(line.replies),
+        choices=choices if line.counts else None,
+    )
+
+
+class _Line:
+    """A row of tokens that is being laid out.
+
+    Attributes:
+        tokens: All tokens.
+        positions: Their places in the sequence that each belongs to.
+        parts: What the row is made of.
+        replies: Of each token of a reply, or of a candidate, the place that is asked and the token.
+        observed: The same of observations.
+        sizes, counts, chosen: See `Choices`.
+    """
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.positions: list[int] = []
+        self.parts: list[Sequences] = []
+        self.replies: list[tuple[int, int]] = []
+        self.observed: list[tuple[int, int]] = []
+        self.sizes: list[int] = []
+        self.counts: list[int] = []
+        self.chosen: list[int] = []
+
+    def add(self, cluster: _Cluster) -> None:
+        """Lay out what the rows share, then what each has of its own."""
+        begin = len(self.tokens)
         shared = cluster.shared if len(cluster.rows) > 1 else len(cluster.rows[0].tokens)
-        tokens += cluster.rows[0].tokens[:shared]
-        positions += range(shared)
-        lengths: list[int] = []
-        after: list[int] = []
+        self._append(cluster.rows[0].tokens[:shared], 0)
+        branches: list[tuple[int, int]] = []  # after how many tokens of the start, and how many
         for row in cluster.rows:
             # Where a token of this row is: among the shared ones, or among its own behind them.
-            places = [*range(begin, begin + shared), *range(len(tokens), len(tokens) + len(row.tokens) - shared)]
-            if len(row.tokens) > shared:
-                lengths.append(len(row.tokens) - shared)
-                after.append(shared)
-            tokens += row.tokens[shared:]
-            positions += range(shared, len(row.tokens))
+            own = range(len(self.tokens), len(self.tokens) + len(row.tokens) - shared)
+            places = [*range(begin, begin + shared), *own]
+            branches += [(shared, len(own))] if own else []
+            self._append(row.tokens[shared:], shared)
             for reply in row.replies:
-                if reply.in_place:
-                    own = places[reply.after - 1 : reply.after + len(reply.tokens) - 1]
-                else:
-                    own = [places[reply.after - 1], *range(len(tokens), len(tokens) + len(reply.tokens) - 1)]
-                    tokens += reply.tokens
-                    positions += range(reply.after, reply.after + len(reply.tokens))
-                    lengths.append(len(reply.tokens))
-                    after.append(reply.after)
-                replies += zip(own, reply.tokens, strict=True)
-            observed += [(places[at - 1], row.tokens[at]) for start, stop in row.observed for at in range(start, stop)]
+                branches += self._reply(reply, places)
+            self.observed += [
+                (places[at - 1], row.tokens[at]) for start, stop in row.observed for at in range(start, stop)
+            ]
         alike = len(cluster.rows) > 1  # all continuations follow the whole start, and one mask is enough
-        parts.append(Sequences(shared, tuple(lengths), () if alike else tuple(after)))
-    if padding is not None and (spare := -len(tokens) % _ROUND):
-        tokens += [padding] * spare
-        positions += range(spare)
-        parts.append(Sequences(spare))
-    wanted = [*replies, *observed]
-    asked = torch.tensor([place for place, _ in wanted], dtype=torch.long)
-    return Pass(
-        input_ids=torch.tensor([tokens]),
-        position_ids=torch.tensor([positions]),
-        asked=asked,
-        labels=torch.tensor([token for _, token in wanted], dtype=torch.long),
-        layout=None if padding is None else Layout(tuple(parts), asked),
-        first=first,
-        replies=len(replies),
-    )
+        after = () if alike else tuple(place for place, _ in branches)
+        self.parts.append(Sequences(shared, tuple(length for _, length in branches), after))
+
+    def round(self, padding: int) -> None:
+        """Make the row a multiple of some tokens long."""
+        if spare := -len(self.tokens) % _ROUND:
+            self._append([padding] * spare, 0)
+            self.parts.append(Sequences(spare))
+
+    def _append(self, tokens: Sequence[int], position: int) -> None:
+        self.tokens += tokens
+        self.positions += range(position, position + len(tokens))
+
+    def _reply(self, reply: Reply, places: Sequence[int]) -> list[tuple[int, int]]:
+        """Ask for a reply's tokens, or for those of its candidates, and return what branches off for it."""
+        branches = branches_of(reply)
+        if not branches:
+            self._ask(places[reply.after - 1 : reply.after + len(reply.tokens) - 1], reply.tokens)
+        for tokens in branches:
+            self._ask([places[reply.after - 1], *range(len(self.tokens), len(self.tokens) + len(tokens) - 1)], tokens)
+            self._append(tokens, reply.after)
+        if reply.candidates:
+            self.chosen.append(len(self.sizes) + reply.candidates.index(reply.tokens))
+            self.sizes += map(len, reply.candidates)
+            self.counts.append(len(reply.candidates))
+        return [(reply.after, len(tokens)) for tokens in branches]
+
+    def _ask(self, places: Sequence[int], tokens: Sequence[int]) -> None:
+        self.replies += zip(places, tokens, strict=True)
 
 
 def on(part: Pass, device: Any) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class PlaySettings:
     max_completion_tokens: NotNegative = 0
     """Longest reply in tokens; 0 for 32, or 512 with thinking."""
 
+    decode: Literal["free", "ranked"] = "free"
+    """free: the model writes its replies, which are trained token by token. ranked: one of the admissible commands is
+    drawn by the exact probability that the model gives it among them, and the choice is trained as a whole. No reply is
+    invalid then, and a decision takes as many branches through the model as there are commands."""
+
     temperature: PositiveFloat = 1.0
     """Sampling temperature of the replies; probabilities in the loss are at this temperature too."""
 

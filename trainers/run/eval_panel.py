@@ -62,6 +62,7 @@ class Panel:
         max_turns: Step limit; 0 for the benchmark's own.
         env_options: The environments' own settings.
         question: How the model is asked.
+        decode: How it replies; see `agents.local.agent.LocalSettings`.
     """
 
     env_ids: tuple[str, ...]
@@ -69,6 +70,7 @@ class Panel:
     max_turns: int = 0
     env_options: Mapping[str, Any] = field(default_factory=dict)
     question: Question = field(default_factory=Question)
+    decode: str = "free"
 
     @property
     def labels(self) -> dict[str, str]:
@@ -94,7 +96,7 @@ class Panel:
         from agents.local.agent import LocalAgent, LocalSettings
 
         asked = {one.name: getattr(self.question, one.name) for one in fields(Question)}
-        agent = LocalAgent(LocalSettings(**asked), policy=policy)
+        agent = LocalAgent(LocalSettings(**asked, decode=self.decode), policy=policy)
         options = {**self.env_options, **({"max_episode_steps": self.max_turns} if self.max_turns else {})}
         return [self._played(agent, env_id, tasks, step, options) for env_id, tasks in self.tasks().items()]
 

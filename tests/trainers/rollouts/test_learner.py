@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from tests.tiny_models import build
+from tests.trainers.rollouts.conftest import LIMITS, QUESTION, starts
+from trainers.rollouts.collect import Collector
 from trainers.rollouts.credit import advantages_of
 from trainers.rollouts.learner import Learner, Sample
 from trainers.rollouts.records import Point, Reply, Rollout
@@ -269,3 +271,51 @@ def test_an_episode_that_is_the_beginning_of_another_shares_it(tiny: Any) -> Non
     Learner(model, settings, UpdateSettings()).gradients([whole, short])
     for one, other in zip(model.parameters(), tiny.parameters(), strict=True):
         assert torch.allclose(one.grad, other.grad, rtol=0, atol=1e-6 * float(other.grad.abs().max()))
+
+
+@pytest.fixture(scope="module")
+def ranked(policy: Any) -> list[Rollout]:
+    """Two episodes of a task whose commands were drawn among the admissible ones; one counts as solved."""
+    collector = Collector(policy, QUESTION, replace(LIMITS, turns=2, temperature=1.5), parallel=2, ranked=True)
+    played = collector.play(starts(groups=1, generations=2))
+    collector.close()
+    return [replace(one, success=number == 1) for number, one in enumerate(played)]
+
+
+def test_a_ranked_choice_has_the_probability_of_the_model(policy: Any, ranked: list[Rollout]) -> None:
+    for one in ranked:
+        for turn, reply in zip(one.turns, one.replies, strict=True):
+            scores = torch.tensor(policy.score(one.tokens[: reply.after], reply.candidates)) / 1.5
+            place = reply.candidates.index(reply.tokens)
+            assert float(scores.log_softmax(0)[place]) == pytest.approx(reply.log_probabilities[0], abs=1e-3)
+            assert turn.action_valid
+            assert turn.response == policy.tokenizer.decode(reply.tokens)
+
+
+@pytest.mark.parametrize("name", ["grpo", "gigpo, state"])
+def test_the_gradient_of_ranked_choices_is_that_of_a_loop(name: str, doubled: Any, ranked: list[Rollout]) -> None:
+    settings = AlgorithmSettings(**{**ALGORITHMS[name], "beta": 0.0})
+    samples = []
+    for one, values in zip(ranked, advantages_of(ranked, settings).advantages, strict=True):
+        row = row_of(one)
+        moved = tuple(replace(reply, log_probabilities=(reply.log_probabilities[0] + 0.3,)) for reply in row.replies)
+        samples.append(Sample(replace(row, replies=moved), tuple(values.tolist()), (True,) * len(values)))
+    losses = []
+    for sample in samples:
+        for reply, advantage in zip(sample.row.replies, sample.advantages, strict=True):
+            before = sample.row.tokens[: reply.after]
+            scores = torch.stack(
+                [log_probs(doubled, before + one, reply.after, 1.0).sum() / 1.5 for one in reply.candidates]
+            )
+            new = scores.log_softmax(0)[reply.candidates.index(reply.tokens)]
+            ratio = (new - reply.log_probabilities[0]).exp()
+            losses.append(-torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage))
+    doubled.zero_grad()
+    torch.stack(losses).mean().backward()
+    model = deepcopy(doubled)
+    model.zero_grad()
+    stats = Learner(model, settings, UpdateSettings(max_tokens_per_pass=4000), temperature=1.5).gradients(samples)
+    assert stats["trained_tokens"] == 4, "one value a decision"
+    assert stats["ratio_min"] == pytest.approx(np.exp(-0.3), abs=1e-3)
+    for one, other in zip(model.parameters(), doubled.parameters(), strict=True):
+        assert torch.allclose(one.grad, other.grad, rtol=0, atol=1e-5 * float(other.grad.abs().max()))
