@@ -1,4 +1,4 @@
-"""Text-action environments for language agents, with in- and out-of-distribution splits.
+"""Text environments for language agents as Gymnasium environments, with in- and out-of-distribution splits.
 
 Importing this package registers every environment with Gymnasium:
 
@@ -8,7 +8,7 @@ Importing this package registers every environment with Gymnasium:
     env = gym.make("act/ScienceWorld-seen")
     observation, info = env.reset(seed=0)
 
-It needs gymnasium and numpy; simulators, models and trainers are extras.
+The base package needs gymnasium and numpy; simulators, models and trainers are extras.
 """
 
 from act_gym.agent import Agent, AgentAction, AgentInput, function_agent

@@ -1,4 +1,4 @@
-"""`python -m act_gym` is the command `act-gym`."""
+"""Entry point of `python -m act_gym`, the same as the command `act-gym`."""
 
 from act_gym.cli import main
 

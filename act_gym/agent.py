@@ -1,8 +1,8 @@
-"""What an agent is: something that turns views of running episodes into choices.
+"""Agent protocol: maps the inputs of running episodes to actions.
 
-An agent is given a batch, one view for each running episode, so that a model can answer many at
-once. It keeps no state of its own between turns: a view carries the whole history. Whoever writes an
-agent that looks at one episode at a time wraps a function with `function_agent`.
+An agent gets a batch with one `AgentInput` for each running episode, so that a model can answer many at once. It keeps
+no state between turns: an input contains the whole history. `function_agent` wraps a function that answers one input at
+a time.
 """
 
 from __future__ import annotations
@@ -25,28 +25,27 @@ def _no_expert() -> tuple[str, ...]:
 
 
 def _no_plan() -> tuple[str, ...]:
-    raise UsageError("This view offers no plan.")
+    raise UsageError("This input offers no plan.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentInput:
-    """What an agent may look at before it decides.
+    """Input of an agent for one decision.
 
     Attributes:
         task: The task being played.
-        goal: The task in words.
-        observation: What the environment shows now.
-        admissible_commands: What the simulator accepts now, worked out at the first look; empty if the
-            environment has it off.
-        history: The turns so far, oldest first.
-        seed: The episode's seed; with `task.id` and `len(history)` it makes a decision repeatable.
-        expert_commands: Returns commands that solve the task from its start. Privileged: whoever
-            calls it is no longer a contender, and says so in its name.
-        plan: Returns commands that solve the task from here, whatever was done before. Just as
-            privileged. It raises `UsageError` where the engine cannot plan from any state, and
-            `EngineError` where no plan was found.
-        env_options: What the environment was made with besides its id, e.g. `{"legacy_commands": True}`.
-        observed: Texts about the state that cost no move, by name: ScienceWorld's `look` and `inventory`.
+        goal: The instruction, as text.
+        observation: The current observation.
+        admissible_commands: The commands that the simulator accepts now, computed at the first access; empty if the
+            environment has them off.
+        history: The earlier turns, oldest first.
+        seed: The episode's seed; with `task.id` and `len(history)` it makes a decision reproducible.
+        expert_commands: Returns commands that solve the task from its start. Privileged: an agent that calls it must
+            say so in its name and is not comparable.
+        plan: Returns commands that solve the task from the current state. Privileged as well. It raises `UsageError` if
+            the engine cannot plan from any state, and `EngineError` if no plan was found.
+        env_options: Options of the environment, e.g. `{"legacy_commands": True}`.
+        observed: Texts about the state that take no step, by name: ScienceWorld's `look` and `inventory`.
     """
 
     task: Task
@@ -63,7 +62,7 @@ class AgentInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentAction:
-    """What an agent decided. See `Turn` for the fields."""
+    """Decision of an agent. See `Turn` for the fields."""
 
     action: str
     response: str = ""
@@ -76,63 +75,63 @@ class AgentAction:
 
 
 class Agent(Protocol):
-    """Chooses the next action of every episode it is shown.
+    """Chooses the next action of every episode in a batch.
 
-    Two more attributes are read where an agent has them. `batch_size` (int) is how many episodes it is best asked about
-    at once. `cheap` (bool) says that it costs little to make and to ask, as one without a model or a connection does:
-    each process makes its own. Any other agent is made once.
+    Two more attributes are optional. `batch_size` (int) is the best number of episodes for one call. `cheap` (bool)
+    says that the agent is cheap to construct and to call, as one without a model or a connection: each process
+    constructs its own. Any other agent is constructed once.
     """
 
     @property
     def name(self) -> str:
-        """A name with whatever changes the behaviour; it marks every result."""
+        """Name with all settings that change the behaviour; written into every result."""
         ...
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Return one choice for each view, in order.
+        """Return one action for each input, in order.
 
-        A reply that holds no action is a choice with an empty action, not an exception.
+        A reply without an action gives an empty action, not an exception.
 
         Raises:
-            AgentError: The model failed. The caller asks again view by view, so that one bad view
-                ends one episode.
+            AgentError: The model failed. The caller then retries each input alone, so that one bad input ends one
+                episode.
         """
         ...
 
 
 Failure = AgentError | EngineError | CorruptDataError
-"""What ends one episode and not the run: an agent failed, or a simulator did while the agent looked at its commands."""
+"""Errors that end one episode and not the run: of an agent, or of a simulator while it lists its commands."""
 
 
 class Stream(Protocol):
-    """A standing conversation with an agent about several episodes, each answered as soon as it can be."""
+    """Streaming interface of an agent: several episodes, each answered as soon as possible."""
 
     def ask(self, number: int, view: AgentInput) -> None:
-        """Ask about the view of an episode; its number is free again once it was answered."""
+        """Submit the input of an episode; its number can be used again after the answer."""
         ...
 
     def answers(self) -> Iterable[tuple[int, AgentAction | Failure]]:
-        """Wait until at least one of those asked is answered, and return all that are.
+        """Wait for at least one answer, and return all that are ready.
 
         A failure ends its own episode only.
         """
         ...
 
     def close(self) -> None:
-        """Forget what was asked and free what is held."""
+        """Drop pending requests and free resources."""
         ...
 
 
 @runtime_checkable
 class StreamingAgent(Protocol):
-    """An `Agent` that need not be asked about all episodes at once.
+    """An `Agent` that can answer episodes one by one.
 
-    Its answers are those of `act`. What it gains is that no episode waits for another one's long reply:
-    whoever is answered steps its environment and is asked again while the others are being answered.
+    Its answers equal those of `act`. The gain: no episode waits for another one's long reply. An answered episode steps
+    its environment and is submitted again while the others are still being answered.
     """
 
     def stream(self, size: int) -> Stream:
-        """Begin a conversation about at most `size` episodes at a time, numbered from 0."""
+        """Open a stream for at most `size` concurrent episodes, numbered from 0."""
         ...
 
 
@@ -148,7 +147,7 @@ class _Each:
 
 @dataclass(frozen=True)
 class _Concurrent:
-    """Asks a function about several views at once, each in a thread."""
+    """Calls a function for several inputs at once, each in a thread."""
 
     name: str
     choose: Callable[[AgentInput], str]
@@ -186,7 +185,7 @@ class _Threads:
 
     def ask(self, number: int, view: AgentInput) -> None:
         try:
-            # Listed here and not in the other thread: listing commands may ask the simulator, as planning would.
+            # Computed here and not in the thread: listing commands may call the simulator, as planning would.
             commands = tuple(view.admissible_commands)
         except (EngineError, CorruptDataError) as error:
             self.answered.put((number, error))
@@ -230,18 +229,17 @@ def _said(action: str) -> AgentAction:
 def function_agent(
     name: str, choose: Callable[[AgentInput], str], *, concurrency: int = 1, cheap: bool = False
 ) -> Agent:
-    """Make an agent of a function from one view to one action.
+    """Make an agent from a function that maps one input to one action.
 
     Args:
         name: Its name.
         choose: The function.
-        concurrency: Views it is called about at once, each in a thread: for a function that waits for something else,
-            such as a server. It must be safe to call from threads, and its views offer neither the expert's commands
-            nor a plan.
+        concurrency: Concurrent calls, each in a thread: for a function that waits, e.g. for a server. It must be
+            thread-safe, and its inputs offer neither the expert's commands nor a plan.
         cheap: See `Agent`.
 
     Raises:
-        UsageError: `concurrency` is less than 1, or it is more than 1 and `cheap` is on.
+        UsageError: `concurrency` is less than 1, or more than 1 with `cheap`.
     """
     if concurrency < 1 or (cheap and concurrency > 1):
         raise UsageError(f"concurrency is at least 1, and 1 for a cheap agent; got {concurrency}.")

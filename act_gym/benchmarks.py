@@ -1,7 +1,6 @@
 """The registry of benchmarks: names, splits, engines, step limits, and their registration with Gymnasium.
 
-A new benchmark is a new entry here.
-
+Add a benchmark by adding an entry here.
 """
 
 from __future__ import annotations
@@ -25,25 +24,25 @@ NAMESPACE = "act"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark as the rest of the house knows it.
+    """Registry entry of one benchmark.
 
     Attributes:
-        name: As it stands in environment ids.
+        name: The name in environment ids.
         splits: Names of its splits; without one, an environment holds every task that is not generated.
         max_turns: The step limit registered by default.
         task_source: `module:function`; the function takes a split or None and returns its tasks.
-        engines: Engine names with their `module:name`, a class or a function that makes one; the first
-            one is the default.
-        packages: What the default engine imports; `extra` installs them.
+        engines: Engine names with their `module:name`, a class or a function that makes one; the first one is the
+            default.
+        packages: Packages that the default engine imports; `extra` installs them.
         data: Folder below the cache folder that holds its data; empty if it needs none.
-        generated_splits: Those of its splits whose tasks are made here, without that data.
-        generator_package: What making them reads; `extra` installs it. Empty if nothing more is needed.
-        own_task_source: `module:function`; the function takes what was given as `games` and returns the
-            tasks in these files. Empty if the benchmark cannot play its users' own files.
-        step_limits: Named ones that others report results under: actions in an episode, one number or one for
-            each task type. Task types that such a table does not name keep `max_turns`.
-        task_options: Names of the engine's options that also choose the tasks; the task source takes them, too.
-        observe: Texts of the default engine that cost no move and that a rollout records with each turn.
+        generated_splits: Splits whose tasks are generated here, without that data.
+        generator_package: Package that generation needs; `extra` installs it. Empty if none.
+        own_task_source: `module:function`; the function takes the value of `games` and returns the tasks in these
+            files. Empty if the benchmark cannot play user files.
+        step_limits: Named limits of published results, in actions per episode: one number, or one for each task type.
+            Task types that a table lacks keep `max_turns`.
+        task_options: Names of engine options that also select the tasks; the task source takes them too.
+        observe: Texts of the default engine that take no step; a rollout records them with each turn.
     """
 
     name: str
@@ -62,7 +61,7 @@ class Benchmark:
 
     @property
     def extra(self) -> str:
-        """The optional dependencies that install its simulator; also its name for `act-gym download`."""
+        """The extra that installs its simulator; also its name for `act-gym download`."""
         return self.name.lower()
 
     def tasks(self, split: str | None = None, **options: Any) -> Sequence[Task]:
@@ -70,11 +69,11 @@ class Benchmark:
 
         Args:
             split: One of its splits; None for every task that is not generated.
-            **options: Those of `task_options` that are not to be as the engine has them by default.
+            **options: Values of `task_options` other than the engine's defaults.
 
         Raises:
-            UnknownNameError: There is no such split.
-            UsageError: An option does not choose tasks.
+            UnknownNameError: The split does not exist.
+            UsageError: An option is not one of `task_options`.
         """
         if split is not None and split not in self.splits:
             raise UnknownNameError(f"split of {self.name}", split, self.splits)
@@ -88,18 +87,18 @@ class Benchmark:
         return source(split, **options)
 
     def choosing(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of an environment's options that choose its tasks."""
+        """Return the subset of an environment's options that selects its tasks."""
         return {name: options[name] for name in self.task_options if name in options}
 
     def own_tasks(self, games: Any, split: str | None = None) -> tuple[Task, ...]:
         """Return the tasks in a user's own game files.
 
         Args:
-            games: What the benchmark takes; for ALFWorld a file, a folder, or several of either.
-            split: Must be None: these tasks are in no split.
+            games: For ALFWorld a file, a folder, or several of either.
+            split: Must be None: these tasks belong to no split.
 
         Raises:
-            UsageError: There are none, or they cannot be had here.
+            UsageError: There are no games, or the benchmark does not support them.
         """
         if not self.own_task_source:
             raise UsageError(f"{self.name} takes no games of your own; got games={shortened(repr(games))}.")
@@ -112,10 +111,10 @@ class Benchmark:
         return source(games)
 
     def step_limit(self, name: str, task_type: str) -> int:
-        """Return how many actions an episode of this task type has under a named limit.
+        """Return the step limit of a task type under a named limit, in actions.
 
         Raises:
-            UnknownNameError: There is no such limit.
+            UnknownNameError: The limit does not exist.
         """
         if name not in self.step_limits:
             raise UnknownNameError(f"step limit of {self.name}", name, self.step_limits)
@@ -123,11 +122,11 @@ class Benchmark:
         return limit if isinstance(limit, int) else limit.get(task_type, self.max_turns)
 
     def make_engine(self, name: str | None = None, **options: Any) -> Any:
-        """Start an engine by name; `options` are the engine's own.
+        """Start an engine by name, with the engine's own `options`.
 
         Raises:
-            UnknownNameError: There is no such engine.
-            UsageError: The engine does not take these options.
+            UnknownNameError: The engine does not exist.
+            UsageError: The engine does not accept these options.
             MissingDependencyError: Its simulator is not installed.
         """
         name = name or next(iter(self.engines))
@@ -203,8 +202,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             task_source="act_gym.splits.scienceworld:tasks",
             engines={"jvm": "act_gym.engines.scienceworld:JvmEngine"},
             packages=("scienceworld", "py4j"),
-            # `scienceworld` and `swiftsage` are defaults of their programs, which count what takes time: looking
-            # around, the inventory and what is not understood are free there. Here every action counts.
+            # `scienceworld` and `swiftsage` are defaults of their programs, which count only actions that take time:
+            # looking around, the inventory and unknown commands are free there. Here every action counts.
             step_limits={"scienceworld": 100, "swiftsage": 300, "agentboard": 30, "eto": _ETO_SCIENCEWORLD},
             observe=("look", "inventory"),
         ),
@@ -226,7 +225,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             engines={"native": "act_gym.engines.webshop.engine:WebShopEngine"},
             data="webshop/1000",
             generated_splits=("generated-train", "generated-seen", "generated-unseen"),
-            # verl-agent's and ETO's settings, and the paper's: its agents' actions in one episode.
+            # verl-agent's and ETO's settings, and the paper's: actions of the agent in one episode.
             step_limits={"verl-agent": 15, "eto": 10, "webshop-paper": 100},
             task_options=("catalogue", "human_goals"),
         ),
@@ -238,7 +237,7 @@ def benchmark(name: str) -> Benchmark:
     """Return a benchmark by name.
 
     Raises:
-        UnknownNameError: There is none of that name.
+        UnknownNameError: The benchmark does not exist.
     """
     if name not in BENCHMARKS:
         raise UnknownNameError("benchmark", name, BENCHMARKS)
@@ -246,7 +245,7 @@ def benchmark(name: str) -> Benchmark:
 
 
 def env_ids() -> tuple[str, ...]:
-    """Return every environment id, benchmark by benchmark, the one without a split first."""
+    """Return every environment id, grouped by benchmark, the one without a split first."""
     return tuple(
         f"{NAMESPACE}/{entry.name}{suffix}"
         for entry in BENCHMARKS.values()
@@ -267,17 +266,17 @@ def parse_id(env_id: str) -> tuple[Benchmark, str | None]:
 
 
 def tasks(env_id: str, *, games: Any = None, **options: Any) -> Sequence[Task]:
-    """Return the tasks of an environment id in their frozen order, without making it.
+    """Return the tasks of an environment id in their frozen order, without making the environment.
 
     Args:
         env_id: For example `act/ALFWorld-unseen`; without a split, every task of the benchmark.
-        games: A user's own game files; their tasks come instead, in the order of their names.
-        **options: Options of the environment that choose its tasks, e.g. `human_goals=True` for WebShop.
+        games: User game files; if given, their tasks are returned, in the order of their names.
+        **options: Options of the environment that select its tasks, e.g. `human_goals=True` for WebShop.
 
     Raises:
         UnknownNameError: No environment has that id.
-        UsageError: `games` cannot be had there, or holds none; or an option does not choose tasks.
-        MissingDataError: The tasks that the options choose can only be listed with their data.
+        UsageError: `games` is not supported there or has no game; or an option does not select tasks.
+        MissingDataError: Listing these tasks needs benchmark data that is not downloaded.
     """
     entry, split = parse_id(env_id)
     return entry.tasks(split, **options) if games is None else entry.own_tasks(games, split)

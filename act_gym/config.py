@@ -1,13 +1,12 @@
-"""Settings of a program: a dataclass becomes a command line that also reads YAML recipes, with bounds on numbers.
+"""Command-line settings: a dataclass becomes a command line with YAML recipes and bounds on numbers.
 
-Every program has one dataclass. A recipe is a YAML file with the same names; the command line wins over the recipe, and
-the recipe over the dataclass's defaults. A recipe may build on others: `base: other.yaml`, or a list of files, relative
-to the recipe's folder. A recipe wins over its bases, a later base over an earlier one. Mappings are merged key by key;
-everything else, lists too, is replaced.
+Every program has one dataclass. A recipe is a YAML file with the same field names. The command line overrides the
+recipe, and the recipe overrides the defaults. A recipe may extend others with `base: other.yaml`, or a list of files,
+relative to its own folder. A recipe overrides its bases, a later base an earlier one. Mappings are merged key by key;
+everything else, also lists, is replaced.
 
-A field declares its bounds: `batch: Positive = 16`, or `Annotated[float, Bound(above=0)]`. `check_bounds` refuses
-every other number, and NaN and infinity, by its name on the command line.
-
+A field declares its bounds: `batch: Positive = 16`, or `Annotated[float, Bound(above=0)]`. `check_bounds` refuses every
+other number, also NaN and infinity, and names the option.
 """
 
 from __future__ import annotations
@@ -44,13 +43,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Bound:
-    """The interval of a number; without a limit it is any finite number.
+    """Interval of allowed numbers; without a limit, any finite number.
 
     Attributes:
         least: The smallest value.
-        above: It is larger than this.
+        above: An exclusive lower limit.
         most: The largest value.
-        below: It is smaller than this.
+        below: An exclusive upper limit.
     """
 
     least: float | None = None
@@ -59,7 +58,7 @@ class Bound:
     below: float | None = None
 
     def holds(self, value: float) -> bool:
-        """Return whether the number is in the interval; nan and infinity never are."""
+        """Return whether the number is in the interval; false for NaN and infinity."""
         return (
             math.isfinite(value)
             and (self.least is None or value >= self.least)
@@ -69,7 +68,7 @@ class Bound:
         )
 
     def __str__(self) -> str:
-        """Return what is expected, for a message, e.g. `a number above 0 and at most 1`."""
+        """Return the interval as text, e.g. `a number above 0 and at most 1`."""
         limits = ((self.least, "of at least"), (self.above, "above"), (self.most, "at most"), (self.below, "below"))
         given = [f"{text} {limit:.10g}" for limit, text in limits if limit is not None]
         return f"a number {' and '.join(given)}" if given else "a finite number"
@@ -81,14 +80,14 @@ PositiveFloat = Annotated[float, Bound(above=0)]
 Finite = Annotated[float, Bound()]
 Share = Annotated[float, Bound(least=0, most=1)]
 Seed = Annotated[int, Bound(least=0, most=2**32 - 1)]
-"""The seeds that NumPy's global generator takes, which the trainers seed as well."""
+"""Seeds that NumPy's global generator accepts; the trainers seed it too."""
 
 
 def check_bounds(settings: Any) -> None:
-    """Refuse numbers outside the bounds that a dataclass declares, in dataclasses inside it as well.
+    """Check the numbers of a dataclass, and of dataclasses in it, against their declared bounds.
 
     Raises:
-        UsageError: One is; the message names it, its value and its bounds.
+        UsageError: A number is out of bounds; the message names it, its value and its bounds.
     """
     for name, value, bound in _bounded(settings, ""):
         if not bound.holds(value):
@@ -96,7 +95,7 @@ def check_bounds(settings: Any) -> None:
 
 
 def _bounded(settings: Any, prefix: str) -> Iterator[tuple[str, float, Bound]]:
-    """Yield name, value and bound of every number that has one; of a tuple, of each entry."""
+    """Yield name, value and bound of every number with a bound, and of every such entry of a tuple."""
     for name, bound in _declared(type(settings)):
         value = getattr(settings, name)
         if is_dataclass(value):
@@ -122,10 +121,10 @@ _BASE = "base"
 
 
 def find_recipe(word: str) -> Path:
-    """Return a recipe's file: a file of the user's, or a shipped recipe by its name, such as `alfworld-cpu`.
+    """Return a recipe's file: a path of the user, or the name of a shipped recipe, e.g. `alfworld-cpu`.
 
     Raises:
-        UnknownNameError: There is neither.
+        UnknownNameError: Neither exists.
     """
     path = Path(word)
     if path.suffix in (".yaml", ".yml") or path.is_file():
@@ -139,7 +138,7 @@ def find_recipe(word: str) -> Path:
 
 
 def _shipped() -> dict[str, Path]:
-    """Return the recipes in the folder of the trainers by their names: their places in it, without `.yaml`."""
+    """Return the shipped recipes by name: their paths in the trainers' folder, without `.yaml`."""
     found = find_spec("trainers")
     folders = [Path(place) / "recipes" for place in (found and found.submodule_search_locations) or ()]
     return {
@@ -150,16 +149,16 @@ def _shipped() -> dict[str, Path]:
 
 
 def read_recipe(path: Path) -> Mapping[str, Any]:
-    """Read a YAML file that holds one mapping, with the recipes it stands on.
+    """Read a recipe, a YAML file with one mapping, merged over its bases.
 
     Raises:
-        UsageError: One of the files cannot be read, is not YAML, holds something else, or stands on itself.
+        UsageError: A file cannot be read, is not YAML, is not a mapping, or is its own base.
     """
     return _read(path, ())
 
 
 def layered(paths: Iterable[Path]) -> dict[str, Any]:
-    """Read recipes and lay each over those before it.
+    """Read recipes and merge each over those before it.
 
     Raises:
         UsageError: See `read_recipe`.
@@ -174,7 +173,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     import yaml
 
     if path.resolve() in above:
-        raise UsageError(f"The recipe {path} stands on itself: {' → '.join(each.name for each in (*above, path))}.")
+        raise UsageError(f"The recipe {path} is its own base: {' → '.join(each.name for each in (*above, path))}.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as cause:
@@ -183,7 +182,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as cause:
         raise UsageError(f"The recipe {path} is not YAML: {cause}") from cause
     if not isinstance(content, dict):
-        raise UsageError(f"The recipe {path} holds {type(content).__name__}; expected names with values.")
+        raise UsageError(f"The recipe {path} is a {type(content).__name__}; expected a mapping of names to values.")
     merged: dict[str, Any] = {}
     for name in _bases(content, path):
         merged = _over(merged, _read(path.parent / name, (*above, path.resolve())))
@@ -194,12 +193,12 @@ def _bases(content: Mapping[str, Any], path: Path) -> list[str]:
     named = content.get(_BASE, [])
     bases = [named] if isinstance(named, str) else named
     if not isinstance(bases, list) or not all(isinstance(each, str) for each in bases):
-        raise UsageError(f"The {_BASE} of {path} is {named!r}; expected a file, or a list of files.")
+        raise UsageError(f"The {_BASE} of {path} is {named!r}; expected a file or a list of files.")
     return bases
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both mappings merged; where both have a name, the upper one's value, or both merged."""
+    """Return both mappings merged; for a name in both, the upper value, or both merged if they are mappings."""
     merged = dict(below)
     for name, value in above.items():
         old = merged.get(name)
@@ -211,15 +210,15 @@ T = TypeVar("T")
 
 
 def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
-    """Read the command line into the dataclass; exits after `--help` or a mistake, as tyro does.
+    """Parse the command line into the dataclass; exits after `--help` or a mistake, as tyro does.
 
     Args:
-        arguments: A dataclass whose attribute docstrings are the help text.
+        arguments: A dataclass; its attribute docstrings are the help text.
         argv: The command line without the program's name. `--recipe NAME` or `--recipe FILE.yaml` may be anywhere.
-        program: What the usage line calls the program.
+        program: The program's name in the usage line.
 
     Raises:
-        UnknownNameError: There is no such recipe.
+        UnknownNameError: The recipe does not exist.
         UsageError: The recipe cannot be read, or does not fit the dataclass, or a number is outside its bounds.
     """
     import tyro
@@ -229,25 +228,25 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
     if recipes:
         # A field that neither a recipe nor the dataclass fills must come from the command line.
         default = from_recipes(arguments, recipes, absent=tyro.MISSING)
-    parsed: T = tyro.cli(  # type: ignore[assignment]  # None stands for "no default" here
+    parsed: T = tyro.cli(  # type: ignore[assignment]  # None means "no default" here
         arguments,
         args=rest,
         default=default,
         prog=program,
         description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe NAME, a shipped recipe, or --recipe FILE.yaml "
-        "gives defaults for all of these; of several, the later ones win.",
+        "sets defaults for all of these; later recipes override earlier ones.",
     )
     check_bounds(parsed)
     return parsed
 
 
 def from_recipes(arguments: type[T], recipes: Sequence[Path], *, absent: Any = None) -> T:
-    """Return a program's arguments as some recipes give them, each laid over those before it.
+    """Return a program's settings from recipes, each merged over those before it.
 
     Args:
         arguments: The dataclass.
         recipes: The files.
-        absent: Stands for a field that neither a recipe nor the dataclass fills.
+        absent: The value of a field that neither a recipe nor the dataclass sets.
 
     Raises:
         UsageError: A recipe cannot be read, or does not fit the dataclass.
@@ -256,17 +255,17 @@ def from_recipes(arguments: type[T], recipes: Sequence[Path], *, absent: Any = N
 
 
 def read_settings(words: Sequence[str], option: str) -> dict[str, Any]:
-    """Return settings given as name=value, such as an environment's own.
+    """Parse settings given as name=value, such as options of an environment.
 
-    What is true, false, null, a list or an object in JSON becomes that; everything else is text. Numbers are text too,
-    because the catalogue of WebShop that is called 1000 is no number.
+    JSON's true, false, null, lists and objects are decoded; everything else is text. Numbers stay text too, because
+    WebShop's catalogue `1000` is a name.
 
     Args:
         words: One for each setting.
-        option: What the command line calls them, e.g. `--env-options`.
+        option: Their option on the command line, e.g. `--env-options`.
 
     Raises:
-        UsageError: One is not of this form.
+        UsageError: A word does not have this form.
     """
     settings: dict[str, Any] = {}
     for word in words:
@@ -314,7 +313,7 @@ def _build(arguments: type[T], values: Mapping[str, Any], where: str, *, absent:
 
 
 def _fit(hint: Any, value: Any, where: str) -> Any:
-    """Return the YAML value in the field's type; tyro checks the command line, but not its defaults."""
+    """Convert a YAML value to the field's type; tyro checks the command line, but not its defaults."""
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return _fit_one_of(inner, value, where)
@@ -365,7 +364,7 @@ def _misfit(hint: Any, value: Any, where: str) -> UsageError:
 
 
 def _spell(hint: Any) -> str:
-    """Return a type in words, e.g. `Path or None`."""
+    """Return a type as text, e.g. `Path or None`."""
     inner = get_args(hint)
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(_spell(each) for each in inner)

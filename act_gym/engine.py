@@ -1,7 +1,7 @@
-"""What every simulator looks like to the rest of the house.
+"""Engine protocol: the interface of every simulator.
 
-An engine plays one task at a time. It raises `EngineError` when the simulator fails, and never for
-a command it does not understand: that is an observation.
+An engine plays one task at a time. It raises `EngineError` if the simulator fails, but not for a command that the
+simulator does not understand: the reply to that is an observation.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ __all__ = [
 
 
 class Engine(Protocol):
-    """One simulator, playing one task at a time."""
+    """Simulator that plays one task at a time."""
 
     @property
     def goal(self) -> str:
-        """The current task in words. Defined after the first `reset`."""
+        """The instruction of the current task. Defined after the first `reset`."""
         ...
 
     @property
     def versions(self) -> Mapping[str, str]:
-        """Versions of the packages and settings that shape what this engine shows."""
+        """Versions of the packages and settings that determine the observations."""
         ...
 
     def reset(self, task: Task) -> StepResult:
-        """Load a task and return its first state. The same task always gives the same state.
+        """Load a task and return its first state; the same task always gives the same state.
 
         Raises:
             MissingDataError: The task's data is not on this machine.
@@ -50,7 +50,7 @@ class Engine(Protocol):
         ...
 
     def step(self, command: str) -> StepResult:
-        """Send a command, any string, and return the state after it.
+        """Execute a command, any string, and return the result.
 
         Raises:
             EngineError: The simulator failed.
@@ -58,116 +58,116 @@ class Engine(Protocol):
         ...
 
     def admissible_commands(self) -> Sequence[str]:
-        """Return the commands the simulator accepts in the current state, sorted, each once.
+        """Return the commands that the simulator accepts in the current state, sorted and unique.
 
-        A tuple, or what reads like one and is worked out at the first look (see
-        `act_gym.engines.scienceworld.engine`); it stays the current state's whatever is played before that look.
+        A tuple, or a sequence that is computed at its first access (see `act_gym.engines.scienceworld.engine`). It
+        always describes this state, even if the first access follows later commands.
         """
         ...
 
     def expert_commands(self) -> tuple[str, ...]:
         """Return commands that solve the current task from its start. Privileged information.
 
-        The running episode is not disturbed.
+        The running episode does not change.
 
         Raises:
-            EngineError: The simulator or the data offers no solution to this task.
+            EngineError: Neither the simulator nor the data has a solution for this task.
         """
         ...
 
     def close(self) -> None:
-        """Release what the engine holds. Closing twice is harmless."""
+        """Release the engine's resources; a second call does nothing."""
         ...
 
 
 class Restorable(Protocol):
-    """What an engine may offer besides: going back to a state.
+    """Optional feature of an engine: snapshots of a state.
 
-    What that costs is the engine's own: microseconds where a state is a value (ALFWorld's `native`), the way to it
-    played again where it is not (ScienceWorld).
+    Restoring takes microseconds if a state is a value (ALFWorld's `native`), and a replay of the episode if not
+    (ScienceWorld).
     """
 
     def snapshot(self) -> Any:
-        """Return the current state, to go back to any number of times; opaque to everyone else."""
+        """Return the current state, for any number of calls of `restore`; opaque to other code."""
         ...
 
     def restore(self, snapshot: Any) -> StepResult:
-        """Go back to a state, of this engine or of another one of its class. The text in it is empty."""
+        """Go back to a state of this engine or of another one of its class; the text in the result is empty."""
         ...
 
 
 class Planning(Protocol):
-    """What an engine may offer besides: an expert that goes on from any state, also after wrong actions."""
+    """Optional feature of an engine: an expert that plans from any state, also after wrong actions."""
 
     def plan(self) -> tuple[str, ...]:
-        """Return commands that solve the current task from the current state, none if it is solved. Privileged.
+        """Return commands that solve the current task from the current state; empty if it is solved. Privileged.
 
-        The running episode is not disturbed.
+        The running episode does not change.
 
         Raises:
-            UsageError: The engine that this one passes on to cannot plan.
-            EngineError: No plan was found; the message says whether there is none.
+            UsageError: The wrapped engine cannot plan.
+            EngineError: No plan was found; the message says whether none exists.
         """
         ...
 
 
 class Templating(Protocol):
-    """What an engine may offer besides: its commands as patterns and the names that go into them."""
+    """Optional feature of an engine: command templates and the object names that fill them."""
 
     def action_templates(self) -> Sequence[str]:
-        """Return the patterns of commands in the current state, e.g. `open OBJ`, sorted, each once."""
+        """Return the command templates of the current state, e.g. `open OBJ`, sorted and unique."""
         ...
 
     def objects(self) -> Sequence[str]:
-        """Return the names that stand for OBJ in the current state, sorted, each once."""
+        """Return the names that can replace OBJ in the current state, sorted and unique."""
         ...
 
 
 class Observing(Protocol):
-    """What an engine may offer besides: texts about the current state that cost the player nothing."""
+    """Optional feature of an engine: texts about the current state that take no step."""
 
     observable: tuple[str, ...]
     """Names of the texts, e.g. `look`."""
 
     def observe(self, name: str) -> str:
-        """Return one of the texts. The running episode is not disturbed."""
+        """Return one of the texts. The running episode does not change."""
         ...
 
 
 class Detailed(Protocol):
-    """What an engine may offer besides: more for `info` than every engine has."""
+    """Optional feature of an engine: further keys for `info`."""
 
     def details(self) -> Mapping[str, Any]:
-        """Return it: the same keys, and for each the same kind of value, after a reset and after every command."""
+        """Return the further keys; keys and types of values are the same after every reset and command."""
         ...
 
 
 def detailed(engine: object) -> Detailed | None:
-    """Return the engine as one that has more for `info`; None if it has not."""
+    """Return the engine if it has further keys for `info`, else None."""
     return cast("Detailed", engine) if hasattr(engine, "details") else None
 
 
 def planning(engine: object) -> Planning:
-    """Return the engine as one that can plan.
+    """Return the engine if it can plan.
 
     Raises:
         UsageError: It cannot.
     """
     if not hasattr(engine, "plan"):
         raise UsageError(
-            f"The engine {type(engine).__name__} cannot plan from where an episode stands: plan() needs one that can, "
+            f"The engine {type(engine).__name__} cannot plan from the current state: plan() needs one that can, "
             "such as ALFWorld's native engine. expert_commands() solves a task from its start."
         )
     return cast("Planning", engine)
 
 
 def restorable(engine: object) -> Restorable:
-    """Return the engine as one that can go back.
+    """Return the engine if it supports snapshots.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: It does not.
     """
-    # Not isinstance: with a protocol it takes several times as long as going back.
+    # Not isinstance: with a protocol it takes several times as long as restoring.
     if not (hasattr(engine, "snapshot") and hasattr(engine, "restore")):
         raise UsageError(
             f"The engine {type(engine).__name__} cannot go back to a state: snapshot() and restore() need one that "
@@ -177,31 +177,31 @@ def restorable(engine: object) -> Restorable:
 
 
 def templating(engine: object) -> Templating:
-    """Return the engine as one that has patterns of commands.
+    """Return the engine if it has command templates.
 
     Raises:
         UsageError: It has none.
     """
     if not (hasattr(engine, "action_templates") and hasattr(engine, "objects")):
         raise UsageError(
-            f"The engine {type(engine).__name__} has no patterns of commands: admissible_commands='templates' needs "
+            f"The engine {type(engine).__name__} has no command templates: admissible_commands='templates' needs "
             "one that has, such as ScienceWorld's. Use admissible_commands=True; its lists are short."
         )
     return cast("Templating", engine)
 
 
 def observing(engine: object, names: Iterable[str]) -> Observing:
-    """Return the engine as one that has these texts.
+    """Return the engine if it has these texts.
 
     Raises:
-        UsageError: It has none at all.
+        UsageError: It has no such texts at all.
         UnknownNameError: It lacks one of them.
     """
     known: tuple[str, ...] = getattr(engine, "observable", ())
     for name in names:
         if not known:
             raise UsageError(
-                f"The engine {type(engine).__name__} shows nothing besides its observations; got observe={name!r}. "
+                f"The engine {type(engine).__name__} has no texts but its observations; got observe={name!r}. "
                 "ScienceWorld's has look and inventory."
             )
         if name not in known:

@@ -1,8 +1,8 @@
-"""The one environment: a benchmark's tasks behind Gymnasium's contract.
+"""The Gymnasium environment: plays the tasks of one benchmark and split through an engine.
 
-All that differs between benchmarks is in the engine and the split. The step limit is Gymnasium's own
-`TimeLimit`, put on by `gym.make`, unless one is asked for by name: `terminated` is the simulator's word,
-`truncated` the limit's.
+Engines and splits hold all differences between benchmarks. By default the step limit is Gymnasium's own `TimeLimit`,
+which `gym.make` adds; `step_limit` selects a named one instead. `terminated` comes from the simulator, `truncated` from
+the limit.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ __all__ = ["Snapshot", "TextEnv"]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A moment of an episode, made by `TextEnv.snapshot`; only `TextEnv.restore` looks into it.
+    """State of an episode, made by `TextEnv.snapshot`; opaque to all but `TextEnv.restore`.
 
-    It lives in its process and shares what it can with every other one. Nothing in it changes, so its copy is itself.
+    It is valid in its own process only and shares data with other snapshots. It is immutable, so a copy is the object
+    itself.
     """
 
     task: Task
@@ -48,44 +49,41 @@ class Snapshot:
 
 
 class TextEnv(gym.Env[str, str]):
-    """Plays tasks of one split; observations and actions are strings.
+    """Environment for the tasks of one split; observations and actions are strings.
 
-    `info` has the same keys from `reset` and `step`: `task_id`, `task_type`, `split`, `goal`,
-    `admissible_commands` (tuple of str, or what reads like one), `score` (0–1), `raw_score` (the
-    simulator's own), `success`, `action_valid` (true after a reset) and `turn` (actions so far), and what
-    `observe`, `admissible_commands="templates"` and the engine itself add (WebShop's `available_actions` and
-    `reward_info`). The reward is the gain in `score`, so an episode's
-    rewards add up to its final score less the one it began with (ScienceWorld gives some tasks up to 0.2
-    for where they begin).
+    `info` has the same keys from `reset` and `step`: `task_id`, `task_type`, `split`, `goal`, `admissible_commands` (a
+    tuple of str or a lazy sequence), `score` (0–1), `raw_score` (the simulator's own), `success`, `action_valid` (true
+    after a reset) and `turn` (actions so far), and the keys that `observe`, `admissible_commands="templates"` and the
+    engine add (WebShop's `available_actions` and `reward_info`). The reward is the gain in `score`, so an episode's
+    rewards add up to its final score minus its initial score (up to 0.2 in some ScienceWorld tasks).
 
-    ScienceWorld's commands are listed when somebody first looks at them, which costs two or three times as
-    much as a step; nobody pays who does not look. They are those of the moment they came with, however
-    late one looks: once the episode has moved on, its commands so far are played again for it in a world
-    apart (a load of 0.1 s, then a step each). A list that is sent to another process, as by
-    `AsyncVectorEnv`, is read by that; leave it out there if nobody needs it.
+    ScienceWorld's admissible commands are computed lazily: the first access takes as long as two or three steps. They
+    always belong to the state that `info` describes. If the episode has moved on before the first access, its commands
+    are replayed in a second simulator (0.1 s to load, then one step each). Pickling computes them too, e.g. in
+    `AsyncVectorEnv`; pass `admissible_commands=False` there if you do not need them.
 
     Args:
         benchmark: `ALFWorld`, `ScienceWorld` or `WebShop`.
         split: One of the benchmark's splits; None for every task.
-        games: Your own game files instead of the benchmark's tasks: a file, a folder that is searched
-            for them, or several of either. Strings, if the spec is to be written as JSON.
+        games: Your own game files instead of the benchmark's tasks: a file, a folder that is searched for them, or
+            several of either. Use strings if the spec is to be written as JSON.
         engine: Name of an engine of the benchmark; None for its default.
-        render_mode: `ansi` returns the last exchange as text, `human` prints it; None. The first exchange of an
-            episode begins with the goal, which some observations lack (ScienceWorld's; WebShop's `url` and `html`).
-        admissible_commands: Whether `info` lists them. With `templates` it has instead, where the engine can,
-            `action_templates` (`open OBJ`, …) and `objects` (what OBJ may be), some thirty and some hundred
-            strings for ScienceWorld's thousands of commands; not every pair of them is accepted.
-        observe: Texts of the engine's that `info` shall hold besides, under their names; ScienceWorld's
-            `look` and `inventory` take no time in the simulator and about 0.3 ms each of ours.
-        step_limit: Name of one of the benchmark's `step_limits`. It counts `info["turn"]`, so that it goes
-            back with `restore`. Pass `max_episode_steps=-1` to `gym.make` with it, or Gymnasium's own limit
-            may come first.
-        **engine_options: Passed to the engine; some choose the tasks as well (WebShop's `catalogue`, `human_goals`).
+        render_mode: `ansi` returns the last action and observation as text, `human` prints them; or None. The first
+            text of an episode begins with the goal, because some observations lack it (ScienceWorld's; WebShop's `url`
+            and `html`).
+        admissible_commands: Whether `info` lists them. With `templates`, `info` has `action_templates` (`open OBJ`, …)
+            and `objects` (the values of OBJ) instead, if the engine supports it: about thirty and a hundred strings
+            instead of ScienceWorld's thousands of commands. Not every combination is admissible.
+        observe: Names of further engine texts to add to `info`; ScienceWorld's `look` and `inventory` advance no
+            simulator time and take about 0.3 ms each.
+        step_limit: Name of one of the benchmark's `step_limits`. It counts `info["turn"]`, which `restore` sets back.
+            Also pass `max_episode_steps=-1` to `gym.make`, or Gymnasium's own limit may apply first.
+        **engine_options: Options of the engine; some also select the tasks (WebShop's `catalogue`, `human_goals`).
 
     Raises:
-        UnknownNameError: No such benchmark, split, engine, step limit or text.
-        UsageError: `games` with a split, for a benchmark that takes none, or without any game in them; or
-            something of the engine that it does not have.
+        UnknownNameError: The benchmark, split, engine, step limit or text does not exist.
+        UsageError: `games` is combined with a split, not supported by the benchmark, or without a game; or the engine
+            lacks a requested feature.
         MissingDependencyError: The simulator is not installed.
     """
 
@@ -113,7 +111,7 @@ class TextEnv(gym.Env[str, str]):
         entry = find_benchmark(benchmark)
         self._limits = None if step_limit is None else partial(entry.step_limit, step_limit)
         if self._limits is not None:
-            self._limits("")  # refuses a name that is not there
+            self._limits("")  # raises for an unknown name
         chosen = entry.choosing(engine_options)
         self.tasks: Sequence[Task] = entry.tasks(split, **chosen) if games is None else entry.own_tasks(games, split)
         self.engine: Engine = entry.make_engine(engine, **engine_options)
@@ -131,7 +129,7 @@ class TextEnv(gym.Env[str, str]):
         self._benchmark = entry.name
         self._lists_commands = admissible_commands is True
         self._limit: int | None = None  # of the running episode
-        self._limit_holds = self._limits is None  # whether it is known that no other limit comes first
+        self._limit_holds = self._limits is None  # whether no earlier limit is known to apply
         self._index = _positions(self.tasks)
         self._sweep = EpochSampler(len(self.tasks))
         self._task: Task | None = None
@@ -143,17 +141,17 @@ class TextEnv(gym.Env[str, str]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Start a task and return its first observation.
 
-        Without options, tasks come in a random order drawn from the seed, each once before any comes
-        again; a seed starts a new sweep.
+        Without options, tasks come in a random order drawn from the seed, each once before any repeats. A seed starts a
+        new order.
 
         Args:
             seed: Seeds the order of tasks.
-            options: `{"task_id": str}` or `{"task_index": int}` picks the task and leaves the sweep
-                where it is.
+            options: `{"task_id": str}` or `{"task_index": int}` selects the task; the random order continues
+                afterwards.
 
         Raises:
-            UsageError: Unknown options, or both at once; or Gymnasium's step limit would come before `step_limit`.
-            UnknownNameError: No such task in this split.
+            UsageError: Unknown options, or both at once; or Gymnasium's step limit is below `step_limit`.
+            UnknownNameError: The split has no such task.
             MissingDataError: The benchmark's data is not on this machine.
             EngineError: The simulator failed.
         """
@@ -163,20 +161,20 @@ class TextEnv(gym.Env[str, str]):
         if seed is not None:
             self._sweep.restart()
         task = self.tasks[self._pick(options or {})]
-        self._task = self._state = None  # no episode if the engine fails
+        self._task = self._state = None  # there is no episode if the engine fails
         state = self.engine.reset(task)
         self._begin(task, state, 0, "", self.engine.goal)
         return state.observation, self._info(state, task)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Send any string to the simulator.
+        """Send an action, any string, to the simulator.
 
         Returns:
-            Observation, reward (gain in score, −1 to 1), whether the simulator ended the episode,
-            whether it has come to its `step_limit`, and `info`.
+            Observation, reward (gain in score, −1 to 1), `terminated` (by the simulator), `truncated` (by
+            `step_limit`), and `info`.
 
         Raises:
-            UsageError: There is no running episode, or the action is no string.
+            UsageError: There is no running episode, or the action is not a string.
             EngineError: The simulator failed.
         """
         if self._state is None or self._task is None:
@@ -199,14 +197,15 @@ class TextEnv(gym.Env[str, str]):
         return state.observation, state.score - before, state.terminated, truncated, self._info(state, self._task)
 
     def snapshot(self) -> Snapshot:
-        """Return this moment of the episode, to go back to any number of times.
+        """Return the state of the episode, for any number of calls of `restore`.
 
-        For searches. With ALFWorld's `native` engine `restore` costs microseconds; ScienceWorld plays the way to the
-        state again, which costs what a reset and the same commands cost, and checks that it shows the same. It changes
-        nothing here, and neither the sweep nor the random generator is part of it.
+        Meant for search. With ALFWorld's `native` engine, `restore` takes microseconds. ScienceWorld replays the
+        episode (the cost of a reset and its commands) and checks that the observations are equal. A snapshot does not
+        change the environment; it contains neither the order of tasks nor the random generator.
 
         Raises:
-            UsageError: There is no episode, or the engine cannot do this (ALFWorld's `native` and ScienceWorld's can).
+            UsageError: There is no episode, or the engine does not support snapshots (ALFWorld's `native` and
+                ScienceWorld's do).
         """
         engine = restorable(self.engine)
         if self._state is None or self._task is None:
@@ -214,28 +213,28 @@ class TextEnv(gym.Env[str, str]):
         return Snapshot(self._task, self._state, self._turn, self._last_action, self._goal, engine.snapshot())
 
     def restore(self, snapshot: Snapshot) -> tuple[str, dict[str, Any]]:
-        """Go back to a moment, of this environment or of another one of the same benchmark.
+        """Go back to a snapshot of this environment, or of another one of the same benchmark.
 
-        Gymnasium's `TimeLimit` does not notice and counts on; `info["turn"]` does go back. To search,
-        make the environment without a limit, `gym.make(…, max_episode_steps=-1)`, and go by `turn`.
-        Gymnasium also wants one `reset()` of an environment before the first `step()`.
+        `info["turn"]` is set back, but the counter of Gymnasium's `TimeLimit` is not. For search, make the environment
+        without that limit, `gym.make(…, max_episode_steps=-1)`, and use `turn`. Gymnasium requires one `reset()` before
+        the first `step()`.
 
         Returns:
-            The observation and `info` of that moment.
+            The observation and `info` of the snapshot.
 
         Raises:
-            UsageError: It is of another benchmark, or the engine cannot do this.
+            UsageError: The snapshot is of another benchmark, or the engine does not support snapshots.
         """
         engine = restorable(self.engine)
         if snapshot.task.benchmark != self._benchmark:
             raise UsageError(f"A snapshot of {snapshot.task.benchmark} cannot be restored in {self._benchmark}.")
-        self._task = self._state = None  # no episode if the engine fails
+        self._task = self._state = None  # there is no episode if the engine fails
         engine.restore(snapshot.inner)
         self._begin(snapshot.task, snapshot.state, snapshot.turn, snapshot.last_action, snapshot.goal)
         return snapshot.state.observation, self._info(snapshot.state, snapshot.task)
 
     def render(self) -> str | None:
-        """Return the last exchange as text in mode `ansi`; mode `human` has printed it already."""
+        """Return the last action and observation as text in mode `ansi`; mode `human` has already printed them."""
         if self.render_mode is None:
             gym.logger.warn("render() shows nothing: make the environment with render_mode='ansi' or 'human'.")
         return self._exchange() if self.render_mode == "ansi" else None
@@ -251,20 +250,20 @@ class TextEnv(gym.Env[str, str]):
 
         Raises:
             UsageError: No task has been started.
-            EngineError: There is no solution at hand.
+            EngineError: No solution is available.
         """
         if self._task is None:
             raise UsageError("No task has been started. Call reset() first.")
         return self.engine.expert_commands()
 
     def plan(self) -> tuple[str, ...]:
-        """Return commands that solve the current task from where it stands, none if it is solved. Privileged.
+        """Return commands that solve the current task from the current state; empty if it is solved. Privileged.
 
-        It goes on after any action, so it can say of every state what an expert does next.
+        It plans from any state, also after wrong actions, so it gives an expert action for every state.
 
         Raises:
-            UsageError: There is no episode, or the engine cannot do this (ALFWorld's `native` can).
-            EngineError: No plan was found; the message says whether there is none.
+            UsageError: There is no episode, or the engine cannot plan (ALFWorld's `native` can).
+            EngineError: No plan was found; the message says whether none exists.
         """
         engine = planning(self.engine)
         if self._state is None:
@@ -272,14 +271,14 @@ class TextEnv(gym.Env[str, str]):
         return engine.plan()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Refuse `copy`, `deepcopy` and `pickle`: the simulator runs once.
+        """Refuse `copy`, `deepcopy` and `pickle`, because the simulator cannot be duplicated.
 
         Raises:
             UsageError: Always; the message names `snapshot()`.
         """
         raise UsageError(
-            f"An environment of {self._benchmark} holds a running simulator and can be neither copied nor pickled. "
-            "To go back to a moment of an episode, keep env.unwrapped.snapshot() and restore() it, here or in another "
+            f"An environment of {self._benchmark} holds a running simulator and cannot be copied or pickled. "
+            "To return to a state of an episode, keep env.unwrapped.snapshot() and restore() it, here or in another "
             "environment of this process. For another process, send env.spec and call gymnasium.make(spec) there."
         )
 
@@ -290,10 +289,10 @@ class TextEnv(gym.Env[str, str]):
             self._print(self._task_line() if turn else "")  # restored: perhaps another task than the one before
 
     def _check_limit(self) -> None:
-        """Refuse to be cut short by Gymnasium's own limit.
+        """Check that Gymnasium's own limit does not apply before the named one.
 
         Raises:
-            UsageError: That would come before the named one.
+            UsageError: It does.
         """
         assert self._limits is not None
         longest = max((self._limits(task.task_type) for task in self.tasks), default=0)
@@ -324,7 +323,7 @@ class TextEnv(gym.Env[str, str]):
                 raise UsageError(f"task_index is 0 to {len(self.tasks) - 1} here; got {shortened(repr(index))}.")
             return int(index)
         if not self.tasks:
-            raise UsageError("There is no task: with these options the split is empty.")
+            raise UsageError("The split has no tasks with these options.")
         return self._sweep.draw(self.np_random)
 
     def _info(self, state: StepResult, task: Task) -> dict[str, Any]:
@@ -362,7 +361,7 @@ class TextEnv(gym.Env[str, str]):
         return f"Task: {self._goal.strip()}\n\n"
 
     def _print(self, before: str = "") -> None:
-        """Print the last exchange; characters that standard output cannot encode become question marks."""
+        """Print the last action and observation; characters that standard output cannot encode become `?`."""
         if sys.stdout is None:  # a program without a console
             return
         text = before + self._exchange()
@@ -386,7 +385,7 @@ def _time_limit(env: TextEnv) -> int | None:
 
 
 def _positions(tasks: Sequence[Task]) -> Mapping[str, int]:
-    """Return where each task stands: what a long list knows of itself, else a table."""
+    """Return the index of each task: from a lazy list itself, else from a table."""
     if isinstance(tasks, LazyTaskList):
         return tasks.positions
     return _table(tuple(task.id for task in tasks))
@@ -394,5 +393,5 @@ def _positions(tasks: Sequence[Task]) -> Mapping[str, int]:
 
 @lru_cache(maxsize=16)
 def _table(ids: tuple[str, ...]) -> Mapping[str, int]:
-    """Return where each task stands; environments of the same tasks share it, and it is most of what one holds."""
+    """Return the index of each task; cached, because environments of the same tasks share this large table."""
     return {task_id: position for position, task_id in enumerate(ids)}

@@ -1,26 +1,26 @@
-"""Every error this project raises on purpose.
+"""The error tree: every error that act-gym raises on purpose.
 
 ```
 ActGymError
-├── UsageError               the caller asked for something that cannot be
-│   └── UnknownNameError     a name that is not there, with the nearest ones that are
-├── MissingDependencyError   a package or a program is not installed; names the cure
+├── UsageError               an invalid argument or call
+│   └── UnknownNameError     an unknown name; the message suggests similar ones
+├── MissingDependencyError   a package or a program is not installed; names the install command
 ├── DataError                benchmark data
-│   ├── MissingDataError     not downloaded yet; names the command
-│   ├── CorruptDataError     there, but not what it should be
-│   └── DownloadError        could not be fetched; what came is kept for the next try
+│   ├── MissingDataError     not downloaded yet; names the download command
+│   ├── CorruptDataError     present, but its content is wrong
+│   └── DownloadError        a failed download; the part received is kept for the next try
 ├── EngineError              a simulator failed; ends one episode
-│   └── UnsupportedGameError a game holds what this engine does not play; names it and the engine that does
+│   └── UnsupportedGameError a game with a feature that this engine lacks; names an engine that has it
 ├── AgentError               an agent or its model failed; ends one episode
-├── AgentUnavailableError    an agent that can decide nothing any more, such as a dead server; ends the run
-└── RunError                 a run folder that cannot be read, continued or joined
-    └── FailedEpisodesError  episodes ended with errors, so that their numbers are no measurement
+├── AgentUnavailableError    an agent that cannot answer any more, e.g. a dead server; ends the run
+└── RunError                 a run folder that cannot be read, continued or merged
+    └── FailedEpisodesError  episodes ended with errors, so the numbers are not a measurement
 ```
 
 A message says what happened with the value, what was expected, and the next command to run.
 
-Every class can be made from a finished message alone: that is how pickling and Gymnasium's
-asynchronous vector environments carry an error from one process to another.
+Every class can be constructed from the message alone, because pickling and Gymnasium's asynchronous vector environments
+pass errors between processes that way.
 """
 
 from __future__ import annotations
@@ -57,20 +57,20 @@ def shortened(value: object) -> str:
 
 
 class ActGymError(Exception):
-    """The root of the tree; catch it to catch everything this project raises on purpose."""
+    """Base class of every error that act-gym raises on purpose."""
 
     exit_status = 1
-    """Of a command that ends with this error."""
+    """Exit status of a command that ends with this error."""
 
 
 class UsageError(ActGymError, ValueError):
-    """The caller asked for something that cannot be."""
+    """Invalid argument or call."""
 
     exit_status = 2
 
 
 class UnknownNameError(UsageError):
-    """A name that is not there. The message offers the nearest names, or all if they are few."""
+    """Unknown name. The message suggests similar names, or lists all if they are few."""
 
     def __init__(self, kind: str, name: str | None = None, known: Iterable[str] = ()) -> None:
         self.name = name
@@ -89,7 +89,7 @@ class UnknownNameError(UsageError):
 
 
 class MissingDependencyError(ActGymError, ImportError):
-    """A package or a program is not installed; `command` installs it where no extra does."""
+    """Missing package or program; `command` is the install command where no extra installs it."""
 
     def __init__(self, what: str, extra: str = "", *, command: str = "") -> None:
         self.what = what
@@ -99,49 +99,49 @@ class MissingDependencyError(ActGymError, ImportError):
 
 
 class DataError(ActGymError):
-    """Something is wrong with a benchmark's data."""
+    """Missing, corrupt or unreachable benchmark data."""
 
 
 class MissingDataError(DataError, FileNotFoundError):
-    """The data is not on this machine yet."""
+    """Benchmark data that has not been downloaded."""
 
 
 class CorruptDataError(DataError):
-    """The data is there, but not what it should be."""
+    """Benchmark data whose content is wrong."""
 
 
 class DownloadError(DataError):
-    """The data could not be fetched."""
+    """Failed download."""
 
 
 class EngineError(ActGymError):
-    """A simulator failed. It ends the episode it happened in and no other."""
+    """Failure of a simulator; ends its own episode only."""
 
 
 class UnsupportedGameError(EngineError):
-    """A game holds something that this engine does not play. The message names it and the engine that does."""
+    """Game with a feature that this engine does not support; the message names an engine that does."""
 
 
 class AgentError(ActGymError):
-    """An agent, or the model behind it, failed. It ends the episode it happened in and no other."""
+    """Failure of an agent or its model; ends its own episode only."""
 
 
 class AgentUnavailableError(ActGymError):
-    """An agent can decide nothing any more: its server is gone, or refuses it. The run stops and can be continued."""
+    """Agent that cannot answer any more, e.g. its server is down. Stops the run, which can be resumed."""
 
 
 class RunError(ActGymError):
-    """A run folder cannot be read, continued or joined."""
+    """Run folder that cannot be read, continued or merged."""
 
 
 class FailedEpisodesError(RunError):
-    """Episodes ended with errors of an agent, a server or a simulator, so that their numbers are no measurement."""
+    """Episodes ended with errors of an agent, a server or a simulator, so the numbers are not a measurement."""
 
     exit_status = 3
 
 
 def one_line(error: BaseException) -> str:
-    """Return the kind, the message and the place of an error in a user's code, e.g. `KeyError: 'x' (my.py:7)`."""
+    """Return type, message and location of an error in a user's code, e.g. `KeyError: 'x' (my.py:7)`."""
     frames = extract_tb(error.__traceback__)
     where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{where}"

@@ -1,4 +1,4 @@
-"""Confidence intervals of a share: Wilson's score interval (Wilson 1927), for evaluations and trainings alike."""
+"""Confidence intervals of a proportion: Wilson's score interval (Wilson 1927)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from act_gym.errors import UsageError
 __all__ = ["CONFIDENCE", "Interval", "score_interval", "wilson"]
 
 CONFIDENCE = 0.95
-"""How often an interval holds the truth, or should."""
+"""Nominal coverage of the intervals."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with the interval around it and how many observations stand behind it."""
+    """A number with its interval and the number of observations."""
 
     value: float
     low: float
@@ -25,14 +25,14 @@ class Interval:
 
 
 def wilson(successes: float, n: int) -> Interval:
-    """Return a share with Wilson's score interval.
+    """Return a proportion with Wilson's score interval.
 
     Args:
-        successes: How many of the observations were successes; of observations that are means, their sum.
-        n: How many observations there were, at least 1. They should be independent.
+        successes: The number of successes; if observations are means, their sum.
+        n: The number of observations, at least 1. They should be independent.
 
     Raises:
-        UsageError: The numbers do not fit together.
+        UsageError: Not 0 <= successes <= n, or n < 1.
     """
     if n < 1 or not 0 <= successes <= n:
         raise UsageError(f"Expected 0 <= successes <= n and n >= 1; got {successes} of {n}.")
@@ -40,10 +40,10 @@ def wilson(successes: float, n: int) -> Interval:
 
 
 def score_interval(share: float, weight: float, n: int, z: float) -> Interval:
-    """Return Wilson's interval for a share of `weight` outcomes, which are measured by `n` observations."""
+    """Return Wilson's interval for a proportion of `weight` outcomes, measured by `n` observations."""
     middle = (share + z * z / (2 * weight)) / (1 + z * z / weight)
     half = z / (1 + z * z / weight) * sqrt(share * (1 - share) / weight + z * z / (4 * weight * weight))
-    # At the ends the bounds are 0 and 1 exactly; arithmetic would leave 1e-17.
+    # Exactly 0 and 1 at the ends; arithmetic would leave 1e-17.
     low = 0.0 if share == 0 else middle - half
     high = 1.0 if share == 1 else middle + half
     return Interval(share, low, high, n)

@@ -1,4 +1,4 @@
-"""Where things lie on this machine: benchmark data, converted models, runs."""
+"""Folders on this machine: benchmark data, converted models, runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A progress bar on stderr for long work; silent when stderr is not a terminal."""
+"""Progress bars on stderr; silent if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 def track(items: Iterable[T], label: str, *, total: int | None = None, done: int = 0) -> Iterator[T]:
-    """Yield the items while a bar on stderr counts them.
+    """Yield the items and count them in a bar on stderr.
 
     Args:
-        items: What is counted, one step each.
-        label: What is being done, in a few words.
-        total: How many steps the whole work has; None if nobody knows.
-        done: How many of them were done before, by a run that is being continued.
+        items: The items, one step each.
+        label: A short description of the work.
+        total: The number of steps of the whole work; None if unknown.
+        done: Steps already done, in a resumed run.
     """
     with count_bar(label, total=total, done=done) as advance:
         for item in items:
@@ -28,12 +28,12 @@ def track(items: Iterable[T], label: str, *, total: int | None = None, done: int
 
 @contextmanager
 def count_bar(label: str, *, total: int | None = None, done: int = 0) -> Iterator[Callable[[int], None]]:
-    """Show a bar for work that is done in steps; the function it gives is called with how many more are done.
+    """Show a bar for work in steps; call the function it gives with the number of further steps done.
 
     Args:
-        label: What is being done, in a few words.
-        total: How many steps the whole work has; None if nobody knows.
-        done: How many of them were done before, by a run that is being continued.
+        label: A short description of the work.
+        total: The number of steps of the whole work; None if unknown.
+        done: Steps already done, in a resumed run.
     """
     from rich.console import Console
     from rich.progress import (
@@ -60,7 +60,7 @@ def count_bar(label: str, *, total: int | None = None, done: int = 0) -> Iterato
 
 @contextmanager
 def byte_bar(label: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show a bar for a transfer; the function it gives is called with (bytes there, bytes in all)."""
+    """Show a bar for a transfer; call the function it gives with (bytes received, bytes in total)."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

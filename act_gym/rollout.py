@@ -1,8 +1,8 @@
-"""Plays tasks with an agent, several episodes at a time, and yields finished episodes.
+"""Rollouts: plays tasks with an agent, several episodes at a time, and yields finished episodes.
 
-An agent answers all running episodes in one call, or, if it has a `stream`, each as soon as it can; a
-finished episode's place is taken by the next task at once. A simulator or an agent that fails ends its
-own episode with a recorded reason; its siblings play on. Nothing here knows what a model is.
+An agent answers all running episodes in one call or, if it has a `stream`, each as soon as it can. The next task starts
+as soon as an episode ends. A failure of a simulator or an agent ends its own episode with a recorded reason; the others
+continue. This module is independent of models.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["BatchStream", "Job", "play", "play_jobs", "unplayed"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One episode to be played: a task of an environment with a seed."""
+    """One episode to play: a task of an environment, with a seed."""
 
     env_id: str
     task: Task
@@ -48,20 +48,20 @@ def play(
     Args:
         env_id: For example `act/ScienceWorld-seen`.
         agent: Chooses the actions.
-        tasks: Which tasks to play, in this order; None for the whole split.
-        seed: Goes to every view. A decision depends on it, the task and the turn, and not on
-            which other episodes run beside it.
-        num_envs: Episodes that run at once; also the largest batch the agent is given.
+        tasks: The tasks, in order; None for the whole split.
+        seed: Passed to the agent in every input. A decision depends on it, the task and the turn, but not on the other
+            running episodes.
+        num_envs: Concurrent episodes; also the largest batch of the agent.
         env_options: Passed to `gym.make`, e.g. `{"max_episode_steps": 30}`.
-        keep_commands: Whether every turn keeps what was admissible. Without, it is worked out only where
-            the agent looks.
+        keep_commands: Whether to record the admissible commands of every turn. If not, they are computed only if the
+            agent reads them.
 
     Yields:
         Episodes in the order in which they end. Each task gives exactly one.
 
     Raises:
         UsageError: `num_envs` is less than 1.
-        MissingDependencyError, MissingDataError: Nothing can be played.
+        MissingDependencyError, MissingDataError: A package or the data is missing.
     """
     if tasks is None:
         tasks = list_tasks(env_id, **parse_id(env_id)[0].choosing(env_options or {}))
@@ -80,22 +80,22 @@ def play_jobs(
     keep_commands: bool = True,
     on_turn: Callable[[Turn], None] | None = None,
 ) -> Iterator[Episode]:
-    """Play episodes of any environments and seeds, all in one queue; see `play`.
+    """Play episodes of any environments and seeds from one queue; see `play`.
 
     Args:
-        jobs: What to play. The next one is taken only when there is a place for it.
+        jobs: The episodes to play; consumed lazily.
         agent: Chooses the actions. If it has a `stream`, no episode waits for another one's decision.
-        num_envs: Episodes that run at once.
+        num_envs: Concurrent episodes.
         env_options: Passed to `gym.make` for every environment.
-        keep_commands: Whether every turn keeps what was admissible.
-        on_turn: Called with every turn as soon as it was played.
+        keep_commands: Whether to record the admissible commands of every turn.
+        on_turn: Called with every finished turn.
 
     Yields:
         Episodes in the order in which they end, one for each job.
 
     Raises:
         UsageError: `num_envs` is less than 1.
-        MissingDependencyError, MissingDataError: Nothing can be played.
+        MissingDependencyError, MissingDataError: A package or the data is missing.
     """
     if num_envs < 1:
         raise UsageError(f"num_envs is at least 1; got {num_envs}.")
@@ -138,7 +138,7 @@ def _play(waiting: Iterator[Job], agent: Agent, num_envs: int, settings: _Settin
 
 
 def unplayed(job: Job, agent_name: str, stop: str, error: str) -> Episode:
-    """Return the episode of a job that could not be played, with why; see `Episode` for `stop`."""
+    """Return an episode without turns for a job that could not be played, with the reason; see `Episode` for `stop`."""
     return Episode(
         task=job.task,
         env_id=job.env_id,
@@ -156,28 +156,28 @@ def unplayed(job: Job, agent_name: str, stop: str, error: str) -> Episode:
 
 
 class BatchStream:
-    """The stream of an agent that answers many views in one call: all that were asked, all at once."""
+    """Stream of an agent that answers in batches: all pending inputs in one call."""
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.asked: dict[int, AgentInput] = {}
 
     def ask(self, number: int, view: AgentInput) -> None:
-        """Remember the view."""
+        """Store the input."""
         self.asked[number] = view
 
     def answers(self) -> Iterable[tuple[int, AgentAction | Failure]]:
-        """Ask the agent about all of them in one call."""
+        """Answer all stored inputs in one call."""
         asked, self.asked = sorted(self.asked.items()), {}
         answers = self._answers([view for _, view in asked])
         return list(zip([number for number, _ in asked], answers, strict=True))
 
     def close(self) -> None:
-        """Forget what was asked."""
+        """Drop the stored inputs."""
         self.asked = {}
 
     def _answers(self, views: Sequence[AgentInput]) -> list[AgentAction | Failure]:
-        """Ask for all views at once; if that fails, view by view, so that one failure ends one episode."""
+        """Answer all inputs at once; if that fails, one by one, so that one failure ends one episode."""
         try:
             choices = self.agent.act(views)
         except (AgentError, EngineError, CorruptDataError) as error:
@@ -185,13 +185,13 @@ class BatchStream:
                 return [error]
             return [answer for view in views for answer in self._answers([view])]
         if len(choices) != len(views):
-            raise AgentError(f"{self.agent.name} was shown {len(views)} views and made {len(choices)} choices.")
+            raise AgentError(f"{self.agent.name} got {len(views)} inputs and returned {len(choices)} actions.")
         return list(choices)
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """What is the same for all episodes."""
+    """Settings shared by all episodes."""
 
     agent_name: str
     env_options: dict[str, Any]
@@ -201,7 +201,7 @@ class _Settings:
 
 @dataclass
 class _Seat:
-    """A place for one running episode: an environment and what has happened in it."""
+    """Slot for one running episode: an environment and the turns so far."""
 
     settings: _Settings
     running: bool = False
@@ -214,7 +214,7 @@ class _Seat:
     turns: list[Turn] = field(default_factory=list)
 
     def start_next(self, waiting: Iterator[Job]) -> Iterator[Episode]:
-        """Start the next job that can be started; an episode comes out for each whose simulator failed at once."""
+        """Start the next job; yield an episode for each job whose simulator failed at once."""
         for job in waiting:
             failed = self._start(job)
             if failed is None:
@@ -247,7 +247,7 @@ class _Seat:
         )
 
     def take(self, choice: AgentAction | Failure) -> Episode | None:
-        """Play one choice; an episode comes back when it was the last one."""
+        """Play one action; return the episode if it was the last one."""
         assert self.env is not None
         seconds, self.seconds = self.seconds, 0.0
         if isinstance(choice, AgentError):
@@ -256,7 +256,7 @@ class _Seat:
             return self._end("env_error", str(choice))
         before, observed = self.observation, self._observed()
         try:
-            # Looked at now: once the simulator has moved on, it would have to play up to here again.
+            # Read now: once the simulator has moved on, it would have to replay the episode.
             commands = tuple(self.info["admissible_commands"]) if self.settings.keep_commands else ()
             self.observation, reward, terminated, truncated, self.info = self.env.step(choice.action)
         except (EngineError, CorruptDataError) as error:
@@ -292,7 +292,7 @@ class _Seat:
             self.env = None
 
     def _env(self) -> gym.Env[str, str]:
-        """Return an environment for the job: the one that is there, unless it is another benchmark's or split's."""
+        """Return an environment for the job; reuse the present one if its benchmark and split are the same."""
         assert self.job is not None
         if self.env is not None and self.env_id != self.job.env_id:
             self.close()

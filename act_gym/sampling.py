@@ -1,8 +1,7 @@
-"""Samples of tasks: stratified by task type, in random order without repetition, from lists that are made lazily.
+"""Task sampling: stratified by task type, in random order without replacement, also from lazy lists.
 
-Each task type is shuffled by a generator of its own, so leaving a type out, or asking for more tasks,
-never changes which tasks of another type come first: `per_type=4` is contained in `per_type=8`.
-
+Each task type has its own random generator. Leaving a type out, or asking for more tasks, never changes which tasks of
+another type come first: `per_type=4` is a subset of `per_type=8`.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from act_gym.types import Task
 __all__ = ["EpochSampler", "LazyTaskList", "in_turn", "select", "select_from"]
 
 
-_SHUFFLED = 100_000  # up to so many are shuffled at once; of more, only what was drawn is remembered
+_SHUFFLED = 100_000  # up to so many are shuffled at once; beyond, only the numbers already drawn are stored
 
 
 class EpochSampler:
-    """Draws numbers below a count, all of them before it begins again.
+    """Draws numbers below a count without replacement, epoch after epoch.
 
     Args:
         count: How many there are; at least 1.
@@ -40,7 +39,7 @@ class EpochSampler:
         self._moved: dict[int, int] = {}
 
     def restart(self) -> None:
-        """Forget what was drawn: the next number begins a new sweep."""
+        """Start a new epoch with the next draw."""
         self._left = 0
 
     def draw(self, random: np.random.Generator) -> int:
@@ -53,7 +52,7 @@ class EpochSampler:
         self._left -= 1
         if self._count <= _SHUFFLED:
             return int(self._order[self._left])
-        at = int(random.integers(self._left + 1))  # Fisher and Yates, with a table of what is not in its place
+        at = int(random.integers(self._left + 1))  # Fisher and Yates, with a table of the moved numbers
         drawn = self._moved.get(at, at)
         last = self._moved.pop(self._left, self._left)
         if at < self._left:
@@ -62,12 +61,12 @@ class EpochSampler:
 
 
 class LazyTaskList(Sequence[Task]):
-    """Reads like a tuple of tasks.
+    """Lazy sequence of tasks.
 
     Args:
-        numbers: The tasks' own numbers, ascending: a range or an array.
+        numbers: The numbers of the tasks, ascending: a range or an array.
         make: Makes the task of a number.
-        number_of: Returns the number that an id would have, None if it is no such id.
+        number_of: Returns the number of an id, None for any other string.
     """
 
     def __init__(
@@ -79,11 +78,11 @@ class LazyTaskList(Sequence[Task]):
 
     @property
     def positions(self) -> Mapping[str, int]:
-        """Where the task of an id stands."""
+        """Map from the id of a task to its index."""
         return _Positions(self)
 
     def position(self, task_id: str) -> int | None:
-        """Return where the task of an id stands, None if it is not here."""
+        """Return the index of the task with an id, None if it is absent."""
         number = self._number_of(task_id)
         if number is None:
             return None
@@ -132,9 +131,9 @@ def select_from(
     seed: int = 0,
     env_options: Mapping[str, Any] | None = None,
 ) -> dict[str, tuple[Task, ...]]:
-    """Choose tasks of several environments; see `select`.
+    """Select tasks of several environments; see `select`.
 
-    A task type may stand in one environment and not in another, such as one that is held out.
+    A task type may be absent from some environments, e.g. if it is held out.
 
     Args:
         env_ids: The environments.
@@ -142,13 +141,13 @@ def select_from(
         per_type: See `select`.
         limit: See `select`.
         seed: See `select`.
-        env_options: What the environments are made with; some choose the tasks, such as WebShop's `catalogue`.
+        env_options: Options of the environments; some select the tasks, such as WebShop's `catalogue`.
 
     Returns:
-        The chosen tasks of each environment, in the order of `env_ids`.
+        The selected tasks of each environment, in the order of `env_ids`.
 
     Raises:
-        UnknownNameError: No environment has one of the ids, or none has a task of one of the types.
+        UnknownNameError: An environment id is unknown, or a task type is in none of them.
         UsageError: `per_type` or `limit` is negative.
     """
     splits = {env_id: list_tasks(env_id, **parse_id(env_id)[0].choosing(env_options or {})) for env_id in env_ids}
@@ -175,18 +174,18 @@ def select(
     limit: int = 0,
     seed: int = 0,
 ) -> tuple[Task, ...]:
-    """Choose tasks and return them in their own order.
+    """Select tasks and return them in their original order.
 
     Args:
         tasks: The split.
         task_types: Only these types; empty for all.
         per_type: At most this many of each type; 0 for all.
-        limit: At most this many in total, taken from the types in turn so that each is present for
-            as long as it lasts; 0 for all. The mix of types is then even and not the split's own.
-        seed: Which tasks of a type are chosen.
+        limit: At most this many in total, taken from the types in turn, so the mix of types is even and not the split's
+            own; 0 for all.
+        seed: Seed of the selection.
 
     Raises:
-        UnknownNameError: No task has one of the types.
+        UnknownNameError: A task type is absent.
         UsageError: `per_type` or `limit` is negative.
     """
     if per_type < 0 or limit < 0:
@@ -207,7 +206,7 @@ def select(
 
 
 def in_turn(queues: Iterable[Iterable[T]]) -> Iterator[T]:
-    """Yield the first of every queue, then the second of each that has one, and so on."""
+    """Yield the first item of every queue, then the second of each that has one, and so on."""
     missing = object()
     for one in chain.from_iterable(zip_longest(*queues, fillvalue=missing)):
         if one is not missing:

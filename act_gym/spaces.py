@@ -1,8 +1,8 @@
-"""The space of observations and actions: any Unicode string.
+"""Gymnasium space of observations and actions: any Unicode string.
 
-`gymnasium.spaces.Text` needs a character set and refuses what lies outside it. Simulators print what
-they like and a model may write anything, so this space takes every string. Vector environments keep
-observations in shared memory; it is laid out here as UTF-8 bytes.
+`gymnasium.spaces.Text` needs a character set and refuses other characters. Simulators and models may write any
+character, so this space contains every string. Vector environments keep observations in shared memory, here as UTF-8
+bytes.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _LENGTH_BYTES = 4
 
 
 class UnicodeText(spaces.Text):
-    """Every Unicode string. `max_length` bounds samples and shared memory, not membership.
+    """Space of all Unicode strings; `max_length` bounds samples and shared memory, not membership.
 
     Args:
-        max_length: Longest sample in characters, and the bytes kept for one observation in the
+        max_length: Longest sample in characters, and bytes for one observation in the
             shared memory of an asynchronous vector environment.
     """
 
@@ -88,11 +88,11 @@ def _read(space: UnicodeText, shared_memory: Any, n: int = 1) -> Sequence[str]:
 
 
 class _Observations(Sequence[str]):
-    """What the shared memory holds at the moment one looks.
+    """Live view of the observations in shared memory.
 
-    Gymnasium reads the memory once and takes what it gets for a view, as an array is; a tuple of
-    strings, which its own `Text` gives (1.4.0), would show what was there before the first reset for
-    ever. The copy that it hands out after each step is a tuple.
+    Gymnasium reads the memory once and expects a view, as with arrays. Its own `Text` gives a tuple of strings (1.4.0),
+    which would show the content from before the first reset forever. The copy that Gymnasium returns after each step is
+    a tuple.
     """
 
     def __init__(self, rows: np.ndarray[Any, np.dtype[np.uint8]]) -> None:

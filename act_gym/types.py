@@ -1,8 +1,8 @@
-"""The records that run through the whole house, and nothing that acts on them.
+"""Data types shared by all layers: tasks, turns, episodes, expert steps, action pairs and transitions.
 
-Every record is a frozen dataclass of plain JSON values. `to_json` and `from_json` are inverse to
-each other, so a file of records can be read with `head`, with `jq` or with these classes. This
-module deliberately knows no simulator, no agent and no file.
+Every record is a frozen dataclass of plain JSON values. `to_json` and `from_json` are inverses, so a file of records
+can be read with `head`, with `jq` or with these classes. This module imports no simulator and no agent, and opens no
+file.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ __all__ = ["ActionPair", "Episode", "ExpertStep", "StepResult", "Task", "Transit
 
 
 class Record:
-    """JSON in and out for a frozen dataclass whose fields are JSON values."""
+    """Base class: JSON in and out for a frozen dataclass whose fields are JSON values."""
 
     __slots__ = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the record as a dictionary that `json.dumps` takes (tuples become lists)."""
+        """Return the record as a dictionary for `json.dumps` (tuples become lists)."""
         return {f.name: _as_json(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Build the record from `to_json`'s dictionary; unknown keys are ignored.
+        """Build the record from the dictionary of `to_json`; ignore unknown keys.
 
         Raises:
             TypeError: A field without a default is missing.
@@ -39,7 +39,7 @@ class Record:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a field's value for `json.dumps`: records as they write themselves, at any depth."""
+    """Return a field's value for `json.dumps`, recursively."""
     if isinstance(value, Record):
         return value.to_json()
     if isinstance(value, tuple | list):
@@ -56,9 +56,9 @@ class Task(Record):
     Attributes:
         id: Stable and readable, e.g. `scienceworld/boil/3`; the same in every split.
         benchmark: `ALFWorld`, `ScienceWorld` or `WebShop`.
-        split: The split it was listed under, e.g. `seen`; the official split where none was asked.
+        split: The split that listed it, e.g. `seen`; its official split if the environment has none.
         task_type: The benchmark's own name for the kind of task, e.g. `boil`.
-        payload: What the engine needs to load it; JSON values, meaningless to everyone else.
+        payload: JSON values that the engine needs to load the task; opaque to other code.
     """
 
     id: str
@@ -70,15 +70,15 @@ class Task(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult:
-    """What a simulator shows after a reset or a command.
+    """Result of a reset or a command in a simulator.
 
     Attributes:
         observation: The simulator's text.
         score: Progress in 0–1 (a negative raw score counts as 0).
         raw_score: The simulator's own number.
-        success: The benchmark's own success (`won`, raw score 100), never a time-out.
+        success: Success by the benchmark's definition (`won`, raw score 100); false after a time-out.
         terminated: The simulator ended the episode.
-        action_valid: The simulator understood the command and carried it out; true after a reset.
+        action_valid: The simulator parsed and executed the command; true after a reset.
     """
 
     observation: str
@@ -91,24 +91,24 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn(Record):
-    """One decision of an agent, and what came of it.
+    """One turn of an episode: observation, action and result.
 
     Attributes:
-        observation: What the agent saw before it decided.
-        admissible_commands: What the simulator would have accepted then; empty if not asked for.
+        observation: The observation before the action.
+        admissible_commands: The commands that the simulator accepted in that state; empty if not requested.
         response: The agent's raw reply.
-        thought: The reasoning found in the reply, if any.
-        action: The command sent to the environment; empty if the reply held none.
-        label: The action that imitation learns in this state, whatever was played; empty to learn none.
-        prompt_hash: Identifies the prompt that a model was sent (`agents.prompt_replay`); empty without a model.
-        action_valid: The simulator understood the action and carried it out.
+        thought: The reasoning in the reply, if any.
+        action: The command sent to the environment; empty if the reply has none.
+        label: The target action for imitation learning in this state, whatever was played; empty for no target.
+        prompt_hash: Hash of the prompt that the model received (`agents.prompt_replay`); empty without a model.
+        action_valid: The simulator parsed and executed the action.
         reward: The environment's reward for the action.
         score: Progress after the action, in 0–1.
-        prompt_tokens: Tokens the agent read for this decision (0 for agents without a model).
-        completion_tokens: Tokens the agent wrote.
-        cost: What the decision cost, in the currency of the agent's prices (0 for agents without any).
+        prompt_tokens: Prompt tokens of this decision (0 for agents without a model).
+        completion_tokens: Generated tokens of this decision.
+        cost: Price of the decision, in the currency of the agent's prices (0 without prices).
         seconds: Wall-clock seconds of this decision (its share of a batch).
-        observed: Texts about the state before the decision that cost no move, by name: ScienceWorld's `look` and
+        observed: Texts about the state before the action that take no step, by name: ScienceWorld's `look` and
             `inventory`.
     """
 
@@ -131,22 +131,22 @@ class Turn(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode(Record):
-    """One task played once by one agent.
+    """One episode: a task played once by one agent.
 
     Attributes:
         task: The task played.
         env_id: The environment's id, e.g. `act/ScienceWorld-seen`.
-        agent: The agent's name with whatever changes its behaviour, e.g. `local:ranked`.
-        seed: What the environment and the agent were seeded with.
-        goal: The task in words.
-        turns: Every decision in order.
-        final_observation: What the environment showed last.
-        success: The benchmark's own success.
+        agent: The agent's name with all settings that change its behaviour, e.g. `local:ranked`.
+        seed: Seed of the environment and the agent.
+        goal: The instruction, as text.
+        turns: Every turn, in order.
+        final_observation: The last observation.
+        success: Success by the benchmark's definition.
         score: Final progress, 0–1.
         raw_score: The simulator's own final number.
         stop: `terminated`, `truncated`, `env_error` or `agent_error`.
-        error: What failed, for the two errors.
-        versions: Versions of everything that shaped the episode.
+        error: The error message, if `stop` is one of the two errors.
+        versions: Versions of the packages and settings that determine the episode.
     """
 
     task: Task
@@ -165,7 +165,7 @@ class Episode(Record):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Episode:
-        """Build the episode, its task and its turns from `to_json`'s dictionary."""
+        """Build the episode, its task and its turns from the dictionary of `to_json`."""
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in data.items() if key in known}
         values["task"] = Task.from_json(data["task"])
@@ -175,19 +175,19 @@ class Episode(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpertStep(Record):
-    """One state with an expert's action in it, as raw data: a question is rendered from it when a model is asked.
+    """One state with the expert's action, as raw data; prompts are rendered from it at the last moment.
 
     Attributes:
-        id: The task's id and the turn, e.g. `scienceworld/boil/3#4`; with the seed where a task has several episodes.
-        task: The task it comes from.
-        turn: Which turn of its episode it is, from 0.
-        goal: The task as text.
-        history: The turns before, oldest first, lean: observation and action, and the reply where it held no action.
-        observation: What the environment showed.
-        expert_action: What the expert did, or would do.
-        played_action: What was played instead; empty where it was the expert's action.
-        admissible_commands: What the simulator would have accepted; empty if it was not asked.
-        observed: Texts about the state that cost no move; see `Turn`.
+        id: The task's id and the turn, e.g. `scienceworld/boil/3#4`; with the seed if a task has several episodes.
+        task: The task of its episode.
+        turn: The index of the turn in its episode, from 0.
+        goal: The instruction, as text.
+        history: The earlier turns, oldest first: observation and action only, and the reply if it had no action.
+        observation: The current observation.
+        expert_action: The action that the expert took, or would take.
+        played_action: The action that was played; empty if it was the expert's.
+        admissible_commands: The commands that the simulator accepted; empty if not requested.
+        observed: Texts about the state that take no step; see `Turn`.
     """
 
     id: str
@@ -204,8 +204,7 @@ class ExpertStep(Record):
     def to_json(self) -> dict[str, Any]:
         """Return the step as JSON values; a turn of the history is `[observation, action]`.
 
-        Behind these are its reply and, of the texts observed, those that differ from the turn before, where there are
-        any.
+        If there are any, the reply and those `observed` texts that differ from the turn before follow.
         """
         history: list[list[Any]] = []
         known: Mapping[str, str] = {}
@@ -222,7 +221,7 @@ class ExpertStep(Record):
 
         Raises:
             KeyError: A field is missing.
-            RunError: It is of an older layout, which held a rendered state.
+            RunError: The record has an older layout, with a rendered state.
         """
         if "state" in data:
             raise RunError(f"{data.get('id')} holds a rendered state. Make the file again with: act-gym train pairs")
@@ -250,19 +249,19 @@ def _past_turns(history: Sequence[Sequence[Any]]) -> tuple[Turn, ...]:
 
 
 def _step(data: Mapping[str, Any]) -> ExpertStep:
-    """Return the step in a record that holds one; older layouts called it `decision`."""
+    """Return the step in a record; older layouts call the key `decision`."""
     return ExpertStep.from_json(data["decision"] if "decision" in data else data["step"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionPair(Record):
-    """An expert's step with an alternative that is assumed to be worse than the expert's action.
+    """An expert step with an alternative action that is assumed to be worse than the expert's.
 
     Attributes:
         step: The state and the expert's action.
         alternative: The other action; never equal to the expert's.
-        proposer: Who proposed it and how, e.g. `SmolLM2-135M-Instruct:ranked`.
-        expert_first: The drawn order: whether the expert's action is shown as Action 1.
+        proposer: The model and method that proposed it, e.g. `SmolLM2-135M-Instruct:ranked`.
+        expert_first: Whether the expert's action is shown as Action 1; drawn at random.
     """
 
     step: ExpertStep
@@ -272,13 +271,13 @@ class ActionPair(Record):
 
     @property
     def actions(self) -> tuple[str, str]:
-        """Both actions in the drawn order."""
+        """Return both actions in the drawn order."""
         pair = (self.step.expert_action, self.alternative)
         return pair if self.expert_first else (pair[1], pair[0])
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ActionPair:
-        """Build the pair and its step from `to_json`'s dictionary; for what it raises see `ExpertStep`."""
+        """Build the pair and its step from the dictionary of `to_json`; for its errors see `ExpertStep.from_json`."""
         return cls(
             step=_step(data),
             alternative=data["alternative"],
@@ -289,20 +288,20 @@ class ActionPair(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition(Record):
-    """One action that was carried out in an expert's state, with what it led to.
+    """One action executed in an expert's state, with the resulting state.
 
     Attributes:
-        step: The state and the expert's action; without the admissible commands, which would be most of the file.
-        action: What was carried out.
-        is_expert: It is what the expert did.
-        source: Who chose it: `expert`, the proposer (`SmolLM2-135M-Instruct:free`), `replacement` (drawn from the
-            admissible commands because a proposal was not among them) or `random` (drawn from them anyway).
-        next_observation: What the environment showed then.
-        action_valid: The simulator understood it and carried it out.
-        score: Progress after it, in 0–1.
-        terminated: It ended the episode.
-        success: It solved the task.
-        same_as_expert: The state after it equals the one after the expert's action, as far as the engine can tell.
+        step: The state and the expert's action, without the admissible commands (they would fill most of the file).
+        action: The executed action.
+        is_expert: The action is the expert's.
+        source: Origin of the action: `expert`, the proposer (`SmolLM2-135M-Instruct:free`), `replacement` (drawn from
+            the admissible commands because a proposal was not among them) or `random` (drawn from them anyway).
+        next_observation: The observation after the action.
+        action_valid: The simulator parsed and executed it.
+        score: Progress after the action, in 0–1.
+        terminated: The action ended the episode.
+        success: The action solved the task.
+        same_as_expert: The next state equals the one after the expert's action, as far as the engine can compare.
     """
 
     step: ExpertStep
@@ -318,6 +317,6 @@ class Transition(Record):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Transition:
-        """Build the record and its step from `to_json`'s dictionary; for what it raises see `ExpertStep`."""
+        """Build the record and its step from the dictionary of `to_json`; for its errors see `ExpertStep.from_json`."""
         known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         return cls(**{**known, "step": _step(data)})

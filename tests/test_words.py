@@ -27,20 +27,20 @@ WORDS = {
     "what is": r"(?<![.?] )\bwhat (?:is|are|was|were|stands|lies)\b(?![^.]*\?)",
 }
 CEILINGS = {
-    "stands": 125,
-    "lies": 25,
+    "stands": 111,
+    "lies": 24,
     "told": 33,
-    "beside": 90,
-    "besides": 42,
+    "beside": 87,
+    "besides": 33,
     "anew": 20,
-    "nobody": 37,
-    "somebody": 20,
-    "whoever": 39,
-    "in words": 42,
-    "goes on": 56,
-    "what came of": 29,
-    "What …": 541,
-    "what is": 374,
+    "nobody": 32,
+    "somebody": 19,
+    "whoever": 33,
+    "in words": 38,
+    "goes on": 54,
+    "what came of": 28,
+    "What …": 494,
+    "what is": 345,
 }
 
 

@@ -1,8 +1,8 @@
-"""The `act-gym` command: finds the program a word stands for and runs it.
+"""The `act-gym` command: maps each subcommand to a program and runs it.
 
-`agents`, `trainers` and `benchmarks` are folders of the repository, and the wheel carries them in
-`act_gym/_programs`, off the import path, because the name `agents` belongs to another package. This
-process puts the right folder first on its path, so that each module has one name everywhere.
+The folders `agents`, `trainers` and `benchmarks` are at the top of the repository. The wheel ships them in
+`act_gym/_programs`, off the import path, because another package is called `agents`. This process puts the right folder
+first on its path, so that each module has the same name everywhere.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ from act_gym.version import __version__
 
 __all__ = ["main", "spelled"]
 
-# Word: (module with a `main(argv)`, one line of help). `act-gym WORD …` is `python -m MODULE …`.
+# Subcommand: (module with a `main(argv)`, one line of help). `act-gym WORD …` is `python -m MODULE …`.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "list": ("act_gym.cli.list_envs", "show every environment with its number of tasks"),
-    "download": ("act_gym.cli.download", "fetch a benchmark's data, check it and unpack it"),
-    "doctor": ("act_gym.cli.doctor", "look at what works on this machine, and what to do about what does not"),
+    "list": ("act_gym.cli.list_envs", "list every environment with its number of tasks"),
+    "download": ("act_gym.cli.download", "download, check and unpack a benchmark's data"),
+    "doctor": ("act_gym.cli.doctor", "check what works on this machine, and how to fix the rest"),
     "play": ("agents.human", "play an environment yourself in the terminal"),
-    "serve": ("act_gym.cli.serve", "serve an environment to OpenEnv's clients on this machine"),
-    "shop": ("act_gym.webshop_site.serve", "open WebShop as web pages on this machine"),
-    "suites": ("benchmarks.suites", "show every suite of tasks with its count and hash"),
-    "eval": ("benchmarks.evaluate", "play every task of a split with an agent and count"),
+    "serve": ("act_gym.cli.serve", "serve an environment to OpenEnv clients on this machine"),
+    "shop": ("act_gym.webshop_site.serve", "serve WebShop as web pages on this machine"),
+    "suites": ("benchmarks.suites", "list every suite of tasks with its size and hash"),
+    "eval": ("benchmarks.evaluate", "evaluate an agent on all tasks of a split"),
     "compare": ("benchmarks.compare", "compare two evaluations task by task"),
-    "merge": ("benchmarks.merge", "join evaluations of other seeds, suites or shares of the tasks"),
-    "judgement": ("benchmarks.judge", "ask a model which of two actions is better, in both orders"),
-    "next-action": ("benchmarks.next_action", "ask a model for the expert's action in the expert's states"),
-    "reasoning": ("benchmarks.reasoning", "ask a model the questions of MATH-500 and GPQA-Diamond"),
-    "paper": ("benchmarks.paper.program", "run rows of the paper's tables and show them beside its numbers"),
+    "merge": ("benchmarks.merge", "merge evaluations of other seeds, suites or shards of the tasks"),
+    "judgement": ("benchmarks.judge", "evaluate a model's choice between two actions, in both orders"),
+    "next-action": ("benchmarks.next_action", "evaluate next-action accuracy in the expert's states"),
+    "reasoning": ("benchmarks.reasoning", "evaluate a model on MATH-500 and GPQA-Diamond"),
+    "paper": ("benchmarks.paper.program", "reproduce rows of the paper's tables and compare the numbers"),
     "show": ("benchmarks.show", "show the episodes of a run, or the prompt of a turn, in the terminal"),
-    "report": ("benchmarks.report", "make a page of evaluation runs"),
-    "leaderboard": ("benchmarks.leaderboard.program", "make the leaderboard's pages, check its entries, take runs in"),
+    "report": ("benchmarks.report", "make an HTML report of evaluation runs"),
+    "leaderboard": ("benchmarks.leaderboard.program", "build the leaderboard, check its entries, add runs"),
 }
 TRAINERS: dict[str, tuple[str, str]] = {
-    "collect": ("trainers.collect", "play the expert and keep its episodes"),
-    "pairs": ("trainers.pairs", "put an alternative beside every expert action"),
-    "experience": ("trainers.early_experience", "carry out alternatives to the expert's actions"),
-    "datasheet": ("trainers.datasheet", "say what is in a file of pairs, and which alternatives are as good"),
-    "warmup": ("trainers.warmup", "teach the answer format, and no judgement"),
-    "choice": ("trainers.sft_choice", "supervised training on which action is better"),
-    "dpo": ("trainers.dpo", "prefer the expert's action to the alternative"),
-    "act": ("trainers.act", "GRPO on the judgement which action is better"),
-    "imitation": ("trainers.imitation", "supervised training on the expert's actions"),
-    "dagger": ("trainers.dagger", "let the model play, label its states with an expert, and train on them"),
-    "rft": ("trainers.rft", "let the model play, and train on the episodes in which it succeeded"),
-    "reflection": ("trainers.self_reflection", "supervised training on reasons for the expert's actions"),
-    "world": ("trainers.world_model", "supervised training on what an action leads to"),
+    "collect": ("trainers.collect", "collect expert episodes"),
+    "pairs": ("trainers.pairs", "pair every expert action with an alternative"),
+    "experience": ("trainers.early_experience", "execute alternatives to the expert's actions"),
+    "datasheet": ("trainers.datasheet", "statistics of a file of pairs, with alternatives that are as good"),
+    "warmup": ("trainers.warmup", "SFT on the answer format only (warm-up)"),
+    "choice": ("trainers.sft_choice", "SFT on which action is better"),
+    "dpo": ("trainers.dpo", "DPO: prefer the expert's action to the alternative"),
+    "act": ("trainers.act", "GRPO on which action is better (ACT)"),
+    "imitation": ("trainers.imitation", "SFT on the expert's actions (imitation learning)"),
+    "dagger": ("trainers.dagger", "DAgger: label the model's own states with an expert and train on them"),
+    "rft": ("trainers.rft", "rejection-sampling fine-tuning on the model's successful episodes"),
+    "reflection": ("trainers.self_reflection", "SFT on reasons for the expert's actions (self-reflection)"),
+    "world": ("trainers.world_model", "SFT on the result of an action (world model)"),
     "rl": ("trainers.rl", "GRPO on expert states"),
-    "rollout": ("trainers.rollout", "RL on episodes that the model plays: GRPO, RLOO, GiGPO, HGPO, branch"),
-    "pipeline": ("trainers.pipeline", "run stages one after the other, each from the one before"),
-    "plan": ("trainers.plan", "count whether a training fits some GPUs, and how long a step takes"),
+    "rollout": ("trainers.rollout", "RL on the model's own episodes: GRPO, RLOO, GiGPO, HGPO, branch"),
+    "pipeline": ("trainers.pipeline", "run several stages, each from the previous one"),
+    "plan": ("trainers.plan", "estimate whether a training fits some GPUs, and the time of a step"),
 }
 
 # Package: the extra that installs it.
@@ -77,7 +77,7 @@ EXTRAS: dict[str, str] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 1 failed, 2 asked wrongly, 3 episodes ended with errors."""
+    """Run one command and return its exit status: 0 done, 1 failed, 2 invalid usage, 3 episodes ended with errors."""
     words = list(sys.argv[1:] if argv is None else argv)
     _replace_unencodable()
     if not words or words[0] in ("-h", "--help", "help"):
@@ -93,14 +93,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         _find_programs()
     except ActGymError as error:
         return _complain(error)
-    # Importing a program is part of running it: that is where a missing package shows.
+    # The import is inside the try, because it fails if a package is missing.
     return run(lambda argv: import_module(module).main(argv), rest, training=module.startswith("trainers."))
 
 
 def spelled(module: str) -> list[str]:
-    """Return the words with which a person starts a program, such as `act-gym train act` for `trainers.act`.
+    """Return the command that starts a program, e.g. `act-gym train act` for `trainers.act`.
 
-    A program without a command of its own is started as a module, which needs a checkout.
+    A program without a subcommand is started as a module, which needs a checkout.
     """
     for start, entries in ((["act-gym"], COMMANDS), (["act-gym", "train"], TRAINERS)):
         for word, (named, _) in entries.items():
@@ -110,16 +110,16 @@ def spelled(module: str) -> list[str]:
 
 
 def run(program: Callable[[Sequence[str]], int | None], argv: Sequence[str], *, training: bool = False) -> int:
-    """Call a program's `main` and turn an error a user can mend into one message and an exit status.
+    """Call a program's `main`; print an `ActGymError` as one message and return its exit status.
 
     Args:
-        program: Takes the command line and returns an exit status; None is 0.
+        program: A function of the command line that returns an exit status; None means 0.
         argv: The command line without the program's name.
-        training: Whether whoever lacks a package for models had better install all that trains them.
+        training: Suggest the `train` extra instead of `local` when a model package is missing.
     """
     _replace_unencodable()
-    # OpenMP's threads spin while they wait, which on a busy machine takes the time of those they wait for. Read when
-    # torch is imported, which no program does before this.
+    # OpenMP's threads spin while they wait, which slows other processes on a busy machine. torch reads this at import,
+    # and no program imports torch before this line.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         status = program(argv)
@@ -137,10 +137,10 @@ def run(program: Callable[[Sequence[str]], int | None], argv: Sequence[str], *, 
         return _complain(MissingDependencyError(f"The package {package}", extra))
     except KeyboardInterrupt:
         if _speaks():
-            sys.stderr.write("\nStopped. What was finished is kept; continue with --resume.\n")
+            sys.stderr.write("\nStopped. Finished work is kept; continue with --resume.\n")
         return 130
     except BrokenPipeError:
-        # Whoever read us has gone. Python would complain once more when it closes stdout.
+        # The reader of the pipe has exited. Python would report the error again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return int(status or 0)
@@ -164,7 +164,7 @@ def _resolve(words: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _find_programs() -> None:
-    """Put the folder that holds `agents`, `trainers` and `benchmarks` first on this process's path."""
+    """Put the folder of `agents`, `trainers` and `benchmarks` first on this process's path."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "_programs", package.parent):
         if (folder / "benchmarks").is_dir() and (folder / "trainers").is_dir():
@@ -180,13 +180,13 @@ def _usage(command: str, entries: dict[str, tuple[str, str]]) -> str:
 
 
 def _replace_unencodable() -> None:
-    """Let standard output show a question mark for a character that its encoding lacks, instead of failing."""
+    """Let standard output print a question mark for a character that its encoding lacks, instead of failing."""
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="replace")
 
 
 def _speaks() -> bool:
-    """Return whether this is the one of several training processes that says what happened."""
+    """Return whether this training process prints messages (only one of several does)."""
     return os.environ.get("RANK", "0") == "0"
 
 

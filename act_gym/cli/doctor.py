@@ -1,7 +1,7 @@
-"""`act-gym doctor`: what works on this machine, what is not installed, and what is broken, each with its cure.
+"""`act-gym doctor`: reports what works on this machine, what is missing or broken, and how to fix it.
 
-Where it can, it does the thing instead of looking for signs of it: it starts Java, plays the first step of each
-benchmark, and compares checksums. It changes nothing, besides what a first step writes into the cache folder.
+Checks run the real thing where possible: they start Java, play the first step of each benchmark and compare checksums.
+They change nothing except for files that a first step writes into the cache folder.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FILES = 1024
 
 @dataclass(frozen=True)
 class DoctorConfig:
-    """Look at what works on this machine; the exit status is 1 where something is broken."""
+    """Check what works on this machine; the exit status is 1 if something is broken."""
 
     json: bool = False
     """Print one JSON list instead of a table."""
@@ -47,13 +47,13 @@ class DoctorConfig:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Attributes:
-        subject: What.
-        state: `ok`; `absent`, which is a choice; or `broken`.
-        says: What was found.
-        cure: The command to run or the thing to do, if there is one.
+        subject: The thing checked.
+        state: `ok`, `absent` (optional and not installed) or `broken`.
+        says: The result.
+        cure: The command or step that fixes it, if any.
     """
 
     subject: str
@@ -63,7 +63,7 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """Look at one thing after the other; starting Java and a simulator takes some seconds."""
+    """Yield the results of all checks; starting Java and a simulator takes some seconds."""
     yield Finding("Python", "ok", f"{sys.version.partition(' ')[0]} in {sys.prefix}")
     yield from _packages()
     yield _java()
@@ -77,7 +77,7 @@ def findings() -> Iterator[Finding]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print what was found to stdout; returns 1 if something is broken."""
+    """Print the results to stdout; return 1 if something is broken."""
     arguments = parse(DoctorConfig, sys.argv[1:] if argv is None else argv, program="act-gym doctor")
     found = []
     for finding in findings():
@@ -97,7 +97,7 @@ def _line(finding: Finding) -> str:
 
 
 def _packages() -> Iterator[Finding]:
-    """Compare what is installed with what act-gym and each of its extras ask for."""
+    """Compare installed packages with the requirements of act-gym and of each extra."""
     wanted: dict[str, list[Requirement]] = {"": []}
     extras = [name for name in metadata("act-gym").get_all("Provides-Extra") or () if name not in ("all", "dev")]
     for requirement in map(Requirement, requires("act-gym") or ()):
@@ -156,7 +156,7 @@ def _room() -> Finding:
     return Finding("cache folder", "ok", says)
 
 
-_ANOTHER = "make room there, or set ACT_GYM_DATA to another folder"
+_ANOTHER = "free some space there, or set ACT_GYM_DATA to another folder"
 
 
 def _open_files() -> Finding:
@@ -171,7 +171,7 @@ def _open_files() -> Finding:
 
 
 def _gpu() -> Finding:
-    """Ask the driver and, in a process of its own because importing it is slow, torch."""
+    """Check the GPU with the driver and with torch, in a process of its own because importing torch is slow."""
     driver = shutil.which("nvidia-smi")
     if find_spec("torch") is None:
         says = "torch is not installed" + (", a driver is there" if driver else "")
@@ -186,8 +186,10 @@ def _gpu() -> Finding:
         return Finding("GPU", "ok", f"{count} usable by torch {torch} for CUDA {cuda}")
     if driver:
         cure = "install a torch for its CUDA version: https://pytorch.org/get-started/locally"
-        return Finding("GPU", "broken", f"a driver is there, but torch {torch}, made for CUDA {cuda}, sees none", cure)
-    return Finding("GPU", "absent", f"none; torch {torch} calculates on the CPU")
+        return Finding(
+            "GPU", "broken", f"a driver is installed, but torch {torch}, built for CUDA {cuda}, finds no GPU", cure
+        )
+    return Finding("GPU", "absent", f"none; torch {torch} uses the CPU")
 
 
 def _alfworld_games() -> Iterator[Finding]:
@@ -215,7 +217,7 @@ def _webshop_catalogues() -> Iterator[Finding]:
 
 
 def _first_step(benchmark: Benchmark) -> Finding:
-    """Start a benchmark's first task and look whether the simulator answers."""
+    """Start a benchmark's first task and check that the simulator answers."""
     subject = f"{NAMESPACE}/{benchmark.name}"
 
     def play() -> str:
@@ -238,7 +240,7 @@ def _tried(subject: str, do: Callable[[], str]) -> Finding:
         return Finding(subject, "absent", says, cure)
     except ActGymError as error:
         return Finding(subject, "broken", str(error))
-    except Exception as error:  # a doctor reports what a stranger's package throws
+    except Exception as error:  # any exception of a third-party package is a result
         cure = f"pip install --force-reinstall 'act-gym[{subject.rpartition('/')[2].lower()}]'"
         return Finding(subject, "broken", f"{type(error).__name__}: {error}", cure)
 

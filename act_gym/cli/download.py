@@ -1,7 +1,7 @@
-"""`act-gym download`: fetches a benchmark's data, checks it and unpacks it into the cache folder.
+"""`act-gym download`: downloads a benchmark's data, checks it and unpacks it into the cache folder.
 
-What each benchmark's data is stands in the module that installs it (`act_gym/engines/alfworld/download.py`,
-`act_gym/engines/webshop/catalogue/official.py`); this one only reads the command line.
+The data is described in the module that installs it (`act_gym/engines/alfworld/download.py`,
+`act_gym/engines/webshop/catalogue/official.py`); this module only reads the command line.
 """
 
 from __future__ import annotations
@@ -22,29 +22,28 @@ __all__ = ["DownloadConfig", "main"]
 
 @dataclass(frozen=True)
 class DownloadConfig:
-    """Fetch a benchmark's data into the cache folder, ACT_GYM_DATA or the platform's own, and prepare it for play."""
+    """Download a benchmark's data into the cache folder (ACT_GYM_DATA or the platform's) and prepare it."""
 
     name: tyro.conf.Positional[str]
-    """The benchmark: `alfworld` or `webshop`."""
+    """Benchmark: `alfworld` or `webshop`."""
     catalogue: str = "1000"
-    """Of WebShop: `1000` products, 10 MB to fetch, or `full`, 5.7 GB to fetch; `generated-<products>` is made here."""
+    """WebShop: `1000` products (10 MB download), `full` (5.7 GB download), or `generated-<products>` (made locally)."""
     nouns: str | None = None
-    """Of WebShop: the spaCy model that finds the nouns of titles, which its reward compares; en_core_web_sm if left
-    out."""
+    """WebShop: spaCy model for the nouns of product titles, which the reward compares (default en_core_web_sm)."""
     source: str | None = None
-    """Take the data from here instead of the official release: a folder, a zip, tar, tar.gz or tar.zst archive, or
-    for ALFWorld the address of one."""
+    """Use this data instead of the official release: a folder, a zip, tar, tar.gz or tar.zst archive; for ALFWorld also
+    a URL."""
     force: bool = False
-    """Fetch and replace even what is complete."""
+    """Download and replace data that is already complete."""
     games_only: bool = False
-    """Of ALFWorld: keep only the game files, which are all that playing needs: 37 MB to fetch instead of 143 MB, and
-    about a third on disk. Upstream's own loader asks for the rest."""
+    """ALFWorld: keep only the game files, enough to play: 37 MB to download instead of 143 MB, a third on disk.
+    Upstream's own loader needs the rest."""
     base_url: str | None = None
-    """Where the release files lie, for a mirror; the official place if left out."""
+    """URL of a mirror with the release files (default: the official one)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Install what was asked for and say on stdout what is there."""
+    """Install the requested data and print its location to stdout."""
     arguments = parse(DownloadConfig, sys.argv[1:] if argv is None else argv, program="act-gym download")
     name = arguments.name.lower()
     if name == "scienceworld":

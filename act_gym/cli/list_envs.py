@@ -1,6 +1,6 @@
-"""`act-gym list`: every environment with its tasks, and what is missing to play it here.
+"""`act-gym list`: lists every environment with its tasks, and the commands to run before it can be played.
 
-It reads the frozen splits and looks for packages and folders; it starts no simulator and needs none.
+It reads the frozen splits and checks for packages and folders; it starts no simulator.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Entry", "ListConfig", "entries", "main"]
 
 @dataclass(frozen=True)
 class ListConfig:
-    """Show every environment with its number of tasks."""
+    """List every environment with its number of tasks."""
 
     json: bool = False
     """Print one JSON list instead of a table."""
@@ -28,14 +28,14 @@ class ListConfig:
 
 @dataclass(frozen=True)
 class Entry:
-    """One environment as it is on this machine.
+    """One environment and its state on this machine.
 
     Attributes:
-        id: What `gym.make` takes.
-        tasks: How many tasks it holds.
-        task_types: How many kinds of task are among them.
+        id: The id for `gym.make`.
+        tasks: The number of tasks.
+        task_types: The number of task types.
         max_turns: Its step limit.
-        engine: The engine it plays on by default.
+        engine: The default engine.
         missing: Commands to run before it can be played; empty if it is ready.
     """
 
@@ -104,7 +104,7 @@ def _print_table(found: Sequence[Entry]) -> None:
     for name in ("tasks", "types", "turns"):
         table.add_column(name, justify="right")
     table.add_column("engine")
-    table.add_column("ready, or what to run first")
+    table.add_column("ready, or command to run first")
     for entry in found:
         table.add_row(*_cells(entry), style=None if not entry.missing else "dim")
     Console().print(table, markup=False)

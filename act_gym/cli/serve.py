@@ -1,8 +1,8 @@
-"""Serves an environment to clients of OpenEnv on this machine.
+"""`act-gym serve`: serves an environment to OpenEnv clients on this machine.
 
     act-gym serve --env act/ALFWorld-train
 
-prints the address to give to clients. Whoever knows it may play; nobody else gets an answer.
+prints the URL for clients. The URL contains a secret; requests without it are refused.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ __all__ = ["ServeConfig", "main"]
 
 @dataclass(frozen=True)
 class ServeConfig:
-    """Serve an environment to clients of OpenEnv on this machine."""
+    """Serve an environment to OpenEnv clients on this machine."""
 
     env: str = "act/ALFWorld-generated-train"
-    """Which one; `act-gym list` shows them all."""
+    """Environment id; see `act-gym list`."""
     env_options: tuple[str, ...] = ()
-    """Its own settings as name=value, e.g. `max_episode_steps=30`."""
+    """Environment options as name=value, e.g. `max_episode_steps=30`."""
     port: int = 0
-    """Where; 0 for any that is free."""
+    """Port; 0 for any free one."""
     sessions: int = 16
-    """Sessions that may be open at once, each with an environment of its own."""
+    """Maximum number of open sessions, each with its own environment."""
     commands: bool = True
-    """Whether admissible commands are sent along."""
+    """Send the admissible commands too."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the server until it is interrupted; returns its exit status."""
+    """Run the server until it is interrupted; return its exit status."""
     arguments = parse(ServeConfig, sys.argv[1:] if argv is None else argv, program="act-gym serve")
     if arguments.sessions < 1:
         raise UsageError(f"--sessions is at least 1; got {arguments.sessions}.")
@@ -50,9 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         listening = socket.create_server(("127.0.0.1", arguments.port))
     except (OSError, OverflowError) as cause:
-        raise UsageError(
-            f"Port {arguments.port} of 127.0.0.1 cannot be had: {cause}. Choose another --port."
-        ) from cause
+        raise UsageError(f"Cannot use port {arguments.port} of 127.0.0.1: {cause}. Choose another --port.") from cause
     with listening:
         sys.stdout.write(f"http://127.0.0.1:{listening.getsockname()[1]}/{token}\n")
         sys.stdout.flush()

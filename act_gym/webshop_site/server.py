@@ -108,7 +108,7 @@ class ShopServer(ThreadingHTTPServer):
         except (OSError, OverflowError) as cause:
             reason = cause.strerror if isinstance(cause, OSError) else str(cause)
             raise UsageError(
-                f"Port {port} of 127.0.0.1 cannot be had: {reason}. Choose another --port, or leave it out."
+                f"Cannot use port {port} of 127.0.0.1: {reason}. Choose another --port, or leave it out."
             ) from cause
         self.guard = Guard(self.server_address[1])
         self.site = Site(customers)

@@ -166,8 +166,8 @@ def test_texts_are_shown_only_if_wanted_and_after_every_step(showing):
     ("options", "message"),
     [
         ({"admissible_commands": "patterns"}, r"True, False or 'templates'; got 'patterns'"),
-        ({"admissible_commands": "templates"}, "CountingEngine has no patterns of commands"),
-        ({"observe": ["look"]}, r"CountingEngine shows nothing besides.*observe='look'"),
+        ({"admissible_commands": "templates"}, "CountingEngine has no command templates"),
+        ({"observe": ["look"]}, r"CountingEngine has no texts but its observations.*observe='look'"),
     ],
 )
 def test_what_an_engine_cannot_show_is_refused_and_leaves_nothing_running(counting, options, message):

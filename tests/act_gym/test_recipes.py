@@ -39,14 +39,14 @@ def test_a_value_and_a_mapping_replace_each_other(tmp_path):
 
 def test_recipes_that_stand_on_each_other_are_refused(tmp_path):
     write(tmp_path, one="base: two.yaml\n", two="base: one.yaml\n")
-    with pytest.raises(UsageError, match=r"stands on itself: one\.yaml → two\.yaml → one\.yaml"):
+    with pytest.raises(UsageError, match=r"is its own base: one\.yaml → two\.yaml → one\.yaml"):
         read_recipe(tmp_path / "one.yaml")
 
 
 @pytest.mark.parametrize("base", ["3", "{a: b}", "[1]"])
 def test_a_base_that_is_no_file_is_refused(tmp_path, base):
     write(tmp_path, one=f"base: {base}\n")
-    with pytest.raises(UsageError, match="expected a file, or a list of files"):
+    with pytest.raises(UsageError, match="expected a file or a list of files"):
         read_recipe(tmp_path / "one.yaml")
 
 

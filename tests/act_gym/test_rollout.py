@@ -256,7 +256,7 @@ def test_an_agent_that_answers_for_too_few_is_an_error(counting):
         def act(self, views):
             return [AgentAction(action="add") for _ in views[1:]]
 
-    with pytest.raises(AgentError, match="lazy was shown 2 views and made 1 choices"):
+    with pytest.raises(AgentError, match="lazy got 2 inputs and returned 1 actions"):
         list(play("act/Counting", Lazy(), num_envs=2))
     assert counting.running == 0
 

@@ -60,7 +60,7 @@ def test_a_port_and_a_folder_have_one_shop(open_shop, stock, tmp_path, capsys):
         with pytest.raises(UsageError, match=r"Another act-gym shop records its visits in .*Choose another --out"):
             main(taken)
         port = str(running.server.guard.port)
-        with pytest.raises(UsageError, match=r"Port \d+ of 127.0.0.1 cannot be had: Address already in use"):
+        with pytest.raises(UsageError, match=r"Cannot use port \d+ of 127.0.0.1: Address already in use"):
             main([*taken[:-1], str(tmp_path / "other"), "--port", port])
         assert Browser(running.address).status == 200
     with open_shop():
