@@ -1,6 +1,5 @@
-"""Who chooses the action: random, the expert, a person, a language model.
+"""Agents: random, expert, human, and local or remote language models.
 
-An agent is anything that follows `act_gym.Agent`. `agents.registry` finds one by name; `agents.local.model`
-is a language model that answers many prompts at once; `agents.prompts` holds every word it is told.
-This package knows no trainer and no evaluation.
+An agent follows the protocol `act_gym.Agent`. `agents.registry` finds one by name; `agents.local.model` is a batched
+language model; `agents.prompts` has the prompt texts. This package imports no trainer and no evaluation.
 """

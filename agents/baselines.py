@@ -1,4 +1,4 @@
-"""Agents without a model: the floor and the ceiling of every table."""
+"""Baselines without a model: random and expert, the floor and the ceiling of every table."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _WORDS = 4
 
 
 class RandomAgent:
-    """Draws every admissible command with the same chance; looks around where none is listed.
+    """Draws an admissible command uniformly; `look around` if none is listed.
 
-    A blank in a command, such as what to search for, is filled with up to four words of the goal, drawn too.
+    A placeholder in a command, e.g. a search query, is filled with up to four random words of the goal.
     """
 
     name = "random"
     cheap = True
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Draw one command a view, from a generator of the seed, the task and the turn."""
+        """Draw one command for each input, with a generator seeded by seed, task and turn."""
         return [_say(self._draw(view)) for view in views]
 
     def _draw(self, view: AgentInput) -> str:
@@ -45,22 +45,21 @@ class RandomAgent:
 
 
 class ExpertAgent:
-    """Follows the solution that the benchmark brings along, and looks around once it runs out.
+    """Follows the benchmark's own solution, and looks around after its end.
 
-    Where something else was done before, it follows a plan from there if the engine makes any, and so
-    it can say of every state what to do next (`Planning`); of other engines' solutions it gives each
-    turn's command and never looks at what came of it. Privileged: its result says what the data can
-    teach, not what an agent can reach.
+    After any other action, it follows a new plan from the current state if the engine can plan, so it gives an expert
+    action for every state (`Planning`). With other engines it plays the solution turn by turn, whatever the result.
+    Privileged: its score is the ceiling of the training data, not of an agent.
     """
 
     name = "expert"
     cheap = True
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Return the next command for each view.
+        """Return the next command for each input.
 
         Raises:
-            AgentError: The simulator or the data offers no solution.
+            AgentError: Neither the simulator nor the data has a solution.
         """
         return [_say(self._next(view)) for view in views]
 

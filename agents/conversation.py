@@ -1,9 +1,9 @@
-"""Conversation history: an episode as one growing chat whose tokens are appended and never rendered again.
+"""Conversation history: an episode as one growing chat whose tokens are only ever appended.
 
-A chat template renders a whole chat, and many templates render earlier turns differently once later ones follow. Here
-a template renders the opening only; each reply, and the template's own text between a reply and the next one, is
-tokenised on its own and appended. So the tokens of turn t are the beginning of those of turn t + 1: a cache of them
-stays valid, and training reads the very tokens that are read when the model plays.
+Many chat templates render earlier turns differently once later ones follow. Here the template renders the opening only;
+each reply, and the template's own text between a reply and the next one, is tokenised separately and appended. So the
+tokens of turn t are a prefix of those of turn t + 1: the KV cache stays valid, and training reads the exact tokens of
+the rollout.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["between", "fitted", "following_ids", "halved", "opening_of", "reply_ids", "with_turns"]
 
 _QUESTION, _ANSWER, _NEXT = "Which command?", "QZANSWERZQ", "QZNEXTZQ"
-_TEMPLATE_TOKENS = 256  # of a chat template a message, a system prompt of its own included
-_TAG_TOKENS = 12  # `<think>` and white space have no more
+_TEMPLATE_TOKENS = 256  # tokens that a chat template adds to a message, its own system prompt included
+_TAG_TOKENS = 12  # `<think>` and white space need no more
 
 
 def opening_of(messages: Sequence[Message]) -> list[Message]:
@@ -32,11 +32,11 @@ def opening_of(messages: Sequence[Message]) -> list[Message]:
 
 
 def fitted(policy: Policy, messages: Sequence[Message], limit: int, *, thinking: bool = False) -> list[Message]:
-    """Return a conversation of at most `limit` tokens: its opening, and as many of its last turns as halving leaves.
+    """Return a conversation of at most `limit` tokens: its opening and its last turns, halved until it fits.
 
-    The last turn always stays, so the result may still be too long; the caller counts again.
+    The last turn always stays, so the result may still be too long; the caller checks.
     """
-    # A token is at least one byte, so most are known to fit without being tokenised.
+    # A token is at least one byte, so most conversations are known to fit without tokenising.
     if sum(len(message["content"].encode("utf-8", "replace")) + _TEMPLATE_TOKENS for message in messages) <= limit:
         return list(messages)
     for shown in halved(messages):
@@ -46,7 +46,7 @@ def fitted(policy: Policy, messages: Sequence[Message], limit: int, *, thinking:
 
 
 def halved(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    """Yield a conversation, then with half as many of its last turns, and so on; the opening and the last turn stay."""
+    """Yield a conversation, then versions with half as many of its last turns; the opening and the last turn stay."""
     yield list(messages)
     opening = len(opening_of(messages))
     turns = (len(messages) - opening) // 2
@@ -56,7 +56,7 @@ def halved(messages: Sequence[Message]) -> Iterator[list[Message]]:
 
 
 def with_turns(policy: Policy, opening: list[int], turns: Sequence[Message], *, thinking: bool = False) -> list[int]:
-    """Return the tokens of a conversation: those of its opening, and behind them each reply and the next message."""
+    """Return the tokens of a conversation: its opening, then each reply and the next message."""
     row = list(opening)
     for reply, following in zip(turns[::2], turns[1::2], strict=True):
         row += reply_ids(policy, row, reply["content"])
@@ -65,11 +65,11 @@ def with_turns(policy: Policy, opening: list[int], turns: Sequence[Message], *, 
 
 
 def reply_ids(policy: Policy, prompt: Sequence[int], reply: str) -> list[int]:
-    """Return the tokens of a reply after a prompt, without the token that ends it.
+    """Return the tokens of a reply after a prompt, without the end token.
 
     Some templates open the reasoning in the prompt: a reply with reasoning continues it, and one without closes it.
     """
-    # The last tokens are enough to see it, and a tag may be one token or several.
+    # The last tokens are enough, and a tag may be one token or several.
     if (
         policy.tokenizer.decode(list(prompt[-_TAG_TOKENS:])).rstrip().endswith("<think>")
         and "</think>" not in (reply.partition("<think>")[0])
@@ -79,7 +79,7 @@ def reply_ids(policy: Policy, prompt: Sequence[int], reply: str) -> list[int]:
 
 
 def following_ids(policy: Policy, content: str, *, thinking: bool = False) -> list[int]:
-    """Return the tokens from the end of a reply to where the next reply begins: its end, the user's turn, the header.
+    """Return the tokens between two replies: the end token, the user's turn and the assistant header.
 
     Args:
         policy: The model.
@@ -92,10 +92,10 @@ def following_ids(policy: Policy, content: str, *, thinking: bool = False) -> li
 
 @lru_cache(maxsize=16)
 def between(tokenizer: Any, thinking: bool = False) -> tuple[str, str]:
-    """Return what a chat template writes between a reply and the user's next message, and after that message.
+    """Return the text of a chat template between a reply and the next user message, and after that message.
 
     Raises:
-        UsageError: The template does not write messages as they are given, or cannot hold several turns.
+        UsageError: The template changes the messages, or cannot render several turns.
     """
     chat: list[Message] = [
         {"role": "user", "content": _QUESTION},
@@ -108,7 +108,7 @@ def between(tokenizer: Any, thinking: bool = False) -> tuple[str, str]:
     before, asked, after = rest.partition(_NEXT)
     if not (answered and asked and before and after):
         raise UsageError(
-            f"The chat template writes a chat of two turns as {text[-300:]!r}; expected both of the user's messages "
+            f"The chat template renders a chat of two turns as {text[-300:]!r}; expected both of the user's messages "
             "and the reply between them. Use history=window with this model."
         )
     return before, after

@@ -1,8 +1,8 @@
-"""An expert's short episode of another task of the same kind, to stand in a prompt as an example.
+"""Few-shot examples: a short expert episode of another task of the same type, for the prompt.
 
-It comes from the training split that belongs to the task, never from the task itself, and is played by the
-expert when it is first asked for, in an environment with the options of the one that is played: the shortest
-success of the first few tasks of the kind. The same data and options give the same example.
+It comes from the training split of the task's benchmark, never from the task itself. The expert plays the first few
+tasks of the type when an example is first needed, with the same environment options; the shortest success is the
+example. The same data and options give the same example.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from agents.reply_formats import find_format
 
 __all__ = ["example_for"]
 
-_TRIED = 4  # tasks of a kind that are played; ScienceWorld's take seconds each
+_TRIED = 4  # tasks played per type; ScienceWorld's take seconds each
 
 
-# Options of an environment that an example is played without: how long an episode may be, a user's own games (an
-# example is of the training split), and printing.
+# Environment options that do not apply to an example: episode length, a user's own games (an example is from the
+# training split), and printing.
 _NOT_THE_EXAMPLES = ("max_episode_steps", "step_limit", "games", "render_mode")
 
 
 def example_for(
     task: Task, format_name: str, max_characters: int = 1200, *, env_options: Mapping[str, Any] | None = None
 ) -> str:
-    """Return an example for a task as text: goal, observations and replies in turn.
+    """Return an example for a task as text: goal, then observations and replies.
 
     Args:
-        task: The task that is about to be played.
+        task: The task to play.
         format_name: The format of the replies.
         max_characters: Each observation is cut to this length.
-        env_options: Options of the environment that the task is played in.
+        env_options: Options of the task's environment.
 
     Raises:
-        AgentError: There is no other task of this kind that an expert solves.
+        AgentError: The expert solves no other task of this type.
     """
     training = _training(task, env_options or {})
     episode = next((one for one in _solved(training, task.task_type) if one.task.id != task.id), None)
@@ -62,7 +62,7 @@ def example_for(
 
 @dataclass(frozen=True)
 class _Training:
-    """An environment of training tasks; two are equal if their options read the same."""
+    """Environment of training tasks; two are equal if their options have the same `repr`."""
 
     env_id: str
     written: str
@@ -70,7 +70,7 @@ class _Training:
 
 
 def _training(task: Task, env_options: Mapping[str, Any]) -> _Training:
-    """Return the environment of the training tasks that belong to a task."""
+    """Return the environment of a task's training split."""
     split = "generated-train" if task.split.startswith("generated-") else "train"
     options = {name: env_options[name] for name in sorted(env_options) if name not in _NOT_THE_EXAMPLES}
     return _Training(f"{NAMESPACE}/{task.benchmark}-{split}", repr(options), options)
@@ -78,7 +78,7 @@ def _training(task: Task, env_options: Mapping[str, Any]) -> _Training:
 
 @lru_cache(maxsize=256)
 def _solved(training: _Training, task_type: str) -> Sequence[Episode]:
-    """Return the expert's successes at the first tasks of a kind, the shortest first."""
+    """Return the expert's successes among the first tasks of a type, shortest first."""
     env_id, options = training.env_id, training.options
     try:
         chosen = parse_id(env_id)[0].choosing(options)

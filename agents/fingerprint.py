@@ -1,6 +1,6 @@
-"""What a run's manifest says of an agent that asks a language model: which weights, which words, how it samples.
+"""Fingerprint of a model agent for a run's manifest: weights, prompts and sampling.
 
-Two runs whose facts are the same asked the same model in the same words. Keys never stand here.
+Two runs with equal fingerprints used the same model with the same prompts. API keys are never included.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["model_facts", "prompts_hash", "weights_hash"]
 
 _WEIGHTS = (".safetensors", ".bin", ".gguf", ".pt", ".pth")
-# A view with everything in it that a prompt may show; its words are of no benchmark.
+# An input with every part that a prompt may show; its text is of no benchmark.
 _VIEW = AgentInput(
     task=Task(id="cellar/dig/1", benchmark="Cellar", split="seen", task_type="dig"),
     goal="dig for the chest",
@@ -38,30 +38,30 @@ _VIEW = AgentInput(
 
 
 def prompts_hash(question: Question, template: str = "") -> str:
-    """Return the sha256 of the words in which a model is asked: of a made-up view, and the chat template.
+    """Return the sha256 of the prompt of a synthetic input, with the chat template.
 
     Args:
-        question: How it is asked. An example, if there is one, is another of each task's and not among the words.
-        template: The tokenizer's chat template, as it stands; what it renders may hold today's date.
+        question: The prompt settings. A few-shot example differs between tasks and is not included.
+        template: The source of the tokenizer's chat template; its output may contain today's date.
     """
     messages = replace(question, example=False).messages(_VIEW)
     return hashlib.sha256(json.dumps([messages, question.reply.tools, template, question.example]).encode()).hexdigest()
 
 
 def weights_hash(folders: Iterable[Path]) -> str:
-    """Return one sha256 over the names and contents of the weights in some folders; empty if there are none."""
+    """Return one sha256 over the names and contents of the weight files in some folders; empty without folders."""
     paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())]
     sums = [f"{path.name} {sha256_of(path)}\n" for path in paths if path.is_file() and path.suffix in _WEIGHTS]
     return hashlib.sha256("".join(sums).encode()).hexdigest() if sums else ""
 
 
 def model_facts(policy: Policy, question: Question, folders: Iterable[Path]) -> dict[str, Any]:
-    """Return what identifies a local model and how it is asked.
+    """Return the fingerprint of a local model and its prompts.
 
     Args:
         policy: The model.
-        question: How it is asked.
-        folders: Where its weights lie, and an adapter's; a model of a hub is told by its revision instead.
+        question: The prompt settings.
+        folders: Folders of its weights and adapter; a hub model is identified by its revision instead.
     """
     return {
         "model": policy.name,

@@ -1,4 +1,4 @@
-"""An agent that makes mistakes on purpose, so that demonstrations show how to go on after one."""
+"""Agent that makes mistakes on purpose, so that demonstrations include recoveries."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from agents.placeholders import has_blank
 
 __all__ = ["MistakenAgent"]
 
-_SALT = 0x0B1457E5  # keeps these draws apart from those of an agent that draws from the same seed
+_SALT = 0x0B1457E5  # separates these draws from those of an agent with the same seed
 _TRIES = 16
 
 
 class MistakenAgent:
     """Plays a random admissible command, or, with probability `share`, a command that is not admissible.
 
-    The mistakes are those of language models: a word is left out (`take mug from desk 2`), parts of two commands are
-    mixed (`go to mug 1`), or an earlier command is repeated where it no longer works. Where the benchmark lists no
-    commands, it plays as `RandomAgent` does.
+    The mistakes are typical of language models: a missing word (`take mug from desk 2`), parts of two commands (`go to
+    mug 1`), or an earlier command that no longer works. If the benchmark lists no commands, it plays like
+    `RandomAgent`.
 
     Args:
-        share: Of turns with a mistake, 0–1.
+        share: The share of turns with a mistake, 0–1.
 
     Raises:
         UsageError: `share` is outside 0–1.
@@ -42,11 +42,11 @@ class MistakenAgent:
 
     @property
     def name(self) -> str:
-        """The share, unless it is 0."""
+        """The name, with the share unless it is 0."""
         return f"mistaken:{self.share:g}" if self.share else self._random.name
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Draw one command a view, from a generator of the seed, the task and the turn."""
+        """Draw one command for each input, with a generator seeded by seed, task and turn."""
         return [self._one(view) for view in views]
 
     def _one(self, view: AgentInput) -> AgentAction:

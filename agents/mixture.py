@@ -1,7 +1,7 @@
-"""Mixture of an expert and another agent, with every state labelled by the expert: the player of DAgger.
+"""Mixture of an expert and another agent, with every state labelled by the expert: DAgger's rollout policy.
 
 Source: Ross, Gordon, Bagnell, "A Reduction of Imitation Learning and Structured Prediction to No-Regret Online
-Learning" (2011). With a random agent as the player, the same gives demonstrations with detours.
+Learning" (2011). With a random agent as the player, it gives demonstrations with detours.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from act_gym.rollout import BatchStream
 
 __all__ = ["MixtureAgent"]
 
-_SALT = 0x0DA66E12  # keeps these draws apart from those of an agent that draws from the same seed
+_SALT = 0x0DA66E12  # separates these draws from those of an agent with the same seed
 
 
 class MixtureAgent:
     """Plays the expert's action with probability `beta`, else the player's; labels each state with the expert's.
 
-    A state that the expert cannot label, such as one from which the goal cannot be reached, has no label and is played
-    by the player. A draw depends on the episode's seed, the task and the turn.
+    A state that the expert cannot label, e.g. because the goal is out of reach, has no label; the player acts there. A
+    draw depends on the episode's seed, the task and the turn.
 
     Args:
-        expert: Labels.
-        player: Plays the other turns.
+        expert: The agent that labels.
+        player: The agent that plays the other turns.
         beta: Share of turns that the expert plays, 0–1.
 
     Raises:
@@ -43,13 +43,13 @@ class MixtureAgent:
 
     @property
     def name(self) -> str:
-        """Both names and the share; the name of the one who plays alone."""
+        """Both names and the share, or the name of the only one that plays."""
         if self.beta in (0.0, 1.0):
             return self.expert.name if self.beta else self.player.name
         return f"mixture:{self.beta:g}*{self.expert.name}+{1 - self.beta:g}*{self.player.name}"
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Return a labelled choice for each view."""
+        """Return a labelled action for each input."""
         begun = [self.begin(view) for view in views]
         asked = [view for view, (_, is_expert) in zip(views, begun, strict=True) if not is_expert]
         played = iter(self.player.act(asked) if asked else ())
@@ -58,11 +58,11 @@ class MixtureAgent:
         ]
 
     def stream(self, size: int) -> Stream:
-        """Begin to answer several episodes, each as soon as it can be; see `StreamingAgent`."""
+        """Open a stream for several episodes; see `StreamingAgent`."""
         return _MixtureStream(self, size)
 
     def begin(self, view: AgentInput) -> tuple[str, bool]:
-        """Return a state's label, empty if the expert has none, and whether the expert plays it."""
+        """Return a state's label (empty if the expert has none), and whether the expert plays it."""
         try:
             label = self.expert.act([view])[0].action
         except AgentError:
@@ -72,7 +72,7 @@ class MixtureAgent:
 
 
 class _MixtureStream:
-    """The player's stream, in which the expert answers some turns at once."""
+    """The player's stream; the expert answers some turns at once."""
 
     def __init__(self, agent: MixtureAgent, size: int) -> None:
         self._agent = agent

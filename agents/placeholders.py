@@ -1,4 +1,4 @@
-"""Commands with a blank, such as WebShop's `search[<query>]`: whoever acts fills it in."""
+"""Placeholders in commands, such as WebShop's `search[<query>]`, which the agent fills in."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from agents.prompts import normalise
 __all__ = ["BLANK", "fill", "fits_a_form", "has_blank", "is_admissible"]
 
 BLANK = re.compile(r"<\w+>")
-"""What stands for the words that are missing."""
+"""A placeholder."""
 
 
 def has_blank(command: str) -> bool:
-    """Return whether a command is to be filled in before it is sent."""
+    """Return whether a command contains a placeholder."""
     return BLANK.search(command) is not None
 
 
 def fill(command: str, words: str) -> str:
-    """Return a command with words in the place of its blanks; any other command as it is."""
+    """Return a command with its placeholders replaced by words; any other command unchanged."""
     return BLANK.sub(lambda _: words, command)
 
 
 def is_admissible(action: str, commands: Collection[str]) -> bool:
-    """Return whether an action is one of the commands, where a blank in a command fits any words without brackets."""
+    """Return whether an action is one of the commands; a placeholder matches any words without brackets."""
     spoken = normalise(action)
     return any(spoken == normalise(command) for command in commands) or fits_a_form(spoken, commands)
 
 
 def fits_a_form(spoken: str, commands: Collection[str]) -> bool:
-    """Return whether a normalised action is one of the commands that have a blank, with words in its place."""
+    """Return whether a normalised action matches one of the commands with a placeholder."""
     return any(_pattern(command).fullmatch(spoken) for command in commands if "<" in command and has_blank(command))
 
 

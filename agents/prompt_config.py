@@ -1,4 +1,4 @@
-"""From what an agent sees to what a language model is asked; the same for local and remote models."""
+"""Prompt configuration: builds chat messages from an agent's input; shared by local and API agents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 TRAINED_WITH = "act_gym.json"
 HISTORIES = ("window", "conversation")
-_LONGEST_UNREAD = 400  # characters of a reply without an action that a conversation keeps
+_LONGEST_UNREAD = 400  # characters kept in a conversation of a reply without an action
 
 _EXAMPLE = (
     "Here is another task of this kind and how it was solved.\n\n{example}\n\nNow comes your own task.\n\n{state}"
@@ -39,15 +39,15 @@ _EXAMPLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """How a model is asked for the next action, or about it.
+    """Prompt settings for the questions about a state.
 
     Attributes:
         format: A name in `agents.reply_formats.FORMATS`.
-        thinking: Whether the model is asked to reason first, where the format leaves it open.
-        window: With history=window, recent turns that are shown; the first observation always is.
-        list_commands: Admissible commands listed at most; 0 lists none.
+        thinking: Whether to ask for reasoning first, if the format allows both.
+        window: The number of recent turns shown with history=window; the first observation is always shown.
+        list_commands: The largest number of admissible commands listed; 0 lists none.
         max_characters: Each observation is cut to this length; a page's buttons stay (`agents.prompts`).
-        example: Whether an expert's episode of another task of this kind stands in front.
+        example: Whether to begin with a few-shot example: an expert's episode of another task of this type.
         history: `window`: one message with the recent turns; `conversation`: the episode as a growing chat.
         prompts: The prompt set: a name, or a folder (`agents.prompt_sets`).
     """
@@ -62,10 +62,10 @@ class Question:
     prompts: str = DEFAULT
 
     def __post_init__(self) -> None:
-        """Refuse what does not fit.
+        """Validate the settings.
 
         Raises:
-            UsageError: A number is too small, or there is no such format.
+            UsageError: A number is too small, or the format is unknown.
         """
         find_format(self.format)
         if min(self.window, self.list_commands) < 0 or self.max_characters < 1:
@@ -78,35 +78,35 @@ class Question:
 
     @property
     def reply(self) -> Format:
-        """The format in which the model replies."""
+        """The reply format."""
         return find_format(self.format)
 
     def messages(self, view: AgentInput) -> list[Message]:
-        """Ask for the next action.
+        """Return the messages that ask for the next action.
 
         Raises:
-            AgentError: There is to be an example, and none can be had.
+            AgentError: A few-shot example is wanted, but none is available.
         """
         if self.history == "conversation":
             return self.conversation(view)
         return self.reply.ask(self._state(view), self.thinking)
 
     def judging(self, view: AgentInput, first: str, second: str) -> list[Message]:
-        """Ask which of two actions is better; the state is shown as it is when the next action is asked for.
+        """Return the messages that ask which of two actions is better; the state is rendered as for acting.
 
         The question follows Agentic Critical Training (arXiv 2603.08706), whose prompts are not published.
         """
         return self.about(view, find_prompts(self.prompts).judge(first, second, reasoning=self.thinking))
 
     def about(self, view: AgentInput, question: str) -> list[Message]:
-        """Ask another question about a state, which is shown as it is when the next action is asked for."""
+        """Return the messages that ask another question about a state; the state is rendered as for acting."""
         if self.history == "window":
             return [{"role": "user", "content": f"{self._state(view)}\n\n{question}"}]
         *before, last = self.conversation(view)
         return [*before, {**last, "content": f"{last['content']}\n\n{question}"}]
 
     def _state(self, view: AgentInput) -> str:
-        """Return a state in one text: the environment, an example if there is to be one, and the recent turns."""
+        """Return a state as one text: the environment, the few-shot example if any, and the recent turns."""
         prompts = find_prompts(self.prompts)
         state = state_text(
             view.goal,
@@ -126,10 +126,10 @@ class Question:
         return f"{prompts.environment(view.task.benchmark)}\n\n{state}"
 
     def conversation(self, view: AgentInput) -> list[Message]:
-        """Ask about a view as a chat: the opening, then each reply and the observation after it.
+        """Return an episode as a chat: the opening, then each reply and the next observation.
 
-        Replies hold the action without its reasoning; a reply without an action is shown as it was written. A text
-        about the state that costs no move follows the observation: the whole room on entering it, then its new lines.
+        Replies contain the action without its reasoning; a reply without an action is shown unchanged. Texts about the
+        state that take no step follow the observation: the whole room on entering it, then only its new lines.
         """
         shown = list(self._observations(view))
         opening = find_prompts(self.prompts).opening(
@@ -143,7 +143,7 @@ class Question:
         return messages
 
     def _observations(self, view: AgentInput) -> Iterator[str]:
-        """Yield what a conversation shows of each state so far; it depends on nothing that comes later."""
+        """Yield the text of each state in a conversation; it does not depend on later turns."""
         prompts, benchmark, limit = find_prompts(self.prompts), view.task.benchmark, self.max_characters
         known: dict[str, str] = {}
         states: tuple[Turn | AgentInput, ...] = (*view.history, view)
@@ -156,13 +156,13 @@ class Question:
             yield "\n\n".join([shorten_alone(state.observation, limit), *texts])
 
     def facts(self) -> dict[str, Any]:
-        """Return what a checkpoint says of how it was asked in training; a hash for the texts of each question."""
+        """Return the prompt settings that a checkpoint records, with a hash of the texts of each question."""
         prompts = find_prompts(self.prompts)
         return {**asdict(self), "prompts_sha256": prompts.digest, "judge_prompts_sha256": prompts.judge_digest}
 
 
 def _changes(before: str, now: str) -> str:
-    """Return a text whose first line is another one than before, else its first line and its new lines, if any."""
+    """Return the whole text if its first line changed, else its first line and its new lines, if any."""
     old, new = before.strip().splitlines(), now.strip().splitlines()
     if old[:1] != new[:1]:
         return now
@@ -171,14 +171,14 @@ def _changes(before: str, now: str) -> str:
 
 
 CONVERSATION = Question(history="conversation")
-"""How a model is asked in training by default."""
+"""Default prompt settings in training."""
 
 
 def trained_with(model: str) -> dict[str, Any]:
-    """Return `Question.facts` of a checkpoint's training; empty for a model that does not say.
+    """Return the `facts` of a checkpoint's training; empty for a model without a record.
 
     Args:
-        model: A model's name or folder; training leaves `act_gym.json` with the weights.
+        model: A model's name or folder; training writes `act_gym.json` next to the weights.
     """
     path = Path(model).expanduser() / TRAINED_WITH
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -186,12 +186,12 @@ def trained_with(model: str) -> dict[str, Any]:
 
 
 def warn_if_other(model: str, question: Question, *, judging: bool = False) -> None:
-    """Warn if a checkpoint is asked in other words than those that it was trained with.
+    """Warn if the prompts differ from those that a checkpoint was trained with.
 
     Args:
-        model: A model's name or folder; one that does not say how it was trained gives no warning.
-        question: How it is asked now.
-        judging: Whether it is asked which of two actions is better; else the texts of judging do not count.
+        model: A model's name or folder; no warning if it has no record of its training.
+        question: The current prompt settings.
+        judging: Whether to compare the judging texts too.
     """
     trained, now = trained_with(model), question.facts()
     ignored = set() if judging else {"judge_prompts_sha256"}
@@ -206,7 +206,7 @@ def warn_if_other(model: str, question: Question, *, judging: bool = False) -> N
 
 
 def view_of(step: ExpertStep) -> AgentInput:
-    """Return what an agent would look at in an expert's state."""
+    """Return the `AgentInput` of an expert step."""
     return AgentInput(
         task=step.task,
         goal=step.goal,
@@ -218,5 +218,5 @@ def view_of(step: ExpertStep) -> AgentInput:
 
 
 def view_seed(view: AgentInput) -> int:
-    """Return a number that depends on the episode's seed, the task and the turn, and on nothing else."""
+    """Return a number that depends only on the episode's seed, the task and the turn."""
     return crc32(f"{view.seed} {view.task.id} {len(view.history)}".encode())

@@ -1,8 +1,8 @@
-"""Prompt reconstruction: the messages that a model was sent at a recorded turn, checked by their hash.
+"""Prompt reconstruction: the messages of a recorded turn, rendered again and checked by their hash.
 
-A record keeps the goal, the observations and the replies, and of each prompt a hash; the manifest keeps how the prompts
-were rendered. Both give the messages again, without storing text that grows with the square of an episode's length.
-Local and API agents render their prompts here, so the reconstruction runs the code that asked.
+A record has the goal, the observations, the replies, and a hash of each prompt; the manifest has the prompt settings.
+Both give the messages again, without storing text that grows with the square of the episode's length. Local and API
+agents render their prompts here too, so the reconstruction runs the same code.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from agents.prompts import Message
 
 __all__ = ["Asked", "asked", "hash_of", "prompts_of", "question_of", "with_hash"]
 
-_HASH_DIGITS = 16  # hexadecimal; enough to notice any change by accident
+_HASH_DIGITS = 16  # hexadecimal digits; enough against accidental collisions
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The prompt of one turn.
+    """Reconstructed prompt of one turn.
 
     Attributes:
         messages: The chat messages.
-        is_exact: Their hash is the one that was recorded when the model was asked.
+        is_exact: Their hash equals the recorded one.
     """
 
     messages: list[Message]
@@ -44,15 +44,15 @@ def hash_of(messages: Sequence[Message]) -> str:
 
 
 def with_hash(choice: AgentAction, messages: Sequence[Message]) -> AgentAction:
-    """Return a choice that names the prompt it answers."""
+    """Return an action with the hash of its prompt."""
     return replace(choice, prompt_hash=hash_of(messages))
 
 
 def prompts_of(question: Question, view: AgentInput) -> Iterator[list[Message]]:
-    """Yield the prompt of a view, then shorter ones for a model whose context it does not fit.
+    """Yield the prompt of an input, then shorter ones, for a model with a short context.
 
-    A conversation loses its oldest turns, the opening and the last one never. A window loses turns, then listed
-    commands, then the example, then the end of a long observation.
+    A conversation drops its oldest turns, but never the opening and the last one. A window drops turns, then listed
+    commands, then the few-shot example, then the end of a long observation.
     """
     if question.history == "conversation":
         yield from halved(question.conversation(view))
@@ -69,10 +69,10 @@ def prompts_of(question: Question, view: AgentInput) -> Iterator[list[Message]]:
 
 
 def question_of(facts: Mapping[str, Any]) -> Question | None:
-    """Return how an agent asked, from what a manifest says of the agent; None for an agent without a model.
+    """Return an agent's prompt settings from its manifest entry; None for an agent without a model.
 
     Raises:
-        UsageError: The prompt set is not there any more.
+        UsageError: The prompt set no longer exists.
     """
     written = facts.get("question")
     if not isinstance(written, Mapping):
@@ -81,17 +81,17 @@ def question_of(facts: Mapping[str, Any]) -> Question | None:
 
 
 def asked(episode: Episode, turn: int, question: Question, env_options: Mapping[str, Any] | None = None) -> Asked:
-    """Return the prompt of a turn of an episode.
+    """Return the prompt of a recorded turn.
 
     Args:
-        episode: As recorded.
-        turn: From 0.
-        question: How the model was asked.
-        env_options: Options of the environment; an example in the prompt depends on them.
+        episode: The recorded episode.
+        turn: The turn, from 0.
+        question: The prompt settings of the run.
+        env_options: Options of the environment; a few-shot example depends on them.
 
     Raises:
         UsageError: The episode has no such turn.
-        AgentError: The prompt holds an example, which cannot be had here.
+        AgentError: The prompt has a few-shot example that is not available here.
     """
     if not 0 <= turn < len(episode.turns):
         raise UsageError(f"{episode.task.id} has the turns 1 to {len(episode.turns)}; got {turn + 1}.")

@@ -1,17 +1,15 @@
-"""Prompt templates: what a model reads before an episode begins, as files that anyone can replace.
+"""Prompt sets: folders of prompt templates that a user can replace.
 
-A prompt set is a folder:
+Files of a prompt set:
 
-| file | text |
-|---|---|
-| `alfworld.txt`, `scienceworld.txt`, `webshop.txt` | the environment and its commands |
-| `other.txt` | the same for a benchmark without a file |
-| `<benchmark>_<name>.txt` | a text about the state that costs no move, with `$text`; without the file it is not shown |
-| `act.txt` | the opening of an episode, with `$environment`, `$goal`, `$observation` and `$reply` |
-| `judge.txt`, `judge_reasoning.txt` | which of two actions is better, with `$first` and `$second`; follows the state |
-| `reply_<format>.txt`, `reply_<format>_reasoning.txt` | how to answer; see `agents.reply_formats` |
+| file | text | |---|---| | `alfworld.txt`, `scienceworld.txt`, `webshop.txt` | the environment and its commands | |
+`other.txt` | the same for a benchmark without a file | | `<benchmark>_<name>.txt` | a text about the state that takes
+no step, with `$text`; not shown if the file is absent | | `act.txt` | the opening of an episode, with `$environment`,
+`$goal`, `$observation` and `$reply` | | `judge.txt`, `judge_reasoning.txt` | which of two actions is better, with
+`$first` and `$second`; follows the state | | `reply_<format>.txt`, `reply_<format>_reasoning.txt` | how to answer; see
+`agents.reply_formats` |
 
-Values are put into their places once and never read again, so an observation with a `$` in it is only text.
+Substitution is not recursive, so a `$` in an observation is plain text.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class PromptSet:
-    """One set of prompt templates.
+    """Prompt set.
 
     Attributes:
         name: The set's name, or its folder.
@@ -52,12 +50,12 @@ class PromptSet:
 
     @property
     def digest(self) -> str:
-        """The sha256 of the texts of acting, with their names: all but those of `judge_digest`."""
+        """Sha256 of the acting texts with their names: all but those of `judge_digest`."""
         return self._digest(judging=False)
 
     @property
     def judge_digest(self) -> str:
-        """The sha256 of the texts that follow a state when a model judges, with their names."""
+        """Sha256 of the judging texts with their names."""
         return self._digest(judging=True)
 
     def _digest(self, *, judging: bool) -> str:
@@ -71,11 +69,11 @@ class PromptSet:
             benchmark: For example `ALFWorld`.
             goal: The task.
             observation: The first observation.
-            reply: The name of the reply's format.
-            reasoning: Whether the model reasons before it answers.
+            reply: The name of the reply format.
+            reasoning: Whether the model reasons before its action.
 
         Raises:
-            UsageError: The set has no text for this reply.
+            UsageError: The set has no text for this reply format.
         """
         asked = [f"reply_{reply}_reasoning"] * reasoning + [f"reply_{reply}"]
         found = next((self.texts[name] for name in asked if name in self.texts), None)
@@ -85,17 +83,17 @@ class PromptSet:
         return self._filled("act", environment=environment, goal=goal, observation=observation, reply=found)
 
     def environment(self, benchmark: str) -> str:
-        """Return what a benchmark's environment is, and which commands it takes."""
+        """Return the description of a benchmark's environment and commands."""
         return (self.texts.get(benchmark.lower()) or self.texts["other"]).strip()
 
     def observed(self, benchmark: str, observation: str, texts: Mapping[str, str], limit: int) -> list[str]:
-        """Return the texts about a state that the set shows behind its observation.
+        """Return the texts about a state that follow its observation in the prompt.
 
         Args:
             benchmark: For example `ScienceWorld`, whose texts are `look` and `inventory`.
-            observation: A text that equals it is left out.
-            texts: By name.
-            limit: Each is cut to so many characters.
+            observation: The observation; an equal text is omitted.
+            texts: The texts by name.
+            limit: The longest length of each, in characters.
         """
         return [
             self._filled(f"{benchmark.lower()}_{name}", text=shorten_alone(text, limit))
@@ -104,10 +102,10 @@ class PromptSet:
         ]
 
     def judge(self, first: str, second: str, *, reasoning: bool = False) -> str:
-        """Return the question which of two actions is better, as it follows a state.
+        """Return the question which of two actions is better; it follows the state.
 
         Raises:
-            UsageError: The set has no text for it.
+            UsageError: The set has no judging text.
         """
         name = "judge_reasoning" if reasoning and "judge_reasoning" in self.texts else "judge"
         if name not in self.texts:
@@ -122,11 +120,11 @@ class PromptSet:
 
 
 def find_prompts(name: str) -> PromptSet:
-    """Return a prompt set by its name, or a user's own from its folder.
+    """Return a prompt set by its name or from a user's folder.
 
     Raises:
-        UnknownNameError: There is neither a set nor a folder of that name.
-        UsageError: The folder lacks a file, or a template lacks a place.
+        UnknownNameError: No set or folder has that name.
+        UsageError: The folder lacks a file, or a template lacks a placeholder.
     """
     own = Path(name).expanduser()
     return _read(name, str(own) if own.is_dir() else "")
@@ -156,13 +154,13 @@ def _read(name: str, folder: str) -> PromptSet:
 
 
 def _check(name: str, template: str, text: str, expected: frozenset[str]) -> None:
-    """Refuse a template that lacks a place, or has an unknown one."""
+    """Check that a template has its placeholders and no unknown ones."""
     try:
         places = frozenset(Template(text).get_identifiers())
         Template(text).substitute(dict.fromkeys(places, ""))
     except ValueError as cause:
         raise UsageError(
-            f"{template}.txt of the prompt set {name} is no template: {cause}. Write $$ for a $."
+            f"{template}.txt of the prompt set {name} is not a template: {cause}. Write $$ for a $."
         ) from cause
     if places != expected:
         lacking, unknown = sorted(expected - places), sorted(places - expected)

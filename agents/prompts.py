@@ -1,11 +1,11 @@
-"""Prompt texts of the two questions, acting and judging, and parsing of replies.
+"""Prompt texts for acting and judging, and parsing of replies.
 
-The same state text serves both questions. Agents, trainers and evaluations all build prompts through
-`agents.prompt_config`, so a model is trained on the very words it is tested on. No tokenizer or model is needed here.
+Both questions use the same state text. Agents, trainers and evaluations build all prompts through
+`agents.prompt_config`, so a model is evaluated on the prompts it was trained on. This module needs no tokenizer and no
+model.
 
-Observations are shortened for a prompt with the names of a page's buttons kept whole: in WebShop, `click[buy now]` is
-possible where `Buy Now` is on the page, and the last buttons are at the end of the text, where a plain cut hides them.
-
+Long observations are shortened for the prompt, but a page keeps the names of its buttons: in WebShop, `click[buy now]`
+is admissible where `Buy Now` is on the page, and a plain cut would hide the last buttons.
 """
 
 from __future__ import annotations
@@ -37,28 +37,28 @@ _MARKUP = re.compile(r"<[^<>\n]*>")
 _MARKS = re.compile(r"\[(?:clicked )?button_?\]")
 _TARGET = re.compile(r"\w+\[(.*)\]", re.DOTALL)
 _MARK = " …"
-_BUTTON = 100  # characters; texts of a page that are not longer are kept like buttons
-_READABLE = 24  # characters; a shorter rest of a text says little, and then the marks of buttons go first
+_BUTTON = 100  # characters; shorter texts of a page are kept, as buttons are
+_READABLE = 24  # characters; below this, the marks of buttons are removed first
 
 
 @dataclass(frozen=True)
 class _Piece:
     text: str
-    name: str  # without marks and markup
+    name: str  # without marks and tags
     button: bool
 
 
 def shorten(text: str, limit: int, commands: Sequence[str] = ()) -> str:
     """Return an observation of at most `limit` characters; each cut is marked.
 
-    Of a page with buttons, the other texts are shortened, the longest most. Where that does not do, or the page is
-    HTML, the marks of its buttons and its tags go as well. Only where the names alone are longer, so is the result.
-    Any other observation loses its end.
+    On a page with buttons, the other texts are shortened, the longest most. If that is not enough, or the page is HTML,
+    the marks of the buttons and the tags are removed too. The result exceeds the limit only if the button names alone
+    do. Any other observation is cut at its end.
 
     Args:
         text: The observation.
         limit: Characters.
-        commands: What the simulator accepts now, such as `click[buy now]`; looked at only for a page that is too long.
+        commands: Admissible commands, such as `click[buy now]`; read only for a page that is too long.
     """
     text = text.strip()
     if len(text) <= limit:
@@ -79,10 +79,10 @@ def shorten(text: str, limit: int, commands: Sequence[str] = ()) -> str:
 
 
 def shorten_alone(text: str, limit: int) -> str:
-    """Return an observation of at most `limit` characters by what it shows alone, whatever is possible now.
+    """Return an observation of at most `limit` characters, without the admissible commands.
 
-    A conversation shows an observation again in every later turn, when its commands are no longer known. Of a page the
-    short texts are kept, as its buttons are short.
+    A conversation repeats an observation in later turns, when its commands are no longer available. A page keeps its
+    short texts, because buttons are short.
     """
     names = text.split(_SEPARATOR)
     return shorten(text, limit, [f"click[{name}]" for name in names if len(name) <= _BUTTON] if names[1:] else ())
@@ -98,7 +98,7 @@ def _pieces(text: str, separator: str, commands: Sequence[str]) -> list[_Piece]:
 
 
 def _longest(texts: Sequence[str], whole: Sequence[bool], separator: str, limit: int) -> int:
-    """Return to how many characters each text may be cut, those that stay whole apart, so that all fit; 0 if none."""
+    """Return the length to which texts can be cut so that all fit, apart from those kept whole; 0 if there is none."""
     room = limit - len(separator) * (len(texts) - 1)
     room -= sum(len(text) for text, stays in zip(texts, whole, strict=True) if stays)
     lengths = sorted(len(text) for text, stays in zip(texts, whole, strict=True) if not stays)
@@ -111,7 +111,7 @@ def _longest(texts: Sequence[str], whole: Sequence[bool], separator: str, limit:
 
 
 def _cut(text: str, length: int) -> str:
-    """Return a text of at most `length` characters, with the mark where it is cut."""
+    """Return a text of at most `length` characters, with a mark if it is cut."""
     if len(text) <= length:
         return text
     return text[: length - len(_MARK)].rstrip() + _MARK if length > len(_MARK) else ""
@@ -142,20 +142,19 @@ def state_text(
     max_characters: int = 1200,
     observed: Sequence[str] = (),
 ) -> str:
-    """Describe a state as text: the task, the first observation, the recent turns, the observation.
+    """Render a state as text: goal, first observation, recent turns, current observation.
 
-    The first observation is always shown: it lists what there is, such as the receptacles of ALFWorld's room.
+    The first observation is always included: it lists the objects, such as the receptacles of ALFWorld's room.
 
     Args:
-        goal: The task in words.
-        observation: What the environment shows now.
-        history: The turns so far, oldest first.
-        admissible_commands: What the simulator accepts now; looked at only to list them, or to find the buttons of
-            a page that is too long.
-        window: How many recent turns are shown.
-        list_commands: How many admissible commands are listed at most; 0 lists none.
-        max_characters: Each observation is cut to this length; the cut is marked. The present one keeps the names of
-            its buttons; see `agents.prompts.shorten`.
+        goal: The instruction.
+        observation: The current observation.
+        history: The earlier turns, oldest first.
+        admissible_commands: Read only to list them, or to find the buttons of a page that is too long.
+        window: The number of recent turns shown.
+        list_commands: The largest number of admissible commands listed; 0 lists none.
+        max_characters: Each observation is cut to this length, with a mark. The current one keeps the names of its
+            buttons; see `shorten`.
         observed: Texts that follow the observation.
 
     Returns:
@@ -177,13 +176,13 @@ def state_text(
 
 
 def acting_messages(state: str, *, thinking: bool = False) -> list[Message]:
-    """Ask which action to do in a state."""
+    """Return the messages that ask for the next action."""
     return [{"role": "user", "content": f"{state}\n\n{_ACT_THINKING if thinking else _ACT}"}]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What was found in a model's reply.
+    """Parsed reply of a model.
 
     Attributes:
         action: The command; None if the reply is malformed.
@@ -195,11 +194,11 @@ class Reply:
 
 
 def read_reply(text: str) -> Reply:
-    """Read a reply such as `<think>…</think><action>…</action>`.
+    """Parse a reply such as `<think>…</think><action>…</action>`.
 
-    A reply is well formed if it holds exactly one non-empty `<action>` outside its reasoning. What
-    stands around the tags is ignored. Reasoning that is never closed reaches to the end; where some
-    chat templates open it, in the prompt, the reply begins inside it.
+    A reply is well formed if it has exactly one non-empty `<action>` outside its reasoning. Text around the tags is
+    ignored. Unclosed reasoning extends to the end. Some chat templates open the reasoning in the prompt; the reply then
+    begins inside it.
     """
     thought, spoken = split_thought(text)
     actions = _ACTION.findall(spoken)
@@ -218,21 +217,22 @@ def split_thought(text: str) -> tuple[str, str]:
 
 
 def format_reply(action: str, thought: str = "") -> str:
-    """Write the reply that `read_reply` reads."""
+    """Format the reply that `read_reply` parses."""
     reasoning = f"<think>{thought}</think>" if thought else ""
     return f"{reasoning}<action>{action}</action>"
 
 
 def named_by_number(action: str, first: str, second: str) -> str | None:
-    """Return the action that an answer to a judging question names by its number, such as `Action 1: go to hallway`.
+    """Return the action that a judging answer names by number, such as `Action 1: go to hallway`.
 
     Args:
         action: The answer.
-        first: What the question shows as Action 1.
-        second: What it shows as Action 2.
+        first: The question's Action 1.
+        second: The question's Action 2.
 
     Returns:
-        The action; empty if other words than its own follow the number; None if the answer begins with no number.
+        The action; empty if the number is followed by a different action; None if the answer does not begin with a
+        number.
     """
     found = _NUMBERED.fullmatch(normalise(action))
     if found is None:
@@ -242,5 +242,5 @@ def named_by_number(action: str, first: str, second: str) -> str | None:
 
 
 def normalise(action: str) -> str:
-    """Return the form in which two actions are compared: lower case, single spaces, no final stop."""
+    """Return an action normalised for comparison: lower case, single spaces, no final full stop."""
     return " ".join(action.lower().split()).rstrip(".")

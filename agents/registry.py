@@ -1,15 +1,15 @@
-"""Finds an agent by its name, or by where its class stands.
+"""Registry of agents: constructs one from its name, or from the import path of its class.
 
 ```
-random                                    a scripted agent
+random                                    a baseline
 local:decode=ranked,model=runs/x/final    one with settings
 http://127.0.0.1:8000/v1:model=name       the agent chat with this base_url
 my_agents:Careful                         a class, function or object of any importable module
-my_agents:Careful:patience=3              the same with settings
+my_agents:Careful:patience=3              with settings
 ```
 
-The first colon that is followed by `name=` begins the settings, so they never clash with
-`module:Class`; commas separate them. Nothing is imported before it is asked for.
+The first colon that is followed by `name=` begins the settings, so they never clash with `module:Class`; commas
+separate them. Modules are imported lazily.
 """
 
 from __future__ import annotations
@@ -38,29 +38,30 @@ def parse_agent(spec: str) -> tuple[str, dict[str, str]]:
     """Split `local:decode=ranked,window=0` into the name and its settings.
 
     Raises:
-        UsageError: A setting is not of the form name=value.
+        UsageError: A setting does not have the form name=value.
     """
     parts = _SETTINGS.split(spec, maxsplit=1)
     options: dict[str, str] = {}
     for word in parts[1].split(",") if len(parts) > 1 else ():
         name, equals, value = word.partition("=")
         if not equals or not name.strip():
-            raise UsageError(f"{word!r} in the agent {spec} is no setting. Expected name=value, separated by commas.")
+            raise UsageError(
+                f"{word!r} in the agent {spec} is not a setting. Expected name=value, separated by commas."
+            )
         options[name.strip()] = value.strip()
     return parts[0], options
 
 
 def make_agent(spec: str, options: Mapping[str, Any] | None = None) -> Agent:
-    """Make an agent.
+    """Construct an agent.
 
     Args:
-        spec: A name or a place, with or without settings; see the top of this module.
-        options: More settings; they win over those in `spec`. Strings are read as the setting's type.
+        spec: A name or an import path, with or without settings; see the module docstring.
+        options: Further settings, which override those in `spec`. Strings are converted to the setting's type.
 
     Raises:
-        UnknownNameError: There is no agent or no setting of that name.
-        UsageError: The module cannot be imported, what stands there is no agent, or a setting's
-            value does not fit.
+        UnknownNameError: The agent or a setting is unknown.
+        UsageError: The module cannot be imported, the object is not an agent, or a setting has an invalid value.
         MissingDependencyError: A package that the agent needs is not installed.
     """
     name, settings = parse_agent(spec)
@@ -121,17 +122,17 @@ AGENTS: Mapping[str, Callable[[Mapping[str, Any]], Agent]] = {
     "chat": _chat,
     "replay": _replay,
 }
-"""Every agent with a name of its own."""
+"""Every built-in agent by name."""
 
 
 def is_foreign(spec: str) -> bool:
-    """Return whether an agent is somebody's own, `module:Class`."""
+    """Return whether an agent is a user's own, `module:Class`."""
     name, _ = parse_agent(spec)
     return ":" in name and not name.startswith(_ADDRESSES)
 
 
 def _settings(agent: str, kind: type[T], options: Mapping[str, Any]) -> T:
-    """Build an agent's settings, all of which have a default that tells their type."""
+    """Build an agent's settings; the type of each default is the setting's type."""
     kinds = {field.name: type(field.default) for field in fields(kind)}  # type: ignore[arg-type]
     for name in options:
         if name not in kinds:
@@ -145,7 +146,7 @@ def _no_settings(name: str, options: Mapping[str, Any]) -> None:
 
 
 def _read(name: str, value: Any, kind: type) -> Any:
-    """Read a setting given as text."""
+    """Convert a setting given as text to its type."""
     if not isinstance(value, str):
         return value
     if kind is bool:
@@ -159,7 +160,7 @@ def _read(name: str, value: Any, kind: type) -> Any:
 
 
 def _foreign(place: str, options: Mapping[str, Any]) -> Agent:
-    """Make the agent that stands at `module:attribute`; the working folder is searched too."""
+    """Construct the agent at `module:attribute`; the working folder is on the search path too."""
     module_name, _, attribute = place.partition(":")
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
@@ -170,7 +171,7 @@ def _foreign(place: str, options: Mapping[str, Any]) -> Agent:
         if cause.name is None or not f"{module_name}.".startswith(f"{cause.name}."):
             raise UsageError(f"The agent {place} needs {cause.name}, which is not installed.") from cause
         raise UsageError(f"No module {module_name} for the agent {place}; looked in {here} too.") from cause
-    except Exception as cause:  # it is the user's code and may raise anything
+    except Exception as cause:  # user code may raise anything
         raise UsageError(f"The module of the agent {place} cannot be imported: {one_line(cause)}") from cause
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]

@@ -1,10 +1,10 @@
-"""Plays recorded episodes again, and says where an environment answers otherwise than it did.
+"""Replay agent: plays recorded episodes again and reports the first different observation.
 
     act-gym eval --agent replay:episodes=runs/x/episodes.jsonl --env act/ALFWorld-seen
 
-The actions come from the file. Before each, what the environment shows is compared with what was recorded;
-the first difference ends the episode as `agent_error`, which says at which turn and at which character.
-An episode that plays to its end without one is the recorded one, word for word.
+The actions come from the file. Before each action, the observation is compared with the recorded one. The first
+difference ends the episode with `agent_error`; the message names the turn and the character. An episode without an
+error equals the recorded one, word for word.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _AROUND = 30  # characters shown on either side of a difference
 
 @dataclass(frozen=True, kw_only=True)
 class ReplaySettings:
-    """What is played again."""
+    """Replay recorded episodes."""
 
     episodes: str = ""
-    """A file of episodes, such as a run's `episodes.jsonl`."""
+    """File of episodes, e.g. a run's `episodes.jsonl`."""
     check: bool = True
-    """Whether observations are compared; without, the actions are played whatever comes of them."""
+    """Compare observations; if false, play the actions whatever the observations."""
 
 
 class ReplayAgent:
-    """Does what was done in recorded episodes, found by task and seed; by task alone where only one was recorded.
+    """Replays recorded actions, found by task and seed, or by task alone if it has only one episode.
 
     Args:
         settings: The file, and whether to compare.
 
     Raises:
-        UsageError: There is no such file, or no episode in it.
-        RunError: It holds something else.
+        UsageError: The file does not exist or has no episode.
+        RunError: The file has other records.
     """
 
     cheap = True
@@ -63,20 +63,20 @@ class ReplayAgent:
 
     @property
     def name(self) -> str:
-        """Whose episodes are played again."""
+        """The name, with that of the recorded agent."""
         agents = sorted({episode.agent for seeds in self._episodes.values() for episode in seeds.values()})
         return f"replay:{'+'.join(agents)}"
 
     @property
     def facts(self) -> Mapping[str, str]:
-        """What a manifest says of it: which recording it is."""
+        """Fingerprint for the manifest: identifies the recording."""
         return {"episodes_sha256": sha256_of(Path(self.settings.episodes))}
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Return the recorded choice for each view.
+        """Return the recorded action for each input.
 
         Raises:
-            AgentError: Nothing was recorded for it, or the environment shows something else.
+            AgentError: No episode matches, or the observation differs.
         """
         return [self._next(view) for view in views]
 
@@ -107,7 +107,7 @@ class ReplayAgent:
 
 
 def first_difference(recorded: str, shown: str) -> str:
-    """Say where two texts differ first; empty if they are the same."""
+    """Describe the first difference of two texts; empty if they are equal."""
     if recorded == shown:
         return ""
     ends = min(len(recorded), len(shown))

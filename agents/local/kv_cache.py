@@ -1,8 +1,7 @@
-"""A key-value cache with a slot for each running episode.
+"""KV cache with a slot for each running episode.
 
-Every slot holds one text from its first token on, so rows need no padding in common, a row that is done makes
-room without anything being copied, and what a slot held before can be gone on from: the next prompt of the same
-episode repeats the beginning of the last one. `agents.local.scheduler` drives it.
+Every slot holds one text from its first token on. Rows need no common padding, a finished row frees its slot without
+copying, and the next prompt of an episode reuses the prefix of the last one. `agents.local.scheduler` drives it.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from transformers.cache_utils import CacheLayerMixin
 
 __all__ = ["SlotCache"]
 
-_GROWTH = 256  # columns are added in such steps, so that memory follows the longest text and is seldom copied
-# Attention sees a multiple of so many columns: a CPU prepares kernels for each size that it meets, and keeps them.
+_GROWTH = 256  # columns grow in such steps, so that memory follows the longest text and copies are rare
+# Attention reads a multiple of so many columns: a CPU prepares and keeps kernels for each size.
 _SEEN = 128
 
 
 class SlotCache(Cache):
-    """Keys and values of all layers.
+    """KV cache of all layers.
 
-    Before each forward pass `aim` says where its tokens go. The model gets a mask and positions of its own, for
-    only whoever drives the cache knows what a row's columns hold.
+    `aim` sets the columns of the tokens before each forward pass. The caller passes mask and positions to the model,
+    because only the caller knows the content of a row's columns.
 
     Args:
-        slots: How many texts are held.
-        layers: Layers of the model.
+        slots: The number of texts.
+        layers: The number of layers of the model.
     """
 
     def __init__(self, slots: int, layers: int) -> None:
@@ -37,7 +36,7 @@ class SlotCache(Cache):
         super().__init__(layers=list(self._own))
 
     def aim(self, lines: Sequence[int], starts: torch.Tensor, tokens: int) -> int:
-        """Choose where the tokens of the next forward pass go.
+        """Set the slots and columns of the next forward pass.
 
         Args:
             lines: The slot of each row, ascending.
@@ -45,7 +44,7 @@ class SlotCache(Cache):
             tokens: Tokens of each row, padding included: W.
 
         Returns:
-            How many columns its attention sees, a few of them empty.
+            The number of columns that attention reads, a few of them empty.
         """
         columns = starts[:, None] + torch.arange(tokens)
         width = -(-(int(columns.max()) + 1) // _SEEN) * _SEEN
@@ -81,7 +80,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         *args: Any,  # noqa: ARG002
         **kwargs: Any,  # noqa: ARG002
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store what the new tokens gave, and return all that the rows hold, (B, heads, width, size)."""
+        """Store keys and values of the new tokens, and return those of the rows, (B, heads, width, size)."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         if self.keys.shape[2] < self.width:
@@ -90,7 +89,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         # Indices around a slice put the slice last: (B, W, heads, size).
         self.keys[lines[:, None], :, columns] = key_states.transpose(1, 2)
         self.values[lines[:, None], :, columns] = value_states.transpose(1, 2)
-        if self.whole:  # no copy where the rows are the first slots in order
+        if self.whole:  # no copy if the rows are the first slots in order
             return self.keys[: len(lines), :, : self.width], self.values[: len(lines), :, : self.width]
         return self.keys[lines, :, : self.width], self.values[lines, :, : self.width]
 
@@ -104,7 +103,7 @@ class _Layer(CacheLayerMixin):  # type: ignore[no-untyped-call]
         return -1
 
     def _room(self, states: torch.Tensor) -> torch.Tensor:
-        # Zeros, because a column that nobody has written is hidden by a mask, and NaN times nothing is NaN.
+        # Zeros, because unwritten columns are hidden by a mask, and NaN times zero is NaN.
         return states.new_zeros(self.slots, states.shape[1], _rounded(self.width), states.shape[3])
 
     def _grown(self, held: torch.Tensor) -> torch.Tensor:

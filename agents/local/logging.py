@@ -1,4 +1,4 @@
-"""Keeps a loading library from drawing and remarking on our user's terminal."""
+"""Silences progress bars and notes of transformers while a model loads."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["quiet_loading"]
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """Hold back transformers' progress bars and remarks; errors still come through."""
-    remarks: Any = logging  # its functions carry no types
+    """Hold back transformers' progress bars and notes; errors still come through."""
+    remarks: Any = logging  # its functions have no types
     level = remarks.get_verbosity()
     bars = remarks.is_progress_bar_enabled()
     remarks.set_verbosity_error()

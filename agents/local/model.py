@@ -1,7 +1,7 @@
-"""A language model that answers many prompts at once: generate, score, rank.
+"""Batched language model: generate, score and rank.
 
-It knows chat messages and tokens, and nothing of environments. Every method takes a batch; rows are padded on the
-left, and a row's answer does not depend on its neighbours beyond the last digits of floating-point arithmetic.
+It handles chat messages and tokens, not environments. Every method takes a batch. Rows are padded on the left, and a
+row's result does not depend on the other rows, except for rounding.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ except ImportError as cause:
 
 __all__ = ["Completion", "Policy", "cpu_has_bf16"]
 
-# Tokens in one forward pass at most, prompts with padding: bounds memory, costs nothing.
+# largest number of tokens in one forward pass, padded prompts included: bounds memory at no cost in time
 _BATCH_TOKENS = 16_384
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What a model wrote.
+    """Generated reply.
 
     Attributes:
-        text: The reply without special tokens; it starts with the prefix that was put into its mouth. Where the chat
-            template opens the reasoning, `<think>` stands in front, so that unfinished reasoning can be seen as such.
-        prompt_tokens: Tokens read, the prefix included.
-        completion_tokens: Tokens written.
+        text: The reply without special tokens; it starts with the prefill, if any. If the chat template opens the
+            reasoning, `<think>` is prepended, so that unfinished reasoning can be recognised.
+        prompt_tokens: The length of the prompt, prefill included.
+        completion_tokens: The number of generated tokens.
     """
 
     text: str
@@ -51,19 +51,19 @@ class Completion:
 
 
 class Policy:
-    """A causal language model with its tokenizer and chat template.
+    """Causal language model with its tokenizer and chat template.
 
     Args:
         model: In evaluation mode, on its device.
         tokenizer: With a chat template.
-        name: What results call it.
+        name: Its name in results.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: Any, name: str) -> None:
         self.model = model
         self.model.train(False)
         if not has_cache(model):
-            raise UsageError(f"{name} ({type(model).__name__}) has no past_key_values, which agents need to go on by.")
+            raise UsageError(f"{name} ({type(model).__name__}) has no past_key_values, which agents need for decoding.")
         self.tokenizer = tokenizer
         self.name = name
         self.tools: tuple[Mapping[str, Any], ...] = ()
@@ -72,17 +72,17 @@ class Policy:
     def load(
         cls, model: str = "smollm2", *, device: str = "auto", dtype: str = "auto", adapter: str | None = None
     ) -> Policy:
-        """Load a model that is ready to answer.
+        """Load a model for inference.
 
         Args:
             model: `smollm2`, a folder, or an id of the Hugging Face hub.
             device: `auto` (a GPU if there is one) or a torch device such as `cuda:1`.
-            dtype: `float32`, `bfloat16`, `float16`, or `auto`: bfloat16 on a GPU and on a CPU that
-                calculates in it, else float32 (docs/design/agents.md has the measurement).
+            dtype: `float32`, `bfloat16`, `float16`, or `auto`: bfloat16 on a GPU and on a CPU with native support, else
+                float32 (docs/design/agents.md has the measurement).
             adapter: A PEFT adapter's folder, merged into the weights.
 
         Raises:
-            UsageError: There is no such model, device or dtype, or the model has no chat template.
+            UsageError: The model, device or dtype does not exist, or the model has no chat template.
             MissingDependencyError: A package that the model needs is not installed.
         """
         path = default_model.model_path(model)
@@ -108,29 +108,31 @@ class Policy:
 
     @property
     def context(self) -> int:
-        """The longest prompt with its reply, in tokens."""
+        """Context length: the longest prompt with its reply, in tokens."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or 1_000_000)
 
     def offering(self, tools: Sequence[Mapping[str, Any]]) -> Policy:
-        """Return the same model, told of functions that it may call, as JSON schemas, in every prompt.
+        """Return the same model with tools, as JSON schemas, in every prompt.
 
         Raises:
-            UsageError: The model's chat template has no place for them.
+            UsageError: The model's chat template does not support tools.
         """
         if "tools" not in self.tokenizer.chat_template:
-            raise UsageError(f"The chat template of {self.name} knows no tools; use format=tags or format=react.")
+            raise UsageError(
+                f"The chat template of {self.name} does not support tools; use format=tags or format=react."
+            )
         told = copy(self)
         told.tools = tuple(tools)
         return told
 
     def prompt_ids(self, messages: Sequence[Message], prefix: str = "", *, thinking: bool = False) -> list[int]:
-        """Return the tokens of a conversation up to where the model goes on.
+        """Return the prompt tokens of a conversation, up to the start of the reply.
 
         Args:
-            messages: The conversation; the model speaks next. What follows the opening is appended turn by turn and
-                never rendered again (`agents.conversation`), so a longer conversation begins with the same tokens.
-            prefix: Text put into the model's mouth. It is tokenised on its own.
-            thinking: Passed to chat templates that take `enable_thinking`; no others are affected.
+            messages: The conversation; the model's reply is next. Turns after the opening are appended and never
+                rendered again (`agents.conversation`), so a longer conversation begins with the same tokens.
+            prefix: Prefill of the reply, tokenised separately.
+            thinking: Passed to chat templates that support `enable_thinking`; ignored by others.
         """
         options: dict[str, Any] = {"tools": [dict(tool) for tool in self.tools]} if self.tools else {}
         if "enable_thinking" in self.tokenizer.chat_template:
@@ -141,15 +143,15 @@ class Policy:
         return row + (self.ids(prefix) if prefix else [])
 
     def reasoned(self, reasoning: str) -> str:
-        """Return the prefix that puts finished reasoning into the model's mouth; to be used with `thinking`.
+        """Return the prefill with finished reasoning; use it with `thinking`.
 
-        Where the chat template opens the reasoning itself, the prefix begins inside it.
+        If the chat template opens the reasoning itself, the prefix begins inside it.
         """
         opening = "" if reasoning_opening(self.tokenizer, thinking=True) else "<think>"
         return f"{opening}{reasoning}</think>"
 
     def ids(self, text: str) -> list[int]:
-        """Return the tokens of a text as it stands, nothing added."""
+        """Return the tokens of a text, nothing added."""
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def generate(
@@ -163,17 +165,17 @@ class Policy:
         prefix: str | Sequence[str] = "",
         thinking: bool = False,
     ) -> list[Completion]:
-        """Let the model answer.
+        """Generate a reply for each prompt.
 
         Args:
             prompts: One conversation a row.
-            max_new_tokens: Longest reply, the prefix not counted.
-            temperature: Of sampling; 0 takes the likeliest token.
-            seeds: One a row; the same seed and prompt give the same reply in any batch. Without
-                seeds a row's own number is its seed.
-            stop: A reply ends after this text, unless it stands in unfinished reasoning.
-            prefix: Text put into the model's mouth, for all rows or one a row; the reply starts with it.
-            thinking: Passed to chat templates that take it.
+            max_new_tokens: The longest reply, without the prefill.
+            temperature: Sampling temperature; 0 is greedy.
+            seeds: One per row; the same seed and prompt give the same reply in any batch. By default, the index of the
+                row.
+            stop: Stop string, ignored in unfinished reasoning; the reply includes it.
+            prefix: Prefill, for all rows or one per row; the reply starts with it.
+            thinking: Passed to chat templates that support it.
 
         Raises:
             UsageError: The settings are out of range or a prompt does not fit the model.
@@ -209,15 +211,15 @@ class Policy:
         thinking: bool = False,
         likely: Sequence[str] = (),
     ) -> tuple[Writing, Callable[[], Completion]]:
-        """Return one reply as work for a `Decoder`, and what gives the completion when it is done; see `generate`.
+        """Return one reply as work for a `Decoder`, and a function that returns the completion; see `generate`.
 
-        Replies that are `likely` save passes where the reply begins as one of them does, and change no reply.
+        `likely` replies serve as drafts: they save forward passes and change no reply.
 
         Raises:
             UsageError: The prompt does not fit the model.
         """
         row = self.prompt_ids(messages, thinking=thinking)
-        list(self.batches([row], extra=max_new_tokens))  # the check of the length
+        list(self.batches([row], extra=max_new_tokens))  # checks the length
         begun = reasoning_opening(self.tokenizer, thinking=thinking)
         draft = Draft([self.ids(reply) for reply in likely])
         sampler = Sampler(self.model, self.tokenizer, max_new_tokens, temperature, stop)
@@ -239,17 +241,17 @@ class Policy:
     ) -> list[list[float]]:
         """Return the log-probability of each reply after its prompt, summed over the reply's tokens.
 
-        A prompt is read once and its cache shared by its replies. Each reply is tokenised as one
-        string; no end-of-sequence token is added, so a reply should end in a closing tag.
+        A prompt is read once; its replies share the KV cache. Each reply is tokenised as one string; no end-of-sequence
+        token is added, so a reply should end in a closing tag.
 
         Args:
             prompts: One conversation a row.
             replies: The replies to score for each row.
-            prefix: Text put into the model's mouth before every reply, for all rows or one a row.
-            thinking: Passed to chat templates that take it.
+            prefix: Prefill before every reply, for all rows or one per row.
+            thinking: Passed to chat templates that support it.
 
         Returns:
-            Natural logarithms, one list a row in the order of its replies.
+            Natural logarithms, one list per row in the order of its replies.
 
         Raises:
             UsageError: A reply is empty, or a prompt does not fit the model.
@@ -269,16 +271,16 @@ class Policy:
         prefix: str | Sequence[str] = "",
         thinking: bool = False,
     ) -> list[list[tuple[str, float]]]:
-        """Return each prompt's likeliest commands as the reply `<action>command</action>`.
+        """Return the likeliest commands of each prompt, scored as the reply `<action>command</action>`.
 
-        See `agents.local.constrained_decoding.search`, which also says whether the search was cut short.
+        See `agents.local.constrained_decoding.search`, which also returns whether the result is exact.
 
         Args:
             prompts: One conversation a row.
-            commands: The commands to choose from for each row; duplicates count once.
-            top: How many are returned; fewer if there are not as many.
-            prefix: Text put into the model's mouth, for all rows or one a row.
-            thinking: Passed to chat templates that take it.
+            commands: The candidates for each row; duplicates count once.
+            top: The largest number of commands returned.
+            prefix: Prefill, for all rows or one per row.
+            thinking: Passed to chat templates that support it.
 
         Returns:
             Commands with their log-probabilities, likeliest first.
@@ -293,7 +295,7 @@ class Policy:
     def batches(self, rows: Sequence[Sequence[int]], *, extra: int = 0) -> Iterator[list[int]]:
         """Split row numbers into batches of similar length that fit one forward pass.
 
-        A model that keeps states gets each row alone: padding would go into them.
+        A model with recurrent states gets each row alone, because padding would change them.
 
         Raises:
             UsageError: A row, with `extra` tokens after it, is longer than the model's context.
@@ -316,7 +318,7 @@ class Policy:
         """Return the log-probability of each reply after one prompt, all as tokens; see `log_probabilities`."""
         if not all(replies):
             raise UsageError("A reply to score is empty; expected text such as <action>look</action>.")
-        list(self.batches([prompt], extra=max(map(len, replies), default=0)))  # the check of the length
+        list(self.batches([prompt], extra=max(map(len, replies), default=0)))  # checks the length
         device = self.model.device
         if keeps_states(self.model):
             return [self._score_whole(prompt, reply) for reply in replies]
@@ -343,7 +345,7 @@ class Policy:
         return sums
 
     def _score_whole(self, prompt: Sequence[int], reply: Sequence[int]) -> float:
-        """Score one reply by reading prompt and reply: no cache to be shared, so nothing that can go wrong with it."""
+        """Score one reply by reading prompt and reply in one pass, without a cache."""
         tokens = torch.tensor([[*prompt, *reply]], device=self.model.device)
         logits = self.model(input_ids=tokens[:, :-1], use_cache=False, logits_to_keep=len(reply)).logits  # (1, N, V)
         steps = logits.float().log_softmax(-1).gather(-1, tokens[:, -len(reply) :, None])
@@ -365,8 +367,8 @@ def _device(name: str) -> torch.device:
 
 
 def cpu_has_bf16() -> bool:
-    """Return whether this CPU multiplies in bfloat16; where it is emulated, float32 is the faster one."""
-    # ATEN_CPU_CAPABILITY may cap torch's kernels below the processor's, and then some of bfloat16's are missing.
+    """Return whether this CPU multiplies in bfloat16 natively; if it is emulated, float32 is faster."""
+    # ATEN_CPU_CAPABILITY may cap torch's kernels below the processor's, and some bfloat16 kernels are missing then.
     if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return False
     private = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # the only way to ask
@@ -392,7 +394,7 @@ def _adapted(network: Any, adapter: str) -> Any:
 
 
 def _name(model: str, adapter: str | None) -> str:
-    """Name a model for results; a checkpoint takes its run's name along."""
+    """Return a model's name for results; for a checkpoint, with its run's name."""
     path = Path(model)
     name = default_model.NAME if model == "smollm2" else path.name
     if name.startswith("checkpoint"):

@@ -1,8 +1,8 @@
-"""How a model looks back on what it has read, which decides the ways of running it that give the right answer.
+"""Model support: the kind of attention of a model, which decides how it can be run correctly.
 
-Three kinds are told apart. Attention over everything can be shown any part of a text by a mask. Attention over a
-window or a chunk goes by the places in its cache. A state (linear attention, convolutions, state spaces) is what a
-layer has read, all in one: it cannot be cut, masked or shared by rows of different lengths.
+There are three kinds. Full attention can be shown any part of a text by a mask. Attention over a window or a chunk goes
+by columns of its cache. A recurrent state (linear attention, convolutions, state spaces) summarises the whole text: it
+cannot be cut, masked or shared by rows of different lengths.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = [
 ]
 
 _FOLDED = "sdpa_folded"
-_MOST_FOLDED = 16  # new tokens of a row; with more there is nothing to gain
+_MOST_FOLDED = 16  # new tokens of a row; with more there is no gain
 
 _KEYS = {"full_attention", "sliding_attention", "chunked_attention"}
 
 
 def attends_everywhere(model: Any) -> bool:
-    """Return whether every layer of a model attends to all that was read, as far as its configuration says."""
+    """Return whether every layer of a model attends to the whole text, by its configuration."""
     config = model.config.get_text_config()
     kinds = getattr(config, "layer_types", None)
     if keeps_states(model):
@@ -41,22 +41,22 @@ def attends_everywhere(model: Any) -> bool:
 
 
 def keeps_states(model: Any) -> bool:
-    """Return whether a layer keeps a state in place of, or beside, the keys and values of each token."""
+    """Return whether a layer has a recurrent state, instead of or in addition to keys and values."""
     kinds = getattr(model.config.get_text_config(), "layer_types", None) or ()
     return bool(model._is_stateful) or not set(kinds) <= _KEYS
 
 
 def has_cache(model: Any) -> bool:
-    """Return whether a model can go on from what it has read by transformers' `past_key_values`."""
+    """Return whether a model supports transformers' `past_key_values`."""
     return "past_key_values" in inspect.signature(type(model).forward).parameters
 
 
 def group_heads(device: str) -> None:
-    """Let heads on a CPU read the keys and values that they share, by transformers' switch; a user's value wins.
+    """Enable grouped-query attention without copies on a CPU, by transformers' switch; a user's value has priority.
 
-    Without it a pass of several tokens with a mask copies keys and values for every head first, which takes 1.2 to 1.4
-    times as long (`benchmarks/speed/bench_attention.py`). A GPU's fast kernels take no mask together with grouped
-    heads, so nothing is changed there.
+    Without it, a pass of several tokens with a mask copies keys and values for every head, which takes 1.2 to 1.4 times
+    as long (`benchmarks/speed/bench_attention.py`). Fast GPU kernels do not support a mask with grouped heads, so GPUs
+    are left unchanged.
     """
     if device == "cpu":
         os.environ.setdefault("TRANSFORMERS_SDPA_FORCE_GQA", "1")
@@ -64,10 +64,10 @@ def group_heads(device: str) -> None:
 
 @contextmanager
 def folding_heads(model: Any) -> Iterator[None]:
-    """Let a model on a CPU read each key once for all heads that share it, in passes of a few tokens a row.
+    """Let a model on a CPU read each key once for all heads that share it, in passes of a few tokens per row.
 
-    The heads of a group become more tokens of one head. A pass of 32 rows with 2 to 8 new tokens takes 0.5 to 0.7 of
-    the time (`benchmarks/speed/bench_attention.py`), and the result is the same but for rounding.
+    The heads of a group are folded into the token dimension of one head. A pass of 32 rows with 2 to 8 new tokens takes
+    0.5 to 0.7 of the time (`benchmarks/speed/bench_attention.py`), and the result is equal up to rounding.
     """
     config = model.config.get_text_config()
     if model.device.type != "cpu" or config._attn_implementation != "sdpa":
@@ -83,7 +83,7 @@ def folding_heads(model: Any) -> Iterator[None]:
 
 @cache
 def _register() -> None:
-    """Tell transformers of `folded_attention`, once."""
+    """Register `folded_attention` with transformers, once."""
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
 
@@ -94,7 +94,7 @@ def _register() -> None:
 def folded_attention(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, **settings: Any
 ) -> tuple[Any, None]:
-    """Attend as transformers' sdpa does, the heads of a group as more tokens of one head.
+    """Compute attention like transformers' sdpa, with the heads of a group folded into the token dimension.
 
     Shapes: query (B, heads, W, D), key and value (B, key heads, T, D), mask (B, 1, W, T), result (B, W, heads, D).
     """
@@ -117,15 +117,15 @@ def folded_attention(
 
 
 def takes_positions(model: Any) -> bool:
-    """Return whether a model can be told where in a text a token stands, whatever stands between in its row.
+    """Return whether a model respects `position_ids`, whatever the column of a token.
 
-    Bloom and MPT take no positions, and Falcon with ALiBi lets them fall: all three count places in the row.
+    Bloom and MPT have no such argument, and Falcon with ALiBi ignores it: all three count columns.
     """
     given = "position_ids" in inspect.signature(type(backbone(model)).forward).parameters
     return given and not getattr(model.config.get_text_config(), "alibi", False)
 
 
 def backbone(model: Any) -> Any:
-    """Return a model without its head, and without what an adapter wraps it in."""
+    """Return a model without its head and without the wrapper of an adapter."""
     whole = model.get_base_model() if hasattr(model, "get_base_model") else model
     return whole.base_model

@@ -1,8 +1,8 @@
-"""The sampling loop: left-padded rows, one shared cache, one random generator a row.
+"""Sampling loop: left-padded rows, one shared cache, one random generator per row.
 
-`transformers.generate` draws all rows from one global generator, so a row's reply would depend on
-its neighbours. Here every row has its own, on the CPU, so that a seed means the same on every device. One number a
-row goes to where the model is; softmax and cumulative sum run there.
+`transformers.generate` draws all rows from one global generator, so a row's reply would depend on its neighbours. Here
+every row has its own, on the CPU, so that a seed gives the same numbers on every device. One number per row is copied
+to the model's device; softmax and cumulative sum run there.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from agents.local.token_trie import Node, build
 
 __all__ = ["Draft", "Sampler", "Writing", "left_padded", "reasoning_opening"]
 
-_CPU_ROWS = 4  # rows drawn at once on a CPU: more do not fit its cache, and take three times as long
-_DRAFTED = 5  # tokens drafted before anything of a reply is known; each costs logits in the pass that reads the prompt
+_CPU_ROWS = 4  # rows drawn at once on a CPU: more do not fit its cache and take three times as long
+_DRAFTED = 5  # tokens drafted before the first token is known; each costs logits in the pass that reads the prompt
 _REASONING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 
 
 class Sampler:
-    """Writes replies token by token.
+    """Samples replies token by token.
 
     Args:
         model: Any causal language model of transformers, in evaluation mode.
         tokenizer: The model's.
         max_new_tokens: Longest reply.
-        temperature: 0 takes the likeliest token.
-        stop: A reply ends after this text, unless it stands in unfinished reasoning.
+        temperature: 0 is greedy.
+        stop: Stop string, ignored in unfinished reasoning.
     """
 
     def __init__(self, model: Any, tokenizer: Any, max_new_tokens: int, temperature: float, stop: str | None) -> None:
@@ -48,12 +48,12 @@ class Sampler:
 
         Args:
             prompts: Tokens of each row, B rows.
-            seeds: One a row.
-            begin: What each row's reply starts with, in the prompt; counts when looking for the stop text.
+            seeds: One per row.
+            begin: The start of each row's reply that is in the prompt; it counts in the search for the stop string.
         """
         replies: list[list[int]] = [[] for _ in prompts]
         generators = [torch.Generator().manual_seed(seed % 2**63) for seed in seeds]
-        active = list(range(len(prompts)))  # the row of `replies` each line of the batch writes
+        active = list(range(len(prompts)))  # the row of `replies` for each line of the batch
         finished: set[int] = set()
         tokens, mask = left_padded(prompts, self.tokenizer.pad_token_id, self.model.device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
@@ -86,7 +86,7 @@ class Sampler:
         return replies
 
     def _draw(self, logits: torch.Tensor, generators: Sequence[torch.Generator]) -> list[int]:
-        """Draw one token a row by inverting the cumulative distribution at the row's own number."""
+        """Draw one token per row by inverting the cumulative distribution at the row's number."""
         if self.temperature == 0:
             return [int(token) for token in logits.argmax(-1).tolist()]
         numbers = torch.cat([torch.rand(1, generator=one, dtype=torch.float64) for one in generators])
@@ -99,37 +99,37 @@ class Sampler:
         return [int(token) for token in drawn]
 
     def log_probability(self, logits: torch.Tensor, token: int) -> float:
-        """Return a token's log-probability under what is sampled from; shape of the logits (V,)."""
+        """Return a token's log-probability under the sampling distribution; logits of shape (V,)."""
         return float((logits.float() / (self.temperature or 1.0)).log_softmax(-1)[token])
 
     def _ends_with(self, reply: list[int], token: int, begin: str) -> bool:
-        """Take a token into the reply and return whether the reply ends with it."""
+        """Append a token to the reply and return whether the reply ends with it."""
         if token in self.ends:
             return True
         reply.append(token)
         if self.stop is None:
             return False
         tail = self.tokenizer.decode(reply[-16:])
-        if self.stop not in tail:  # the cheap look first: the stop text is new, so it is at the end
+        if self.stop not in tail:  # cheap test first: the stop string is new, so it is at the end
             return False
         return self.stop in _REASONING.sub("", begin + self.tokenizer.decode(reply))
 
 
 class Writing:
-    """One reply being sampled, as work for a `Decoder`; the same tokens that `Sampler.run` would write.
+    """Reply being sampled, as work for a `Decoder`; gives the same tokens as `Sampler.run`.
 
     Args:
-        sampler: How.
-        prompt: The tokens before it.
-        seed: Of what is drawn.
-        begin: What the reply starts with, in the prompt; counts when looking for the stop text.
-        draft: Guesses replies. Several tokens are run at once then, and kept as far as they are what is drawn.
+        sampler: The sampling settings.
+        prompt: The tokens of the prompt.
+        seed: Seed of the draws.
+        begin: The start of the reply that is in the prompt; it counts in the search for the stop string.
+        draft: Drafts of the reply. Several tokens are then run at once, and kept as far as they equal the drawn ones.
         scored: Whether `log_probabilities` are kept.
 
     Attributes:
-        reply: The tokens so far, without the one that ends a reply.
-        drawn: The same with it.
-        log_probabilities: With `scored`, of each token in `drawn` when it was sampled, at the sampler's temperature.
+        reply: The tokens so far, without the end token.
+        drawn: The same with the end token.
+        log_probabilities: With `scored`, those of each token in `drawn`, at the sampler's temperature.
     """
 
     def __init__(
@@ -162,14 +162,14 @@ class Writing:
         self.take(logits)
 
     def step(self, budget: int) -> Step:
-        """Return the token drawn last, and what is likely to follow."""
+        """Return the token drawn last and the likely next ones."""
         self._drafted = self._draft.next(budget - 1)
         tokens = [self.reply[-1], *self._drafted]
         first = self._size + len(self.reply) - 1
         return Step(tokens, list(range(first, first + len(tokens))), keep=True)
 
     def take(self, logits: torch.Tensor) -> None:
-        """Draw the next token after the one drawn last, and after each drafted token that was right."""
+        """Draw the next token after the one drawn last, and after each correct drafted token."""
         likeliest = logits.argmax(-1).tolist() if self._sampler.temperature == 0 else None
         for place in range(len(logits)):
             token = (
@@ -187,21 +187,21 @@ class Writing:
 
 
 class Draft:
-    """Guesses what a reply will be: one of some replies, as far as they agree.
+    """Drafts a reply from several candidates, as far as they agree.
 
     Args:
-        replies: Tokens of each, for example of the admissible commands.
+        replies: Tokens of each candidate, e.g. of the admissible commands.
     """
 
     def __init__(self, replies: Sequence[Sequence[int]]) -> None:
         self._node: Node | None = build(replies)
 
     def take(self, token: int) -> None:
-        """Follow the reply by one token; once none of the replies begins like it, nothing is guessed any more."""
+        """Advance by one token; drafts end once no candidate begins like the reply."""
         self._node = self._node.children.get(token) if self._node else None
 
     def next(self, most: int) -> list[int]:
-        """Return the next tokens, `most` at most; where replies differ, those of the largest part of them."""
+        """Return the next tokens, `most` at most; if candidates differ, those of the largest group."""
         found: list[int] = []
         node = self._node
         while node is not None and node.children and len(found) < most:
@@ -211,7 +211,7 @@ class Draft:
 
 
 def _inverted(logits: torch.Tensor, numbers: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Return the token at which each row's cumulative distribution passes the row's number.
+    """Return the token at which each row's cumulative distribution exceeds the row's number.
 
     Shapes: logits (B, V), numbers and result (B,).
     """
@@ -228,7 +228,7 @@ def reasoning_opening(tokenizer: Any, *, thinking: bool) -> str:
 
     Args:
         tokenizer: With a chat template.
-        thinking: Passed to chat templates that take it.
+        thinking: Passed to chat templates that support it.
     """
     options = {"enable_thinking": thinking} if "enable_thinking" in tokenizer.chat_template else {}
     asked = [{"role": "user", "content": "?"}]

@@ -1,13 +1,13 @@
-"""Runs a model for many episodes at once, each at its own place in its own reply.
+"""Continuous batching: runs a model for many episodes at once, each at its own position in its own reply.
 
-An episode's work, a reply to sample or commands to rank, has a slot of the cache. Each forward pass either reads
-prompts of new episodes, or takes every episode that is read one step further. Work that is done leaves its slot at
-once. Prompts wait until there are enough of them for a pass, for a pass costs much the same for one as for a few.
+The work of an episode, a reply to sample or commands to rank, has a slot of the KV cache. Each forward pass either
+reads prompts of new episodes, or advances every running episode by one step. Finished work frees its slot at once.
+Prompts wait until there are enough for a pass, because a pass costs nearly the same for one as for a few.
 
-A step may hold drafted tokens, which a work guesses (speculative decoding): the work keeps those that it would have
-written, so drafts save passes and change no reply.
+A step may contain drafted tokens (speculative decoding): the work keeps those that it would have sampled, so drafts
+save passes and change no reply.
 
-A slot keeps the text that it held last. Of a new prompt only what follows the longest common beginning is read.
+A slot keeps its last text. Of a new prompt, only the part after the longest common prefix is read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from agents.local.model_support import folding_heads
 
 __all__ = ["Decoder", "Step", "Work"]
 
-# Tokens of prompts read in one forward pass: a CPU gains nothing from more, and padding is work.
+# prompt tokens in one forward pass: a CPU gains nothing from more, and padding is work
 _READ_TOKENS = {"cpu": 512, "other": 8192}
 # Prompts are read once this many tokens wait, or as many works as are running.
 _READ_LEAST = {"cpu": 256, "other": 2048}
@@ -33,15 +33,15 @@ _STEP_TOKENS = {"cpu": 48, "other": 1024}
 
 @dataclass(frozen=True)
 class Step:
-    """Tokens of one row to run next, N of them; they see what the slot holds, `visible`, and themselves.
+    """The next N tokens of one row; they attend to the slot's text, to `visible` columns and to themselves.
 
     Attributes:
         tokens: The tokens.
-        positions: Their places in the text, from 0.
-        visible: Columns that each sees besides those the slot holds.
-        scratch: Columns between what the slot holds and these tokens that are in use.
-        keep: Whether they continue the text that the slot holds. Each then sees those before it, and all stay but the
-            last `Work.rejected`.
+        positions: Their positions in the text, from 0.
+        visible: Further columns that each attends to, in addition to the slot's text.
+        scratch: The number of used columns between the slot's text and these tokens.
+        keep: Whether they continue the slot's text. Each then attends to those before it, and all but the last
+            `Work.rejected` are kept.
     """
 
     tokens: list[int]
@@ -52,22 +52,22 @@ class Step:
 
 
 class Work(Protocol):
-    """What an episode wants of the model."""
+    """Work of one episode for the model."""
 
     @property
     def prompt(self) -> Sequence[int]:
-        """The tokens that are read first."""
+        """The tokens of the prompt."""
         ...
 
     tail: int
-    """Logits after how many of the prompt's last tokens `begin` gets."""
+    """The number of the prompt's last tokens whose logits `begin` gets."""
 
     rejected: int
-    """How many of the last tokens that were run, of the prompt or of a step that is kept, do not stay."""
+    """The number of last tokens, of the prompt or of a kept step, to discard."""
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to run."""
+        """Whether the work is done."""
         ...
 
     def begin(self, logits: torch.Tensor) -> None:
@@ -87,9 +87,9 @@ class Decoder:
     """Drives the work of several episodes through one model.
 
     Args:
-        model: A causal language model of transformers whose attention takes a mask of four dimensions.
-        slots: How many episodes there are at once; memory grows with it and with the longest text.
-        reuse: Whether the beginning that a prompt shares with the slot's last text is not read again.
+        model: A causal language model of transformers that supports 4-D attention masks.
+        slots: The number of concurrent episodes; memory grows with it and with the longest text.
+        reuse: Whether to reuse the cache of the prefix that a prompt shares with the slot's last text.
     """
 
     def __init__(self, model: Any, slots: int, *, reuse: bool = True) -> None:
@@ -102,16 +102,16 @@ class Decoder:
         self._cache = SlotCache(slots, model.config.get_text_config().num_hidden_layers)
         self._held: list[list[int]] = [[] for _ in range(slots)]
         self._unread: dict[int, Work] = {}
-        self._common: dict[int, int] = {}  # tokens at the beginning of each unread prompt that its slot holds
+        self._common: dict[int, int] = {}  # length of the prefix of each unread prompt that its slot holds
         self._running: dict[int, Work] = {}
 
     def put(self, slot: int, work: Work) -> None:
-        """Give an empty slot its next work."""
+        """Give the next work to an empty slot."""
         self._unread[slot] = work
         self._common[slot] = self._shared(slot, work.prompt, work.tail)
 
     def drop(self) -> None:
-        """Forget all work; a forward pass that failed may have left a slot half written, so the texts too."""
+        """Drop all work and texts; after a failed forward pass a slot may be half written."""
         self._unread.clear()
         self._common.clear()
         self._running.clear()
@@ -119,7 +119,7 @@ class Decoder:
 
     @torch.inference_mode()
     def advance(self) -> list[int]:
-        """Run the model once and return the slots whose work is done now, which are empty again."""
+        """Run the model once; return the slots whose work is done and which are empty again."""
         ran = self._read() if self._enough_unread() else self._step()
         done = [slot for slot in ran if self._running[slot].done]
         for slot in done:
@@ -127,13 +127,13 @@ class Decoder:
         return done
 
     def _enough_unread(self) -> bool:
-        """Return whether prompts are read next."""
+        """Return whether to read prompts next."""
         if len(self._unread) >= len(self._running):
             return True
         return sum(len(work.prompt) - self._common[slot] for slot, work in self._unread.items()) >= self._read_least
 
     def _read(self) -> list[int]:
-        """Read the prompts of some slots, those of like length together."""
+        """Read the prompts of some slots, grouped by length."""
         shared = self._common
         left = {slot: len(work.prompt) - shared[slot] for slot, work in self._unread.items()}
         slots: list[int] = []
@@ -158,11 +158,11 @@ class Decoder:
         return slots
 
     def _step(self) -> list[int]:
-        """Take every running slot one step on."""
+        """Advance every running slot by one step."""
         running = sorted(self._running)
         budget = max(8, self._step_limit // len(running))
         steps = {slot: self._running[slot].step(budget) for slot in running}
-        # The first slots in order need no copy of the cache; a few idle ones among them cost less than that.
+        # The first slots in order need no copy of the cache; a few idle ones among them cost less than the copy.
         through = running[-1] + 1
         slots = list(range(through)) if 4 * len(running) >= 3 * through else running
         idle = Step([0], [0])
@@ -205,7 +205,7 @@ class Decoder:
         """Run tokens of some slots.
 
         Shapes: tokens, positions and `seen` (B, W), starts (B,), result (B, W or len(keep), V). Token w of row b
-        sees the columns before `seen[b, w]` and those that `more` lists as (row, token, column).
+        attends to the columns before `seen[b, w]` and those that `more` lists as (row, token, column).
         """
         width = self._cache.aim(slots, starts, tokens.shape[1])
         visible = torch.arange(width) < seen[..., None]  # (B, W, width)
@@ -225,7 +225,7 @@ class Decoder:
         return logits
 
     def _shared(self, slot: int, prompt: Sequence[int], tail: int) -> int:
-        """Return how many of a prompt's first tokens need not be read; the last `tail` are, for their logits."""
+        """Return the number of a prompt's first tokens that are cached; the last `tail` are read for their logits."""
         if not self.reuse:
             return 0
         held = self._held[slot]
@@ -234,9 +234,9 @@ class Decoder:
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Return rows as one tensor, shape (B, W), with zeros behind the shorter ones.
+    """Return rows as one tensor of shape (B, W), padded with zeros at the end.
 
-    W is 1, 2, 4 or a multiple of 8: a CPU prepares kernels for each shape that it meets, and keeps them.
+    W is 1, 2, 4 or a multiple of 8: a CPU prepares and keeps kernels for each shape.
     """
     longest = max(map(len, rows))
     width = next((few for few in (1, 2, 4) if longest <= few), -(-longest // 8) * 8)

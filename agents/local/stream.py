@@ -1,4 +1,4 @@
-"""A local model's conversation about many episodes, each answered as soon as its own reply is complete."""
+"""Stream of a local model agent: many episodes, each answered as soon as its own reply is complete."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from agents.local.scheduler import Decoder, Work
 
 __all__ = ["LocalStream"]
 
-_FAILURES = (RuntimeError, ValueError, MemoryError)  # CUDA's and the allocator's errors are RuntimeErrors
+_FAILURES = (RuntimeError, ValueError, MemoryError)  # errors of CUDA and of the allocator are RuntimeErrors
 
 
 class LocalStream:
     """See `act_gym.agent.Stream`.
 
     Args:
-        agent: Answers alone what could not be answered with the others.
+        agent: Answers an episode alone after a failure of the batch.
         decoder: Runs the model; it has a slot for each episode.
-        begin: Turns a view into work and a function that gives the choice when the work is done.
+        begin: Maps an input to work and a function that returns the action when the work is done.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class LocalStream:
         self._failed: list[tuple[int, AgentError]] = []
 
     def ask(self, number: int, view: AgentInput) -> None:
-        """Ask about a view; what cannot be asked is answered with an error."""
+        """Submit an input; if that fails, its answer is an error."""
         try:
             work, finish = self._begin(view)
         except AgentError as error:
@@ -46,7 +46,7 @@ class LocalStream:
             self.decoder.put(number, work)
 
     def answers(self) -> Sequence[tuple[int, AgentAction | AgentError]]:
-        """Run the model until an episode is answered, or several at once."""
+        """Run the model until at least one episode is answered."""
         failed, self._failed = self._failed, []
         if failed:
             return failed
@@ -59,12 +59,12 @@ class LocalStream:
         return [(number, self._asked.pop(number)[1]()) for number in done]
 
     def close(self) -> None:
-        """Forget what was asked."""
+        """Drop pending requests."""
         self.decoder.drop()
         self._asked, self._failed = {}, []
 
     def _one_by_one(self) -> list[tuple[int, AgentAction | AgentError]]:
-        """Answer every episode alone, so that what one of them, or all together, failed at ends only that one."""
+        """Answer every episode alone, so that a failure ends only its own episode."""
         self.decoder.drop()
         asked, self._asked = self._asked, {}
         found: list[tuple[int, AgentAction | AgentError]] = []

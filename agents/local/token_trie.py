@@ -1,8 +1,8 @@
-"""The commands of one state as a tree of tokens, and the best-first search through it.
+"""Token trie of the commands of one state, with best-first search.
 
-A command's log-probability is a sum of terms that are never positive, so it only falls on the way
-from the root to a leaf. Whenever the likeliest open entry is a whole command, no other command can
-still overtake it. This module does the bookkeeping and knows no model.
+A command's log-probability is a sum of terms that are never positive, so it only decreases from the root to a leaf.
+When the likeliest open entry is a whole command, no other command can be likelier. This module does the bookkeeping and
+needs no model.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ __all__ = ["Node", "Search", "build", "group"]
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One token on the way to one or more commands.
+    """Node of the trie: one token of one or more commands.
 
     Attributes:
         token: The token; −1 at the root.
-        parent: The node before it; None at the root.
+        parent: The previous node; None at the root.
         depth: Tokens up to and including this one.
         command: Number of the command that ends here; −1 if none does.
-        children: The nodes after it by token.
-        size: Nodes with children in this subtree, itself included: what it costs to run it whole.
-        slot: Where the node lies among the tokens run for its row; −1 until it is run.
+        children: The next nodes by token.
+        size: The number of nodes with children in this subtree, itself included: the cost of running it.
+        slot: Index of the node among the tokens run for its row; −1 until it is run.
     """
 
     token: int
@@ -38,7 +38,7 @@ class Node:
 
 
 def build(sequences: Sequence[Sequence[int]]) -> Node:
-    """Return the root of the tree that holds these token sequences; equal ones count once."""
+    """Return the root of the trie of these token sequences; duplicates count once."""
     root = Node(-1, None, 0)
     for number, sequence in enumerate(sequences):
         node = root
@@ -63,13 +63,12 @@ def _measure(node: Node) -> int:
 class Search:
     """Best-first search for the likeliest commands of one state.
 
-    Whoever drives it runs the nodes that `wanted` names through a model and reports their
-    successors' log-probabilities to `reach`.
+    The caller runs the nodes from `wanted` through a model and passes their successors' log-probabilities to `reach`.
 
     Args:
-        root: The tree of commands.
-        top: How many commands are looked for.
-        limit: Nodes run at most, apart from those one greedy descent needs at the end.
+        root: The trie of the commands.
+        top: The number of commands to find.
+        limit: The largest number of nodes run, apart from a final greedy descent.
     """
 
     def __init__(self, root: Node, top: int, limit: int) -> None:
@@ -85,12 +84,12 @@ class Search:
         self._diving = False
 
     def reach(self, node: Node, log_probability: float, *, run: bool = False) -> None:
-        """Take in the log-probability of the tokens up to and including a node.
+        """Record the log-probability of the tokens up to and including a node.
 
         Args:
             node: The node.
-            log_probability: Of everything from the root to the node.
-            run: The node has gone through the model already, so that its successors follow.
+            log_probability: The sum from the root to the node.
+            run: Whether the node has been run already, so that its successors follow.
         """
         self._counter += 1
         if node.command >= 0:
@@ -100,7 +99,7 @@ class Search:
 
     @property
     def done(self) -> bool:
-        """Whether the likeliest commands are known, or as many as can be had within the limit."""
+        """Whether the likeliest commands are known, as far as the limit allows."""
         while self._complete and len(self.found) < self.top:
             if self._open and self._open[0][0] < self._complete[0][0] and not self._diving:
                 break
@@ -115,20 +114,20 @@ class Search:
         return self._diving and bool(self.found)
 
     def wanted(self, budget: int, subtree: int) -> list[tuple[Node, float]]:
-        """Take the next nodes to run, with the log-probability at the node each group starts from.
+        """Take the next nodes to run, with the log-probability at the first node of each group.
 
         Args:
-            budget: Nodes to run at most; at least one group is taken whatever its size.
-            subtree: A group is a node with everything below it if that is at most so many nodes,
-                else the node and the only child's only child and so on.
+            budget: The largest number of nodes; at least one group is taken whatever its size.
+            subtree: A group is a node with its subtree if that has at most so many nodes, else the node and its chain
+                of only children.
 
         Returns:
-            Groups' first nodes; `group` lists the rest.
+            The first node of each group; `group` lists the rest.
         """
         taken: list[tuple[Node, float]] = []
         if self._diving:
             cost, _, node = self._open[0]
-            self._open.clear()  # descend from the best open node and forget the others
+            self._open.clear()  # descend from the best open node and drop the others
             taken = [(node, -cost)]
             self.nodes += len(group(node, subtree))
             return taken

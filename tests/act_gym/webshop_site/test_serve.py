@@ -94,7 +94,7 @@ def test_a_task_that_is_not_there_is_refused(stock, tmp_path):
 
 
 def test_a_port_beyond_all_is_refused(stock, tmp_path):
-    with pytest.raises(UsageError, match=r"Port 70000 of 127\.0\.0\.1 cannot be had"):
+    with pytest.raises(UsageError, match=r"Cannot use port 70000 of 127\.0\.0\.1"):
         main(["--env", "act/WebShop", "--catalogue", str(stock), "--out", str(tmp_path), "--port", "70000"])
 
 
