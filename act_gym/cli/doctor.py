@@ -1,4 +1,4 @@
-"""`act-gym doctor`: reports what works on this machine, what is missing or broken, and how to fix it.
+"""`act-gym doctor`: reports what works on this machine, and how to fix the rest.
 
 Checks run the real thing where possible: they start Java, play the first step of each benchmark and compare checksums.
 They change nothing except for files that a first step writes into the cache folder.

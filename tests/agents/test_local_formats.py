@@ -51,7 +51,7 @@ def test_tools_reach_the_prompt_and_leave_the_model_as_it_was(with_tools):
 
 
 def test_a_template_without_a_place_for_tools_is_refused(policy):
-    with pytest.raises(UsageError, match="knows no tools"):
+    with pytest.raises(UsageError, match="does not support tools"):
         LocalAgent(LocalSettings(format="tools"), policy=policy)
 
 
