@@ -68,6 +68,8 @@ class Credit:
 
 def advantages_of(rollouts: Sequence[Rollout], settings: AlgorithmSettings) -> Credit:
     """Return the advantages of all replies; `start.group` says which rollouts are of one task."""
+    if not rollouts:  # every simulator failed
+        return Credit([], np.zeros(0), np.zeros(0, dtype=np.int64))
     rewards = [rewards_of(rollout, settings) for rollout in rollouts]
     returns = np.array([float(one.sum()) for one in rewards])
     groups = np.array([-1 if one.start.point else one.start.group for one in rollouts], dtype=np.int64)
@@ -102,8 +104,8 @@ def _by_step(
     """Return the advantages of GiGPO or HGPO, which compare single decisions; a penalty is part of what is compared."""
     sizes = [len(one.turns) for one in rollouts]
     owners = np.repeat(np.arange(len(rollouts)), sizes)
-    penalty = np.concatenate(penalties) if rollouts else np.zeros(0)
-    rests = formulas.discounted(np.concatenate(rewards) if rollouts else np.zeros(0), owners, settings.gamma) + penalty
+    penalty = np.concatenate(penalties)
+    rests = formulas.discounted(np.concatenate(rewards), owners, settings.gamma) + penalty
     if settings.algorithm == "hgpo":
         contexts = contexts_of(rollouts, settings.contexts + 1)
         flat = formulas.hgpo(rests, contexts, alpha=settings.context_power, scale=settings.scale_rewards)

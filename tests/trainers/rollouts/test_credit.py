@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,3 +156,11 @@ def test_a_group_without_variance_teaches_nothing_but_the_format(pair: list[Roll
     assert advantages_of(lost, AlgorithmSettings(invalid_penalty=0.0)).taught() == set()
     assert advantages_of(lost, AlgorithmSettings()).taught() == {0}
     assert np.allclose(advantages_of(lost, AlgorithmSettings()).advantages[0], [0, 0, -0.1, 0])
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "rloo", "gigpo", "hgpo", "branch"])
+def test_a_step_without_episodes_has_no_advantages(algorithm: Any) -> None:
+    credit = advantages_of([], AlgorithmSettings(algorithm=algorithm, contexts=1))
+    assert credit.advantages == []
+    assert credit.taught() == set()
+    assert anchor_metrics(credit) == play_metrics([]) == {}
