@@ -125,7 +125,9 @@ class Suite:
 
 
 def installed(package: str) -> str:
-    """Return the version of a package; empty if it is not installed."""
+    """Return the version of a package; empty if it is not installed or has no name."""
+    if not package:
+        return ""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -9,7 +9,7 @@ from act_gym.errors import MissingDependencyError
 from act_gym.splits.alfworld import FOLDERS, MANIFEST
 from benchmarks.evaluate import main as evaluate
 from benchmarks.run.manifest import data_facts
-from benchmarks.suites import SUCCESS, content_hash, main, simulator_of, suite, suites
+from benchmarks.suites import SUCCESS, content_hash, installed, main, simulator_of, suite, suites
 
 MINIS = [name for name in suites() if name.endswith("-mini")]
 # Numbers are published under these. A change is another version, and another line here.
@@ -136,3 +136,8 @@ def test_another_minor_version_is_refused_before_a_folder(another_scienceworld, 
 def test_a_manifest_names_the_minor_version(another_scienceworld):
     env_id = "act/ScienceWorld-test"
     assert data_facts(env_id, tasks(env_id)[:1], {}) == {"simulator": "scienceworld 1.3"}
+
+
+def test_a_benchmark_without_a_package_has_no_version():
+    assert (installed(""), installed("no-such-package")) == ("", "")
+    assert installed("numpy")
