@@ -1,8 +1,7 @@
-"""`act-gym play ID`: a person plays an environment in the terminal.
+"""Human agent: `act-gym play ID`, play an environment in the terminal.
 
-The person sees what an agent sees: observation, score and admissible commands. A finished game can be kept as an
+The screen shows the agent's input: observation, score and admissible commands. A finished game can be saved as an
 `Episode`, like any agent's.
-
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ __all__ = ["FEW", "HELP", "Game", "PlayConfig", "Screen", "clean", "main", "matc
 
 _PAGE = 40
 FEW = 60
-"""So many commands are listed after every turn; more of them only when asked for."""
+"""Up to so many commands are listed after every turn; more only on request."""
 _SEPARATOR = " [SEP] "  # between the texts of a page in WebShop's observations
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P^_X].*?(?:\x07|\x1b\\)|.)", re.DOTALL)
 
@@ -49,9 +48,9 @@ Type a command, or the number of one.
   ?word     list the commands with a word that begins like this; ? alone lists all, or their verbs
   +         more of the last list
   :hint     the expert's next command (the saved episode is marked)
-  :undo     take the last action back: the task is started again and the others are replayed
+  :undo     undo the last action: the task restarts and the other actions are replayed
   :history  the actions so far
-  :task     the task once more
+  :task     show the task again
   :new      another task
   :quit     stop; so do Ctrl-D and Ctrl-C
 Tab completes commands, the arrow keys bring earlier lines back."""
@@ -61,7 +60,7 @@ class Screen:
     """Prints a running game.
 
     Args:
-        console: Where to; None for standard output.
+        console: The output; None for standard output.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -70,11 +69,11 @@ class Screen:
 
     @property
     def interactive(self) -> bool:
-        """Whether a person sees this."""
+        """Whether the output is a terminal."""
         return bool(self.console.is_terminal)
 
     def say(self, text: str, style: str = "") -> None:
-        """Print our own or a simulator's words."""
+        """Print a text."""
         self.console.print(Text(clean(text), style=style), soft_wrap=not self.interactive)
 
     def goal(self, text: str, task_id: str, task_type: str) -> None:
@@ -102,8 +101,8 @@ class Screen:
         """List commands with their numbers; thousands of them as a table of verbs.
 
         Args:
-            commands: All commands of the state; a command's number is its place here, from 1.
-            numbers: Which of them are listed; None for an overview of all.
+            commands: All commands of the state; a command's number is its index here, from 1.
+            numbers: Those to list; None for an overview of all.
         """
         if commands and all(command.isdigit() for command in commands):
             self.say(f"Answer with a number: {', '.join(commands)}")
@@ -140,20 +139,20 @@ class Screen:
             self.say(f"{number:>4}  {turn.score:.2f}  {turn.action}{remark}")
 
     def parts(self, parts: Mapping[str, float]) -> None:
-        """Print what a reward is made of, where a benchmark says so."""
+        """Print the parts of a reward, if the benchmark reports them."""
         if parts:
             self.say("")
             self.say("Parts of the reward: " + ", ".join(f"{name} {float(part):.2f}" for name, part in parts.items()))
 
     def end(self, success: bool, score: float, stop: str) -> None:
-        """Print how an episode ended."""
+        """Print the result of an episode."""
         word = "Solved" if success else "Out of turns" if stop == "truncated" else "Over, not solved"
         self.say("")
         self.say(f"{word}. Final score {score:.2f}. :new, :undo or :quit", "bold green" if success else "bold yellow")
 
 
 def clean(text: str) -> str:
-    """Return text without control characters, escape sequences and what else does not print."""
+    """Return text without control characters, escape sequences and other unprintable characters."""
     plain = _ESCAPES.sub("", text).replace("\t", "    ")
     return "".join(
         letter if letter == "\n" or letter.isprintable() else " " if letter.isspace() else "" for letter in plain
@@ -161,7 +160,7 @@ def clean(text: str) -> str:
 
 
 def matching(commands: Sequence[str], words: str) -> list[int]:
-    """Return the numbers, from 1, of the commands with a word that begins like each of these."""
+    """Return the numbers, from 1, of the commands that have a word with each of these prefixes."""
     wanted = words.lower().split()
     return [
         number
@@ -171,11 +170,11 @@ def matching(commands: Sequence[str], words: str) -> list[int]:
 
 
 class Game:
-    """A running game: what was typed goes in, what happens goes to the screen.
+    """Running game: reads typed lines, prints to the screen.
 
     Args:
         env: Made with `gym.make`.
-        screen: Where everything is printed.
+        screen: The output.
         env_id: The environment's id, for the saved episode.
         seed: Seeds the order of tasks.
         save: File for finished episodes; None keeps none.
@@ -192,10 +191,10 @@ class Game:
         self.turns: list[Turn] = []
         self.observation = ""
         self.info: dict[str, Any] = {}
-        self.stop = ""  # why the episode ended; empty while it runs
-        self._finished: Episode | None = None  # written once nobody can take its last action back
+        self.stop = ""  # reason of the episode's end; empty while it runs
+        self._finished: Episode | None = None  # written once the last action cannot be undone any more
         self._hinted = False
-        self._changing: list[bool] = []  # for each turn, whether it changed what can be seen
+        self._changing: list[bool] = []  # for each turn, whether it changed the visible state
         self._asked = 0.0
         self._first_seed: int | None = seed
         inner = env.unwrapped
@@ -204,23 +203,23 @@ class Game:
 
     @property
     def commands(self) -> Sequence[str]:
-        """What the simulator accepts now."""
+        """The admissible commands."""
         listed: Sequence[str] = self.info.get("admissible_commands", ())
         return listed
 
     def start(self, task_id: str = "") -> None:
-        """Start a task: this one, or the next that the seed draws."""
+        """Start a task: the given one, or the next one drawn from the seed."""
         self._write()
         options = {"task_id": task_id} if task_id else None
         self.observation, self.info = self.env.reset(seed=self._first_seed, options=options)
-        self._first_seed = None  # a seed begins the same order again
+        self._first_seed = None  # the same seed restarts the same order
         self.turns, self.stop, self._hinted, self._changing = [], "", False, []
         self._show_task()
         self._show()
         self.screen.say("Type a command, its number, or :help", "dim")
 
     def take(self, line: str) -> bool:
-        """Act on one typed line; false means that the person wants to stop."""
+        """Act on one typed line; return false to stop."""
         line = line.strip()
         word = line.lower()
         meta = {
@@ -246,7 +245,7 @@ class Game:
         return True
 
     def leave(self) -> None:
-        """Save what is finished and say goodbye."""
+        """Save finished episodes and print a farewell."""
         if self.save is not None and self.turns and not self.stop:
             self.screen.say("This game is not finished and is not saved.", "dim")
         self._write()
@@ -257,7 +256,7 @@ class Game:
             self.screen.say("This episode is over: :new, :undo or :quit", "yellow")
             return
         action = line
-        # ScienceWorld itself asks for a number when several things fit; then the typed one is meant.
+        # ScienceWorld itself asks for a number if a command is ambiguous; then the number is its answer.
         if line.isdecimal() and line not in self.commands:
             if not 1 <= int(line) <= len(self.commands):
                 self.screen.say(f"Numbers go from 1 to {len(self.commands):,}.", "red")
@@ -305,9 +304,9 @@ class Game:
         self.stop = "terminated" if terminated else "truncated" if truncated else ""
 
     def _undo(self) -> None:
-        """Start the same task again and replay all actions but the last."""
+        """Restart the same task and replay all actions but the last."""
         if not self.turns:
-            self.screen.say("There is nothing to take back.", "dim")
+            self.screen.say("There is nothing to undo.", "dim")
             return
         *kept, dropped = self.turns
         self.observation, self.info = self.env.reset(options={"task_id": self.info["task_id"]})
@@ -317,7 +316,7 @@ class Game:
         self.turns = [replace(new, seconds=old.seconds) for new, old in zip(self.turns, kept, strict=False)]
         number = len(kept)
         self.screen.say(
-            f"Took back “{dropped.action}”: started the task again and replayed {number} action{'s' * (number != 1)}.",
+            f"Undid “{dropped.action}”: started the task again and replayed {number} action{'s' * (number != 1)}.",
             "dim",
         )
         self._show()
@@ -332,7 +331,7 @@ class Game:
         self.screen.say(hint, "magenta")
 
     def _planned(self) -> str:
-        """Return the first command of a plan from here; empty where the engine cannot plan."""
+        """Return the first command of a plan from the current state; empty if the engine cannot plan."""
         try:
             plan = self._inner.plan()
         except UsageError:
@@ -340,7 +339,7 @@ class Game:
         return f"The expert's next command: {plan[0]}" if plan else "The task is solved."
 
     def _on_the_experts_way(self) -> str:
-        """Return the next command of the solution from the start, after those that were done in its order."""
+        """Return the next command of the initial solution, after those already done in its order."""
         expert = self._inner.expert_commands()
         done, left = 0, 0
         for number, (turn, changed) in enumerate(zip(self.turns, self._changing, strict=True), start=1):
@@ -349,13 +348,13 @@ class Game:
             elif changed and not left:
                 left = number
         if done == len(expert):
-            return "You have done all that the expert does."
+            return "You have done all of the expert's actions."
         if left:
-            return f"You left the expert's way at turn {left}. The next command on it: {expert[done]}"
+            return f"You left the expert's solution at turn {left}. Its next command: {expert[done]}"
         return f"The expert's next command: {expert[done]}"
 
     def _seen(self) -> tuple[str, ...]:
-        """Return the score and the engine's texts about the state; an action that leaves them changed nothing."""
+        """Return the score and the engine's texts about the state; if they stay equal, an action changed nothing."""
         engine = self._inner.engine
         names: tuple[str, ...] = getattr(engine, "observable", ())
         return (str(self.info.get("score")), *(observing(engine, names).observe(name) for name in names))
@@ -401,25 +400,25 @@ class PlayConfig:
     """Play an environment yourself in the terminal."""
 
     env: tyro.conf.Positional[str] = "act/ScienceWorld-seen"
-    """The environment's id; `act-gym list` shows them all."""
+    """Environment id; see `act-gym list`."""
     task: str = ""
-    """Id of the first task, e.g. scienceworld/boil/3; drawn from the seed if empty."""
+    """Id of the first task, e.g. scienceworld/boil/3; empty: drawn from the seed."""
     seed: int = 0
-    """Which tasks come, and in which order."""
+    """Seed of the order of tasks."""
     max_turns: int = 0
-    """Step limit; 0 for the benchmark's own."""
+    """Step limit; 0 for the benchmark's default."""
     env_options: tuple[str, ...] = ()
-    """The environment's own settings as name=value, e.g. `catalogue=generated human_goals=true` for WebShop."""
+    """Environment options as name=value, e.g. `catalogue=generated human_goals=true` for WebShop."""
     save: Path | None = None
-    """A file that every finished episode is appended to, as one JSON line."""
+    """File to append every finished episode to, as one JSON line."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status."""
+    """Run the program; return its exit status."""
     arguments = parse(PlayConfig, sys.argv[1:] if argv is None else argv, program="act-gym play")
     if arguments.max_turns < 0:
         raise UsageError(f"--max-turns is 0 (the benchmark's own) or more; got {arguments.max_turns}.")
-    entry, _ = parse_id(arguments.env)  # a wrong id is refused before a simulator starts
+    entry, _ = parse_id(arguments.env)  # refuse a wrong id before a simulator starts
     screen = Screen()
     options = read_settings(arguments.env_options, "--env-options")
     if arguments.max_turns:
@@ -440,7 +439,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _lines(screen: Screen, game: Game) -> Iterator[str]:
-    """Yield what is typed until the end of input; a line from a pipe is shown too."""
+    """Yield typed lines until the end of input; echo lines from a pipe."""
     if sys.stdin.isatty():
         _complete(game)
     while True:
@@ -455,7 +454,7 @@ def _lines(screen: Screen, game: Game) -> Iterator[str]:
 
 
 def _complete(game: Game) -> None:
-    """Give `input` line editing, a history of lines, and completion of commands where the platform can."""
+    """Enable line editing, history and command completion for `input`, if the platform supports it."""
     try:
         import readline
     except ImportError:

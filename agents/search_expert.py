@@ -1,9 +1,9 @@
-"""Search expert for ALFWorld: plays on a belief, so it knows only what the episode has shown.
+"""Search expert for ALFWorld: acts on a belief state built only from the episode's observations.
 
-The belief is read from the observations: which receptacles there are, what each was seen to hold, what is carried, what
-was cleaned, heated or cooled. An object that was not seen yet is searched for where such objects are most often, by
-frequencies from the training games. The belief is made from the whole history at every turn, so the expert can be
-asked about any state, also one that another agent has reached, and so it labels states for DAgger.
+The belief contains the receptacles, the objects seen in each, the object carried, and the objects cleaned, heated or
+cooled. An unseen object is searched for where such objects are most frequent in the training games. The belief is
+rebuilt from the whole history at every turn, so the expert can act in any state, also one that another agent has
+reached; so it can label states for DAgger.
 
 Source of the frequencies: the first facts of the 3,553 training games (`data/alfworld_locations.json`).
 """
@@ -54,10 +54,10 @@ class Goal:
     """A goal of one of ALFWorld's six task types.
 
     Attributes:
-        object: The type of the objects that are to be moved or examined, e.g. `mug`.
-        place: The type of the receptacle they belong in; empty if they are to be examined.
-        count: How many.
-        change: `clean`, `heat` or `cool`, to be done first; empty for none.
+        object: The type of the objects to move or examine, e.g. `mug`.
+        place: The type of the target receptacle; empty to examine.
+        count: The number of objects.
+        change: `clean`, `heat` or `cool`, as the first step; empty for none.
         lamp: The type of the lamp to examine under; empty for none.
     """
 
@@ -69,10 +69,10 @@ class Goal:
 
 
 def read_goal(text: str) -> Goal:
-    """Read a goal such as `put a clean mug in coffeemachine.`.
+    """Parse a goal such as `put a clean mug in coffeemachine.`.
 
     Raises:
-        AgentError: The goal has none of the forms that ALFWorld's games have.
+        AgentError: The goal has none of the forms of ALFWorld's games.
     """
     for pattern in _GOALS:
         found = pattern.search(text.lower())
@@ -98,15 +98,15 @@ def kind_of(name: str) -> str:
 
 @dataclass
 class Belief:
-    """Facts that an episode's observations have shown so far.
+    """Belief state: facts from an episode's observations so far.
 
     Attributes:
-        contents: For every receptacle of the room what it holds; None if that was not seen.
-        closed: Receptacles that are closed, as seen last.
-        here: The receptacle that was gone to last; empty in the middle of the room.
-        carried: The object that is carried; empty for none.
-        changes: For an object what was done to it that still holds.
-        tried: Receptacles that were gone to since the carried object was picked up.
+        contents: The contents of every receptacle of the room; None if not seen yet.
+        closed: Receptacles that were closed when last seen.
+        here: The last receptacle visited; empty in the middle of the room.
+        carried: The object carried; empty for none.
+        changes: The change (clean, hot, cool) of an object that still holds.
+        tried: Receptacles visited since the carried object was picked up.
     """
 
     contents: dict[str, set[str] | None] = field(default_factory=dict)
@@ -118,7 +118,7 @@ class Belief:
 
     @classmethod
     def of(cls, view: AgentInput) -> Belief:
-        """Return the belief after all that a view shows."""
+        """Return the belief after all observations of an input."""
         belief = cls()
         for turn in view.history:
             belief.update(turn.observation)
@@ -126,7 +126,7 @@ class Belief:
         return belief
 
     def update(self, observation: str) -> None:
-        """Take one observation into account."""
+        """Update the belief with one observation."""
         if room := _ROOM.search(observation):
             self.contents.update({name: None for name in _THING.findall(room.group(1)) if name not in self.contents})
         if arrived := _ARRIVED.search(observation):
@@ -158,27 +158,27 @@ class Belief:
         return held
 
     def places_of(self, kind: str) -> Iterator[tuple[str, str]]:
-        """Yield every object of a type that was seen and not taken away, with its receptacle."""
+        """Yield every seen object of a type that was not taken away, with its receptacle."""
         for receptacle, held in self.contents.items():
             for name in sorted(held or ()):
                 if kind_of(name) == kind:
                     yield name, receptacle
 
     def of_kind(self, *kinds: str) -> list[str]:
-        """Return the room's receptacles of some types, in the order in which the room lists them."""
+        """Return the room's receptacles of some types, in the room's own order."""
         return [name for name in self.contents if kind_of(name) in kinds]
 
 
 class SearchExpert:
-    """Solves ALFWorld's tasks as one who does not know where things are; labels any state for imitation."""
+    """Solves ALFWorld's tasks without knowing where objects are; labels any state for imitation."""
 
     name = "search"
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Return the next command for each view.
+        """Return the next command for each input.
 
         Raises:
-            AgentError: A task is not ALFWorld's, its goal is none that its games have, or nothing is left to try.
+            AgentError: A task is not ALFWorld's, its goal has an unknown form, or nothing is left to try.
         """
         return [self._choice(view) for view in views]
 
@@ -190,12 +190,12 @@ class SearchExpert:
             )
         action = _Search(view).command()
         if not action:
-            raise AgentError(f"The search expert has tried everything it knows in {view.task.id}.")
+            raise AgentError(f"The search expert has nothing left to try in {view.task.id}.")
         return AgentAction(action=action, response=action)
 
 
 class _Search:
-    """One decision: a goal, a belief, and the commands that are possible now."""
+    """One decision: a goal, a belief, and the admissible commands."""
 
     def __init__(self, view: AgentInput) -> None:
         self.goal = read_goal(view.goal)
@@ -235,12 +235,12 @@ class _Search:
         yield from self._explore(goal.object)
 
     def _is_done(self, name: str) -> bool:
-        """Return whether an object in the right place needs nothing more."""
+        """Return whether an object in the right place needs no further change."""
         wanted = not self.goal.change or self.goal.change in self.belief.changes.get(name, ())
         return kind_of(name) == self.goal.object and wanted
 
     def _places(self) -> list[str]:
-        """Return the receptacles the goal names, the best first: one that holds such an object, then near ones."""
+        """Return the goal's receptacles, best first: one with such an object, then near ones."""
         belief = self.belief
 
         def order(place: str) -> tuple[int, bool, bool, bool]:
@@ -250,7 +250,7 @@ class _Search:
         return sorted(belief.of_kind(self.goal.place), key=order)
 
     def _change(self, name: str) -> Iterator[str]:
-        """Clean, heat or cool what is carried."""
+        """Clean, heat or cool the carried object."""
         belief, change = self.belief, self.goal.change
         for kind in _APPLIANCES[change]:
             for appliance in sorted(belief.of_kind(kind), key=lambda place: (place in belief.tried, place)):
@@ -259,7 +259,7 @@ class _Search:
                     yield from self._visit(appliance)
 
     def _take(self, found: Iterable[tuple[str, str]]) -> Iterator[str]:
-        """Take the first of some objects, those that are near before others."""
+        """Take the first of some objects, near ones first."""
         for name, receptacle in sorted(found, key=lambda one: one[1] != self.belief.here):
             yield from self._if_possible(f"take {name} from {receptacle}")
             yield from self._open_or_visit(receptacle)
@@ -269,7 +269,7 @@ class _Search:
         yield from self._open_or_visit(receptacle)
 
     def _put_down(self) -> Iterator[str]:
-        """Free the hands: here if that is possible, else where such objects are often."""
+        """Put down the carried object: here if possible, else where such objects are frequent."""
         belief, carried = self.belief, self.belief.carried
         for receptacle in belief.contents:
             yield from self._if_possible(f"move {carried} to {receptacle}", f"put {carried} in/on {receptacle}")
@@ -279,7 +279,7 @@ class _Search:
             yield from self._open_or_visit(receptacle)
 
     def _explore(self, kind: str) -> Iterator[str]:
-        """Look into the receptacle that most likely holds an object of a type for the commands it takes."""
+        """Search the receptacle with the highest chance of an object of a type per command needed."""
         belief = self.belief
 
         def worth(place: str) -> tuple[float, bool]:
@@ -293,12 +293,12 @@ class _Search:
             yield from self._open_or_visit(place)
 
     def _open_or_visit(self, receptacle: str) -> Iterator[str]:
-        """Open a receptacle where that is possible, else look at it or go there."""
+        """Open a receptacle if possible, else look at it or go there."""
         yield from self._if_possible(f"open {receptacle}")
         yield from self._visit(receptacle)
 
     def _visit(self, receptacle: str) -> Iterator[str]:
-        # A place that is shared by several receptacles has no `go to` for those that are here already.
+        # Receptacles at the same place have no `go to` command while the agent is there.
         unseen = self.belief.contents.get(receptacle) is None and receptacle not in self.belief.closed
         yield from self._if_possible(f"go to {receptacle}", *([f"examine {receptacle}"] if unseen else []))
 
@@ -310,15 +310,15 @@ _OPENABLE = frozenset({"cabinet", "drawer", "fridge", "microwave", "safe", "laun
 
 
 def _chance(kind: str, receptacle: str) -> float:
-    """Return how often a receptacle of a type holds an object of a type when a training game begins, 0–1."""
+    """Return the frequency, 0–1, of an object type in a receptacle type at the start of training games."""
     objects, receptacles = _locations()
     there = objects.get(kind, {}).get(receptacle, 0)
-    # A few made-up empty ones, so that a receptacle that is rare in training is not the first to be searched.
+    # A few pseudo-counts, so that a receptacle that is rare in training is not searched first.
     return (there + 0.5) / (receptacles.get(receptacle, 0) + 100.0)
 
 
 @cache
 def _locations() -> tuple[dict[str, dict[str, int]], dict[str, int]]:
-    """Return in how many receptacles of each type an object's type is, and how many of each type there are."""
+    """Return the number of receptacles of each type that contain each object type, and the number of each type."""
     found = json.loads((Path(__file__).parent / "data" / "alfworld_locations.json").read_text(encoding="utf-8"))
     return found["objects"], found["receptacles"]

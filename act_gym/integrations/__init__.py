@@ -1,5 +1,5 @@
-"""Our environments in the shapes that other people's trainers expect; each needs its own extra, and no model.
+"""Integrations with other training frameworks; each needs its own extra.
 
-`tool_environment` is a class whose method is a tool (TRL's `environment_factory`), `served` a server with a
-client (OpenEnv), `taskset` tasks with a tool server (verifiers).
+`trl` is a class whose method is a tool (TRL's `environment_factory`), `openenv` a server with a client, `verifiers` a
+taskset.
 """

@@ -1,4 +1,4 @@
-"""The taskset under the name by which verifiers finds it; the wheel installs this module at the top level."""
+"""Plugin module for verifiers, which finds tasksets by top-level name; the wheel installs it at the top level."""
 
 from act_gym.integrations.verifiers import GamesEnv, GamesTaskset, InProcess
 

@@ -1,9 +1,9 @@
-"""Our environments behind OpenEnv's server, and a client for them.
+"""OpenEnv integration: a server for environments, and a client.
 
-    act-gym serve --env act/ALFWorld-train           prints an address with a secret in it
+    act-gym serve --env act/ALFWorld-train           prints a URL with a secret in it
 
-Any client of OpenEnv plays with that address as its `base_url`: TRL's, torchforge's, or `GameClient` below.
-The protocol is that of openenv 0.10: a WebSocket is a session, and a session has an environment of its own.
+Any OpenEnv client plays with that URL as its `base_url`: TRL's, torchforge's, or `GameClient` below. The protocol is
+that of openenv 0.10: a WebSocket is a session, and each session has its own environment.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ except ImportError as cause:
 __all__ = ["Command", "Game", "GameClient", "GameState", "Shown", "make_app"]
 
 LONGEST_COMMAND = 10_000
-"""Characters of a command; whoever sends more is refused."""
-_IDLE = 3600.0  # seconds after which a session that says nothing loses its environment
+"""Longest command in characters; longer ones are refused."""
+_IDLE = 3600.0  # seconds of silence after which a session loses its environment
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -39,13 +39,13 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Command(Action):  # type: ignore[misc]
-    """What an agent does."""
+    """Action of an agent."""
 
     command: str = Field(max_length=LONGEST_COMMAND)
 
 
 class Shown(Observation):  # type: ignore[misc]
-    """What an environment shows; `reward` and `done` stand beside it."""
+    """Observation, with `reward` and `done`."""
 
     text: str
     goal: str
@@ -59,23 +59,23 @@ class Shown(Observation):  # type: ignore[misc]
 
 
 class GameState(State):  # type: ignore[misc]
-    """Which task a session plays; `step_count` are its actions so far."""
+    """State of a session: its task; `step_count` is the number of actions so far."""
 
     env_id: str = ""
     task_id: str = ""
 
 
 class Game(Environment):  # type: ignore[misc]
-    """One environment of ours as OpenEnv's.
+    """OpenEnv environment around an act-gym environment.
 
     Args:
         env_id: For example `act/ALFWorld-train`.
         env_options: Passed to `gym.make`.
-        commands: Whether admissible commands are sent along; ScienceWorld lists thousands.
+        commands: Whether to send admissible commands too; ScienceWorld lists thousands.
     """
 
     SUPPORTS_CONCURRENT_SESSIONS = True
-    # Simulators share a process of Java, and none is made for threads: all sessions take turns in one.
+    # Simulators share one Java process and are not thread-safe: all sessions use one thread in turn.
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(self, env_id: str, env_options: Mapping[str, Any] | None = None, *, commands: bool = True) -> None:
@@ -88,26 +88,26 @@ class Game(Environment):  # type: ignore[misc]
         """Start a task.
 
         Args:
-            seed: Draws it, and with it the order of those that follow.
-            episode_id: What the session calls the episode.
-            task_id: Which task; the next of the order if None.
+            seed: Seed of the order of tasks.
+            episode_id: The session's name for the episode.
+            task_id: The task; None for the next one in order.
 
         Raises:
-            UnknownNameError: There is no such task in the environment.
+            UnknownNameError: The environment has no such task.
         """
         text, info = self._env.reset(seed=seed, options={"task_id": task_id} if task_id else None)
         self._state = GameState(env_id=self._state.env_id, task_id=info["task_id"], episode_id=episode_id)
         return self._shown(text, info)
 
     def step(self, action: Command, timeout_s: float | None = None) -> Shown:  # noqa: ARG002  (the protocol's)
-        """Do one action."""
+        """Execute one action."""
         text, reward, terminated, truncated, info = self._env.step(action.command)
         self._state.step_count += 1
         return self._shown(text, info, float(reward), done=terminated or truncated, truncated=truncated)
 
     @property
     def state(self) -> GameState:
-        """Which task is played, and how far."""
+        """The current task and step count."""
         return self._state
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ class Game(Environment):  # type: ignore[misc]
 
 
 class GameClient(EnvClient[Command, Shown, GameState]):  # type: ignore[misc]
-    """A session with a served environment; `base_url` is the address that the server printed.
+    """Session with a served environment; `base_url` is the URL printed by the server.
 
     `GameClient(base_url=…).sync()` is the same without `await`.
     """
@@ -152,9 +152,9 @@ def make_app(
     Args:
         env_id: For example `act/ALFWorld-train`.
         env_options: Passed to `gym.make`.
-        token: The first part of every path that is answered; whoever does not know it gets 404.
-        sessions: How many may be open at once.
-        commands: Whether admissible commands are sent along.
+        token: Secret first part of every valid path; other requests get 404.
+        sessions: Maximum number of open sessions.
+        commands: Whether to send admissible commands too.
 
     Raises:
         UnknownNameError: No environment has that id.
@@ -170,9 +170,9 @@ def make_app(
 
 
 class _Gate:
-    """Answers only below the secret path, to WebSockets and requests alike.
+    """Middleware that accepts only paths below the secret one, for WebSockets and requests.
 
-    OpenEnv's clients send no header of ours, and every one of them takes a path in its address.
+    OpenEnv's clients send no custom header, but all accept a path in their URL.
     """
 
     def __init__(self, app: App, token: str) -> None:

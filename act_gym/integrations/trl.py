@@ -1,8 +1,8 @@
-"""An environment whose one tool is a method, as TRL's `GRPOTrainer(environment_factory=…)` takes it.
+"""TRL integration: an environment with one tool, for `GRPOTrainer(environment_factory=…)`.
 
-TRL makes one instance for each episode that runs at once, resets it with a row of the dataset, lets the model
-call its public methods as tools, and asks for the reward at the end. The protocol is that of TRL 1.16
-(`trl/trainer/grpo_trainer.py`); nothing of TRL is imported.
+TRL creates one instance per concurrent episode, resets it with a row of the dataset, offers its public methods to the
+model as tools, and reads the reward at the end. The protocol is that of TRL 1.16 (`trl/trainer/grpo_trainer.py`); this
+module does not import TRL.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class ToolEnvironment:
     Args:
         env_id: For example `act/ALFWorld-train`.
         env_options: Passed to `gym.make`.
-        reward: What an episode is worth: `score` (0–1) or `success` (0 or 1).
+        reward: The reward of an episode: `score` (0–1) or `success` (0 or 1).
 
     Raises:
-        UsageError: There is no such reward.
+        UsageError: The reward is unknown.
     """
 
     def __init__(self, env_id: str, env_options: Mapping[str, Any] | None = None, reward: str = "score") -> None:
@@ -45,7 +45,7 @@ class ToolEnvironment:
         self._over = True
 
     def reset(self, task_id: str = "", **row: Any) -> str:  # noqa: ARG002  (TRL passes the whole row)
-        """Start the task of a row and return its goal and first observation, which TRL puts at the end of the prompt.
+        """Start the task of a row; return goal and first observation, which TRL appends to the prompt.
 
         Raises:
             UsageError: The row names no task. All episodes of a group must play the same one.
@@ -72,18 +72,18 @@ class ToolEnvironment:
         return observation + _OVER if self._over else observation
 
     def get_reward(self) -> float:
-        """Return what the episode is worth, 0–1; 0 before the first reset."""
+        """Return the reward of the episode, 0–1; 0 before the first reset."""
         return float(self._info.get(self._reward, 0.0))
 
     def _close(self) -> None:
-        """Close the simulator. Not public: TRL would take it for a tool."""
+        """Close the simulator. Not public: TRL would offer it as a tool."""
         self._env.close()
 
 
 def environment_factory(
     env_id: str, env_options: Mapping[str, Any] | None = None, *, reward: str = "score"
 ) -> partial[ToolEnvironment]:
-    """Return what TRL's trainer calls for each environment it needs; it can be pickled.
+    """Return a picklable factory of environments for TRL's trainer.
 
     Args:
         env_id: For example `act/ALFWorld-train`.
@@ -98,13 +98,13 @@ def environment_factory(
 
 
 def training_rows(env_id: str, chosen: Sequence[Task] | None = None) -> list[dict[str, Any]]:
-    """Return one row a task for `datasets.Dataset.from_list`: the prompt's beginning and the task's id.
+    """Return one row per task for `datasets.Dataset.from_list`: the start of the prompt and the task's id.
 
     The rest of the prompt is the task and the first observation, which `ToolEnvironment.reset` returns.
 
     Args:
         env_id: For example `act/ALFWorld-train`.
-        chosen: Which tasks; None for the whole split.
+        chosen: The tasks; None for the whole split.
     """
     return [
         {"prompt": [{"role": "user", "content": _INSTRUCTION}], "task_id": task.id}

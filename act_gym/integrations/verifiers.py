@@ -1,8 +1,8 @@
-"""Our environments as a taskset of verifiers, for its evaluations, prime-rl and whatever else reads its traces.
+"""verifiers integration: environments as a taskset, for its evaluations and prime-rl.
 
-verifiers finds plugins by the name of a top-level module: `act_gym_games`, which the wheel installs, stands for this
-one. The environment plays the user: it shows an observation, reads one command from the reply, and goes on until
-the episode ends. The API is `verifiers.v1` of verifiers 0.4, after its own TextArena taskset.
+verifiers finds plugins by the name of a top-level module: `act_gym_games`, which the wheel installs, imports this one.
+The environment plays the user: each observation is a message, and each reply contains one command, until the episode
+ends. The API is `verifiers.v1` of verifiers 0.4, after its own TextArena taskset.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ __all__ = ["GamesEnv", "GamesTaskset", "InProcess"]
 _ASK = "What is your next action? Reply with <action>your action</action>."
 _ACTION = re.compile(r"<action>(.*?)</action>", re.DOTALL)
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-# Simulators share a process of Java, and none is made for threads: all games take turns in one.
+# Simulators share one Java process and are not thread-safe: all games use one thread in turn.
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="games")
 
 
 class GameData(vf.TaskData):  # type: ignore[misc]
-    """A task as it travels; its prompt is shown when the game starts."""
+    """Data of a task; its prompt is shown when the game starts."""
 
     env_id: str
     env_options: dict[str, Any] = Field(default_factory=dict)
@@ -45,7 +45,7 @@ class GameData(vf.TaskData):  # type: ignore[misc]
 
 
 class GameTask(vf.Task[GameData]):  # type: ignore[misc]
-    """A task that is known by its own id in every run."""
+    """Task with the same id in every run."""
 
     @property
     def key(self) -> str:
@@ -54,16 +54,16 @@ class GameTask(vf.Task[GameData]):  # type: ignore[misc]
 
 
 class GamesConfig(vf.TasksetConfig):  # type: ignore[misc]
-    """Which tasks are played and what they are worth."""
+    """Tasks to play and their reward."""
 
     env_id: str = "act/ALFWorld-generated-train"
     """For example `act/ScienceWorld-train`."""
     env_options: dict[str, Any] = Field(default_factory=dict)
     """Passed to `gym.make`, e.g. `{"max_episode_steps": 30}`."""
     reward: Literal["score", "success"] = "score"
-    """What an episode is worth: its score (0–1) or its success (0 or 1)."""
+    """Reward of an episode: its score (0–1) or its success (0 or 1)."""
     list_commands: int = Field(0, ge=0)
-    """Admissible commands that are shown with each observation, at most."""
+    """Largest number of admissible commands shown with each observation."""
 
 
 class GamesTaskset(vf.Taskset[GameTask, GamesConfig]):  # type: ignore[misc]
@@ -86,7 +86,7 @@ class GamesTaskset(vf.Taskset[GameTask, GamesConfig]):  # type: ignore[misc]
 
 
 class GamesEnvConfig(vf.EnvConfig):  # type: ignore[misc]
-    """One seat: who plays. Nothing that it says is run, so it needs no sandbox."""
+    """Configuration with one seat, the player. It needs no sandbox, because no generated code is run."""
 
     player: vf.AgentConfig = vf.AgentConfig(runtime=vf.SubprocessConfig())
 
@@ -95,7 +95,7 @@ class GamesEnv(vf.Env[GamesEnvConfig]):  # type: ignore[misc]
     """One game: each reply is an action, and each observation the next message."""
 
     async def run(self, task: GameTask, agents: Any) -> None:
-        """Play one episode and record what it was worth."""
+        """Play one episode and record its reward."""
         data = task.data
         loop = asyncio.get_running_loop()
 
@@ -128,7 +128,7 @@ class GamesEnv(vf.Env[GamesEnvConfig]):  # type: ignore[misc]
 
 
 class InProcess(vf.Harness[vf.HarnessConfig]):  # type: ignore[misc]
-    """Asks the model from this process, one completion a turn; the player's default.
+    """Calls the model from this process, one completion per turn; the player's default.
 
     verifiers' own chat harness starts a program that `uv` installs first. A game needs no tools and no program.
     """
@@ -148,7 +148,7 @@ class InProcess(vf.Harness[vf.HarnessConfig]):  # type: ignore[misc]
         mcp_urls: Mapping[str, str],
         data: Any,
     ) -> Any:
-        """Ask for one reply to the conversation so far; verifiers records it on the way."""
+        """Request one reply to the conversation so far; verifiers records it on the way."""
         del trace, runtime, mcp_urls
         system, prompt = self.resolve_prompt(data)
         wire = (
@@ -161,7 +161,7 @@ class InProcess(vf.Harness[vf.HarnessConfig]):  # type: ignore[misc]
 
 
 def read_action(reply: str) -> str:
-    """Return the one action in a reply, outside its reasoning; empty if there is none or more than one."""
+    """Return the one action in a reply, outside its reasoning; empty if there is none or several."""
     if "</think>" in reply.partition("<think>")[0]:
         reply = "<think>" + reply  # some chat templates open the reasoning in the prompt
     found = _ACTION.findall(_THOUGHT.sub("", reply))

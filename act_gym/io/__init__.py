@@ -1,1 +1,1 @@
-"""Files on disk: records in JSON lines, run folders, downloads, archives, locks."""
+"""File input and output: JSON lines, run folders, downloads, archives, locks."""

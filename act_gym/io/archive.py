@@ -1,9 +1,8 @@
 """Safe reading of archives, compressed files and folders.
 
-A caller chooses the destination of a file by its name in the archive, so no name from an archive ever
-becomes a path. An archive that tries anyway (absolute names, `..`, links, devices) or that unpacks
-to far more than it should is refused as a whole. Formats are recognised by content, not by name.
-
+The caller maps each name in the archive to a destination, so no name from an archive becomes a path. An archive with
+unsafe members (absolute names, `..`, links, devices) or an excessive unpacked size is refused as a whole. Formats are
+recognised by content, not by name.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _ZEROS = bytes(512)
 
 
 class Stream:
-    """Reads from `inner`; whatever goes wrong there is a `CorruptDataError` that names the file."""
+    """Reads from `inner`; any failure is a `CorruptDataError` with the file's name."""
 
     def __init__(self, inner: IO[bytes], source: Path, damage: tuple[type[Exception], ...] = _DAMAGE) -> None:
         self._inner = inner
@@ -57,7 +56,7 @@ class Stream:
         return block
 
     def ends_like_tar(self) -> bool:
-        """Return whether the last bytes are those of a whole tar archive, a block of zeros.
+        """Return whether the stream ends like a complete tar archive, with a block of zeros.
 
         A tar archive cut off between two files looks complete to Python's `tarfile`.
         """
@@ -71,7 +70,7 @@ def open_stream(source: Path) -> Iterator[Stream]:
     """Open a file, decompressed if it is compressed with gzip, bzip2, xz or zstd.
 
     Raises:
-        MissingDependencyError: It is compressed with zstd and nothing here can read that.
+        MissingDependencyError: The file needs zstd, which is not installed.
     """
     with source.open("rb") as file:
         start = file.read(6)
@@ -100,7 +99,7 @@ def _zstd(source: Path) -> Iterator[Stream]:
         return
     with (
         source.open("rb") as file,
-        # Archives made with a long window need more than the 128 MB that are allowed by default.
+        # Archives with a long window need more than the default limit of 128 MB.
         zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(file) as inner,
     ):
         yield Stream(cast(IO[bytes], inner), source, (*_DAMAGE, zstandard.ZstdError))
@@ -120,8 +119,8 @@ class Member:
 
     Attributes:
         name: Its name in the archive, with `/`.
-        size: Its size in bytes as the archive says.
-        open: Opens it. In a stream it can only be read before the next member is asked for.
+        size: Its size in bytes, by the archive's header.
+        open: Opens it. In a stream, read it before the next member.
     """
 
     name: str
@@ -130,20 +129,20 @@ class Member:
 
 
 def unpack(source: Path, place: Callable[[str], Path | None]) -> int:
-    """Write the files of an archive or a folder that the caller wants.
+    """Extract selected files of an archive or a folder.
 
     Args:
         source: A zip, tar, tar.gz, tar.bz2, tar.xz or tar.zst file, or a folder.
-        place: Given a name with `/`, says where the file goes, or None to leave it out.
+        place: Maps a name with `/` to a destination, or to None to skip the file.
 
     Returns:
-        How many files were written.
+        The number of files written.
 
     Raises:
-        CorruptDataError: It is damaged, unsafe or unreasonably large. What was written stays: unpack
-            into a folder of your own and delete it.
-        UsageError: It is no archive.
-        MissingDependencyError: It is compressed with zstd and nothing here can read that.
+        CorruptDataError: The archive is damaged, unsafe or too large. Files already written stay: unpack into a
+            temporary folder and delete it.
+        UsageError: The file is not an archive.
+        MissingDependencyError: The file needs zstd, which is not installed.
         OSError: A file could not be written.
     """
     written = total = 0
@@ -161,7 +160,7 @@ def unpack(source: Path, place: Callable[[str], Path | None]) -> int:
 
 
 def members(source: Path) -> Iterator[Member]:
-    """Yield the regular files of an archive or a folder, each checked. Raises as `unpack` does."""
+    """Yield the checked regular files of an archive or a folder; raises the same errors as `unpack`."""
     if source.is_dir():
         yield from _folder(source)
         return
@@ -177,7 +176,7 @@ def _write(member: Member, target: Path, source: Path) -> None:
     with member.open() as content, target.open("wb") as file:
         while block := _read(content, source):
             left -= len(block)
-            if left < 0:  # the archive lied about the size, as bombs do
+            if left < 0:  # the header's size is wrong, as in archive bombs
                 break
             file.write(block)
     if left:
@@ -240,7 +239,7 @@ def _tar(source: Path) -> Iterator[Member]:
                     raise CorruptDataError(f"{source} holds {info.name!r}, a link or a device; not unpacked.")
                 if info.isfile():
                     _check_name(info.name, source)
-                    tarfile.data_filter(info, "/nowhere")  # Python's own checks as a second opinion
+                    tarfile.data_filter(info, "/nowhere")  # in addition, Python's own checks
                     yield Member(info.name, info.size, lambda info=info: _extract(archive, info))  # type: ignore[misc]
             if not stream.ends_like_tar():
                 raise CorruptDataError(f"{source} is cut off: the end of the archive is missing.")

@@ -1,7 +1,7 @@
-"""Fetches one file over HTTP: streams it, resumes what broke off, checks size and sha256.
+"""HTTP download of one file: streaming, resumable, with size and sha256 checks.
 
-What has come lies in `<target>.part`, with what the server said about it in `<target>.part.json`; the
-target appears only when it is complete and right. Nothing here knows what is in the file.
+Received bytes are in `<target>.part`, with the server's validators in `<target>.part.json`. The target appears only
+when it is complete and correct.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from act_gym.io.jsonl import write_json
 __all__ = ["FULL_DISK", "Report", "fetch", "file_sha256", "full_disk"]
 
 Report = Callable[[int, int | None], None]
-"""Called with the bytes that are there and how many there will be, if anybody knows."""
+"""Progress callback: bytes received and the total, if known."""
 
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _BLOCK = 1 << 18
-_TRIES = 6  # without a byte of progress between them
-_TIMEOUT = 60.0  # seconds without a byte before a connection counts as lost
+_TRIES = 6  # tries in a row without a byte of progress
+_TIMEOUT = 60.0  # seconds without a byte before a connection is considered lost
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LOST = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 
@@ -45,19 +45,19 @@ def fetch(
     report: Report | None = None,
     pause: float = 1.0,
 ) -> Path:
-    """Fetch a file; returns at once if the target is there already and right.
+    """Download a file; return at once if the target is already complete and correct.
 
     Args:
         url: `http://` or `https://`.
-        target: Where the file shall lie; its folder exists.
+        target: The destination; its folder must exist.
         size: Its size in bytes, if known.
         sha256: Its hexadecimal sha256, if known.
-        report: Told about progress.
+        report: Called with the progress.
         pause: Seconds before the second try; doubled for each further one.
 
     Raises:
-        DownloadError: It could not be fetched. What came is kept, and the next call goes on there.
-        CorruptDataError: What came is not the file that was expected; it has been deleted.
+        DownloadError: The download failed. Received bytes are kept, and the next call resumes there.
+        CorruptDataError: The received file is not the expected one; it has been deleted.
     """
     if target.exists():
         if sha256 is None or file_sha256(target) == sha256:
@@ -95,7 +95,7 @@ def file_sha256(path: Path) -> str:
 
 
 def full_disk(folder: Path, needed: int = 0) -> DownloadError:
-    """Return the error that says there is no room in a folder."""
+    """Return the error for a full disk."""
     more = f" About {needed / 1e6:,.0f} MB more are needed." if needed > 0 else ""
     return DownloadError(
         f"The disk of {folder} is full, or a limit on file sizes was reached.{more} Make room, or choose another "
@@ -103,8 +103,8 @@ def full_disk(folder: Path, needed: int = 0) -> DownloadError:
     )
 
 
-class _Interrupted(Exception):  # noqa: N818  (not an error yet: it is tried again)
-    """The connection or the server failed; worth another try."""
+class _Interrupted(Exception):  # noqa: N818  (not an error yet: the download is retried)
+    """Failure of the connection or the server; worth another try."""
 
 
 @dataclass
@@ -123,7 +123,7 @@ class _Job:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def receive(self) -> None:
-        """Ask for what is missing and append it; raise `_Interrupted` if it breaks off."""
+        """Request the missing bytes and append them; raise `_Interrupted` if the connection breaks."""
         if self.size is not None and self.there() == self.size:
             return
         try:
@@ -136,7 +136,7 @@ class _Job:
             raise _Interrupted(f"{getattr(cause, 'reason', None) or cause or type(cause).__name__}") from cause
 
     def check(self) -> None:
-        """Compare with what was expected; delete what is wrong."""
+        """Check size and sha256; delete a wrong file."""
         wrong = ""
         if self.size is not None and self.there() != self.size:
             wrong = f"has {self.there():,} bytes; expected {self.size:,}"
@@ -145,8 +145,8 @@ class _Job:
         if wrong:
             self._forget()
             raise CorruptDataError(
-                f"What {self.url} sent {wrong}. It has been deleted. Run the command again; if it happens again, the "
-                "file at that address is another one."
+                f"The file from {self.url} {wrong}. It has been deleted. Run the command again; if it happens again, "
+                "the file at that address is another one."
             )
 
     def _request(self) -> urllib.request.Request:
@@ -160,7 +160,7 @@ class _Job:
             if validator:
                 headers["If-Range"] = validator
         elif there:
-            self._forget()  # nothing would tell whether old and new bytes belong together
+            self._forget()  # without a validator, old and new bytes may belong to different files
         return urllib.request.Request(self.url, headers=headers)  # noqa: S310  (checked above)
 
     def _append(self, answer: Any) -> None:
@@ -178,7 +178,7 @@ class _Job:
             self.notes,
             {
                 "url": self.url,
-                "etag": "" if etag.startswith("W/") else etag,  # a weak one does not promise the same bytes
+                "etag": "" if etag.startswith("W/") else etag,  # a weak one does not guarantee the same bytes
                 "modified": answer.headers.get("Last-Modified", ""),
             },
         )
@@ -197,7 +197,7 @@ class _Job:
             raise _Interrupted(f"the connection ended after {done:,} of {self.size:,} bytes")
 
     def _refused(self, error: urllib.error.HTTPError) -> None:
-        """Say what to do about an HTTP error; returning means that everything is there."""
+        """Raise the error for an HTTP error status; returning means that all bytes are present."""
         if error.code == 416 and self.there():
             if error.headers.get("Content-Range") == f"bytes */{self.there()}":
                 return
@@ -223,4 +223,4 @@ class _Job:
 
 
 def _silent(done: int, total: int | None) -> None:
-    """Report to nobody."""
+    """Ignore the progress."""

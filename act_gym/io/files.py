@@ -1,4 +1,4 @@
-"""One run at a time, across processes."""
+"""File locks: one run at a time, across processes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["only_one"]
 
 @contextmanager
 def only_one(lock: Path, doing: str) -> Iterator[None]:
-    """Let one run at a time through; the lock goes with its process, however it ends.
+    """Hold a lock that admits one run at a time; it is released when its process ends, however it ends.
 
     Args:
-        lock: A file for it, made if it is not there.
-        doing: What the others are told that the one is doing, e.g. `filling FOLDER`.
+        lock: The lock file, created if absent.
+        doing: The lock holder's activity, shown to waiting runs, e.g. `filling FOLDER`.
     """
     handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:

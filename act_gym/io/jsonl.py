@@ -1,7 +1,7 @@
-"""Files of records: one JSON object a line, each line complete or absent.
+"""JSON Lines files: one JSON object per line, each line complete or absent.
 
-A program killed while it writes leaves at most one torn last line; the next append cuts it off, so a
-run continues where it stopped and nothing that was finished is lost.
+A program killed while writing leaves at most one torn last line, which the next append removes. So a run resumes where
+it stopped, and no finished record is lost.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ R = TypeVar("R", bound=Record)
 
 
 class RecordWriter:
-    """Appends records to a file; every one is with the operating system when `write` returns, so no kill loses it.
+    """Appends records to a file; `write` flushes to the operating system, so a killed process loses none.
 
-    One writer a file: a second one would take the first one's line in progress for a torn one.
+    Use one writer per file: a second one would remove the first one's unfinished line as torn.
 
     Args:
-        path: The file, made if it is not there.
-        sync_every: Seconds within which waiting for the disk is not repeated. With 0 every record is on the disk
-            when `write` returns, and the machine itself may fail. With more, what was written less than so long
-            after the last wait is on the disk with the next record or when the file is closed.
+        path: The file, created if absent.
+        sync_every: Minimum seconds between two fsyncs. With 0, every record is on disk when `write` returns, safe
+            against a failure of the machine. Otherwise a record within this time after the last fsync is on disk with
+            the next fsync, or when the file is closed.
     """
 
     def __init__(self, path: Path, *, sync_every: float = 0.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a+b", buffering=0)
         self._sync_every = sync_every
-        self._synced = float("-inf")  # when, on the monotonic clock
-        self._waiting = False  # whether something is not on the disk for sure
+        self._synced = float("-inf")  # time of the last fsync, on the monotonic clock
+        self._waiting = False  # whether some records may not be on disk yet
         self._cut_torn_line()
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record.
 
         Raises:
-            ValueError: The record holds a number that JSON does not know.
-            OSError: The line could not be written; the file is as it was before.
+            ValueError: The record has a number that JSON cannot represent.
+            OSError: The line could not be written; the file is unchanged.
         """
         rest = memoryview(_line(record).encode("utf-8", "backslashreplace"))
         end = self._file.seek(0, os.SEEK_END)
@@ -75,12 +75,12 @@ class RecordWriter:
             raise
 
     def sync(self) -> None:
-        """Wait until all that was written is on the disk."""
+        """Wait until all records are on disk."""
         os.fsync(self._file.fileno())
         self._synced, self._waiting = time.monotonic(), False
 
     def close(self) -> None:
-        """Close the file; all that was written is on the disk then."""
+        """Close the file; all records are on disk then."""
         if self._file.closed:
             return
         try:
@@ -111,14 +111,14 @@ class RecordWriter:
 
 
 def check_writable(folder: Path, *, file: str = "") -> None:
-    """Refuse a folder that cannot be made or written to; makes nothing.
+    """Check that a folder can be created and written to; creates nothing.
 
     Args:
-        folder: The folder. It need not be there yet.
-        file: A file that will be written into it.
+        folder: The folder; it may be absent.
+        file: A file to be written into it.
 
     Raises:
-        UsageError: A part of the path is a file, the folder is not ours to write to, or `file` is a folder.
+        UsageError: A part of the path is a file, the folder is not writable, or `file` is a folder.
     """
     try:
         place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
@@ -128,15 +128,15 @@ def check_writable(folder: Path, *, file: str = "") -> None:
             raise UsageError(f"Cannot write to {place}: no permission. Choose another --out.")
         if file and (folder / file).is_dir():
             raise UsageError(f"Cannot write {folder / file}: it is a folder. Choose another --out.")
-    except OSError as cause:  # such as a name that is too long
+    except OSError as cause:  # e.g. a name that is too long
         raise UsageError(f"Cannot write to {folder}: {cause.strerror or cause}. Choose another --out.") from cause
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder with those above it.
+    """Create a folder with its parents.
 
     Raises:
-        UsageError: It cannot be made or written to.
+        UsageError: It cannot be created or written to.
     """
     check_writable(folder)
     try:
@@ -146,7 +146,7 @@ def make_folder(folder: Path) -> None:
 
 
 def unreadable(path: Path, cause: OSError) -> RunError:
-    """Return the error for a file that cannot be opened; for missing records it says what writes such files."""
+    """Return the error for a file that cannot be opened; for missing records, it names the program that writes them."""
     told = f"Cannot read {path}: {cause.strerror or cause}."
     if not isinstance(cause, FileNotFoundError) or path.suffix != ".jsonl":
         return RunError(told)
@@ -161,8 +161,8 @@ def as_record(kind: type[R], data: Mapping[str, Any], place: str) -> R:
 
     Args:
         kind: Its class.
-        data: What `to_json` wrote.
-        place: Begins the message of an error, e.g. `pairs.jsonl, line 3,`.
+        data: The output of `to_json`.
+        place: Start of an error message, e.g. `pairs.jsonl, line 3,`.
 
     Raises:
         RunError: A key is missing, or a value is of another type.
@@ -178,16 +178,16 @@ def as_record(kind: type[R], data: Mapping[str, Any], place: str) -> R:
 
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the records of a file in order; a torn last line is left out.
+    """Yield the records of a file in order; skip a torn last line.
 
     Raises:
-        RunError: There is no such file, or a line before the last is not a JSON object.
+        RunError: The file does not exist, or a line before the last is not a JSON object.
     """
     return (record for _, record in records_with_places(path))
 
 
 def records_with_places(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the records of a file, each after the byte at which its line begins; see `read_records`."""
+    """Yield the records of a file, each after the byte offset of its line; see `read_records`."""
     try:
         file = path.open("rb")
     except OSError as cause:
@@ -202,7 +202,7 @@ def records_with_places(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def record_at(path: Path, offset: int) -> dict[str, Any]:
-    """Return the record whose line begins at a byte of a file.
+    """Return the record whose line begins at a byte offset.
 
     Raises:
         RunError: The file cannot be read, or has changed.
@@ -228,10 +228,9 @@ def _parsed(line: bytes, where: str) -> dict[str, Any]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
-    """Open a text file that takes the path's place when the block ends, and leaves no trace if it fails.
+    """Open a temporary text file that replaces the path atomically when the block succeeds.
 
-    So a file is complete or absent, whatever happens. Characters that UTF-8 has no form for are
-    written as escapes.
+    The file is always complete or absent. Characters that UTF-8 cannot encode are written as escapes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -246,14 +245,14 @@ def replacing(path: Path) -> Iterator[TextIO]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file so that it is complete or absent."""
+    """Write a JSON file atomically."""
     with replacing(path) as file:
         json.dump(value, file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 
 
 def write_records(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Write a file of records so that it is complete or absent."""
+    """Write a file of records atomically."""
     with replacing(path) as file:
         file.writelines(map(_line, records))
 

@@ -1,11 +1,11 @@
-"""The run folder: what was run, with what, on what, and what came of it.
+"""Run folder: configuration, provenance, metrics and outputs of a run.
 
 ```
 runs/<name>/
-├── config.json      every argument as it was given
-├── manifest.json    what that came to: program, facts, versions, git revision, sha256 of every input, machine, start
-├── metrics.jsonl    one line a measurement
-└── …                what the program makes: episodes.jsonl, pairs.jsonl, checkpoint/, records.jsonl
+├── config.json      every argument
+├── manifest.json    provenance: program, facts, versions, git revision, sha256 of every input, machine, start
+├── metrics.jsonl    one line per measurement
+└── …                the program's outputs: episodes.jsonl, pairs.jsonl, checkpoint/, records.jsonl
 ```
 """
 
@@ -48,18 +48,18 @@ __all__ = [
 ]
 
 
-_WIDTH = 60  # characters of a value that a table shows
+_WIDTH = 60  # characters of a value in a table
 _ABSENT = object()
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One place where two values differ.
+    """Difference of two values at one key path.
 
     Attributes:
-        place: Keys from the outside in, joined by dots.
-        first: What stands there in the first value; `absent` in words if nothing does.
-        second: The same of the second.
+        place: The keys from the outside in, joined by dots.
+        first: The first value's entry, or `absent`.
+        second: The second value's entry, or `absent`.
     """
 
     place: str
@@ -68,13 +68,13 @@ class Difference:
 
 
 def differences(first: Any, second: Any, *, place: str = "", skip: Iterable[str] = ()) -> list[Difference]:
-    """Return where two JSON values differ, by place; what is no mapping in both is compared as a whole.
+    """Return the differences of two JSON values by key path; only mappings are compared entry by entry.
 
     Args:
         first: A JSON value.
         second: Another.
-        place: What the values themselves are called.
-        skip: Keys of the outermost mappings that may differ.
+        place: The name of the values themselves.
+        skip: Top-level keys that may differ.
     """
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         found = []
@@ -103,7 +103,7 @@ def _cut(text: str) -> str:
 
 
 _PACKAGES = ("gymnasium", "alfworld", "textworld", "scienceworld", "torch", "transformers", "trl", "accelerate")
-# Arguments that say how a run is carried out and not what it computes: they may change on resume.
+# Arguments that change how a run is executed and not what it computes: they may change on resume.
 FREE_ARGUMENTS = frozenset(
     {
         "resume",
@@ -124,37 +124,37 @@ FREE_ARGUMENTS = frozenset(
         "measure_steps",
     }
 )
-# What a setting is called that must never be written down. `max_new_tokens` is none.
+# Names of settings that must never be written to disk; `max_new_tokens` is not one.
 _SECRET = re.compile(r"(^|[_-])(key|token|secret|password|passwd|credentials?|authorization)$", re.IGNORECASE)
 _PLACE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")  # module:name
 _CREDENTIALS = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
 class Run:
-    """A run folder, made once or continued.
+    """Run folder, created or resumed.
 
     Args:
-        folder: Where it is.
+        folder: Its path.
         program: The program's module name, e.g. `trainers.act`.
         config: The program's arguments, a dataclass.
-        inputs: Files the run reads; their sha256 goes into the manifest.
-        facts: What else decides what the run computes, and is not told by its arguments: JSON values by name,
-            such as the hash of a model's weights. They go into the manifest.
-        resume: Continue a folder that is there. The manifest stays that of the first start; under `resumed` it
-            has versions, revision, machine and time of every later one.
-        overwrite: Remove what the run in the folder left, and begin again.
-        leaves: Files and folders that the program writes, the file of its records first. A folder in which that
-            file has no record is empty: it may be begun with other settings. `overwrite` removes all of them.
-        free: Arguments that may change on resume, with those of `FREE_ARGUMENTS`: e.g. `micro_batch`, or for a mapping
-            among the arguments `act.micro_batch`.
-        growing: Counts among the arguments that may be larger than they were, where 0 is all.
-        facts_then: What `facts` would be under the arguments of the first start, where it differs: compared with the
-            manifest in place of `facts`, which the manifest has from now on.
+        inputs: The run's input files; their sha256 goes into the manifest.
+        facts: Everything else that determines the result, as JSON values by name, e.g. the hash of a model's weights.
+            They go into the manifest.
+        resume: Continue an existing folder. The manifest stays that of the first start; `resumed` lists versions,
+            revision, machine and time of every later start.
+        overwrite: Remove the outputs of the run in the folder, and start again.
+        leaves: Files and folders that the program writes, the file of its records first. If that file has no record,
+            the folder counts as empty and may be started with other settings. `overwrite` removes all of them.
+        free: Arguments that may change on resume, in addition to `FREE_ARGUMENTS`, e.g. `micro_batch`, or
+            `act.micro_batch` in a mapping.
+        growing: Counts among the arguments that may grow, where 0 means all.
+        facts_then: The `facts` under the arguments of the first start, if they differ; compared with the manifest
+            instead of `facts`. The manifest then stores `facts`.
 
     Raises:
-        RunError: The folder holds another run and neither `resume` nor `overwrite` is on, or `resume` is on and the
-            arguments, inputs or facts are not those it was made with; the message has a table of them.
-        UsageError: An argument looks like a secret, which a run folder must not hold, or the folder cannot be written.
+        RunError: The folder holds another run and neither `resume` nor `overwrite` is on, or `resume` is on and
+            arguments, inputs or facts have changed; the message has a table of them.
+        UsageError: An argument looks like a secret, which must not be written to disk, or the folder cannot be written.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class Run:
         self._growing, self._free = growing, free
         refuse_secrets(config)
         arguments = _as_json(config)
-        decided: dict[str, Any] = json.loads(json.dumps(facts or {}))  # as it will be read again
+        decided: dict[str, Any] = json.loads(json.dumps(facts or {}))  # as JSON gives it back
         manifest = {
             "program": program,
             **decided,
@@ -212,12 +212,12 @@ class Run:
     def _check_resumable(
         self, arguments: Mapping[str, Any], manifest: Mapping[str, Any], same: Sequence[str]
     ) -> dict[str, Any]:
-        """Return the manifest that is there; `same` are those of its keys that must not have changed."""
+        """Return the existing manifest; `same` are the keys that must not have changed."""
         old_arguments, old_manifest = _read(self.folder / "config.json"), _read(self.folder / "manifest.json")
         grown = {name for name in self._growing if has_grown(old_arguments.get(name), arguments.get(name))}
         changes = differences(old_arguments, arguments, skip=FREE_ARGUMENTS | grown)
         changes = [one for one in changes if one.place not in self._free]
-        # What follows from other arguments would only say the same again.
+        # Consequences of changed arguments would only repeat the message.
         changes = changes or _changes(old_manifest, manifest, same)
         if changes:
             table = difference_table(changes, ("setting", "then", "now"))
@@ -230,7 +230,7 @@ class Run:
     def _note_start(
         self, old: Mapping[str, Any], new: Mapping[str, Any], arguments: Mapping[str, Any], facts: Mapping[str, Any]
     ) -> None:
-        """Add a start to the manifest; `facts` replace those of the start before, which are kept beside it."""
+        """Add a start to the manifest; `facts` replace the earlier ones, which are kept with the earlier start."""
         start = {name: new[name] for name in ("started", "git", "versions", "machine")}
         config = _read(self.folder / "config.json")
         grown = {name: config[name] for name in self._growing if config[name] != arguments[name]}
@@ -246,18 +246,18 @@ class Run:
 def check_folder(
     folder: Path, leaves: Sequence[str] = (), *, program: str = "", resume: bool = False, overwrite: bool = False
 ) -> None:
-    """Refuse a folder into which a run cannot be begun, before anything is loaded; makes nothing.
+    """Check, before anything is loaded, that a run can start in a folder; creates nothing.
 
     Args:
         folder: The run folder.
         leaves: See `Run`.
-        program: See `Run`; empty where it is not known.
+        program: See `Run`; empty if unknown.
         resume: See `Run`.
         overwrite: See `Run`.
 
     Raises:
-        RunError: It holds a run, and neither `resume` nor `overwrite` is on; or no run of this program.
-        UsageError: It cannot be made or written to, or both `resume` and `overwrite` are on.
+        RunError: It has a run, and neither `resume` nor `overwrite` is on; or files of another program.
+        UsageError: It cannot be created or written to, or both `resume` and `overwrite` are on.
     """
     if resume and overwrite:
         raise UsageError("--resume continues a run and --overwrite starts it again; give one of them.")
@@ -275,14 +275,14 @@ def check_folder(
 
 @contextmanager
 def locked(folder: Path, doing: str) -> Iterator[None]:
-    """Make a run folder and let one process at a time work in it.
+    """Create a run folder and lock it for one process at a time.
 
     Args:
         folder: The run folder.
         doing: See `act_gym.io.files.only_one`.
 
     Raises:
-        UsageError: It cannot be made or written to.
+        UsageError: It cannot be created or written to.
     """
     make_folder(folder)
     with only_one(folder / ".lock", doing):
@@ -290,7 +290,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
 
 
 def has_records(path: Path) -> bool:
-    """Return whether a file of records is there and has a complete line."""
+    """Return whether a file of records exists and has a complete line."""
     return path.is_file() and next(read_records(path), None) is not None
 
 
@@ -306,7 +306,7 @@ def _remove(path: Path) -> None:
 
 
 def has_grown(then: Any, now: Any) -> bool:
-    """Return whether a limit is larger than it was; 0 is no limit."""
+    """Return whether a limit has grown; 0 means no limit."""
     return then != now and isinstance(then, int) and isinstance(now, int) and then != 0 and (now == 0 or now > then)
 
 
@@ -330,13 +330,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def refuse_secrets(config: Any) -> None:
-    """Refuse a program's arguments if one looks like a secret, which a run folder must not hold.
+    """Refuse arguments that look like a secret, which must not be written to disk.
 
     Args:
         config: The dataclass of arguments.
 
     Raises:
-        UsageError: One does; its value is not repeated.
+        UsageError: One looks like a secret; the message does not repeat its value.
     """
     for name, value in _as_json(config).items():
         words = [word.partition("=") for word in value if isinstance(word, str)] if isinstance(value, list) else []
@@ -362,7 +362,7 @@ def sha256_of(path: Path) -> str:
 
 
 def source_sha256(place: str) -> str:
-    """Return the sha256 of the file of `module:name`, which is not imported here; empty if it is not found."""
+    """Return the sha256 of the file of `module:name`, without importing it; empty if it is not found."""
     module = Path(*place.partition(":")[0].split("."))
     for folder in (*map(Path, sys.path), Path.cwd()):
         for path in (folder / module.with_suffix(".py"), folder / module / "__init__.py"):
@@ -372,12 +372,12 @@ def source_sha256(place: str) -> str:
 
 
 def named_files(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sha256 of each file, and of each `module:name`, that options name; by the option's name.
+    """Return the sha256 of each file or `module:name` among options, by the option's name.
 
-    Such an option means another thing when the file changes, and so its name alone identifies nothing.
+    The name alone does not identify such an option, because the file may change.
 
     Args:
-        options: Options as they were given, e.g. an environment's `prices=limits.json`.
+        options: Options, e.g. an environment's `prices=limits.json`.
     """
     found = {name: _digest_of(value) for name, value in options.items()}
     return {name: digest for name, digest in found.items() if digest}
@@ -392,7 +392,7 @@ def _digest_of(value: Any) -> Any:
     try:
         if Path(value).is_file():
             return sha256_of(Path(value))
-    except (OSError, ValueError):  # a text too long for a path, or with a null in it
+    except (OSError, ValueError):  # a text that is too long for a path, or contains a null
         return ""
     return source_sha256(str(value)) if _PLACE.fullmatch(str(value)) else ""
 
@@ -407,7 +407,7 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 
 def _git_revision() -> str:
-    """Return the checkout's revision with `+changes` if it has any; empty outside a checkout."""
+    """Return the checkout's git revision, with `+changes` if it has any; empty outside a checkout."""
     here = Path(__file__).resolve().parent
     try:
         described = subprocess.run(

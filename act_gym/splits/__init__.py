@@ -1,1 +1,1 @@
-"""The frozen lists of tasks, one module a benchmark."""
+"""Splits: frozen lists of tasks, one module per benchmark."""

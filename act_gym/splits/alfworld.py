@@ -1,10 +1,9 @@
 """ALFWorld's splits: 3,553 training games, 140 in rooms seen in training, 134 in unseen rooms.
 
-The games are those of the official release `json_2.1.1`, frozen in `alfworld.txt`, one line
-`<folder>/<game>/<trial>` each, sorted. The release's 200 `valid_train` games are left out: they are
-training rooms under another name, no published result is on them, and they are in no split here.
-Upstream lists games in the order of the file system, so its n-th game differs between machines; here
-it does not. A user's own game files become tasks here too. Nothing in this module looks into a game.
+The games are those of the official release `json_2.1.1`, frozen in `alfworld.txt`, one line `<folder>/<game>/<trial>`
+each, sorted. The release's 200 `valid_train` games are in no split: they are training rooms under another name, without
+published results. Upstream lists games in the order of the file system, which differs between machines; this order is
+fixed. This module also makes tasks of a user's own game files; it does not read their contents.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from act_gym.types import Task
 __all__ = ["COUNTS", "FOLDERS", "OWN_SPLIT", "TASK_TYPES", "tasks", "tasks_of_files"]
 
 FOLDERS: Mapping[str, str] = {"train": "train", "seen": "valid_seen", "unseen": "valid_unseen"}
-"""The folder of the official release that holds a split's games."""
+"""Folder of the official release with a split's games."""
 
 COUNTS: Mapping[str, int] = {"train": 3553, "seen": 140, "unseen": 134}
 
 OWN_SPLIT = "own"
-"""The `split` of tasks in a user's own game files, which are in none of ours."""
+"""The `split` of tasks in a user's own game files, which belong to no official split."""
 
 TASK_TYPES = (
     "look_at_obj_in_light",
@@ -47,11 +46,11 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
     """Return a split's tasks in their frozen order.
 
     Args:
-        split: `train`, `seen` or `unseen`; None for all 3,827, each under its own split. Or one of those of
-            generated games, see `alfworld_generated.py`.
+        split: `train`, `seen` or `unseen`; None for all 3,827, each under its own split. Or one of those of generated
+            games, see `alfworld_generated.py`.
 
     Raises:
-        CorruptDataError: The manifest is not the one this version was made with.
+        CorruptDataError: The manifest does not have the expected sha256.
     """
     if split in alfworld_generated.COUNTS:
         return alfworld_generated.tasks(split)
@@ -61,15 +60,15 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
 def tasks_of_files(games: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> tuple[Task, ...]:
     """Return the tasks in a user's own game files, sorted by id.
 
-    A task's id is `alfworld/` and the file's path below the folder that was given, without `.tw-pddl`;
-    a file named `game.tw-pddl` is called by its folder. Its type is that of the nearest folder whose name
-    begins with one of `TASK_TYPES`, else `unknown`; its split is `own`.
+    A task's id is `alfworld/` and the file's path below the given folder, without `.tw-pddl`; a file `game.tw-pddl`
+    gets the name of its folder. Its type is that of the nearest folder whose name begins with one of `TASK_TYPES`, else
+    `unknown`; its split is `own`.
 
     Args:
         games: A `.tw-pddl` file, a folder that is searched for them, or several of either.
 
     Raises:
-        UsageError: A path is not there, holds no game, or two games have the same id.
+        UsageError: A path does not exist or has no game, or two games have the same id.
     """
     given = [games] if isinstance(games, str | os.PathLike) else list(games)
     found: dict[str, Path] = {}
@@ -95,7 +94,7 @@ def tasks_of_files(games: str | os.PathLike[str] | Sequence[str | os.PathLike[st
 
 
 def _files(place: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the game files of a place, each with the folder that its name begins at."""
+    """Yield the game files of a path, each with the folder where its name begins."""
     ending = PurePath(GAME_FILE).suffix
     if place.is_file() and place.suffix == ending:
         yield place, place.parent
@@ -122,7 +121,7 @@ def _type_of(path: Path) -> str:
 
 @cache
 def _manifest() -> Mapping[str | None, tuple[Task, ...]]:
-    """Return the tasks of every split, and under None all of them."""
+    """Return the tasks of every split, and under None all tasks."""
     content = MANIFEST.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != SHA256:

@@ -1,9 +1,8 @@
 """The splits of generated ALFWorld games: 3,000 for training, 150 in the same rooms, 150 in others.
 
-A game is made from its split and number by `act_gym.engines.alfworld.generate`, which has no last game.
-How many belong to a split is frozen here, with what each asks for: `alfworld_generated.txt` has one line
-`<split>/<game>` each, a split's n-th line for its game n. So they are listed without making a game, and
-without the alfworld package that it takes to make one.
+`act_gym.engines.alfworld.generate` makes a game from its split and number, with no upper limit. The number of games of
+each split and their goals are frozen here: `alfworld_generated.txt` has one line `<split>/<game>` each, a split's n-th
+line for its game n. So tasks are listed without making a game and without the alfworld package.
 """
 
 from __future__ import annotations
@@ -29,12 +28,11 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
     """Return a split's tasks in their frozen order.
 
     Args:
-        split: `generated-train`, `generated-seen` or `generated-unseen`; None for all 3,300, each under
-            its own split.
+        split: `generated-train`, `generated-seen` or `generated-unseen`; None for all 3,300, each under its own split.
 
     Raises:
-        UnknownNameError: There is no such split.
-        CorruptDataError: The manifest is not the one this version was made with.
+        UnknownNameError: The split does not exist.
+        CorruptDataError: The manifest does not have the expected sha256.
     """
     if split is not None and split not in COUNTS:
         raise UnknownNameError("split of generated ALFWorld games", split, COUNTS)

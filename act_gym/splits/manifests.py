@@ -1,4 +1,4 @@
-"""Manifests that come with this package and never change."""
+"""Frozen manifests that ship with this package."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def read_frozen(name: str, sha256: str) -> Mapping[str, Any]:
     """Return a manifest of this folder.
 
     Args:
-        name: Its file.
-        sha256: That of its content as JSON with sorted keys and no spaces.
+        name: Its file name.
+        sha256: The sha256 of its content as JSON with sorted keys and no spaces.
 
     Raises:
-        CorruptDataError: It is not the one this version was made with.
+        CorruptDataError: It does not have the expected sha256.
     """
     resource = files("act_gym.splits") / name
     content: Mapping[str, Any] = json.loads(resource.read_text(encoding="utf-8"))

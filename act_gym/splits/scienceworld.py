@@ -1,18 +1,14 @@
 """ScienceWorld's splits: the official train, dev and test, and a pair of seen and unseen task types.
 
-The manifest `scienceworld.json` is frozen from the package's own task list and from what its
-simulator calls its train, dev and test variations, which are ranges of numbers: 3,592, 1,796 and
-1,819, together 7,207 of 30 task types. Six task types, each of another topic and each with a relative
-left in training, are held out:
+The manifest `scienceworld.json` is frozen from the package's task list and the simulator's train, dev and test
+variations, which are ranges of numbers: 3,592, 1,796 and 1,819, together 7,207 of 30 task types. Six task types are
+held out, each of a different topic and with a related type in training:
 
-| split | task types | variations |
-|---|---|---|
-| `train`, `dev`, `test` | all 30 | as the simulator says |
-| `train-seen` | the 24 that are not held out | official train |
-| `seen` | the same 24 | official test |
-| `unseen` | the 6 held out | official test |
+| split | task types | variations | |---|---|---| | `train`, `dev`, `test` | all 30 | the simulator's | | `train-seen` |
+the 24 that are not held out | official train | | `seen` | the same 24 | official test | | `unseen` | the 6 held out |
+official test |
 
-Nothing in this module looks at the simulator.
+This module needs no simulator.
 """
 
 from __future__ import annotations
@@ -31,7 +27,7 @@ SPLITS = ("train", "dev", "test", "train-seen", "seen", "unseen")
 
 _OFFICIAL = ("train", "dev", "test")
 _OFFICIAL_PART = {"train-seen": "train", "seen": "test", "unseen": "test"}
-# Of the manifest as JSON with sorted keys and no spaces.
+# sha256 of the manifest as JSON with sorted keys and no spaces
 _SHA256 = "963b7f77663cdab76e0f45375838489d9484d79e694e264ad6676818f6de83ec"
 
 
@@ -42,8 +38,8 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
         split: One of `SPLITS`; None for all 7,207, each under its official split.
 
     Raises:
-        UnknownNameError: There is no such split.
-        CorruptDataError: The manifest is not the one this version was made with.
+        UnknownNameError: The split does not exist.
+        CorruptDataError: The manifest does not have the expected sha256.
     """
     if split is not None and split not in SPLITS:
         raise UnknownNameError("split of ScienceWorld", split, SPLITS)
@@ -51,7 +47,7 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
 
 
 def held_out() -> tuple[str, ...]:
-    """Return the task types that only `unseen` (and the official splits) hold, sorted."""
+    """Return the held-out task types, which only `unseen` and the official splits contain, sorted."""
     return tuple(manifest()["held_out"])
 
 
@@ -60,7 +56,7 @@ def manifest() -> Mapping[str, Any]:
     """Return the manifest: for each task type its topic and its ranges `[start, stop)` by split.
 
     Raises:
-        CorruptDataError: It is not the one this version was made with.
+        CorruptDataError: It does not have the expected sha256.
     """
     return read_frozen("scienceworld.json", _SHA256)
 

@@ -1,24 +1,20 @@
 """WebShop's splits: the official folds of its shuffled goals, and a pair of seen and unseen kinds of products.
 
-A task is a goal, and its number is WebShop's: `webshop/1000/455` is the goal that WebShop calls session 455. The
-goals of the small official catalogue are frozen in `webshop.json`, so that they are listed without the catalogue;
-those of another catalogue are counted when it is opened. Kinds are the queries that products were found by when the
-catalogue was made, such as `garden/mattresses`; 24 of the 184 that have goals there are held out, and one that only
-other catalogues have. They are from all departments, and chosen so that neither the query nor the last part of its path
-through the departments connects a product that is held out to one that is not.
+A task is a goal with WebShop's own number: `webshop/1000/455` is WebShop's session 455. The goals of the small official
+catalogue are frozen in `webshop.json`, so listing them needs no catalogue; those of another catalogue are counted when
+it is opened. A kind is the query that found a product when the catalogue was made, such as `garden/mattresses`. Of the
+184 kinds with goals there, 24 are held out, and one more of other catalogues. They cover all departments and were
+chosen so that no held-out product shares its query, or the last part of its department path, with any other product.
 
-| split | goals | tasks of the small catalogue |
-|---|---|--:|
-| `test`, `dev`, `train` | numbers 0–499, 500–1,499 and from 1,500 | 500, 1,000, 5,410 |
-| `train-seen` | of `train`, kinds that are not held out | 4,308 |
-| `seen` | of `test`, kinds that `train-seen` has | 397 |
-| `unseen` | of `test`, the kinds held out | 95 |
+| split | goals | tasks of the small catalogue | |---|---|--:| | `test`, `dev`, `train` | numbers 0–499, 500–1,499 and
+from 1,500 | 500, 1,000, 5,410 | | `train-seen` | of `train`, kinds that are not held out | 4,308 | | `seen` | of
+`test`, kinds that `train-seen` has | 397 | | `unseen` | of `test`, the kinds held out | 95 |
 
-The same three of `catalogue="generated"`, a shop of our own that needs no download, are `generated-train` (2,604),
-`generated-seen` (414) and `generated-unseen` (85); what it asks for is frozen in `webshop_generated.txt`.
+The same three splits of `catalogue="generated"`, a generated shop that needs no download, are `generated-train`
+(2,604), `generated-seen` (414) and `generated-unseen` (85); their goals are frozen in `webshop_generated.txt`.
 
-A product has a goal for every combination of its options, and the shuffle spreads them over the folds, so `seen` asks
-mostly for other options of products that `train-seen` has too. `unseen` shares no product and no kind with it.
+A product has a goal for every combination of its options, and the shuffle spreads them over the folds, so `seen` mostly
+has other options of products that are also in `train-seen`. `unseen` shares no product and no kind with it.
 """
 
 from __future__ import annotations
@@ -53,23 +49,23 @@ SPLITS = (
 
 _GENERATED_PART = {"generated-train": "train-seen", "generated-seen": "seen", "generated-unseen": "unseen"}
 
-_LONG = 20_000  # tasks; of longer lists each task is made when it is looked at
+_LONG = 20_000  # tasks; longer lists are lazy
 
 
 def tasks(split: str | None = None, *, catalogue: Named = FROZEN, human_goals: bool = False) -> Sequence[Task]:
-    """Return a split's tasks in WebShop's order: a tuple, or what reads like one where there are more than 20,000.
+    """Return a split's tasks in WebShop's order: a tuple, or a lazy sequence if there are more than 20,000.
 
-    To know which goals are of a kind, `train-seen`, `seen` and `unseen` read every product that has goals.
+    `train-seen`, `seen` and `unseen` read every product that has goals, to find its kind.
 
     Args:
         split: One of `SPLITS`; None for all, each under its official fold.
-        catalogue: What is sold, as the engine takes it.
-        human_goals: Whether the goals are those that people wrote.
+        catalogue: The catalogue, as for the engine.
+        human_goals: Whether to use the goals written by people.
 
     Raises:
-        UnknownNameError: There is no such split.
-        CorruptDataError: The manifest is not the one this version was made with.
-        MissingDataError: The catalogue is not the small official one and not on this machine.
+        UnknownNameError: The split does not exist.
+        CorruptDataError: The manifest does not have the expected sha256.
+        MissingDataError: The catalogue is neither the small official one nor on this machine.
     """
     if split is not None and split not in SPLITS:
         raise UnknownNameError("split of WebShop", split, SPLITS)
@@ -86,7 +82,7 @@ def tasks(split: str | None = None, *, catalogue: Named = FROZEN, human_goals: b
 
 @lru_cache(maxsize=4 * len(SPLITS))
 def _tasks(split: str | None, catalogue: str, human: bool, folder: Path | None) -> Sequence[Task]:
-    """Return a split's tasks; without a catalogue those of a split whose name says which one."""
+    """Return a split's tasks; without a catalogue, those of a split whose name implies one."""
     payload = {} if catalogue else {"catalogue": GENERATED}
     goals: _Goals
     if not catalogue:
@@ -113,7 +109,7 @@ def _tasks(split: str | None, catalogue: str, human: bool, folder: Path | None) 
 
 
 class _Goals(Protocol):
-    """What a split needs to know of a catalogue's goals: their number, the catalogue's name, and each one's kind."""
+    """Interface of a catalogue's goals: their number, the catalogue's name, and the kind of each."""
 
     name: str
 
@@ -122,7 +118,7 @@ class _Goals(Protocol):
 
 
 def _of_split(split: str | None, goals: _Goals) -> Sequence[int]:
-    """Return the numbers of a split's goals; of all where it is None."""
+    """Return the numbers of a split's goals; of all goals if the split is None."""
     fold = {"train-seen": "train", "seen": "test", "unseen": "test"}.get(split or "", split)
     start, stop = FOLDS[fold] if fold else (0, None)
     numbers = range(len(goals))[start:stop]
@@ -136,14 +132,14 @@ def _of_split(split: str | None, goals: _Goals) -> Sequence[int]:
 
 
 @lru_cache(maxsize=8)
-def _of_shop(catalogue: str, human: bool, folder: Path | None) -> _Goals:  # noqa: ARG001  (a name means another shop there)
+def _of_shop(catalogue: str, human: bool, folder: Path | None) -> _Goals:  # noqa: ARG001  (a name means a different shop there)
     from act_gym.engines.webshop.shop_cache import shared_goals, shared_shop
 
     shop = shared_shop(catalogue)
     goals = shared_goals(catalogue, human=human)
 
     class ShopGoals:
-        """The goals of an open shop; the kind is that of the product that is wanted, read when it is asked for."""
+        """Goals of an open shop; the kind of the target product is read on demand."""
 
         name = shop.name if Path(shop.name).name == shop.name else shop.folder.name
 

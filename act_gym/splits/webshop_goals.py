@@ -1,7 +1,7 @@
-"""The goals that come with this package: their kinds and numbers are known without a catalogue.
+"""Frozen WebShop goals: kinds and numbers that are known without a catalogue.
 
-Those of the small official catalogue are in `webshop.json`, those of the generated one in `webshop_generated.txt`.
-Whoever opens one of these catalogues checks here that it has the goals which the splits were made of.
+Those of the small official catalogue are in `webshop.json`, those of the generated one in `webshop_generated.txt`. When
+one of these catalogues is opened, its goals are checked against these.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 FROZEN = "1000"
-"""The catalogue whose goals are frozen here."""
+"""Name of the catalogue whose goals are frozen here."""
 
 GENERATED = "generated"
-"""The catalogue of the splits `generated-…`."""
+"""Name of the catalogue of the splits `generated-…`."""
 
-# A line for each product that has goals: how many, and its kind.
+# one line per product with goals: their number, and its kind
 _GENERATED_FILE = Path(__file__).with_name("webshop_generated.txt")
 _GENERATED_SHA256 = "7804314865b2655ff709b94e01234800788d02bfda37e074ff5b6ea973244de9"
 
@@ -41,20 +41,19 @@ _SHA256 = "8774b7fee9f25a3046de056550366c5093cf37933d79c1e4bc13e1310a6df978"  # 
 
 
 def held_out() -> frozenset[str]:
-    """Return the kinds of products that only `unseen` (and the official folds) hold, as `department/query`."""
+    """Return the held-out kinds, which only `unseen` and the official folds contain, as `department/query`."""
     return frozenset(_manifest()["held_out"])
 
 
 def check_frozen(found: Sequence[tuple[str, int]], *, human_goals: bool) -> None:
-    """Check that a catalogue has the goals that are frozen here.
+    """Check that a catalogue has the frozen goals.
 
     Args:
-        found: For each product with an instruction, or each instruction of a person, its identifier and how many
-            goals it has.
-        human_goals: Which goals.
+        found: For each product with an instruction, or each human instruction, its identifier and number of goals.
+        human_goals: Whether the goals are the human ones.
 
     Raises:
-        CorruptDataError: They are others.
+        CorruptDataError: The goals differ.
     """
     expected = [(asin, goals) for asin, _, goals in _manifest()["human" if human_goals else "synthetic"]]
     if list(found) != expected:
@@ -67,14 +66,14 @@ def check_frozen(found: Sequence[tuple[str, int]], *, human_goals: bool) -> None
 
 
 def check_generated(found: Sequence[tuple[str, int]], folder: Path) -> None:
-    """Check that a generated shop has the goals that are frozen here.
+    """Check that a generated shop has the frozen goals.
 
     Args:
-        found: For each product with an instruction its kind and how many goals it has.
-        folder: Where the shop lies.
+        found: For each product with an instruction, its kind and number of goals.
+        folder: The shop's folder.
 
     Raises:
-        CorruptDataError: They are others.
+        CorruptDataError: The goals differ.
     """
     if list(found) != list(_generated_entries()):
         raise CorruptDataError(
@@ -85,7 +84,7 @@ def check_generated(found: Sequence[tuple[str, int]], folder: Path) -> None:
 
 @lru_cache(maxsize=2)
 def frozen(human: bool) -> FrozenGoals:
-    """Return the goals of the small official catalogue, or those that people wrote for it."""
+    """Return the goals of the small official catalogue, or the human ones for it."""
     entries = _manifest()["human" if human else "synthetic"]
     return FrozenGoals(FROZEN, ((kind, goals) for _, kind, goals in entries))
 
@@ -97,11 +96,11 @@ def frozen_generated() -> FrozenGoals:
 
 
 class FrozenGoals:
-    """The goals of a catalogue whose kinds are known without it.
+    """Goals of a catalogue whose kinds are known without it.
 
     Args:
-        name: The catalogue's.
-        entries: The kind of each product that has goals, in the order of the catalogue, and how many goals it has.
+        name: The catalogue's name.
+        entries: The kind and number of goals of each product with goals, in the order of the catalogue.
     """
 
     def __init__(self, name: str, entries: Iterable[tuple[str, int]]) -> None:

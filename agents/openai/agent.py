@@ -1,8 +1,8 @@
-"""An agent behind an OpenAI-compatible address, such as OpenAI's own, vLLM, llama.cpp or `transformers serve`.
+"""Agent on an OpenAI-compatible server, such as OpenAI, vLLM, llama.cpp or `transformers serve`.
 
-Every running episode has at most one request under way, all of them at once in one event loop of a
-thread of its own; whoever is answered first plays on first. What a model writes is data, what a server
-fails at ends an episode, and a server that fails at everything stops the run.
+Every running episode has at most one open request. All requests are concurrent, in one event loop in its own thread,
+and an answered episode continues at once. A bad reply is data, a failed request ends its episode, and a server that
+fails every request stops the run.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from agents.reply_formats import until, write_tool_call
 __all__ = ["SERVERS", "ChatAgent", "ChatSettings"]
 
 SERVERS = ("auto", "vllm", "transformers", "openai")
-"""Which fields a server takes besides OpenAI's: see `ChatSettings.server`."""
+"""Kinds of servers, by the fields they accept in addition to OpenAI's: see `ChatSettings.server`."""
 
-# Sampling that changes no probability. A server fills a field that is not sent from the model's generation config, or
-# from defaults of its own, so that the same weights would play otherwise than in this process.
+# Neutral sampling settings. If a field is missing, a server uses the model's generation config or its own default, and
+# the same weights would play differently than with the local agent.
 _NEUTRAL = {"top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0}
 _NEUTRAL_VLLM = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
 _NEUTRAL_TRANSFORMERS = {
@@ -43,67 +43,68 @@ _NEUTRAL_TRANSFORMERS = {
 }
 
 _OWN_FIELDS = (*_NEUTRAL_VLLM, "generation_config", "chat_template_kwargs")
-_TRANSFORMERS_REFUSAL = "Unexpected fields in the request"  # of `transformers serve`, to a field that it does not know
+_TRANSFORMERS_REFUSAL = (
+    "Unexpected fields in the request"  # of `transformers serve`, for a field that it does not support
+)
 
-# Settings that change how an answer is had, and not which one it is.
+# Settings of the transport, which do not change a reply.
 _CARRIED = {"model", "base_url", "key_env", "timeout", "deadline", "retries", "patience"}
 _CARRIED |= {"input_price", "cached_price", "output_price"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatSettings:
-    """Settings of a model behind an address; what changes its behaviour is part of the agent's name."""
+    """Settings of a model behind a URL; those that change its behaviour are part of the agent's name."""
 
     model: str = ""
-    """As the server calls it."""
+    """Model name on the server."""
     base_url: str = ""
-    """The server's address up to `/v1`; empty for OpenAI's own."""
+    """URL of the server up to `/v1`; empty for OpenAI."""
     key_env: str = ""
-    """Name of the environment variable that holds the key. Empty: OPENAI_API_KEY, where it is set and the address is
-    this machine or encrypted."""
+    """Environment variable with the API key. Empty: OPENAI_API_KEY, if it is set and the URL is local or encrypted."""
     format: str = "tags"
     """`tags`, `react` or `tools`; see `agents.reply_formats`."""
     thinking: bool = False
-    """Whether the model is asked to reason before it answers."""
+    """Ask the model to reason before its action."""
     window: int = 3
     """Recent turns in the prompt."""
     list_commands: int = 0
-    """Admissible commands listed in the prompt at most; 0 lists none."""
+    """Largest number of admissible commands in the prompt; 0 lists none."""
     max_characters: int = 1200
-    """Each observation in the prompt is cut to this length."""
+    """Longest observation in the prompt, in characters."""
     example: bool = False
-    """Whether the prompt shows how an expert solved another task of the same kind."""
+    """Add a few-shot example: an expert's episode of another task of the same type."""
     history: str = "window"
     """`window`: one message with the recent turns; `conversation`: the episode as a growing chat."""
     prompts: str = DEFAULT
-    """With `conversation`: the prompt set, a name or a folder."""
+    """With `conversation`: prompt set, a name or a folder."""
     max_new_tokens: int = 1024
     """Longest reply in tokens, reasoning included."""
     temperature: float = 0.0
-    """Of sampling from all tokens. Below 0, no setting of sampling is sent and the server's own hold."""
+    """Sampling temperature, without top-k or top-p. Below 0: send no sampling settings and use the server's."""
     server: str = "auto"
-    """Fields that are sent besides OpenAI's. `vllm`: `chat_template_kwargs.enable_thinking` and every setting of
-    sampling, as vLLM, SGLang and llama.cpp take them; `transformers`: the same for `transformers serve`; `openai`:
-    none; `auto`: `openai` for OpenAI's own address, else what the server takes of the first two."""
+    """Fields to send in addition to OpenAI's. `vllm`: `chat_template_kwargs.enable_thinking` and all sampling settings,
+    for vLLM, SGLang and llama.cpp; `transformers`: the same for `transformers serve`; `openai`: none; `auto`:
+    `openai` for OpenAI's own URL, else whichever of the first two the server accepts."""
     body: str = ""
-    """More of the request's body as a JSON object, e.g. `{"reasoning_effort": "low"}`; it wins."""
+    """Further fields of the request as a JSON object, e.g. `{"reasoning_effort": "low"}`; these have priority."""
     timeout: float = 120.0
-    """Seconds that a request may stay silent before it is tried again."""
+    """Seconds without data before a request is tried again."""
     deadline: float = 600.0
-    """Seconds that a decision may take, with everything that is tried again."""
+    """Seconds for one decision, retries included."""
     retries: int = 6
-    """Times that a request is tried again at most."""
+    """Largest number of retries of a request."""
     patience: int = 8
-    """Requests that may fail one after the other before the run stops."""
+    """Consecutive failed requests that stop the run."""
     input_price: float = 0.0
-    """Price of a million tokens read, in any currency."""
+    """Price of a million prompt tokens, in any currency."""
     cached_price: float = -1.0
-    """Price of a million tokens that the server had read before; below 0, the same as of others."""
+    """Price of a million cached prompt tokens; below 0, the same as of others."""
     output_price: float = 0.0
-    """Price of a million tokens written."""
+    """Price of a million generated tokens."""
 
     def check(self) -> None:
-        """Raise a UsageError where the settings do not fit."""
+        """Validate the settings; raise a UsageError if they do not fit together."""
         if not self.model:
             raise UsageError(
                 "The agent chat needs a model, e.g. --agent-options model=… base_url=http://127.0.0.1:8000/v1."
@@ -114,30 +115,32 @@ class ChatSettings:
         if self.server not in SERVERS:
             raise UnknownNameError("server", self.server, SERVERS)
         if min(self.timeout, self.deadline) <= 0 or min(self.max_new_tokens, self.patience) < 1 or self.retries < 0:
-            raise UsageError("timeout and deadline are more than 0, max_new_tokens and patience at least 1, retries 0.")
+            raise UsageError(
+                "timeout and deadline must be above 0, max_new_tokens and patience at least 1, retries at least 0."
+            )
         if min(self.input_price, self.output_price) < 0:
-            raise UsageError("input_price and output_price are 0 or more, for a million tokens each.")
+            raise UsageError("input_price and output_price must be 0 or more, per million tokens.")
 
     def address(self) -> Address:
-        """Return where the server is."""
+        """Return the server's URL and key variable."""
         return Address(self.base_url, self.key_env)
 
     def question(self) -> Question:
-        """Return how the model is asked."""
+        """Return the prompt settings."""
         return Question(**{field.name: getattr(self, field.name) for field in fields(Question)})
 
     def more(self) -> dict[str, Any]:
-        """Return what is added to every request's body."""
+        """Return the further fields of every request."""
         try:
             more = json.loads(self.body or "{}")
         except ValueError as cause:
-            raise UsageError(f"body is a JSON object; got {self.body!r}: {cause}.") from cause
+            raise UsageError(f"body must be a JSON object; got {self.body!r}: {cause}.") from cause
         if not isinstance(more, dict):
-            raise UsageError(f"body is a JSON object; got {self.body!r}.")
+            raise UsageError(f"body must be a JSON object; got {self.body!r}.")
         return more
 
     def fields(self, server: str) -> dict[str, Any]:
-        """Return the fields beside OpenAI's that a kind of server is sent, the body's own included."""
+        """Return the fields in addition to OpenAI's for a kind of server, those of `body` included."""
         more = self.more()
         if server == "openai":
             return more
@@ -153,7 +156,7 @@ class ChatSettings:
         return {**sent, **more}
 
     def label(self) -> str:
-        """Return what follows the model in the agent's name, e.g. `chat,format=react`."""
+        """Return the settings' part of the agent's name, e.g. `chat,format=react`."""
         changed = [
             f"{field.name}={getattr(self, field.name)}"
             for field in fields(self)
@@ -162,7 +165,7 @@ class ChatSettings:
         return ",".join(["chat", *changed]).replace("thinking=True", "thinking").replace("example=True", "example")
 
     def cost(self, reply: RemoteReply) -> float:
-        """Return what a reply cost, in the currency of the prices."""
+        """Return the cost of a reply, in the currency of the prices."""
         cached = min(reply.cached_tokens, reply.prompt_tokens)
         cached_price = self.input_price if self.cached_price < 0 else self.cached_price
         read = (reply.prompt_tokens - cached) * self.input_price + cached * cached_price
@@ -170,10 +173,10 @@ class ChatSettings:
 
 
 class ChatAgent:
-    """A model behind an address that plays.
+    """Agent on an OpenAI-compatible server.
 
     Args:
-        settings: Which one, where, and how it plays.
+        settings: The settings.
 
     Raises:
         UsageError: The settings do not fit, or a key is missing.
@@ -186,18 +189,18 @@ class ChatAgent:
         self._question = settings.question()
         guessed = "openai" if settings.address().is_openai else "vllm"
         self._server = guessed if settings.server == "auto" else settings.server
-        self._failed = 0  # requests since the last one that was answered
+        self._failed = 0  # requests since the last answered one
         self._answered = False
 
     @property
     def name(self) -> str:
-        """The model's name and the settings that change its behaviour."""
+        """The model's name with the settings that change its behaviour."""
         model = PurePath(self.settings.model).name if self.settings.model.startswith("/") else self.settings.model
         return f"{model}:{self.settings.label()}"
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What a manifest says of it: the model's name, words and sampling. What the server runs, only it knows."""
+        """Fingerprint for the manifest: model name, prompts and sampling. The weights on the server are unknown."""
         from agents.fingerprint import prompts_hash
 
         sampling = {field.name: getattr(self.settings, field.name) for field in fields(self.settings)}
@@ -211,11 +214,11 @@ class ChatAgent:
 
     @property
     def batch_size(self) -> int:
-        """How many episodes it is best asked about at once; their requests are under way together."""
+        """Best number of episodes for one call; their requests are concurrent."""
         return 16
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Answer all views, with all requests under way at once.
+        """Answer all inputs, with concurrent requests.
 
         Raises:
             AgentError: A request failed.
@@ -236,7 +239,7 @@ class ChatAgent:
             stream.close()
 
     def stream(self, size: int) -> Conversations:  # noqa: ARG002  (the protocol's)
-        """Begin to ask about several episodes; see `act_gym.agent.StreamingAgent`."""
+        """Open a stream for several episodes; see `act_gym.agent.StreamingAgent`."""
         return Conversations(self._connect, self.request, self.decide)
 
     def _connect(self) -> Endpoint:
@@ -246,9 +249,9 @@ class ChatAgent:
         )
 
     def request(self, view: AgentInput) -> dict[str, Any]:
-        """Return what is sent for a view: arguments of `chat.completions.create`."""
+        """Return the request for an input: arguments of `chat.completions.create`."""
         settings = self.settings
-        # OpenAI's newer models refuse the old name, and older servers do not know the new one.
+        # OpenAI's newer models refuse the old name, and older servers lack the new one.
         limit = "max_tokens" if settings.base_url else "max_completion_tokens"
         request: dict[str, Any] = {
             "model": settings.model,
@@ -263,18 +266,18 @@ class ChatAgent:
         return {**request, "extra_body": settings.fields(self._server)}
 
     def _sampling(self) -> dict[str, float]:
-        """Return the settings of sampling among OpenAI's fields."""
+        """Return the sampling settings among OpenAI's fields."""
         if self.settings.temperature < 0:
             return {}
         neutral = {} if self._server == "openai" else _NEUTRAL
         return {"temperature": self.settings.temperature, **neutral}
 
     async def decide(self, endpoint: Endpoint, request: Mapping[str, Any]) -> AgentAction:
-        """Ask for one decision and count what goes wrong.
+        """Request one decision and count consecutive failures.
 
         Raises:
             AgentError: The request failed.
-            AgentUnavailableError: So did too many before it, or every further one would.
+            AgentUnavailableError: Too many failed in a row, or every further one would fail.
         """
         try:
             reply = await self._ask(endpoint, request)
@@ -283,17 +286,17 @@ class ChatAgent:
             if self._failed >= self.settings.patience:
                 raise AgentUnavailableError(
                     f"{self._failed} requests failed one after the other, the last one: {error}\n"
-                    "What was finished is kept; continue with --resume once the server answers."
+                    "Finished episodes are kept; continue with --resume once the server answers."
                 ) from None
             raise
         self._failed, self._answered = 0, True
         return with_hash(self.choice(reply), request["messages"])
 
     async def _ask(self, endpoint: Endpoint, request: Mapping[str, Any]) -> RemoteReply:
-        """Send a request, in the fields of `transformers serve` where that is what answers.
+        """Send a request, with the fields of `transformers serve` if the server needs them.
 
         Raises:
-            AgentUnavailableError: The server takes the fields of neither kind.
+            AgentUnavailableError: The server accepts the fields of neither kind.
         """
         try:
             return await endpoint.ask(request)
@@ -309,11 +312,11 @@ class ChatAgent:
             ) from None
 
     def choice(self, reply: RemoteReply) -> AgentAction:
-        """Read a reply up to the text that completes it; one without an action gives an empty action."""
+        """Parse a reply up to its stop string; without an action, the action is empty."""
         stop = self._question.reply.stop
         text = reply.text
         if self.settings.thinking and reply.cut and not reply.reasoning and "think>" not in text:
-            text = f"<think>{text}"  # the chat template opened the reasoning, and the length cut it
+            text = f"<think>{text}"  # the chat template opened the reasoning, and the length limit cut it
         text = until(stop, text) if stop else text
         calls = "\n".join(write_tool_call(name, arguments) for name, arguments in reply.calls)
         thought = f"<think>{reply.reasoning.replace('</think>', '')}</think>" if reply.reasoning else ""

@@ -1,8 +1,8 @@
-"""One OpenAI-compatible address: sends a conversation, and says what failed in words that hold no key.
+"""Client of one OpenAI-compatible URL: sends a conversation and reports failures without the API key.
 
-The client of the package `openai` does the work. It repeats what a server refuses for the moment (408, 409,
-429, 5xx, no connection) after 0.5 to 8 seconds, or after what `Retry-After` says up to two minutes.
-This module knows chat messages, and nothing of environments.
+The client of the package `openai` does the work. It retries temporary refusals (408, 409, 429, 5xx, no connection)
+after 0.5 to 8 seconds, or after the `Retry-After` header's time, up to two minutes. This module handles chat messages,
+not environments.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ __all__ = ["Address", "Endpoint", "RemoteReply", "RequestRefusedError"]
 
 OPENAI = "https://api.openai.com/v1"
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-_REFUSED = (401, 403, 404)  # the key, what it may do, and the model's name: the same for every further request
+_REFUSED = (401, 403, 404)  # errors of the key, its permissions or the model's name: the same for every further request
 _MALFORMED = (400, 422)  # what the request holds
-_SECRET = 8  # shorter keys, such as EMPTY or none, are no secret, and words of replies
+_SECRET = 8  # shorter keys, such as EMPTY or none, are no secret and occur in replies
 _SHOWN = 300  # characters of a server's message in an error
-_LONGEST = 200_000  # characters of a reply that are kept; no model means to write more for one action
+_LONGEST = 200_000  # characters of a reply that are kept; no action needs more
 
 
 class RequestRefusedError(AgentError):
-    """A server does not take what a request holds: too many tokens, or a field that it does not know."""
+    """The server refuses a request's content, e.g. too many tokens or an unknown field."""
 
 
 @dataclass(frozen=True)
 class RemoteReply:
-    """What a server answered.
+    """Reply of a server.
 
     Attributes:
-        text: What the model wrote; empty if nothing.
-        reasoning: Its reasoning, where the server keeps it apart.
-        calls: The functions it called, names with the text of their arguments.
-        prompt_tokens: Tokens read, as the server counts them.
-        cached_tokens: Those of them that it had read before, and charges less for.
-        completion_tokens: Tokens written, reasoning included.
-        cut: Whether the reply ended because it came to its longest length.
+        text: The generated text; may be empty.
+        reasoning: The reasoning, if the server returns it separately.
+        calls: Tool calls, each a name with the text of its arguments.
+        prompt_tokens: Prompt tokens, by the server's count.
+        cached_tokens: Cached tokens among them, which cost less.
+        completion_tokens: Generated tokens, reasoning included.
+        cut: Whether the length limit ended the reply.
     """
 
     text: str
@@ -61,11 +61,11 @@ class RemoteReply:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server is, and in which environment variable its key is.
+    """URL of a server, and the environment variable of its key.
 
     Attributes:
         base_url: Up to and including `/v1`; empty for OpenAI's own.
-        key_env: The variable's name; empty for OPENAI_API_KEY where it is set, unless it would travel unencrypted.
+        key_env: The variable's name; empty for OPENAI_API_KEY if it is set, unless it would be sent unencrypted.
     """
 
     base_url: str = ""
@@ -73,19 +73,19 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The address itself."""
+        """The URL."""
         return self.base_url or OPENAI
 
     @property
     def is_openai(self) -> bool:
-        """Whether it is OpenAI's own."""
+        """Whether the URL is OpenAI's own."""
         return urlsplit(self.url).hostname == urlsplit(OPENAI).hostname
 
     def check(self) -> None:
-        """Refuse an address or a variable that cannot be meant, without repeating what may be a secret.
+        """Validate URL and variable, without repeating a possible secret.
 
         Raises:
-            UsageError: One of them is not of its form, or the key is missing.
+            UsageError: One of them is malformed, or the key is missing.
         """
         try:
             parts = urlsplit(self.url)
@@ -109,7 +109,7 @@ class Address:
         """Return the key; empty if there is none for this address.
 
         Raises:
-            UsageError: It holds what no header can.
+            UsageError: It contains characters that a header cannot.
         """
         if not self.key_env and not self._private():
             return ""
@@ -119,7 +119,7 @@ class Address:
         return key
 
     def _private(self) -> bool:
-        """Return whether nobody between here and there can read along."""
+        """Return whether the connection is local or encrypted."""
         parts = urlsplit(self.url)
         if parts.scheme == "https" or parts.hostname == "localhost":
             return True
@@ -130,13 +130,13 @@ class Address:
 
 
 class Endpoint:
-    """An open connection to an address; belongs to the event loop in which it was made.
+    """Open connection to a server; bound to the event loop that created it.
 
     Args:
-        address: Where to.
-        timeout: Seconds that one try may be silent.
-        deadline: Seconds that a request may take in all, with its repetitions.
-        retries: Repetitions of a request at most.
+        address: The server.
+        timeout: Seconds without data before a try fails.
+        deadline: Seconds for a request, retries included.
+        retries: The largest number of retries of a request.
 
     Raises:
         MissingDependencyError: openai is not installed.
@@ -168,9 +168,9 @@ class Endpoint:
             request: Arguments of `chat.completions.create`.
 
         Raises:
-            AgentError: This request failed; another one may not. A `RequestRefusedError` where the server said what
-                it does not take.
-            AgentUnavailableError: Every further one would fail as well.
+            AgentError: This request failed; another one may succeed. A `RequestRefusedError` if the server refused its
+                content.
+            AgentUnavailableError: Every further request would fail too.
         """
         import openai
 
@@ -197,7 +197,7 @@ class Endpoint:
         return self._read(answer)
 
     def _read(self, answer: Any) -> RemoteReply:
-        """Read an answer of which no part can be trusted to be there, or to be of its type."""
+        """Parse an answer without trusting that its parts exist or have the right type."""
         choices = getattr(answer, "choices", None)
         first = choices[0] if isinstance(choices, list) and choices else None
         message = getattr(first, "message", None)
@@ -223,12 +223,12 @@ class Endpoint:
         return [(self._hide(name), self._hide(arguments)) for name, arguments in names]
 
     def _clean(self, text: str) -> str:
-        """Return a server's words as they may stand in an error: one short line without the key."""
+        """Return a server's message for an error: one short line without the key."""
         line = " ".join(self._hide(text).split())
         return line if len(line) <= _SHOWN else line[:_SHOWN] + " …"
 
     def _hide(self, text: str) -> str:
-        """Return a text without the key, which a server may send back in what it says."""
+        """Return a text without the key, which a server may repeat in its message."""
         return text.replace(self._key, "[key]") if len(self._key) >= _SECRET else text
 
 

@@ -1,7 +1,7 @@
-"""The requests of several episodes, under way at once.
+"""Concurrent requests of several episodes.
 
-One event loop in a thread of its own sends them; whoever is answered first is returned first. It knows
-neither prompts nor replies: the agent says what is sent and what an answer means.
+One event loop in its own thread sends them; answers are returned in the order of arrival. The agent supplies the
+functions that build a request and parse an answer.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Request = Mapping[str, Any]
 
 
 class Conversations:
-    """A stream of questions to an address; see `act_gym.agent.Stream`.
+    """Stream of requests to a server; see `act_gym.agent.Stream`.
 
     Args:
-        connect: Opens the connection; called in the event loop that uses it.
-        request: Writes what is sent for a view; called where `ask` is.
-        decide: Sends it and reads the answer.
+        connect: Opens the connection; called in the event loop.
+        request: Builds the request of an input; called in the thread of `ask`.
+        decide: Sends the request and parses the answer.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Conversations:
             raise
 
     def ask(self, number: int, view: AgentInput) -> None:
-        """Send the question about an episode's view."""
-        # Written here and not in the other thread: listing commands may ask the simulator.
+        """Send the request of an episode's input."""
+        # Built here and not in the other thread: listing commands may call the simulator.
         try:
             request = self._request(view)
         except AgentError as error:
@@ -65,10 +65,10 @@ class Conversations:
         future.add_done_callback(lambda done: self._done.put((number, done)))
 
     def answers(self) -> list[tuple[int, AgentAction | AgentError]]:
-        """Wait for an answer and return all that have come.
+        """Wait for an answer and return all that have arrived.
 
         Raises:
-            AgentUnavailableError: No request will be answered any more; all answers were returned before.
+            AgentUnavailableError: No further request will be answered; all earlier answers have been returned.
         """
         found = [self._done.get()]
         try:
@@ -83,7 +83,7 @@ class Conversations:
         return [(number, self._answer(future)) for number, future in answered]
 
     def close(self) -> None:
-        """Cancel what is under way and close all connections."""
+        """Cancel open requests and close all connections."""
         if self._loop.is_closed():
             return
         try:

@@ -1,14 +1,14 @@
-"""Where episodes are played: in this process, in processes beside it, or on a Ray cluster.
+"""Backends for rollouts: this process, worker processes, or a Ray cluster.
 
-Three rules decide, and `workers` and `batch_size` change them:
+Three rules decide; `workers` and `batch_size` override them:
 
-- An agent that is cheap to make (it says so by `cheap`, as `random` and `expert` do) plays in one process a core, each
-  with its own agent and its own simulator.
-- Any other agent is made once and plays here, several episodes at a time: as many as its `batch_size` says, which a
-  local model has, or 8. Its environments step here too: a simulator's step is short compared with a model's decision.
+- A cheap agent (attribute `cheap`, as `random` and `expert` have) plays in one process per core, each with its own
+  agent and simulator.
+- Any other agent is constructed once and plays in this process, several episodes at a time: its `batch_size`, or 8. Its
+  environments step here too, because a simulator's step is short compared with a model's decision.
 - On Ray every actor is a process with its own agent, and plays `batch_size` episodes at a time.
 
-With `workers`, an agent without a `batch_size` of its own plays in so many processes even if it is not cheap.
+With `workers`, an agent without its own `batch_size` plays in that many processes even if it is not cheap.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from agents.workers.processes import cores, play_jobs_parallel
 __all__ = ["Backend", "play_on"]
 
 BACKENDS = ("local", "ray")
-_BATCH = 8  # episodes at once for an agent that does not say
+_BATCH = 8  # episodes at once for an agent without a batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
-    """Where and how many episodes are played at once; what it is changes no result.
+    """Backend and concurrency of rollouts; changes no result.
 
     Attributes:
         name: `local` for this machine, `ray` for a Ray cluster.
-        workers: Processes (on Ray: actors); 0 for one a core.
-        batch_size: Episodes at once, in each process; 0 for what the agent prefers.
-        ray_gpus: GPUs of an actor on Ray; a fraction shares one.
-        ray_address: Of the cluster, `auto` on one of its nodes, or host:port; empty starts Ray on this machine.
+        workers: Processes (on Ray: actors); 0 for one per core.
+        batch_size: Concurrent episodes in each process; 0 for the agent's preference.
+        ray_gpus: GPUs per Ray actor; a fraction shares one.
+        ray_address: Address of the cluster: `auto` on one of its nodes, or host:port; empty starts Ray on this machine.
     """
 
     name: str = "local"
@@ -49,11 +49,11 @@ class Backend:
     ray_gpus: float = 0.0
 
     def check(self) -> None:
-        """Refuse settings that cannot be.
+        """Validate the settings.
 
         Raises:
             UsageError: They do not fit together.
-            MissingDependencyError: Ray is asked for and not installed.
+            MissingDependencyError: Ray is not installed.
         """
         if self.name not in BACKENDS:
             raise UnknownNameError("backend", self.name, BACKENDS)
@@ -80,12 +80,12 @@ def play_on(
     """Play every job once and yield its episode as soon as it ends.
 
     Args:
-        backend: Where, and how many at once.
-        jobs: What to play.
-        make_agent: Makes the agent in another process; it must survive pickling.
-        agent: The agent itself where it has been made already; see `act_gym.rollout.play_jobs`.
+        backend: The backend.
+        jobs: The episodes to play.
+        make_agent: Constructs the agent in another process; must be picklable.
+        agent: The agent, if it is already constructed; see `act_gym.rollout.play_jobs`.
         env_options: Passed to `gym.make`.
-        keep_commands: Whether every turn keeps what was admissible.
+        keep_commands: Whether to record the admissible commands of every turn.
         on_turn: Called with every turn that is played in this process.
     """
     settings: dict[str, Any] = {"env_options": env_options, "keep_commands": keep_commands}
@@ -103,5 +103,5 @@ def play_on(
 
 
 def preferred(agent: Agent | None) -> int:
-    """Return how many episodes an agent would answer at once; 0 for one that does not say."""
+    """Return the agent's `batch_size`; 0 if it has none."""
     return int(getattr(agent, "batch_size", 0))

@@ -1,8 +1,7 @@
-"""Plays tasks with a cheap agent in several processes at once.
+"""Worker processes: plays tasks with a cheap agent in several processes.
 
-Each process has its own simulator and its own agent. A process that dies takes nothing along: the
-task it was playing is tried once more in a fresh process and then recorded as failed; all others go
-on. An agent with a large model does not belong here: `act_gym.play` batches many episodes for it.
+Each process has its own simulator and agent. If a process dies, its task is retried once in a new process and then
+recorded as failed; all others continue. An agent with a large model should use `act_gym.play`, which batches episodes.
 """
 
 from __future__ import annotations
@@ -35,37 +34,37 @@ from act_gym.types import Episode, Task
 __all__ = ["Guarded", "cores", "play_jobs_parallel", "play_parallel"]
 
 _ATTEMPTS = 2
-_CHUNK = 8  # jobs handed over at once, so that a process seldom waits for the next
-_PATIENCE = 5.0  # seconds a process gets to close its simulator before it is ended
+_CHUNK = 8  # jobs sent at once, so that a process seldom waits for the next
+_PATIENCE = 5.0  # seconds for a process to close its simulator before it is killed
 
 
 @dataclass(frozen=True)
 class Guarded:
-    """An agent whose every failure of its own is an `AgentError`, so that it ends one episode and not the run."""
+    """Wraps an agent so that its exceptions become `AgentError` and end one episode, not the run."""
 
     agent: Agent
 
     @property
     def name(self) -> str:
-        """The name of the agent inside."""
+        """Name of the wrapped agent."""
         return self.agent.name
 
     @property
     def batch_size(self) -> int:
-        """How many episodes the agent inside is best asked about at once; 0 if it does not say."""
+        """Batch size of the wrapped agent; 0 if it has none."""
         return int(getattr(self.agent, "batch_size", 0))
 
     @property
     def cheap(self) -> bool:
-        """Whether the agent inside says that each process may make its own."""
+        """Whether the wrapped agent is cheap."""
         return bool(getattr(self.agent, "cheap", False))
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        """Ask the agent inside; see `act_gym.Agent`.
+        """Call the wrapped agent; see `act_gym.Agent`.
 
         Raises:
-            AgentError: It raised anything, or did not answer with one `AgentAction` for each view.
-            EngineError, CorruptDataError: A simulator failed while the agent looked at its commands.
+            AgentError: It raised anything, or did not return one `AgentAction` for each input.
+            EngineError, CorruptDataError: A simulator failed while the agent read its commands.
             AgentUnavailableError, MissingDependencyError: It cannot work at all.
         """
         try:
@@ -75,18 +74,18 @@ class Guarded:
         except Exception as cause:
             raise AgentError(one_line(cause)) from cause
         if len(choices) != len(views) or not all(isinstance(choice, AgentAction) for choice in choices):
-            raise AgentError(f"{self.name} was shown {len(views)} views and did not answer with as many choices.")
+            raise AgentError(f"{self.name} got {len(views)} inputs and did not return as many actions.")
         return choices
 
     def stream(self, size: int) -> Stream:
-        """Begin a conversation; an agent that has none of its own is asked about all views at once."""
+        """Open a stream; an agent without its own answers in batches."""
         if isinstance(self.agent, StreamingAgent):
             return _GuardedStream(self.agent.stream(size))
         return BatchStream(self)
 
 
 class _GuardedStream:
-    """A stream that, whatever it raises, ends the episodes that it was asked about and not the run."""
+    """Stream whose exceptions end the pending episodes and not the run."""
 
     def __init__(self, inner: Stream) -> None:
         self.inner = inner
@@ -127,7 +126,7 @@ def _as_failure(cause: Exception) -> Failure:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -145,20 +144,20 @@ def play_parallel(
 
     Args:
         env_id: For example `act/ScienceWorld-seen`.
-        make_agent: Called once in each process; it must survive pickling.
-        tasks: Which tasks to play.
-        seed: Goes to every view, as in `act_gym.play`.
+        make_agent: Called once in each process; must be picklable.
+        tasks: The tasks to play.
+        seed: Passed to the agent, as in `act_gym.play`.
         workers: Number of processes.
         env_options: Passed to `gym.make`.
         keep_commands: As in `act_gym.play`.
 
     Yields:
-        Episodes in the order in which they end, one for each task. A task whose process died twice,
-        or failed with an unforeseen error, has no turns and says why in `error`.
+        Episodes in the order in which they end, one for each task. A task whose process died twice, or failed with an
+        unexpected error, has no turns and the reason in `error`.
 
     Raises:
         UsageError: `workers` is less than 1, or agent or environment refuse the settings.
-        ActGymError: The agent or the environment cannot be had on this machine.
+        ActGymError: The agent or the environment is not available on this machine.
     """
     jobs = [Job(env_id, task, seed) for task in tasks]
     return play_jobs_parallel(jobs, make_agent, workers=workers, env_options=env_options, keep_commands=keep_commands)
@@ -173,14 +172,14 @@ def play_jobs_parallel(
     env_options: Mapping[str, Any] | None = None,
     keep_commands: bool = True,
 ) -> Iterator[Episode]:
-    """Play episodes of any environments and seeds in one queue; see `play_parallel`.
+    """Play episodes of any environments and seeds from one queue; see `play_parallel`.
 
-    Each process plays `num_envs` episodes at once. Processes live until the queue is empty, so that a simulator starts
-    once a process and no process waits at the end of a split.
+    Each process plays `num_envs` episodes at once. Processes live until the queue is empty: a simulator starts once per
+    process, and no process waits at the end of a split.
 
     Raises:
         UsageError: `workers` is less than 1, or agent or environment refuse the settings.
-        ActGymError: The agent or the environment cannot be had on this machine.
+        ActGymError: The agent or the environment is not available on this machine.
     """
     if workers < 1:
         raise UsageError(f"workers is at least 1; got {workers}.")
@@ -197,7 +196,7 @@ def _play(setup: _Setup, jobs: Sequence[Job], workers: int) -> Iterator[Episode]
 
 @dataclass(frozen=True)
 class _Setup:
-    """What a process needs to know; it travels there by pickling."""
+    """Settings of a process, sent to it by pickling."""
 
     make_agent: Callable[[], Agent]
     env_options: dict[str, Any]
@@ -211,7 +210,7 @@ class _Setup:
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why a process gave up. `refused` means that no task can be played at all."""
+    """Reason of a process's failure. `refused` means that no task can be played at all."""
 
     message: str
     refused: bool = False
@@ -220,7 +219,7 @@ class _Failure:
 
 
 def _serve(connection: Connection, setup: _Setup) -> None:
-    """Play what comes over the connection until nothing more comes; the body of a process."""
+    """Play jobs from the connection until it has no more; the body of a process."""
     try:
         try:
             agent = Guarded(setup.make_agent())
@@ -242,7 +241,7 @@ def _serve(connection: Connection, setup: _Setup) -> None:
 
 
 def _received(connection: Connection) -> Iterator[Job]:
-    """Yield the jobs that come over the connection, and ask for more when there are no more."""
+    """Yield the jobs from the connection, and request more after the last one."""
     while jobs := connection.recv():
         yield from jobs
         connection.send(None)
@@ -254,24 +253,24 @@ def _failure(error: Exception, *, refused: bool = False) -> _Failure:
 
 
 class _Worker:
-    """One process as its parent sees it.
+    """Handle of one process in its parent.
 
     Args:
         context: Starts the process.
-        setup: What it needs to know.
-        waiting: Where its jobs come from.
+        setup: Its settings.
+        waiting: The queue of its jobs.
     """
 
     def __init__(self, context: SpawnContext, setup: _Setup, waiting: deque[Job]) -> None:
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(target=_serve, args=(theirs, setup), daemon=True)
         self.process.start()
-        theirs.close()  # so that the death of the process reads as the end of the connection
+        theirs.close()  # so that the death of the process closes the connection
         self.num_envs = setup.num_envs
         self.waiting = waiting
         self.ready = False
-        self.fed = False  # whether it knows that there are no more jobs
-        self.jobs: list[Job] = []  # that it was given and has not finished, the oldest first
+        self.fed = False  # whether it has been informed that there are no more jobs
+        self.jobs: list[Job] = []  # given and unfinished, oldest first
 
     def give(self, jobs: list[Job]) -> None:
         self.jobs.extend(jobs)
@@ -296,7 +295,7 @@ class _Worker:
 class _Pool:
     def __init__(self, setup: _Setup, jobs: Sequence[Job], size: int) -> None:
         self.setup = setup
-        self.context = multiprocessing.get_context("spawn")  # a forked JVM or torch cannot be trusted
+        self.context = multiprocessing.get_context("spawn")  # a forked JVM or torch is unreliable
         self.waiting = deque(jobs)
         self.attempts: Counter[tuple[str, str, int]] = Counter()
         self.size = min(size, len(jobs))
@@ -343,9 +342,9 @@ class _Pool:
         worker.close()
 
     def _lost(self, worker: _Worker, failure: _Failure) -> Iterator[Episode]:
-        """Put a lost process's jobs back; the one it was playing comes out if that was its last try.
+        """Requeue a dead process's jobs; return the one it was playing if that was its last try.
 
-        Of several that it was playing at once, any may be why it died: each is played alone, in another process.
+        If it was playing several at once, any may be the cause: each is retried alone, in another process.
         """
         if failure.refused or not worker.ready:
             raise (UsageError if failure.usage else ActGymError)(failure.message)

@@ -1,9 +1,9 @@
-"""Spreads episodes over a Ray cluster.
+"""Ray backend: distributes episodes over a cluster.
 
-Each actor plays as a process of `agents.workers.processes` does, with its own agent and simulators, and hands over
-every episode when it ends. The driver, which is this process, keeps the list of what is left: a job leaves it
-when its episode has arrived, and only then. Whatever an actor or its node was playing when it died is played
-again elsewhere, so no episode is lost, and an episode that arrives after its job was given away is not counted.
+Each actor plays like a process of `agents.workers.processes`, with its own agent and simulators, and returns every
+episode when it ends. The driver (this process) keeps the list of open jobs; a job is removed only when its episode has
+arrived. If an actor or its node dies, its jobs are played again elsewhere. An episode that arrives after its job was
+reassigned is not counted.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from agents.workers.processes import Guarded
 
 __all__ = ["play_on_ray"]
 
-_ATTEMPTS = 3  # a node that is shut down takes innocent jobs along, so one more than in processes
+_ATTEMPTS = 3  # a node's shutdown also hits innocent jobs, so one more than in processes
 _STARTS = 3  # of Ray on this machine
-_PATIENCE = 10.0  # seconds until a cluster's address answers
-_DEATHS = 10  # actors in a row that die before any episode ends: then the cluster cannot play this at all
+_PATIENCE = 10.0  # seconds to wait for a cluster's address
+_DEATHS = 10  # consecutive actors that die before any episode ends: the cluster cannot play this at all
 
 
 def play_on_ray(
@@ -45,28 +45,28 @@ def play_on_ray(
     """Play every job once on a Ray cluster and yield its episode as soon as it arrives.
 
     Args:
-        jobs: What to play.
-        make_agent: Called once in each actor; it must survive pickling.
-        workers: Actors; 0 for one a core of the cluster (with `gpus`, as many as its GPUs carry).
-        batch_size: Episodes that an actor plays at once.
-        address: Of a cluster, `auto` on one of its nodes, or host:port; empty starts Ray on this machine, on the
-            loopback interface and without a dashboard, and shuts it down in the end.
-        gpus: GPUs of an actor.
+        jobs: The episodes to play.
+        make_agent: Called once in each actor; must be picklable.
+        workers: Actors; 0 for one per core of the cluster (with `gpus`, as many as its GPUs allow).
+        batch_size: Concurrent episodes of an actor.
+        address: Address of a cluster: `auto` on one of its nodes, or host:port; empty starts Ray on this machine, on
+            the loopback interface and without a dashboard, and shuts it down at the end.
+        gpus: GPUs per actor.
         env_options: Passed to `gym.make`.
-        keep_commands: Whether every turn keeps what was admissible.
+        keep_commands: Whether to record the admissible commands of every turn.
 
     Yields:
-        Episodes in the order in which they arrive, one for each job. A job whose actor died three times has
-        no turns and says why in `error`.
+        Episodes in the order in which they arrive, one for each job. A job whose actor died three times has no turns
+        and the reason in `error`.
 
     Raises:
         UsageError: The cluster cannot be reached, or agent or environment refuse the settings.
-        ActGymError: The agent or the environment cannot be had on the cluster.
+        ActGymError: The agent or the environment is not available on the cluster.
         MissingDependencyError: Ray is not installed.
     """
     if not address:
-        # The only way to keep all of Ray's servers on the loopback interface: it is what Ray does where it supports
-        # no clusters, and has to be said before it is imported.
+        # The only way to keep all of Ray's servers on the loopback interface, as Ray does where it supports no
+        # clusters; must be set before the import.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
@@ -89,7 +89,7 @@ def play_on_ray(
 
 
 def _connect(ray: Any, address: str) -> bool:
-    """Connect to a cluster unless this process is connected already; returns whether it did."""
+    """Connect to a cluster unless this process is already connected; return whether it did."""
     if ray.is_initialized():
         return False
     if address.startswith("ray://"):
@@ -107,7 +107,7 @@ def _connect(ray: Any, address: str) -> bool:
         except Exception as cause:  # of many kinds
             ray.shutdown()
             if left:
-                continue  # Ray gives its own processes 30 s to start, which a busy machine may not keep
+                continue  # Ray gives its own processes 30 s to start, too little on a busy machine
             raise UsageError(
                 f"There is no Ray cluster {address or 'on this machine'}: {cause}\n"
                 "Start one with `ray start --head` and give its address, e.g. --ray-address auto."
@@ -116,14 +116,14 @@ def _connect(ray: Any, address: str) -> bool:
 
 
 def _knock(address: str) -> None:
-    """Raise an OSError if nobody listens at the address; Ray itself would try for minutes."""
+    """Raise an OSError if the address does not answer; Ray itself would retry for minutes."""
     host, colon, port = address.rpartition("://")[2].partition("?")[0].rpartition(":")
     if colon and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE).close()
 
 
 def _variables() -> dict[str, str]:
-    """Return the environment of the actors: they import what this process can import."""
+    """Return the environment variables of the actors, with this process's import path."""
     paths = dict.fromkeys([str(Path.cwd()), *(path for path in sys.path if path)])
     kept = {name: value for name, value in os.environ.items() if name in ("ACT_GYM_DATA", "OMP_NUM_THREADS")}
     return {**kept, "PYTHONPATH": os.pathsep.join(paths)}
@@ -135,7 +135,7 @@ def _places(ray: Any, gpus: float) -> int:
 
 
 class _Player:
-    """The body of an actor."""
+    """Body of an actor."""
 
     def __init__(self, make_agent: Callable[[], Agent], batch_size: int, settings: Mapping[str, Any]) -> None:
         self.refused: ActGymError | None = None
@@ -160,7 +160,7 @@ class _Player:
 
 
 class _Driver:
-    """Hands out jobs and takes in episodes."""
+    """Distributes jobs and collects episodes."""
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class _Driver:
         self.size, self.batch_size = size, batch_size
         self.deaths = 0
         self.agent_name = ""
-        # An actor is not started again by Ray: what it was given is known here alone.
+        # Ray must not restart an actor: only this driver has the list of its jobs.
         actor = ray.remote(num_cpus=1, num_gpus=gpus, max_restarts=0, max_task_retries=0)(_Player)
         self.start: Callable[[], Any] = partial(actor.remote, make_agent, batch_size, settings)
         self.given: dict[Any, list[Job]] = {}  # by the generator of an actor's episodes
@@ -212,13 +212,13 @@ class _Driver:
         self.given[generator], self.actors[generator] = jobs, actor
 
     def _hear(self, generator: Any) -> Iterator[Episode]:
-        """Take in what an actor has: an episode, the end of its jobs, or its death."""
+        """Handle an actor's event: an episode, the end of its jobs, or its death."""
         jobs = self.given[generator]
         try:
             result = self.ray.get(next(generator))
         except StopIteration:
             del self.given[generator]
-            self.waiting.extendleft(reversed(jobs))  # none, unless the actor left some out
+            self.waiting.extendleft(reversed(jobs))  # none, unless the actor skipped some
             self._feed(self.actors.pop(generator))
             return
         except (self.ray.exceptions.RayError, RuntimeError) as error:
@@ -233,13 +233,13 @@ class _Driver:
         yield result
 
     def _lost(self, generator: Any, error: Exception) -> Iterator[Episode]:
-        """Give what a dead actor left to others; what has now died too often comes out as failed."""
+        """Requeue the jobs of a dead actor; yield failed episodes for those that have died too often."""
         jobs = self.given.pop(generator)
         self.ray.kill(self.actors.pop(generator))
         self.deaths += 1
         if self.deaths > _DEATHS + self.size:
             raise ActGymError(f"No actor of the Ray cluster lives long enough to play: {error}")
-        for job in reversed(jobs[: self.batch_size]):  # those it was playing; the others it never began
+        for job in reversed(jobs[: self.batch_size]):  # those it was playing, without those it never began
             key = (job.env_id, job.task.id, job.seed)
             self.attempts[key] += 1
             if self.attempts[key] >= _ATTEMPTS:
