@@ -62,13 +62,21 @@ def trained(seed: int, root: Path) -> Iterator[Step]:
         ("ACT", "act", "warm-up", pairs),
         ("IL", "imitation", "warm-up", decisions),
         ("ACT→IL", "imitation", "ACT", decisions),
-        ("choice", "choice", "warm-up", pairs),
+        ("choice", "sft_choice", "warm-up", pairs),
         ("choice→IL", "imitation", "choice", decisions),
         ("IL→IL", "imitation", "IL", decisions),
     )
     for row, stage, before, data in plan:
         model = str(folder / before / "checkpoint") if before else "smollm2"
-        wanted = ("--recipe", str(RECIPES / f"{stage}.yaml"), *data, "--model", model, "--seed", str(seed))
+        wanted = (
+            "--recipe",
+            str(RECIPES / f"{stage.replace('_', '-')}.yaml"),
+            *data,
+            "--model",
+            model,
+            "--seed",
+            str(seed),
+        )
         yield Step(f"Training {row}, seed {seed}", f"trainers.{stage}", folder / row, wanted)
         yield from measured(row, str(folder / row / "checkpoint"), folder, root)
 

@@ -1,13 +1,13 @@
 """Makes the data of Early Experience: alternatives to the expert's actions, carried out in the environment.
 
-    act-gym train experience --decisions runs/x/pairs/decisions.jsonl --out runs/x/experience
+    act-gym train early-experience --decisions runs/x/pairs/decisions.jsonl --out runs/x/early-experience
 
 At every expert state the policy proposes `--alternatives` actions and `--explore` random admissible
 commands are drawn (`alternatives.py`); each is carried out and the state restored (`execution.py`).
 Writes `experience.jsonl`, a line for each action: the expert's first, then the others; `proposals.jsonl`
 (what was proposed), `walks.jsonl` (what became of every episode) and `summary.json`. The stages
-`reflection` and `world` learn from it. With `--propose pairs` the alternatives of a file of pairs are carried
-out instead, which says how many of them are as good as the expert's action. Source: arXiv 2510.08558.
+`self-reflection` and `world-model` learn from it. With `--propose pairs` the alternatives of a file of pairs are
+carried out instead, which says how many of them are as good as the expert's action. Source: arXiv 2510.08558.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class EarlyExperienceConfig(ProposerSettings):
     """How often free is asked until a reply holds an action; random commands stand for those that hold none."""
     workers: Positive = 1
     """Processes that play at once, each with its own simulator."""
-    out: Path = Path("runs/experience")
+    out: Path = Path("runs/early-experience")
     """The run folder."""
     resume: bool = False
     """Continue the run in the folder; neither a model nor an environment is asked twice."""
@@ -65,7 +65,9 @@ class EarlyExperienceConfig(ProposerSettings):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    carry_out(parse(EarlyExperienceConfig, sys.argv[1:] if argv is None else argv, program="act-gym train experience"))
+    carry_out(
+        parse(EarlyExperienceConfig, sys.argv[1:] if argv is None else argv, program="act-gym train early-experience")
+    )
     return 0
 
 
@@ -171,7 +173,7 @@ def _summary(run: Run) -> dict[str, Any]:
         counts.update(actions=1, valid=record.action_valid, same=record.same_as_expert, success=record.success)
     walks = list(read_records(run.path("walks.jsonl")))
     return {
-        "kind": "experience",
+        "kind": "early-experience",
         "states": states,
         "episodes": len(walks),
         "failed": sum(bool(one["error"]) for one in walks),

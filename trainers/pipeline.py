@@ -3,9 +3,9 @@
     act-gym train pipeline --stages warmup act imitation rl --data runs/pairs --out runs/act-il-rl
 
 Every row of the paper is one line of a recipe: `stages: [act, imitation, rl]`, `[imitation, imitation]`,
-`[dpo, imitation, rl]`, `[experience, reflection]`, `[experience, world, imitation]`. With `whole_episodes`, imitation,
-dagger and rft learn the episodes of `collect`: `[collect, pairs, act, imitation, dagger]`. `rollout` plays and needs
-no data: `[imitation, rollout]`, `[act, imitation, rollout]`. Each stage is the
+`[dpo, imitation, rl]`, `[early-experience, self-reflection]`, `[early-experience, world-model, imitation]`. With
+`whole_episodes`, imitation, dagger and rft learn the episodes of `collect`: `[collect, pairs, act, imitation, dagger]`.
+`rollout` plays and needs no data: `[imitation, rollout]`, `[act, imitation, rollout]`. Each stage is the
 program of that name with a run folder of its own inside `out` (a stage that comes twice gets `rl` and
 `rl-2`). With `--resume` finished stages are recognised by their `done.json`, and one that was killed goes
 on from its last saved state.
@@ -54,36 +54,36 @@ __all__ = ["PROGRAMS", "PipelineConfig", "Stage", "check", "main", "plan", "trai
 Stage = Literal[
     "collect",
     "pairs",
-    "experience",
+    "early-experience",
     "warmup",
-    "choice",
+    "sft-choice",
     "dpo",
     "act",
     "imitation",
     "dagger",
     "rft",
-    "reflection",
-    "world",
+    "self-reflection",
+    "world-model",
     "rl",
     "rollout",
 ]
 
 PROGRAMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "warmup": warmup.train,
-    "choice": sft_choice.train,
+    "sft-choice": sft_choice.train,
     "dpo": dpo.train,
     "act": act.train,
     "imitation": imitation.train,
     "dagger": dagger.train,
     "rft": rft.train,
-    "reflection": self_reflection.train,
-    "world": world_model.train,
+    "self-reflection": self_reflection.train,
+    "world-model": world_model.train,
     "rl": rl.train,
     "rollout": rollout.train,
 }
 """What runs each stage that trains."""
 
-_MAKING: tuple[Stage, ...] = ("collect", "pairs", "experience")  # they make data and train nothing
+_MAKING: tuple[Stage, ...] = ("collect", "pairs", "early-experience")  # they make data and train nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +111,16 @@ class PipelineConfig:
     pairs: pairs.PairsConfig = field(default_factory=pairs.PairsConfig)
     """Settings of the stage pairs."""
 
-    experience: early_experience.EarlyExperienceConfig = field(default_factory=early_experience.EarlyExperienceConfig)
-    """Settings of the stage experience, which asks the model as it is when its turn comes."""
+    early_experience: early_experience.EarlyExperienceConfig = field(
+        default_factory=early_experience.EarlyExperienceConfig
+    )
+    """Settings of the stage early-experience, which asks the model as it is when its turn comes."""
 
     warmup: warmup.WarmupConfig = field(default_factory=warmup.WarmupConfig)
     """Settings of the stage warmup."""
 
-    choice: sft_choice.SFTChoiceConfig = field(default_factory=sft_choice.SFTChoiceConfig)
-    """Settings of the stage choice."""
+    sft_choice: sft_choice.SFTChoiceConfig = field(default_factory=sft_choice.SFTChoiceConfig)
+    """Settings of the stage sft-choice."""
 
     dpo: dpo.DPOStageConfig = field(default_factory=dpo.DPOStageConfig)
     """Settings of the stage dpo."""
@@ -138,11 +140,11 @@ class PipelineConfig:
     whole_episodes: bool = False
     """Whether imitation learns the episodes of collect, one sequence an episode, instead of the states of `pairs`."""
 
-    reflection: self_reflection.SelfReflectionConfig = field(default_factory=self_reflection.SelfReflectionConfig)
-    """Settings of the stage reflection; without a stage experience it names the file to learn from."""
+    self_reflection: self_reflection.SelfReflectionConfig = field(default_factory=self_reflection.SelfReflectionConfig)
+    """Settings of the stage self-reflection; without a stage early-experience it names the file to learn from."""
 
-    world: world_model.WorldModelConfig = field(default_factory=world_model.WorldModelConfig)
-    """Settings of the stage world; without a stage experience it names the file to learn from."""
+    world_model: world_model.WorldModelConfig = field(default_factory=world_model.WorldModelConfig)
+    """Settings of the stage world-model; without a stage early-experience it names the file to learn from."""
 
     rl: rl.RLConfig = field(default_factory=rl.RLConfig)
     """Settings of the stage rl."""
@@ -167,8 +169,8 @@ def plan(arguments: PipelineConfig) -> Iterator[tuple[str, Stage, Any]]:
     """Yield every stage's folder name, its kind, and its arguments with inputs and model filled in.
 
     Raises:
-        UsageError: There is no stage; `collect` and `pairs` do not come first and in order; or `experience` comes
-            twice or after a stage that learns from it.
+        UsageError: There is no stage; `collect` and `pairs` do not come first and in order; or `early-experience`
+            comes twice or after a stage that learns from it.
     """
     making = [stage for stage in arguments.stages if stage in ("collect", "pairs")]
     of_episodes = {"dagger", "rft", "rollout", *(["imitation"] if arguments.whole_episodes else [])}
@@ -187,7 +189,10 @@ def plan(arguments: PipelineConfig) -> Iterator[tuple[str, Stage, Any]]:
         times = arguments.stages[: number + 1].count(stage)
         name = stage if times == 1 else f"{stage}-{times}"
         settings = replace(
-            getattr(arguments, stage), out=arguments.out / name, seed=arguments.seed, **_inputs(stage, arguments, data)
+            _settings_of(arguments, stage),
+            out=arguments.out / name,
+            seed=arguments.seed,
+            **_inputs(stage, arguments, data),
         )
         if arguments.limit:
             settings = replace(settings, limit=arguments.limit)
@@ -201,13 +206,22 @@ def plan(arguments: PipelineConfig) -> Iterator[tuple[str, Stage, Any]]:
         yield name, stage, replace(settings, resume=(arguments.out / name / "config.json").exists())
 
 
+def _field_of(stage: str) -> str:
+    """Return the field of a stage's settings: its name with underscores."""
+    return stage.replace("-", "_")
+
+
+def _settings_of(arguments: PipelineConfig, stage: Stage) -> Any:
+    return vars(arguments)[_field_of(stage)]
+
+
 def _check_experience(stages: Sequence[Stage]) -> None:
-    made = [number for number, stage in enumerate(stages) if stage == "experience"]
-    used = [number for number, stage in enumerate(stages) if stage in ("reflection", "world")]
+    made = [number for number, stage in enumerate(stages) if stage == "early-experience"]
+    used = [number for number, stage in enumerate(stages) if stage in ("self-reflection", "world-model")]
     if len(made) > 1 or (made and used and used[0] < made[0]):
         raise UsageError(
-            f"Cannot run the stages {' '.join(stages)}: experience comes once, before reflection and world, which "
-            "learn from it."
+            f"Cannot run the stages {' '.join(stages)}: early-experience comes once, before self-reflection and "
+            "world-model, which learn from it."
         )
 
 
@@ -218,16 +232,16 @@ def _inputs(stage: Stage, arguments: PipelineConfig, data: Path) -> dict[str, An
     if stage == "pairs":
         own = arguments.pairs.episodes or arguments.pairs.reuse
         return {} if own and "collect" not in arguments.stages else {"episodes": collected}
-    if stage == "experience":
+    if stage == "early-experience":
         files: dict[str, Any] = {"decisions": data / "decisions.jsonl", "pairs": data / "pairs.jsonl"}
         return {**files, "env_options": arguments.collect.env_options} if "collect" in arguments.stages else files
-    if stage in ("reflection", "world"):
-        file = arguments.out / "experience" / "experience.jsonl"
-        return {"experience": file} if "experience" in arguments.stages else {}
-    if stage in ("warmup", "choice", "dpo", "act"):
+    if stage in ("self-reflection", "world-model"):
+        file = arguments.out / "early-experience" / "experience.jsonl"
+        return {"experience": file} if "early-experience" in arguments.stages else {}
+    if stage in ("warmup", "sft-choice", "dpo", "act"):
         return {"pairs": data / "pairs.jsonl"}
     if stage in ("dagger", "rft") or (stage == "imitation" and arguments.whole_episodes):
-        own = getattr(arguments, stage).episodes
+        own = _settings_of(arguments, stage).episodes
         return {} if own and "collect" not in arguments.stages else {"episodes": collected}
     return {"decisions": data / "decisions.jsonl"}
 
@@ -287,14 +301,14 @@ def _files(stage: Stage, settings: Any) -> list[Path]:
         return []
     if stage == "pairs":
         return [*settings.episodes, *([settings.reuse] if settings.reuse else [])]
-    if stage == "experience":
+    if stage == "early-experience":
         judged = [settings.pairs] if settings.propose == "pairs" else []
         return [settings.decisions, *judged]
-    if stage in ("reflection", "world"):
+    if stage in ("self-reflection", "world-model"):
         return [settings.experience]
     if stage == "rft" or (stage in ("imitation", "dagger") and settings.episodes):
         return list(settings.episodes)
-    return [settings.pairs if stage in ("warmup", "choice", "dpo", "act") else settings.decisions]
+    return [settings.pairs if stage in ("warmup", "sft-choice", "dpo", "act") else settings.decisions]
 
 
 @discard_unstarted
@@ -307,7 +321,7 @@ def train(arguments: PipelineConfig) -> Sequence[Mapping[str, Any]]:
         return outlook(stages, PROGRAMS, arguments.model, arguments.pairs.count, measure=arguments.measure_steps)
     distributed.by_first(lambda: check(arguments, stages))
     # A stage says itself what may change in its settings.
-    free = {f"{stage}.{name}" for stage in PROGRAMS for name in (*FREE_ARGUMENTS, *FREE_SETTINGS)}
+    free = {f"{_field_of(stage)}.{name}" for stage in PROGRAMS for name in (*FREE_ARGUMENTS, *FREE_SETTINGS)}
     distributed.by_first(lambda: Run(arguments.out, "trainers.pipeline", arguments, free=free, resume=arguments.resume))
     summaries: list[Mapping[str, Any]] = []
     for number, (name, stage, settings) in enumerate(stages, start=1):

@@ -80,7 +80,7 @@ class SelfReflectionConfig(
 ):
     """Train a model on its own reasons for the expert's actions."""
 
-    out: Path = Path("runs/reflection")
+    out: Path = Path("runs/self-reflection")
     """The run folder; `reflections.jsonl` holds the monologues and what became of every reply."""
 
 
@@ -106,7 +106,7 @@ def train(arguments: SelfReflectionConfig) -> dict[str, Any]:
         counts = distributed.by_first(lambda: _write(arguments, opened, found))
         monologues = _kept(opened)
     note(
-        f"reflection: {len(monologues)} monologues; "
+        f"self-reflection: {len(monologues)} monologues; "
         + ", ".join(f"{counts.get(kind, 0)} × {kind}" for kind in KINDS[1:])
         + f"; {len(bare)} states with nothing worse to compare."
     )
@@ -118,7 +118,7 @@ def train(arguments: SelfReflectionConfig) -> dict[str, Any]:
     asking = arguments.asking(thinking=True)
     questions, answers = lessons(experiences, monologues, asking, mix_expert=arguments.mix_expert)
     told = {"monologues": len(monologues), "discarded": len(found) - len(monologues), "bare": len(bare)}
-    return train_on_answers("reflection", arguments, opened, questions, answers, asking, extra=told)
+    return train_on_answers("self-reflection", arguments, opened, questions, answers, asking, extra=told)
 
 
 def _kept(opened: Run) -> dict[str, str]:
@@ -181,7 +181,7 @@ def _written(arguments: SelfReflectionConfig, waiting: Sequence[Scene]) -> Any:
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(SelfReflectionConfig, argv, program="act-gym train reflection")
+    arguments = parse(SelfReflectionConfig, argv, program="act-gym train self-reflection")
     show(train(arguments), arguments.out)
     return 0
 

@@ -39,7 +39,7 @@ class SFTChoiceConfig(
 ):
     """Train a model by examples to name the expert's action of two."""
 
-    out: Path = Path("runs/choice")
+    out: Path = Path("runs/sft-choice")
     """The run folder."""
 
 
@@ -55,12 +55,12 @@ def train(arguments: SFTChoiceConfig) -> dict[str, Any]:
         read_pairs(arguments.pairs, arguments.limit), asking, order=arguments.order, seed=arguments.seed
     )
     answers = [format_reply(question.expert_action) for question in questions]
-    return train_on_answers("choice", arguments, opened, questions, answers, asking)
+    return train_on_answers("sft-choice", arguments, opened, questions, answers, asking)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(SFTChoiceConfig, argv, program="act-gym train choice")
+    arguments = parse(SFTChoiceConfig, argv, program="act-gym train sft-choice")
     show(train(arguments), arguments.out)
     return 0
 

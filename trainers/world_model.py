@@ -53,7 +53,7 @@ class WorldModelConfig(
 ):
     """Train a model to foresee what an action leads to. `probe` is not used: the replies are no actions."""
 
-    out: Path = Path("runs/world")
+    out: Path = Path("runs/world-model")
     """The run folder."""
 
 
@@ -99,12 +99,12 @@ def train(arguments: WorldModelConfig) -> dict[str, Any]:
     questions, answers = lessons(
         read_experience(arguments.experience, arguments.limit), asking, actions=arguments.actions
     )
-    return train_on_answers("world", arguments, opened, questions, answers, asking, acting=False)
+    return train_on_answers("world-model", arguments, opened, questions, answers, asking, acting=False)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
-    arguments = parse(WorldModelConfig, argv, program="act-gym train world")
+    arguments = parse(WorldModelConfig, argv, program="act-gym train world-model")
     show(train(arguments), arguments.out)
     return 0
 

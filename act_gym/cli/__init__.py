@@ -42,17 +42,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
 TRAINERS: dict[str, tuple[str, str]] = {
     "collect": ("trainers.collect", "collect expert episodes"),
     "pairs": ("trainers.pairs", "pair every expert action with an alternative"),
-    "experience": ("trainers.early_experience", "execute alternatives to the expert's actions"),
+    "early-experience": ("trainers.early_experience", "execute alternatives to the expert's actions"),
     "datasheet": ("trainers.datasheet", "statistics of a file of pairs, with alternatives that are as good"),
     "warmup": ("trainers.warmup", "SFT on the answer format only (warm-up)"),
-    "choice": ("trainers.sft_choice", "SFT on which action is better"),
+    "sft-choice": ("trainers.sft_choice", "SFT on which action is better"),
     "dpo": ("trainers.dpo", "DPO: prefer the expert's action to the alternative"),
     "act": ("trainers.act", "GRPO on which action is better (ACT)"),
     "imitation": ("trainers.imitation", "SFT on the expert's actions (imitation learning)"),
     "dagger": ("trainers.dagger", "DAgger: label the model's own states with an expert and train on them"),
     "rft": ("trainers.rft", "rejection-sampling fine-tuning on the model's successful episodes"),
-    "reflection": ("trainers.self_reflection", "SFT on reasons for the expert's actions (self-reflection)"),
-    "world": ("trainers.world_model", "SFT on the result of an action (world model)"),
+    "self-reflection": ("trainers.self_reflection", "SFT on reasons for the expert's actions (self-reflection)"),
+    "world-model": ("trainers.world_model", "SFT on the result of an action (world model)"),
     "rl": ("trainers.rl", "GRPO on expert states"),
     "rollout": ("trainers.rollout", "RL on the model's own episodes: GRPO, RLOO, GiGPO, HGPO, branch"),
     "pipeline": ("trainers.pipeline", "run several stages, each from the previous one"),
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _replace_unencodable()
     if not words or words[0] in ("-h", "--help", "help"):
-        sys.stdout.write(_usage("act-gym", COMMANDS) + "  train        train a policy; see act-gym train --help\n")
+        sys.stdout.write(_usage("act-gym", COMMANDS) + "  train            train a policy; see act-gym train --help\n")
         return 0
     if words[0] == "--version":
         sys.stdout.write(f"act-gym {__version__}\n")
@@ -175,7 +175,7 @@ def _find_programs() -> None:
 
 def _usage(command: str, entries: dict[str, tuple[str, str]]) -> str:
     lines = [f"usage: {command} COMMAND [ARGUMENTS]", ""]
-    lines += [f"  {word:<12} {text}" for word, (_, text) in entries.items()]
+    lines += [f"  {word:<16} {text}" for word, (_, text) in entries.items()]
     return "\n".join(lines) + "\n"
 
 

@@ -152,7 +152,7 @@ def unreadable(path: Path, cause: OSError) -> RunError:
         return RunError(told)
     return RunError(
         f"{told} Run folders hold such files: episodes.jsonl is written by act-gym train collect, decisions.jsonl and "
-        "pairs.jsonl by act-gym train pairs, experience.jsonl by act-gym train experience."
+        "pairs.jsonl by act-gym train pairs, experience.jsonl by act-gym train early-experience."
     )
 
 

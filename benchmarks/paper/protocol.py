@@ -146,7 +146,7 @@ class Protocol:
                 moved[pipeline.out / name] = job.folder
                 model = str(job.folder / "checkpoint")
                 # Reflections are reasoning that the model learns to write; other supervised stages have none.
-                thinking = thinking if row.prompted else getattr(settings, "thinking", stage == "reflection")
+                thinking = thinking if row.prompted else getattr(settings, "thinking", stage == "self-reflection")
         return Trained(model, thinking, pipeline)
 
     def _pipeline(self, row: Row, benchmark: str, seed: int) -> PipelineConfig:

@@ -49,12 +49,12 @@ def model(tmp_path: Path) -> Path:
 def test_both_rows_of_early_experience_run_through(tmp_path, model, capsys):
     layer = tmp_path / "short.yaml"
     layer.write_text(
-        "experience: {propose: random}\n"
+        "early_experience: {propose: random}\n"
         "pairs: {propose: random}\n"
         "imitation: &short {steps: 1, probe: 0, save_every: 0, max_prompt_tokens: 0}\n"
-        "world: *short\n"
+        "world_model: *short\n"
         # A random model's reply is a monologue if it ends in time.
-        "reflection: {steps: 1, probe: 0, save_every: 0, max_prompt_tokens: 0, max_new_tokens: 256, tries: 4}\n"
+        "self_reflection: {steps: 1, probe: 0, save_every: 0, max_prompt_tokens: 0, max_new_tokens: 256, tries: 4}\n"
     )
     rows = ["early-experience-reflection", "early-experience-world"]
     argv = [
@@ -75,9 +75,19 @@ def test_both_rows_of_early_experience_run_through(tmp_path, model, capsys):
     assert "world modelling" in output.out
     lines = list(csv.DictReader((tmp_path / "paper" / "table.csv").read_text().splitlines()))
     assert [(line["row"], line["seeds"]) for line in lines] == [(row, "1") for row in rows for _ in range(2)]
-    kinds = sorted(path.name.partition("-")[0] for path in (tmp_path / "paper" / "jobs").glob("*.done.json"))
+    kinds = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "paper" / "jobs").glob("*.done.json"))
     # Each carries out alternatives of its own.
-    made = ["collect", "eval", "eval", "experience", "experience", "imitation", "pairs", "reflection", "world"]
+    made = [
+        "collect",
+        "eval",
+        "eval",
+        "early-experience",
+        "early-experience",
+        "imitation",
+        "pairs",
+        "self-reflection",
+        "world-model",
+    ]
     assert kinds == made
 
 

@@ -30,10 +30,10 @@ SHORT: dict[str, Any] = {"steps": 1, "probe": 0, "save_every": 0, "batch": 4, "m
     [
         ("imitation", "imitation"),
         ("imitation", "rl", "rl"),
-        ("choice", "imitation", "rl"),
+        ("sft-choice", "imitation", "rl"),
         ("dpo", "imitation", "rl"),
-        ("experience", "reflection"),
-        ("experience", "world", "imitation"),
+        ("early-experience", "self-reflection"),
+        ("early-experience", "world-model", "imitation"),
     ],
 )
 def test_every_stage_of_a_row_begins_with_the_model_before_it(stages: Any) -> None:
@@ -44,30 +44,38 @@ def test_every_stage_of_a_row_begins_with_the_model_before_it(stages: Any) -> No
     assert list(steps)[-1] == {"imitation": "imitation", "rl": "rl"}.get(stages[-1], stages[-1]) + (
         "-2" if stages.count(stages[-1]) == 2 else ""
     )
-    trained = [name for name in steps if name != "experience"]
+    trained = [name for name in steps if name != "early-experience"]
     expected = ["start", *(str(Path("x") / name / "checkpoint") for name in trained)]
     assert [steps[name].model for name in trained] == expected[:-1]
     assert {settings.limit for settings in steps.values()} == {4}
-    if "experience" in steps:
+    if "early-experience" in steps:
         # It makes data and trains nothing: it asks the model as it is, and passes it on.
-        assert steps["experience"].model == "start"
-        assert steps[trained[0]].experience == Path("x/experience/experience.jsonl")
+        assert steps["early-experience"].model == "start"
+        assert steps[trained[0]].experience == Path("x/early-experience/experience.jsonl")
 
 
 def test_inputs_are_passed_on_and_a_file_of_one_s_own_is_kept() -> None:
-    stages = ("collect", "pairs", "experience", "dpo", "choice", "reflection")
+    stages = ("collect", "pairs", "early-experience", "dpo", "sft-choice", "self-reflection")
     made = PipelineConfig(stages=stages, out=Path("x"), collect=CollectConfig(env_options=("catalogue=generated",)))  # type: ignore[arg-type]
     steps = {name: settings for name, _, settings in plan(made)}
-    assert steps["experience"].decisions == Path("x/pairs/decisions.jsonl")
-    assert steps["experience"].env_options == ("catalogue=generated",)
-    assert steps["dpo"].pairs == steps["choice"].pairs == Path("x/pairs/pairs.jsonl")
-    files = {"reflection": SelfReflectionConfig(experience=Path("a")), "world": WorldModelConfig(experience=Path("b"))}
-    own = PipelineConfig(stages=("reflection", "world"), **files)  # type: ignore[arg-type]
+    assert steps["early-experience"].decisions == Path("x/pairs/decisions.jsonl")
+    assert steps["early-experience"].env_options == ("catalogue=generated",)
+    assert steps["dpo"].pairs == steps["sft-choice"].pairs == Path("x/pairs/pairs.jsonl")
+    files = {
+        "self_reflection": SelfReflectionConfig(experience=Path("a")),
+        "world_model": WorldModelConfig(experience=Path("b")),
+    }
+    own = PipelineConfig(stages=("self-reflection", "world-model"), **files)  # type: ignore[arg-type]
     assert [settings.experience for _, _, settings in plan(own)] == [Path("a"), Path("b")]
 
 
 @pytest.mark.parametrize(
-    "stages", [("reflection", "experience"), ("experience", "world", "experience"), ("experience", "pairs")]
+    "stages",
+    [
+        ("self-reflection", "early-experience"),
+        ("early-experience", "world-model", "early-experience"),
+        ("early-experience", "pairs"),
+    ],
 )
 def test_experience_comes_once_and_before_what_learns_from_it(stages: Any) -> None:
     with pytest.raises(UsageError, match="Cannot run the stages"):
@@ -80,26 +88,26 @@ def test_rows_run_on_alfworlds_games_and_go_on_where_they_were(
 ) -> None:
     assert alfworld_data.is_dir()
     arguments = PipelineConfig(
-        stages=("collect", "pairs", "experience", "world", "choice", "dpo", "imitation", "imitation"),
+        stages=("collect", "pairs", "early-experience", "world-model", "sft-choice", "dpo", "imitation", "imitation"),
         model=str(tiny_model),
         out=tmp_path / "run",
         collect=CollectConfig(env=("act/ALFWorld-train",), limit=2),
         pairs=PairsConfig(propose="random"),
-        experience=EarlyExperienceConfig(propose="pairs", explore=2),
-        world=WorldModelConfig(**SHORT),
-        choice=SFTChoiceConfig(**SHORT),
+        early_experience=EarlyExperienceConfig(propose="pairs", explore=2),
+        world_model=WorldModelConfig(**SHORT),
+        sft_choice=SFTChoiceConfig(**SHORT),
         dpo=DPOStageConfig(**SHORT),
         imitation=ImitationConfig(**SHORT),
     )
     summaries = train(arguments)
-    assert [one["stage"] for one in summaries] == ["world", "choice", "dpo", "imitation", "imitation-2"]
+    assert [one["stage"] for one in summaries] == ["world-model", "sft-choice", "dpo", "imitation", "imitation-2"]
     assert all(one["loss"] > 0 for one in summaries)
     assert "alternatives by random" in capsys.readouterr().err
-    made = list(read_records(tmp_path / "run" / "experience" / "experience.jsonl"))
+    made = list(read_records(tmp_path / "run" / "early-experience" / "experience.jsonl"))
     assert sum(record["is_expert"] for record in made) == len(made) / 4
     manifest = json.loads((tmp_path / "run" / "imitation-2" / "manifest.json").read_text())
     before = str(tmp_path / "run" / "imitation" / "checkpoint" / "model.safetensors")
     assert before in manifest["inputs"]
     assert train(replace(arguments, resume=True)) == summaries
     assert "imitation-2 is finished already" in capsys.readouterr().err
-    assert checkpoints.finished(tmp_path / "run" / "world") is not None
+    assert checkpoints.finished(tmp_path / "run" / "world-model") is not None

@@ -91,7 +91,7 @@ def test_a_pipeline_runs_resumes_and_skips_what_is_finished(
     ("change", "message"),
     [
         ({"model": "Qwen/Qwen3-0.6B"}, r"hf download Qwen/Qwen3-0\.6B --local-dir models/Qwen3-0\.6B"),
-        ({"reflection": SelfReflectionConfig(writer="no-writer")}, "No model in no-writer"),
+        ({"self_reflection": SelfReflectionConfig(writer="no-writer")}, "No model in no-writer"),
         ({"rl": RLConfig(vllm="server", vllm_server="nowhere")}, "Stage rl: --vllm-server"),
         ({"act": ActConfig(groups=3, micro_batch=16)}, "Stage act: 24 sequences a step do not divide"),
         ({"dpo": DPOStageConfig(label_smoothing=0.1)}, "Stage dpo: The loss sigmoid takes no --label-smoothing"),
@@ -103,7 +103,7 @@ def test_a_pipeline_runs_resumes_and_skips_what_is_finished(
 def test_all_stages_are_checked_before_the_first(
     change: dict[str, Any], message: str, tiny_model: Path, tmp_path: Path
 ) -> None:
-    stages = ("collect", "pairs", "experience", "dpo", "act", "imitation", "reflection", "rl")
+    stages = ("collect", "pairs", "early-experience", "dpo", "act", "imitation", "self-reflection", "rl")
     right = PipelineConfig(stages=stages, model=str(tiny_model), out=tmp_path / "run")
     with pytest.raises(ActGymError, match=message):
         train(replace(right, **change))
@@ -119,7 +119,7 @@ def test_the_data_of_later_stages_is_looked_at_first(data: Path, speaking_model:
 
 
 def test_what_the_stages_make_themselves_need_not_be_there(tiny_model: Path, tmp_path: Path) -> None:
-    stages = ("collect", "pairs", "experience", "act", "imitation", "reflection", "world")
+    stages = ("collect", "pairs", "early-experience", "act", "imitation", "self-reflection", "world-model")
     arguments = PipelineConfig(stages=stages, model=str(tiny_model), out=tmp_path / "run")
     check(arguments, list(plan(arguments)))
 
@@ -131,7 +131,7 @@ def test_every_pipeline_recipe_fits_its_arguments(recipe: Path) -> None:
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("quickstart/*.yaml")), ids=lambda path: path.stem)
 def test_every_stage_recipe_fits_its_program(recipe: Path) -> None:
-    arguments = type(getattr(PipelineConfig(), recipe.stem))
+    arguments = type(getattr(PipelineConfig(), recipe.stem.replace("-", "_")))
     parse(arguments, ["--recipe", str(recipe)], program="test")
 
 

@@ -45,7 +45,7 @@ def test_every_stage_of_a_row_takes_three_epochs_but_world_modelling() -> None:
     for row in ROWS:
         for _, stage, settings in plan(read(row)):
             if hasattr(settings, "epochs"):
-                assert settings.epochs == (1 if stage == "world" else 3), row
+                assert settings.epochs == (1 if stage == "world-model" else 3), row
 
 
 def test_a_step_of_a_node_can_be_shared_by_its_eight_processes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,14 +79,14 @@ def stages(tmp_path: Path, pairs_file: Path, experience_file: Path, speaking_mod
     reflecting = {**supervised, "limit": 16, "mix_expert": False}
     return {
         "warmup": (warmup.train, warmup.WarmupConfig(pairs=pairs_file, **supervised)),
-        "choice": (sft_choice.train, sft_choice.SFTChoiceConfig(pairs=pairs_file, **supervised)),
+        "sft-choice": (sft_choice.train, sft_choice.SFTChoiceConfig(pairs=pairs_file, **supervised)),
         "dpo": (dpo.train, dpo.DPOStageConfig(pairs=pairs_file, **supervised)),
         "imitation": (imitation.train, imitation.ImitationConfig(decisions=pairs_file, **supervised)),
-        "world": (
+        "world-model": (
             world_model.train,
             world_model.WorldModelConfig(experience=experience_file, **{**supervised, "batch": 8}),
         ),
-        "reflection": (
+        "self-reflection": (
             self_reflection.train,
             self_reflection.SelfReflectionConfig(experience=experience_file, **reflecting),
         ),
@@ -129,11 +129,11 @@ def assert_same_training(whole: Path, other: Path) -> None:
 
 NAMES = (
     "warmup",
-    "choice",
+    "sft-choice",
     "dpo",
     "imitation",
-    "world",
-    "reflection",
+    "world-model",
+    "self-reflection",
     "act",
     "act, filter",
     "act, resample",
@@ -149,7 +149,7 @@ def test_resume_in_every_epoch_gives_the_same_weights(
     name: str, stages: dict[str, Stage], photographs: Callable[[int], Path]
 ) -> None:
     train, whole = stages[name]
-    if name == "reflection":
+    if name == "self-reflection":
         write_monologues(whole)
     assert train(whole)["steps"] == 3 * STEPS_AN_EPOCH
     assert lines_of(whole.out)[-1]["grad_norm"] > 0

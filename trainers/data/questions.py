@@ -265,7 +265,7 @@ def read_experience(path: Path, limit: int = 0) -> list[Transition]:
     Raises:
         RunError: The file cannot be read, or holds no such records.
     """
-    records = _read(path, Transition, 0, "act-gym train experience")
+    records = _read(path, Transition, 0, "act-gym train early-experience")
     states = dict.fromkeys(record.step.id for record in records)
     chosen = set(list(states)[: limit or None])
     return [record for record in records if record.step.id in chosen]

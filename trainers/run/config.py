@@ -81,7 +81,7 @@ class DecisionInputs:
 class ExperienceInputs:
     """What Early Experience learns from."""
 
-    experience: Path = Path("runs/experience/experience.jsonl")
+    experience: Path = Path("runs/early-experience/experience.jsonl")
     """Actions that were carried out, from trainers.early_experience."""
 
 

@@ -65,7 +65,7 @@ def stages(pairs_file: Path, episodes_file: Path, model: str) -> dict[str, Stage
         "episodes, checkpointing": (imitation.train, imitation.ImitationConfig(**whole, gradient_checkpointing=True)),
         "episodes, mixed": (imitation.train, imitation.ImitationConfig(**{**whole, "precision": "mixed"})),
         "warmup": (warmup.train, warmup.WarmupConfig(**paired, **SUPERVISED)),
-        "choice": (sft_choice.train, sft_choice.SFTChoiceConfig(**paired, **SUPERVISED)),
+        "sft-choice": (sft_choice.train, sft_choice.SFTChoiceConfig(**paired, **SUPERVISED)),
         "dpo": (dpo.train, dpo.DPOStageConfig(**paired, **SUPERVISED)),
         "act": (act.train, act.ActConfig(**paired, **COMMON, **groups)),
     }
@@ -85,7 +85,7 @@ def lines_of(out: Path) -> list[dict[str, Any]]:
     "name",
     [
         *("imitation", "imitation, mixed", "imitation, LoRA", "episodes", "episodes, checkpointing"),
-        *("episodes, mixed", "warmup", "choice", "dpo", "act"),
+        *("episodes, mixed", "warmup", "sft-choice", "dpo", "act"),
     ],
 )
 def test_playing_changes_no_bit_of_the_training(stages: dict[str, Stage], tmp_path: Path, name: str) -> None:
