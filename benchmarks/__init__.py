@@ -1,6 +1,6 @@
 """What we claim: programs that play, ask and count, and put an interval on every number.
 
-`evaluate` plays whole tasks, `judgement` asks which of two actions is better, `next_action` asks for
+`evaluate` plays whole tasks, `judge` asks which of two actions is better, `next_action` asks for
 the expert's action, and `report` joins any of their run folders into one page. `statistics` puts the
 intervals on, `runs` keeps an evaluation's folder, `asking`, `shown` and `pages` ask and show; `paper`,
 `parity`, `experts` and `speed` hold us against the paper, the originals and the clock.

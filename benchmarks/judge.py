@@ -1,6 +1,6 @@
 """Measures how well a model judges which of two actions is better, always in both orders.
 
-    act-gym judgement --pairs runs/x/pairs/pairs.jsonl --model runs/x/act/checkpoint
+    act-gym judge --pairs runs/x/pairs/pairs.jsonl --model runs/x/act/checkpoint
 
 Every pair is asked twice, the expert's action as Action 1 and as Action 2. A model that likes a
 position is right in half of the questions without reading them; `first_chosen` shows it, and
@@ -52,15 +52,15 @@ class JudgeConfig(AskSettings, InterventionSettings, _Inputs):
     numbered: Literal["neither", "action"] = "neither"
     """Under free, an answer that only numbers an action, such as Action 1, counts as neither action, or as the action
     it numbers. Its share is measured as numbered either way."""
-    out: Path = Path("runs/judgement")
+    out: Path = Path("runs/judge")
     """The run folder."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
-    arguments = parse(JudgeConfig, sys.argv[1:] if argv is None else argv, program="act-gym judgement")
+    arguments = parse(JudgeConfig, sys.argv[1:] if argv is None else argv, program="act-gym judge")
     ask_model(
-        "judgement",
+        "judge",
         arguments,
         arguments.pairs,
         ActionPair.from_json,

@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for episode in episodes:
             archive.add_episode(number, episode, run.question, run.env_options)
             shown[place] = number
-        add = archive.add_pair if run.summary.kind == "judgement" else archive.add_next_action
+        add = archive.add_pair if run.summary.kind == "judge" else archive.add_next_action
         for record in answers:
             add(number, record)
             shown[place] = number

@@ -83,7 +83,7 @@ def trained(seed: int, root: Path) -> Iterator[Step]:
 
 def measured(row: str, model: str, folder: Path, root: Path) -> Iterator[Step]:
     """Yield the measurements of one model on both held-out sets together."""
-    for name, module in (("pairs", "judgement"), ("decisions", "next_action")):
+    for name, module in (("pairs", "judge"), ("decisions", "next_action")):
         files = [str(root / "pairs" / split / f"{name}.jsonl") for split in ("seen", "unseen")]
         wanted = (f"--{name}", *files, "--model", model, "--label", row)
         yield Step(f"{module}, {row}", f"benchmarks.{module}", folder / "measured" / row / module, wanted)
@@ -91,7 +91,7 @@ def measured(row: str, model: str, folder: Path, root: Path) -> Iterator[Step]:
 
 def table(root: Path, seeds: int) -> str:
     """Return the table of what was measured: per cent, mean ± population standard deviation over the seeds."""
-    wanted = (("judgement", "accuracy"), ("judgement", "right_in_both"), ("next_action", "accuracy"))
+    wanted = (("judge", "accuracy"), ("judge", "right_in_both"), ("next_action", "accuracy"))
     cells: dict[tuple[str, str, str], list[float]] = {}
     for row in ROWS:
         folders = [root / "base"] if row == "base" else [root / f"seed-{seed}" for seed in range(seeds)]
@@ -122,7 +122,7 @@ def table(root: Path, seeds: int) -> str:
 def added(root: Path, seeds: int) -> str:
     """Return the table of ACT→IL less others, in points: the same states, a mean over seeds, then over each task."""
     lines = ["| ACT→IL less | | split | points | tasks |", "|---|---|---|--:|--:|"]
-    for other, module in product(BESIDE, ("judgement", "next_action")):
+    for other, module in product(BESIDE, ("judge", "next_action")):
         tasks: dict[str, dict[str, list[float]]] = {}
         for seed, row in product(range(seeds), ("ACT→IL", other)):
             for record in read_records(root / f"seed-{seed}" / "measured" / row / module / "records.jsonl"):

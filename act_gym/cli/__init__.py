@@ -31,7 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("benchmarks.evaluate", "evaluate an agent on all tasks of a split"),
     "compare": ("benchmarks.compare", "compare two evaluations task by task"),
     "merge": ("benchmarks.merge", "merge evaluations of other seeds, suites or shards of the tasks"),
-    "judgement": ("benchmarks.judge", "evaluate a model's choice between two actions, in both orders"),
+    "judge": ("benchmarks.judge", "evaluate a model's choice between two actions, in both orders"),
     "next-action": ("benchmarks.next_action", "evaluate next-action accuracy in the expert's states"),
     "reasoning": ("benchmarks.reasoning", "evaluate a model on MATH-500 and GPQA-Diamond"),
     "paper": ("benchmarks.paper.program", "reproduce rows of the paper's tables and compare the numbers"),

@@ -110,7 +110,7 @@ def _row(labels: tuple[str, str], split: str, title: str, found: Contrast) -> Ma
 # Of a kind of run: what is shown by task type, its heading, and the part of the page that its numbers lead to.
 _OF_TYPES = {
     "episodes": ("success", "episode success", "episodes"),
-    "judgement": ("accuracy", "judgement, both orders", "pairs"),
+    "judge": ("accuracy", "judgement, both orders", "pairs"),
     "next_action": ("accuracy", "next action", "actions"),
 }
 

@@ -23,7 +23,7 @@ from benchmarks.stats.scores import failures, flat_record, measure
 
 __all__ = ["KINDS", "LoadedRun", "load", "run_folders"]
 
-KINDS = {"episodes": "episodes", "judgement": "judgement", "next_action": "next action", "reasoning": "reasoning"}
+KINDS = {"episodes": "episodes", "judge": "judgement", "next_action": "next action", "reasoning": "reasoning"}
 """Kinds of runs that a page shows, with what it calls them."""
 
 
@@ -80,7 +80,7 @@ class LoadedRun:
         A record gets its question's `state` and `admissible_commands` where the folder holds what was asked.
         """
         path = self.folder / "records.jsonl"
-        if self.summary.kind not in ("judgement", "next_action") or not path.exists():
+        if self.summary.kind not in ("judge", "next_action") or not path.exists():
             return [], 0
         records = sorted(read_records(path), key=lambda record: record["number"])
         asked = self._asked({record["number"] for record in records[:shown]})
@@ -120,7 +120,7 @@ def run_folders(paths: Iterable[Path], trained: Collection[Path] = ()) -> list[P
         if not below and path not in trained:
             raise UsageError(
                 f"{path} holds neither an evaluation that has finished nor a training. Expected a folder made by "
-                "act-gym eval, judgement, next-action or train."
+                "act-gym eval, judge, next-action or train."
             )
         for folder in sorted(below, key=lambda folder: (_json(folder / "manifest.json").get("started", ""), folder)):
             found.setdefault(folder)

@@ -56,7 +56,7 @@ class PaperConfig:
     """At most so many tasks of each test environment; 0 for all."""
     max_turns: int = 0
     """Step limit of an episode; 0 for the suite's."""
-    judgement: int = 400
+    judge: int = 400
     """Held-out pairs that every model judges in both orders; 0 for none. The paper has no such column."""
     next_action: int = 10_000
     """Held-out states of ScienceWorld in v1's next action."""
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status: 1 if a row could not be finished."""
     arguments = parse(PaperConfig, sys.argv[1:] if argv is None else argv, program="act-gym paper")
     rows = rows_of(arguments.table, arguments.rows)
-    columns = columns_of(arguments.table, arguments.benchmarks, judgement=arguments.judgement > 0)
+    columns = columns_of(arguments.table, arguments.benchmarks, judge=arguments.judge > 0)
     protocol = _protocol(arguments)
     hashes = _read_hashes(arguments.out)
     workshop = JobStore(arguments.out / "jobs", lambda place: digest_of(place, hashes))
@@ -109,8 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _protocol(arguments: PaperConfig) -> Protocol:
-    if arguments.seeds < 1 or min(arguments.limit, arguments.eval_limit, arguments.max_turns, arguments.judgement) < 0:
-        raise UsageError("--seeds is at least 1; --limit, --eval-limit, --max-turns and --judgement are 0 or more.")
+    if arguments.seeds < 1 or min(arguments.limit, arguments.eval_limit, arguments.max_turns, arguments.judge) < 0:
+        raise UsageError("--seeds is at least 1; --limit, --eval-limit, --max-turns and --judge are 0 or more.")
     if not arguments.benchmarks or len(set(arguments.benchmarks)) < len(arguments.benchmarks):
         raise UsageError("--benchmarks needs at least one, and each only once.")
     return Protocol(
@@ -123,7 +123,7 @@ def _protocol(arguments: PaperConfig) -> Protocol:
         limit=arguments.limit,
         eval_limit=arguments.eval_limit,
         max_turns=arguments.max_turns,
-        judgement=arguments.judgement,
+        judge=arguments.judge,
         next_action=arguments.next_action,
         decode=arguments.decode,
         temperature=arguments.temperature,

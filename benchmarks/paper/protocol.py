@@ -102,7 +102,7 @@ class Protocol:
         limit: Everything is cut to so many, for a smoke test; 0 for all.
         eval_limit: Tasks of each environment that are played at most; 0 for all.
         max_turns: The step limit of an episode; 0 for the suite's.
-        judgement: Pairs that are judged at most.
+        judge: Pairs that are judged at most.
         next_action: States that are asked about at most.
         decode: How the model acts; see `agents.local.agent`.
         temperature: Of the model when it acts freely.
@@ -117,7 +117,7 @@ class Protocol:
     limit: int = 0
     eval_limit: int = 0
     max_turns: int = 0
-    judgement: int = 400
+    judge: int = 400
     next_action: int = 10_000
     decode: Literal["free", "ranked"] = "free"
     temperature: float = 0.4
@@ -174,8 +174,8 @@ class Protocol:
 
     def _held_out(self, workshop: JobStore, pipeline: PipelineConfig, column: Column) -> Job:
         """Return the job that makes pairs in the test environments: the same for every row and seed."""
-        judged = column.kind == "judgement"
-        wanted = self.limit or (self.judgement if judged else self.next_action)
+        judged = column.kind == "judge"
+        wanted = self.limit or (self.judge if judged else self.next_action)
         setting = self.setting(column.benchmark)
         tests = tuple(setting.env(side) for side in setting.tests)
         tasks = min(wanted, _JUDGED_TASKS) if judged else self.limit
@@ -198,7 +198,7 @@ class Protocol:
             settings = self._playing(trained, self.setting(column.benchmark), seed)
             return workshop.job("eval", "benchmarks.evaluate", settings)
         folder = self._held_out(workshop, trained.pipeline, column).folder
-        files = {"judgement": ("pairs", "pairs.jsonl"), "next_action": ("decisions", "decisions.jsonl")}
+        files = {"judge": ("pairs", "pairs.jsonl"), "next_action": ("decisions", "decisions.jsonl")}
         option, file = files[column.kind]
         thinking = trained.thinking and self.decode == "free"
         settings = {

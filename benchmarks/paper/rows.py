@@ -47,7 +47,7 @@ class Column:
     Attributes:
         benchmark: `alfworld`, `webshop` or `scienceworld`.
         title: As a table shows it.
-        kind: What measures it: `episodes`, `next_action` or `judgement`.
+        kind: What measures it: `episodes`, `next_action` or `judge`.
         name: The measurement's name.
         split: Which side: `seen`, `unseen`, `test`; empty for all there is.
         place: Where it stands among the published numbers; −1 if the paper has no such column.
@@ -119,13 +119,13 @@ def rows_of(version: Version, names: Sequence[str]) -> tuple[Row, ...]:
     return tuple(row for row in ROWS[version] if not names or row.name in names)
 
 
-def columns_of(version: Version, benchmarks: Sequence[str], *, judgement: bool) -> tuple[Column, ...]:
+def columns_of(version: Version, benchmarks: Sequence[str], *, judge: bool) -> tuple[Column, ...]:
     """Return the columns of some benchmarks: the paper's, then what we measure besides."""
     chosen = [column for column in COLUMNS[version] if column.benchmark in benchmarks]
-    if judgement:
+    if judge:
         names = dict.fromkeys(column.benchmark for column in chosen)
         titles = {"alfworld": "ALFWorld", "webshop": "WebShop", "scienceworld": "ScienceWorld"}
-        chosen += [Column(name, f"{titles[name]} judgement", "judgement", "accuracy") for name in names]
+        chosen += [Column(name, f"{titles[name]} judgement", "judge", "accuracy") for name in names]
     return tuple(chosen)
 
 

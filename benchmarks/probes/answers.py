@@ -111,7 +111,7 @@ def ask_model(
     """Ask a model everything in some files, and leave the answers and their summary in the run folder.
 
     Args:
-        kind: Of the summary, `judgement` or `next_action`; also the program's module.
+        kind: Of the summary, `judge` or `next_action`; also the program's module.
         settings: The program's arguments.
         inputs: Files of records.
         read: Makes a question of a record.
@@ -126,7 +126,7 @@ def ask_model(
     questions = [(number, _question(read, record, inputs)) for number, record in records]
     check([question for _, question in questions])
     asking = settings.asking()
-    warn_if_other(settings.model, asking, judging=kind == "judgement")
+    warn_if_other(settings.model, asking, judging=kind == "judge")
 
     from agents.local.model import Policy
 
@@ -147,7 +147,7 @@ def ask_model(
         )
         # What was asked is kept with the answers, so that the folder can be read anywhere.
         write_records(run.path(QUESTIONS), ({"number": number, **record} for number, record in records))
-        label = f"{kind.replace('_', ' ')}s"
+        label = "judgements" if kind == "judge" else "next actions"
         answers = _answer_all(run, questions, ask, batch_size=settings.batch_size, label=label)
         summary = Summary(kind=kind, label=settings.label or subject, subject=subject, measurements=measure(answers))
         summary.write(run.folder)

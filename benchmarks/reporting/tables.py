@@ -34,9 +34,9 @@ __all__ = [
 
 # What is compared: kind of run, measurement, heading.
 _COMPARED = (
-    ("judgement", "accuracy", "judgement, both orders"),
-    ("judgement", "accuracy_suppressed", "judgement, reasoning suppressed"),
-    ("judgement", "accuracy_injected", "judgement, wrong rationale"),
+    ("judge", "accuracy", "judgement, both orders"),
+    ("judge", "accuracy_suppressed", "judgement, reasoning suppressed"),
+    ("judge", "accuracy_injected", "judgement, wrong rationale"),
     ("next_action", "accuracy", "next action"),
     ("next_action", "accuracy_suppressed", "next action, reasoning suppressed"),
     ("next_action", "accuracy_injected", "next action, wrong rationale"),
@@ -138,7 +138,7 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("prompt_tokens", "tokens read"),
         ("completion_tokens", "tokens written"),
     ),
-    "judgement": (
+    "judge": (
         ("accuracy", "both orders"),
         ("accuracy_expert_first", "expert first"),
         ("accuracy_expert_second", "expert second"),

@@ -84,7 +84,7 @@ class Summary:
     """What came of one run.
 
     Attributes:
-        kind: `episodes`, `judgement`, `next_action` or `reasoning`.
+        kind: `episodes`, `judge`, `next_action` or `reasoning`.
         label: What a comparison calls it, e.g. `base` or `after ACT`.
         subject: The agent or model that was measured, with whatever changes its behaviour.
         measurements: The numbers.

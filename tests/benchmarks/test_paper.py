@@ -18,12 +18,12 @@ from benchmarks.paper.protocol import Cell, Protocol
 from benchmarks.paper.rows import COLUMNS, ROWS, Row, columns_of, published, rows_of
 from benchmarks.paper.table import Table
 
-PROTOCOL = Protocol(version="v2", model="tiny", judgement=8)
+PROTOCOL = Protocol(version="v2", model="tiny", judge=8)
 
 
 def plan(root: Path, protocol: Protocol, names: list[str], seeds: int = 1, *, digest: str = "1") -> list[Cell]:
     workshop = JobStore(root / "jobs", lambda place: f"{digest} {place}")
-    columns = columns_of(protocol.version, ["alfworld"], judgement=protocol.judgement > 0)
+    columns = columns_of(protocol.version, ["alfworld"], judge=protocol.judge > 0)
     rows = rows_of(protocol.version, names)
     return [cell for seed in range(seeds) for row in rows for cell in protocol.cells(workshop, row, columns, seed)]
 
@@ -74,7 +74,7 @@ def test_a_setting_changes_its_stage_and_what_stands_on_it_alone(tmp_path):
     before = plan(tmp_path, PROTOCOL, ["act-il"])
     after = plan(tmp_path, replace(PROTOCOL, layers=(slower,)), ["act-il"])
     changed = {name.partition("-")[0] for name in set(names_of(after)) - set(names_of(before))}
-    assert changed == {"imitation", "eval", "judgement"}
+    assert changed == {"imitation", "eval", "judge"}
 
 
 def test_a_layer_cannot_change_which_stages_a_row_has(tmp_path):
@@ -238,7 +238,7 @@ def test_a_job_can_be_run_by_hand_and_training_behind_a_launch_command(tmp_path)
 
 
 def test_the_plan_of_a_whole_table_is_printed_and_nothing_is_written(tmp_path, capsys):
-    argv = ["--dry-run", "--judgement", "0", "--benchmarks", "webshop", "--seeds", "2"]
+    argv = ["--dry-run", "--judge", "0", "--benchmarks", "webshop", "--seeds", "2"]
     assert main([*argv, "--out", str(tmp_path / "paper")]) == 0
     output = capsys.readouterr().out
     # Data: 2. Each seed: 2 ACT, choice, DPO, 2 experiences, reflection, world; 7 IL and 6 RL, each after what it stands

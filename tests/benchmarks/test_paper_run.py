@@ -68,7 +68,7 @@ def test_both_rows_of_early_experience_run_through(tmp_path, model, capsys):
         "--out",
         str(tmp_path / "paper"),
     ]
-    argv += ["--limit", "4", "--max-turns", "1", "--judgement", "0", "--model", str(model), "--layers", str(layer)]
+    argv += ["--limit", "4", "--max-turns", "1", "--judge", "0", "--model", str(model), "--layers", str(layer)]
     assert main(argv) == 0
     output = capsys.readouterr()
     assert "self-reflection" in output.out
@@ -101,7 +101,7 @@ def test_a_table_that_was_killed_goes_on_and_what_is_finished_is_not_run_again(t
         "      thinking: false, max_completion_tokens: 8}\n"
     )
     argv = ["--rows", "il", "il-il", "act-il", "--seeds", "1", "--benchmarks", "alfworld", "--generated"]
-    argv += ["--limit", "2", "--max-turns", "2", "--judgement", "2", "--model", str(model)]
+    argv += ["--limit", "2", "--max-turns", "2", "--judge", "2", "--model", str(model)]
     argv += ["--out", str(tmp_path / "paper")]
     argv += ["--layers", str(ROOT / "trainers/recipes/machines/cpu.yaml"), str(layer)]
     jobs = tmp_path / "paper" / "jobs"
@@ -122,7 +122,7 @@ def test_a_table_that_was_killed_goes_on_and_what_is_finished_is_not_run_again(t
     assert {name: markers[name] for name in before} == before
     kinds = sorted(name.partition("-")[0] for name in markers)
     # IL is the first half of IL→IL.
-    assert kinds == ["act", *["collect"] * 2, *["eval"] * 3, "held", *["imitation"] * 3, *["judgement"] * 3, "pairs"]
+    assert kinds == ["act", *["collect"] * 2, *["eval"] * 3, "held-out", *["imitation"] * 3, *["judge"] * 3, "pairs"]
     lines = list(csv.DictReader((tmp_path / "paper" / "table.csv").read_text().splitlines()))
     assert [line["row"] for line in lines[::3]] == ["il", "il-il", "act-il"]
     assert all(line["seeds"] == "1" for line in lines)

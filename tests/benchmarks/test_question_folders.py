@@ -53,7 +53,7 @@ def pairs(tmp_path):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("program", [judgement, next_action], ids=["judgement", "next-action"])
+@pytest.mark.parametrize("program", [judgement, next_action], ids=["judge", "next-action"])
 def test_a_mistake_leaves_no_folder(program, words, error, message, pairs, tmp_path):
     option = "--pairs" if program is judgement else "--decisions"
     with pytest.raises(error, match=message):

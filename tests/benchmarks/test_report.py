@@ -65,7 +65,7 @@ def test_runs_of_all_kinds_are_joined_by_their_labels(tmp_path, capsys):
 
 
 def test_lines_join_only_what_is_said_to_be_stages(tmp_path):
-    folders = [str(write_summary(tmp_path / label, "judgement", label)) for label in ("random", "expert")]
+    folders = [str(write_summary(tmp_path / label, "judge", label)) for label in ("random", "expert")]
     out = tmp_path / "report.html"
     for words, drawn in (((), 0), (("--stages", "yes"), 1), (("--stages", "no"), 0)):
         main([*folders, "--out", str(out), *words])
@@ -73,7 +73,7 @@ def test_lines_join_only_what_is_said_to_be_stages(tmp_path):
 
 
 def test_agents_beside_the_stages_of_a_training_are_not_joined(tmp_path):
-    stages = [str(write_summary(tmp_path / label, "judgement", label)) for label in ("base", "after ACT")]
+    stages = [str(write_summary(tmp_path / label, "judge", label)) for label in ("base", "after ACT")]
     others = [str(write_summary(tmp_path / label, "next_action", label)) for label in ("random", "expert")]
     out = tmp_path / "report.html"
     main([*stages, *others, "--out", str(out)])
@@ -122,7 +122,7 @@ def test_of_many_episodes_the_first_are_carried_and_the_rest_is_counted(tmp_path
 
 
 def test_two_runs_of_one_kind_and_label_get_rows_of_their_own(tmp_path):
-    one, other = (write_summary(tmp_path / name, "judgement", "base") for name in ("one", "other"))
+    one, other = (write_summary(tmp_path / name, "judge", "base") for name in ("one", "other"))
     main([str(one), str(other), "--out", str(tmp_path / "report.html")])
     html, _ = read(tmp_path / "report.html")
     assert f"base ({other})" in html

@@ -85,7 +85,7 @@ def write_judgement(
     folder: Path, label: str, outcomes: list[str], *, text: str = "", pairs: Path | None = None
 ) -> Path:
     """Write a judgement of pairs, each asked in both orders; `outcomes` are those of the first one."""
-    write_summary(folder, "judgement", label, text=text)
+    write_summary(folder, "judge", label, text=text)
     with RecordWriter(folder / "records.jsonl") as file:
         answer = {"action": text or "go north", "reply": text or "<action>go north</action>"}
         for number in (0, 1):

@@ -15,13 +15,13 @@ def summary(label, kind, name, value, split):
 def test_a_row_joins_the_runs_of_one_label_and_leaves_out_task_types():
     (found,) = headlines(
         [
-            ("a", summary("base", "judgement", "accuracy", 0.25, "seen")),
+            ("a", summary("base", "judge", "accuracy", 0.25, "seen")),
             ("b", summary("base", "next_action", "accuracy", 0.5, "seen")),
-            ("c", summary("after ACT", "judgement", "accuracy", 0.75, "seen")),
+            ("c", summary("after ACT", "judge", "accuracy", 0.75, "seen")),
         ]
     )
     assert found.labels == ("base", "after ACT")
-    assert [(column.kind, column.split) for column in found.columns] == [("judgement", "seen"), ("next_action", "seen")]
+    assert [(column.kind, column.split) for column in found.columns] == [("judge", "seen"), ("next_action", "seen")]
     judged, acted = found.columns
     assert found.cells["base", judged].value == 0.25
     assert found.cells["base", acted].value == 0.5
@@ -29,7 +29,7 @@ def test_a_row_joins_the_runs_of_one_label_and_leaves_out_task_types():
 
 
 def test_two_runs_of_one_kind_and_label_are_told_apart_by_their_folders():
-    one = summary("base", "judgement", "accuracy", 0.25, "seen")
+    one = summary("base", "judge", "accuracy", 0.25, "seen")
     (found,) = headlines([("first", one), ("second", one)])
     assert found.labels == ("base", "base (second)")
 
@@ -53,7 +53,7 @@ def test_a_gap_is_no_column():
 def test_the_terminal_shows_what_was_measured_and_a_dash_for_the_rest():
     (found,) = headlines(
         [
-            ("a", summary("base", "judgement", "accuracy", 0.25, "seen")),
+            ("a", summary("base", "judge", "accuracy", 0.25, "seen")),
             ("b", summary("[red]", "next_action", "accuracy", 0.5, "unseen")),
         ]
     )
