@@ -98,7 +98,7 @@ def training(root: Path) -> list[list[list[Step]]]:
         (
             *("train", "act", "--pairs", str(root / "pairs" / "pairs.jsonl"), "--order", "both", "--steps", "8"),
             *("--groups", "2", "--num-generations", "4", "--max-completion-tokens", "24"),
-            *("--learning-rate", "2e-5", "--forecast", "0"),
+            *("--learning-rate", "2e-5", "--probe-groups", "0"),
         ),
     )
     lanes = [

@@ -6,7 +6,7 @@ At every expert state the policy proposes `--alternatives` actions and `--explor
 commands are drawn (`alternatives.py`); each is carried out and the state restored (`execution.py`).
 Writes `experience.jsonl`, a line for each action: the expert's first, then the others; `proposals.jsonl`
 (what was proposed), `walks.jsonl` (what became of every episode) and `summary.json`. The stages
-`self-reflection` and `world-model` learn from it. With `--propose pairs` the alternatives of a file of pairs are
+`self-reflection` and `world-model` learn from it. With `--proposer pairs` the alternatives of a file of pairs are
 carried out instead, which says how many of them are as good as the expert's action. Source: arXiv 2510.08558.
 """
 
@@ -42,11 +42,11 @@ class EarlyExperienceConfig(ProposerSettings):
     """Expert states from `act-gym train pairs`; each holds the way to it."""
     env_options: tuple[str, ...] = ()
     """The engine's own settings as name=value, those that the episodes were collected with."""
-    propose: Literal["free", "ranked", "random", "pairs"] = "free"
+    proposer: Literal["free", "ranked", "random", "pairs"] = "free"
     """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them, no
     model is asked. pairs: the alternatives of the file of pairs, as they are."""
     pairs: Path = Path("runs/pairs/pairs.jsonl")
-    """For `--propose pairs`."""
+    """For `--proposer pairs`."""
     alternatives: NotNegative = 3
     """Proposals at each state; 0 asks no model."""
     explore: NotNegative = 8
@@ -81,7 +81,7 @@ def carry_out(arguments: EarlyExperienceConfig) -> dict[str, Any]:
     """
     check_bounds(arguments)
     steps = read_steps(arguments.decisions, arguments.limit)
-    inputs = [arguments.decisions, *([arguments.pairs] if arguments.propose == "pairs" else [])]
+    inputs = [arguments.decisions, *([arguments.pairs] if arguments.proposer == "pairs" else [])]
     facts = {"env_option_files": named_files(read_settings(arguments.env_options, "--env-options"))}
     opened = Run(
         arguments.out, "trainers.early_experience", arguments, inputs=inputs, facts=facts, resume=arguments.resume
@@ -93,7 +93,7 @@ def carry_out(arguments: EarlyExperienceConfig) -> dict[str, Any]:
             choose(
                 step,
                 *proposals[step.id],
-                alternatives=arguments.alternatives if arguments.propose != "pairs" else 0,
+                alternatives=arguments.alternatives if arguments.proposer != "pairs" else 0,
                 explore=arguments.explore,
                 seed=arguments.seed,
             ).attempts,
@@ -111,16 +111,16 @@ def _proposals(
     arguments: EarlyExperienceConfig, steps: Sequence[ExpertStep], run: Run
 ) -> dict[str, tuple[Proposal, str]]:
     """Return what is proposed at each step, and by whom."""
-    if arguments.propose == "pairs":
+    if arguments.proposer == "pairs":
         provenance.take_over(arguments.pairs, run.folder)
         return _from_pairs(arguments.pairs, steps)
-    if arguments.propose == "random" or not arguments.alternatives:
+    if arguments.proposer == "random" or not arguments.alternatives:
         provenance.note_proposer(run.folder, "random")
         return {step.id: (Proposal(()), "") for step in steps}
     log = run.path("proposals.jsonl")
     done = {record["id"]: record for record in read_records(log)} if log.exists() else {}
     waiting = [step for step in steps if step.id not in done]
-    found = asked(arguments, arguments.propose, waiting, arguments.alternatives, run.folder)
+    found = asked(arguments, arguments.proposer, waiting, arguments.alternatives, run.folder)
     with RecordWriter(log) as writer:
         for step, proposal, name in track(found, "states", total=len(steps), done=len(done)):
             record = {"id": step.id, "proposer": name, **asdict(proposal)}

@@ -1,6 +1,6 @@
 """Puts an alternative beside every expert action: the questions of Agentic Critical Training.
 
-    act-gym train pairs --episodes runs/x/collect/episodes.jsonl --propose ranked --out runs/x/pairs
+    act-gym train pairs --episodes runs/x/collect/episodes.jsonl --proposer ranked --out runs/x/pairs
 
 Writes `decisions.jsonl` (every expert state; imitation and RL learn from them), `pairs.jsonl` (the
 judgement's training data), `proposals.jsonl` (what became of every state) and `summary.json`.
@@ -9,7 +9,7 @@ An alternative equal to the expert's action after `agents.prompts.normalise` is 
 state then gives no pair, as in version 2 of the paper. With `--per-state K` up to K distinct
 alternatives are kept, as in version 1. Every draw depends on the seed and the state alone.
 
-    act-gym train pairs --at policy --propose played --episodes runs/x/dagger/round-1/episodes.jsonl
+    act-gym train pairs --at policy --proposer played --episodes runs/x/dagger/round-1/episodes.jsonl
 
 makes pairs where a policy was: at each state that it reached and an expert labelled, the label against the policy's own
 action. No model is asked.
@@ -56,7 +56,7 @@ class PairsConfig(ProposerSettings):
     also of a model that failed."""
     reuse: Path | None = None
     """Take the pairs of this file as they are, whoever made them; no model is asked. The run says whose they are."""
-    propose: Literal["free", "ranked", "random", "played"] = "ranked"
+    proposer: Literal["free", "ranked", "random", "played"] = "ranked"
     """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them.
     played: the action that was played where the expert's label is another; no model is asked."""
     per_state: Positive = 1
@@ -95,9 +95,9 @@ def propose(arguments: PairsConfig) -> None:
     sheet = datasheet(run.path("pairs.jsonl"), run.path("decisions.jsonl"), run.path("proposals.jsonl"))
     write_json(run.path("summary.json"), sheet)
     sys.stdout.write(in_words(sheet))
-    if arguments.propose == "played" and not sheet["pairs"]:
+    if arguments.proposer == "played" and not sheet["pairs"]:
         note("note: every action that was played is the expert's, so there is nothing to compare it with.")
-    if arguments.propose == "free" and sheet["unreadable_replies"] > sheet["pairs"]:
+    if arguments.proposer == "free" and sheet["unreadable_replies"] > sheet["pairs"]:
         note(
             f"note: most replies held no action. They are cut after --max-new-tokens {arguments.max_new_tokens}"
             + ("; reasoning needs hundreds." if arguments.thinking else ".")
@@ -183,7 +183,7 @@ def _propose(arguments: PairsConfig, states: Path, total: int, run: Run) -> int:
             if step.id not in finished and (len(written) < enough or step.id in begun):
                 yield step
 
-    found = asked(arguments, arguments.propose, waiting(), arguments.per_state, run.folder)
+    found = asked(arguments, arguments.proposer, waiting(), arguments.per_state, run.folder)
     proposals = track(found, "states", total=total, done=len(finished))
     with RecordWriter(run.path("pairs.jsonl")) as pairs, RecordWriter(log) as outcomes:
         for step, proposal, proposer in proposals:

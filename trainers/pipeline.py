@@ -302,7 +302,7 @@ def _files(stage: Stage, settings: Any) -> list[Path]:
     if stage == "pairs":
         return [*settings.episodes, *([settings.reuse] if settings.reuse else [])]
     if stage == "early-experience":
-        judged = [settings.pairs] if settings.propose == "pairs" else []
+        judged = [settings.pairs] if settings.proposer == "pairs" else []
         return [settings.decisions, *judged]
     if stage in ("self-reflection", "world-model"):
         return [settings.experience]

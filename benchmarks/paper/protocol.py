@@ -189,7 +189,7 @@ class Protocol:
             per_state=1,
             count=0,
             limit=wanted,
-            propose=pipeline.pairs.propose if judged else "random",  # the next action needs the states alone
+            proposer=pipeline.pairs.proposer if judged else "random",  # the next action needs the states alone
         )
         return workshop.job("held-out", "trainers.pairs", pairs)
 

@@ -1,7 +1,7 @@
 """An imitation step with samples packed into rows, beside one with padded samples: the same samples in one run.
 
     act-gym train collect --env act/ALFWorld-train --per-type 3 --out runs/packing/collect
-    act-gym train pairs --episodes runs/packing/collect/episodes.jsonl --propose random --out runs/packing/pairs
+    act-gym train pairs --episodes runs/packing/collect/episodes.jsonl --proposer random --out runs/packing/pairs
     OMP_NUM_THREADS=1 python -m benchmarks.speed.supervised_step --decisions runs/packing/pairs/decisions.jsonl
 
 SmolLM2-135M-Instruct in fp32, by `trainers.imitation`'s own trainer: forward and backward pass and update, in processor

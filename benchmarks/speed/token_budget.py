@@ -51,7 +51,7 @@ def measure(budget: int) -> Measured:
     """Run the micro-batch in this process, which has not run another."""
     made, inputs = _trainer(), _micro_batch()
     with_gradients(made.model)
-    made.micro_tokens = budget
+    made.max_tokens_per_pass = budget
     watch = Peak()
     with watch.watched():
         started = time.process_time()

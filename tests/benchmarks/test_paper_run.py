@@ -49,8 +49,8 @@ def model(tmp_path: Path) -> Path:
 def test_both_rows_of_early_experience_run_through(tmp_path, model, capsys):
     layer = tmp_path / "short.yaml"
     layer.write_text(
-        "early_experience: {propose: random}\n"
-        "pairs: {propose: random}\n"
+        "early_experience: {proposer: random}\n"
+        "pairs: {proposer: random}\n"
         "imitation: &short {steps: 1, probe: 0, save_every: 0, max_prompt_tokens: 0}\n"
         "world_model: *short\n"
         # A random model's reply is a monologue if it ends in time.
@@ -95,7 +95,7 @@ def test_both_rows_of_early_experience_run_through(tmp_path, model, capsys):
 def test_a_table_that_was_killed_goes_on_and_what_is_finished_is_not_run_again(tmp_path, model, capsys):
     layer = tmp_path / "short.yaml"
     layer.write_text(
-        "pairs: {propose: random}\n"
+        "pairs: {proposer: random}\n"
         "imitation: {steps: 1, probe: 0, save_every: 0, max_prompt_tokens: 0}\n"
         "act: {steps: 1, probe: 0, save_every: 0, max_prompt_tokens: 0, groups: 2, num_generations: 2,\n"
         "      thinking: false, max_completion_tokens: 8}\n"
@@ -120,7 +120,7 @@ def test_a_table_that_was_killed_goes_on_and_what_is_finished_is_not_run_again(t
     assert "IL→IL" in output.out
     markers = {path.name: path.stat().st_mtime_ns for path in jobs.glob("*.done.json")}
     assert {name: markers[name] for name in before} == before
-    kinds = sorted(name.partition("-")[0] for name in markers)
+    kinds = sorted(name.rpartition("-")[0] for name in markers)
     # IL is the first half of IL→IL.
     assert kinds == ["act", *["collect"] * 2, *["eval"] * 3, "held-out", *["imitation"] * 3, *["judge"] * 3, "pairs"]
     lines = list(csv.DictReader((tmp_path / "paper" / "table.csv").read_text().splitlines()))

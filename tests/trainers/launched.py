@@ -19,7 +19,7 @@ GROUP = 4
 PROMPTS = ("Go to the kitchen.", "Which of two actions is better? It is dark. " * 3, "Look around.", "Open the door.")
 
 
-def scripted(model: Path, folder: Path, *, sequences: int, micro_tokens: int = 0) -> dict[str, list[float]]:
+def scripted(model: Path, folder: Path, *, sequences: int, max_tokens_per_pass: int = 0) -> dict[str, list[float]]:
     """Train three steps of GRPO on replies that depend on the prompt and the place in the group alone.
 
     So one process and several see the same replies, which they do not when each draws its own.
@@ -28,7 +28,7 @@ def scripted(model: Path, folder: Path, *, sequences: int, micro_tokens: int = 0
         model: Where training begins.
         folder: The trainer's folder.
         sequences: Replies a step, of all processes.
-        micro_tokens: Of a pass at most; 0 for no bound.
+        max_tokens_per_pass: Of a pass at most; 0 for no bound.
     """
     import torch
     from datasets import Dataset
@@ -59,7 +59,7 @@ def scripted(model: Path, folder: Path, *, sequences: int, micro_tokens: int = 0
         processing_class=policy.tokenizer,
     )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
-    trainer.micro_tokens = micro_tokens
+    trainer.max_tokens_per_pass = max_tokens_per_pass
     assert trainer.unshared == ""
     trainer.train()
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
@@ -112,7 +112,7 @@ def main() -> int:
     found = {
         "whole groups": scripted(model, Path(folder) / "whole", sequences=8),
         "split groups": scripted(model, Path(folder) / "split", sequences=4),
-        "passes": scripted(model, Path(folder) / "passes", sequences=8, micro_tokens=24),
+        "passes": scripted(model, Path(folder) / "passes", sequences=8, max_tokens_per_pass=24),
     }
     if distributed.is_first():
         (Path(folder) / "scripted.json").write_text(json.dumps(found))

@@ -97,7 +97,7 @@ def test_every_step_logs_all_that_is_promised(tmp_path: Path, pairs_file: Path, 
             beta=0.05,
             save_every=0,
             probe=2,
-            forecast=2,
+            probe_groups=2,
         )
     )
     steps = [line for line in lines(out) if "step" in line]

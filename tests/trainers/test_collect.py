@@ -113,7 +113,7 @@ def test_an_expert_labels_what_another_agent_plays(tmp_path):
     turns = [turn for episode in found for turn in episode.turns]
     assert all(turn.label for turn in turns)
     assert any(turn.label != turn.action for turn in turns)
-    made = ["--episodes", str(tmp_path / "run" / "episodes.jsonl"), "--at", "policy", "--propose", "played"]
+    made = ["--episodes", str(tmp_path / "run" / "episodes.jsonl"), "--at", "policy", "--proposer", "played"]
     pairs.main([*made, "--out", str(tmp_path / "pairs")])
     written = read_pairs(tmp_path / "pairs" / "pairs.jsonl")
     assert len(written) == sum(turn.label != turn.action for turn in turns)

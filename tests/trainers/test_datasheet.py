@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with the pairs of four generated games."""
     out = tmp_path_factory.mktemp("sheet")
     collect.main(["--env", ENV, "--limit", "4", "--out", str(out / "collect")])
-    command = ["--episodes", str(out / "collect" / "episodes.jsonl"), "--propose", "random", "--per-state", "2"]
+    command = ["--episodes", str(out / "collect" / "episodes.jsonl"), "--proposer", "random", "--per-state", "2"]
     pairs.main([*command, "--out", str(out / "pairs")])
     return out
 

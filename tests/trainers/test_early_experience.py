@@ -29,13 +29,13 @@ def played(alfworld_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     assert alfworld_data.is_dir()
     collect.main(["--env", "act/ALFWorld-train", "--limit", "6", "--out", str(folder / "collect")])
     episodes = str(folder / "collect" / "episodes.jsonl")
-    pairs.main(["--episodes", episodes, "--propose", "random", "--out", str(folder / "pairs")])
+    pairs.main(["--episodes", episodes, "--proposer", "random", "--out", str(folder / "pairs")])
     return folder / "pairs"
 
 
 def run(played: Path, out: Path, *arguments: str) -> list[Transition]:
     command = ["--decisions", str(played / "decisions.jsonl"), "--out", str(out)]
-    early_experience.main([*command, *(("--propose", "random") if "--propose" not in arguments else ()), *arguments])
+    early_experience.main([*command, *(("--proposer", "random") if "--proposer" not in arguments else ()), *arguments])
     return read_experience(out / "experience.jsonl")
 
 
@@ -73,7 +73,7 @@ def test_the_experts_next_observation_is_the_one_that_its_next_state_shows(playe
 
 
 def test_a_file_of_pairs_is_carried_out_as_it_is(played: Path, tmp_path: Path) -> None:
-    records = run(played, tmp_path, "--propose", "pairs", "--pairs", str(played / "pairs.jsonl"), "--explore", "0")
+    records = run(played, tmp_path, "--proposer", "pairs", "--pairs", str(played / "pairs.jsonl"), "--explore", "0")
     tried = {record.step.id: record for record in records if not record.is_expert}
     made = list(read_records(played / "pairs.jsonl"))
     assert {pair["step"]["id"]: pair["alternative"] for pair in made} == {n: one.action for n, one in tried.items()}
@@ -82,7 +82,7 @@ def test_a_file_of_pairs_is_carried_out_as_it_is(played: Path, tmp_path: Path) -
 
 def test_a_run_killed_half_way_continues_to_the_same_bytes(played: Path, tmp_path: Path) -> None:
     run(played, tmp_path / "whole", "--explore", "16")
-    command = ["--decisions", str(played / "decisions.jsonl"), "--propose", "random", "--explore", "16"]
+    command = ["--decisions", str(played / "decisions.jsonl"), "--proposer", "random", "--explore", "16"]
     command += ["--out", str(tmp_path / "cut")]
     process = subprocess.Popen(
         [sys.executable, "-m", "trainers.early_experience", *command],
@@ -110,7 +110,7 @@ def test_a_state_holds_the_way_to_it(played: Path, tmp_path: Path) -> None:
     with RecordWriter(alone) as writer:
         for record in records[1::2]:
             writer.write(record)
-    few = ["--propose", "random", "--alternatives", "1", "--explore", "0"]
+    few = ["--proposer", "random", "--alternatives", "1", "--explore", "0"]
     early_experience.main(["--decisions", str(alone), "--out", str(tmp_path / "some"), *few])
     kept = {record["id"] for record in records[1::2]}
     every = [one for one in run(played, tmp_path / "all", *few) if one.step.id in kept]
@@ -127,7 +127,7 @@ def test_numbers_that_make_no_sense_are_refused(wrong: list[str], played: Path, 
 @pytest.mark.slow
 def test_a_real_model_proposes_and_what_it_cannot_say_is_replaced(played: Path, tmp_path: Path) -> None:
     arguments = ["--limit", "2", "--alternatives", "2", "--explore", "1", "--max-new-tokens", "16"]
-    records = run(played, tmp_path / "run", "--propose", "free", *arguments)
+    records = run(played, tmp_path / "run", "--proposer", "free", *arguments)
     outcomes = list(read_records(tmp_path / "run" / "proposals.jsonl"))
     assert [outcome["proposer"] for outcome in outcomes] == ["SmolLM2-135M-Instruct:free"] * 2
     counts = Counter(record.source for record in records)

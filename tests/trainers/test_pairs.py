@@ -162,7 +162,7 @@ def test_free_counts_matches_and_repetitions_among_several():
 
 def test_the_program_writes_pairs_decisions_and_a_data_sheet(tmp_path, capsys):
     episodes = write_episodes(tmp_path / "episodes.jsonl", 10)
-    assert main(["--episodes", str(episodes), "--propose", "random", "--out", str(tmp_path / "run")]) == 0
+    assert main(["--episodes", str(episodes), "--proposer", "random", "--out", str(tmp_path / "run")]) == 0
     pairs = pairs_in(tmp_path / "run")
     assert len(pairs) == 40
     assert [pair.step for pair in pairs] == [
@@ -178,7 +178,7 @@ def test_the_program_writes_pairs_decisions_and_a_data_sheet(tmp_path, capsys):
 
 def test_several_alternatives_a_state_share_the_decision(tmp_path):
     episodes = write_episodes(tmp_path / "episodes.jsonl", 1, turns=1)
-    main(["--episodes", str(episodes), "--propose", "random", "--per-state", "3", "--out", str(tmp_path / "run")])
+    main(["--episodes", str(episodes), "--proposer", "random", "--per-state", "3", "--out", str(tmp_path / "run")])
     pairs = pairs_in(tmp_path / "run")
     assert len({pair.alternative for pair in pairs}) == 3
     assert len({pair.step.id for pair in pairs}) == 1
@@ -186,7 +186,7 @@ def test_several_alternatives_a_state_share_the_decision(tmp_path):
 
 def test_another_models_pairs_are_reused_as_they_are(tmp_path):
     episodes = write_episodes(tmp_path / "episodes.jsonl", 3)
-    main(["--episodes", str(episodes), "--propose", "random", "--out", str(tmp_path / "first")])
+    main(["--episodes", str(episodes), "--proposer", "random", "--out", str(tmp_path / "first")])
     main(["--reuse", str(tmp_path / "first" / "pairs.jsonl"), "--out", str(tmp_path / "second")])
     assert pairs_in(tmp_path / "second") == pairs_in(tmp_path / "first")
     assert (tmp_path / "second" / "decisions.jsonl").read_bytes() == (
@@ -196,7 +196,7 @@ def test_another_models_pairs_are_reused_as_they_are(tmp_path):
 
 def test_a_run_killed_half_way_continues_to_the_same_bytes(tmp_path):
     episodes = write_episodes(tmp_path / "episodes.jsonl", 300)
-    command = ["--episodes", str(episodes), "--propose", "random", "--per-state", "2"]
+    command = ["--episodes", str(episodes), "--proposer", "random", "--per-state", "2"]
     main([*command, "--out", str(tmp_path / "whole")])
     process = subprocess.Popen(
         [sys.executable, "-m", "trainers.pairs", *command, "--out", str(tmp_path / "cut")],
@@ -220,13 +220,13 @@ def test_a_run_killed_half_way_continues_to_the_same_bytes(tmp_path):
 
 def test_a_limit_draws_states_from_everywhere(tmp_path):
     episodes = write_episodes(tmp_path / "episodes.jsonl", 20)
-    main(["--episodes", str(episodes), "--propose", "random", "--limit", "20", "--out", str(tmp_path / "run")])
+    main(["--episodes", str(episodes), "--proposer", "random", "--limit", "20", "--out", str(tmp_path / "run")])
     assert len({pair.step.task.id for pair in pairs_in(tmp_path / "run")}) > 5
 
 
 def test_a_count_of_pairs_is_reached_exactly_with_the_states_that_were_asked(tmp_path):
     episodes = write_episodes(tmp_path / "episodes.jsonl", 20)
-    command = ["--episodes", str(episodes), "--propose", "random", "--per-state", "3", "--count", "31"]
+    command = ["--episodes", str(episodes), "--proposer", "random", "--per-state", "3", "--count", "31"]
     main([*command, "--out", str(tmp_path / "run")])
     states = {record["id"] for record in read_records(tmp_path / "run" / "decisions.jsonl")}
     assert len(pairs_in(tmp_path / "run")) == 31
@@ -249,7 +249,7 @@ def test_a_count_that_needs_more_states_draws_them(tmp_path):
         if number % 8:
             line["turns"][0]["admissible_commands"] = ["take lamp"]
     episodes.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    command = ["--episodes", str(episodes), "--propose", "random"]
+    command = ["--episodes", str(episodes), "--proposer", "random"]
     main([*command, "--count", "40", "--out", str(tmp_path / "run")])
     assert len(pairs_in(tmp_path / "run")) == 40
     asked = [record["id"] for record in read_records(tmp_path / "run" / "proposals.jsonl")]
@@ -265,7 +265,7 @@ def test_no_more_than_a_batch_of_states_is_in_memory(tmp_path):
         """The most that Python has allocated, in bytes, while pairs are made from so many states."""
         folder = tmp_path / str(count)
         write_large_episodes(folder / "episodes.jsonl", count)
-        command = ["--episodes", str(folder / "episodes.jsonl"), "--propose", "random", "--batch-size", "2"]
+        command = ["--episodes", str(folder / "episodes.jsonl"), "--proposer", "random", "--batch-size", "2"]
         tracemalloc.start()
         try:
             main([*command, "--count", str(count * 4), "--out", str(folder / "run")])
@@ -302,7 +302,7 @@ def test_contradicting_arguments_are_refused(arguments, tmp_path):
 @pytest.mark.parametrize("propose", ["ranked", "free"])
 def test_a_real_model_proposes_and_is_named(propose, tmp_path, capsys):
     episodes = write_episodes(tmp_path / "episodes.jsonl", 1, turns=2)
-    command = ["--episodes", str(episodes), "--propose", propose, "--tries", "1", "--max-new-tokens", "8"]
+    command = ["--episodes", str(episodes), "--proposer", propose, "--tries", "1", "--max-new-tokens", "8"]
     assert main([*command, "--prefix", "<action>", "--out", str(tmp_path / "run")]) == 0
     pairs = pairs_in(tmp_path / "run")
     assert all(pair.proposer == f"SmolLM2-135M-Instruct:{propose}" for pair in pairs)
@@ -324,7 +324,7 @@ def test_what_a_policy_played_is_paired_with_the_label(tmp_path, capsys):
         turn |= {"action": action, "label": label, "admissible_commands": []}
     with RecordWriter(tmp_path / "episodes.jsonl") as file:
         file.write({**record, "success": False})
-    command = ["--episodes", str(tmp_path / "episodes.jsonl"), "--at", "policy", "--propose", "played"]
+    command = ["--episodes", str(tmp_path / "episodes.jsonl"), "--at", "policy", "--proposer", "played"]
     assert main([*command, "--out", str(tmp_path / "run")]) == 0
     (pair,) = pairs_in(tmp_path / "run")
     assert (pair.step.expert_action, pair.alternative, pair.proposer) == ("take lamp", "dance", "played")
@@ -335,5 +335,5 @@ def test_what_a_policy_played_is_paired_with_the_label(tmp_path, capsys):
 def test_the_windows_of_a_file_can_change_without_another_proposal(tmp_path):
     episodes = write_episodes(tmp_path / "episodes.jsonl", 3)
     for name, more in (("a", ()), ("b", ("--history", "window", "--window", "1"))):
-        main(["--episodes", str(episodes), "--propose", "random", "--out", str(tmp_path / name), *more])
+        main(["--episodes", str(episodes), "--proposer", "random", "--out", str(tmp_path / name), *more])
     assert (tmp_path / "a" / "pairs.jsonl").read_bytes() == (tmp_path / "b" / "pairs.jsonl").read_bytes()

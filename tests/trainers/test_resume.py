@@ -43,7 +43,7 @@ GROUPS = {
     "num_generations": 4,
     "max_completion_tokens": 12,
     "schedule": "linear",
-    "forecast": 0,
+    "probe_groups": 0,
 }
 
 
@@ -91,8 +91,8 @@ def stages(tmp_path: Path, pairs_file: Path, experience_file: Path, speaking_mod
             self_reflection.SelfReflectionConfig(experience=experience_file, **reflecting),
         ),
         "act": (act.train, act.ActConfig(pairs=pairs_file, **groups)),
-        "act, filter": (act.train, act.ActConfig(pairs=pairs_file, equal_groups="filter", **groups)),
-        "act, resample": (act.train, act.ActConfig(pairs=pairs_file, equal_groups="resample", **groups)),
+        "act, filter": (act.train, act.ActConfig(pairs=pairs_file, zero_variance="filter", **groups)),
+        "act, resample": (act.train, act.ActConfig(pairs=pairs_file, zero_variance="resample", **groups)),
         "act, both orders": (act.train, act.ActConfig(pairs=pairs_file, order="both", **{**groups, "limit": 2})),
         "act, two iterations": (act.train, act.ActConfig(pairs=pairs_file, iterations=2, **{**groups, "limit": 2})),
         "act, TRL's pass": (act.train, act.ActConfig(pairs=pairs_file, shared_prompt=False, **groups)),

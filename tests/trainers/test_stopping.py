@@ -69,7 +69,7 @@ def judging(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> ActConfig
         max_completion_tokens=12,
         iterations=2,
         probe=4,
-        forecast=2,
+        probe_groups=2,
         **COMMON,
     )
 
@@ -81,7 +81,7 @@ def signalled(number: int, step: int, program: str, arguments: Any) -> subproces
         if hasattr(arguments, name):
             words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     if isinstance(arguments, ActConfig):
-        for name in ("groups", "num_generations", "max_completion_tokens", "iterations", "forecast"):
+        for name in ("groups", "num_generations", "max_completion_tokens", "iterations", "probe_groups"):
             words += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
     return subprocess.run(
         [sys.executable, "-c", CHILD, str(number), str(step), program, *words],
@@ -233,7 +233,7 @@ def test_a_stage_of_a_pipeline_may_take_less_memory(
         data=data,
         model=imitating.model,
         imitation=replace(imitating, probe=0),
-        act=replace(judging, save_every=2, forecast=0, probe=0),
+        act=replace(judging, save_every=2, probe_groups=0, probe=0),
         out=tmp_path / "pipeline",
     )
     dies("act", 5)
@@ -241,7 +241,7 @@ def test_a_stage_of_a_pipeline_may_take_less_memory(
         pipeline.train(arguments)
     with pytest.raises(RunError, match=r"act\.beta"):
         pipeline.train(replace(arguments, resume=True, act=replace(arguments.act, beta=0.1)))
-    smaller = replace(arguments.act, micro_batch=2, micro_tokens=256, save_every=4)
+    smaller = replace(arguments.act, micro_batch=2, max_tokens_per_pass=256, save_every=4)
     summaries = pipeline.train(replace(arguments, resume=True, act=smaller))
     assert [summary["steps"] for summary in summaries] == [6, 6]
     assert steps_of(arguments.out / "act") == list(range(1, 7))

@@ -34,7 +34,7 @@ STAGES = {
     "act": {
         **COMMON,
         **{"limit": 4, "groups": 2, "num_generations": 4, "max_completion_tokens": 12},
-        **{"steps": 5, "save_every": 3, "forecast": 0},
+        **{"steps": 5, "save_every": 3, "probe_groups": 0},
     },
 }
 

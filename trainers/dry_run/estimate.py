@@ -178,7 +178,7 @@ def described(
         longest=max(lengths) + written,
         micro_batch=micro_batch,
         group=group if getattr(arguments, "shared_prompt", False) else 1,
-        most=getattr(arguments, "micro_tokens", 0),
+        most=arguments.max_tokens_per_pass if group > 1 else 0,
     )
     return found, load
 

@@ -179,7 +179,7 @@ def _measured(train: Callable[[Any], dict[str, Any]], arguments: Any) -> dict[st
     _check_memory(arguments)
     with TemporaryDirectory(prefix="act-gym-measure-steps-") as folder, stopped_at_once(Path(folder)):
         # What is there to stop or forecast a real run would take longer than the steps that are measured.
-        off = {"probe": 0, "forecast": 0, "save_every": 0, "report_to": "none", "resume": False, "force": True}
+        off = {"probe": 0, "probe_groups": 0, "save_every": 0, "report_to": "none", "resume": False, "force": True}
         known = {name: value for name, value in off.items() if hasattr(arguments, name)}
         try:
             return train(replace(arguments, out=Path(folder) / "run", **known))

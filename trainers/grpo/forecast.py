@@ -15,12 +15,12 @@ from trainers.run.logging import note
 if TYPE_CHECKING:
     from agents.local.model import Policy
 
-__all__ = ["forecast"]
+__all__ = ["probe_groups"]
 
 _MANY = 0.8
 
 
-def forecast(
+def probe_groups(
     run: Run, policy: Policy, questions: Sequence[Question], reward: Reward, *, settings: Any, stage: str
 ) -> dict[str, float]:
     """Sample a whole group for some questions, log and return what became of the groups.
@@ -28,22 +28,22 @@ def forecast(
     Replies are sampled as GRPO does, from the whole distribution (`top_p` is left aside).
 
     Args:
-        run: Gets a line with `event="forecast"`.
+        run: Gets a line with `event="probe_groups"`.
         policy: The model as it is before this stage.
-        questions: An even spread of `settings.forecast` of them is asked.
+        questions: An even spread of `settings.probe_groups` of them is asked.
         reward: What replies earn.
-        settings: The program's arguments: `forecast`, `num_generations`, `max_completion_tokens`,
+        settings: The program's arguments: `probe_groups`, `num_generations`, `max_completion_tokens`,
             `temperature` and `seed`.
         stage: The stage's name for the log.
 
     Returns:
         Shares of the groups, 0-1: `equal_groups`, and of those `mastered_groups`, in which all replies are
-        right. Empty if `settings.forecast` is 0.
+        right. Empty if `settings.probe_groups` is 0.
     """
-    if not settings.forecast:
+    if not settings.probe_groups:
         return {}
     thinking = questions[0].thinking
-    asked = spread([question for question in questions if question.thinking is thinking], settings.forecast)
+    asked = spread([question for question in questions if question.thinking is thinking], settings.probe_groups)
     size = settings.num_generations
     rows = [question for question in asked for _ in range(size)]
     ask = partial(
@@ -62,7 +62,7 @@ def forecast(
     equal = [len({reward.of(kind) for kind in group}) == 1 for group in groups]
     mastered = [set(group) == {"expert"} for group in groups]
     shares = {"equal_groups": sum(equal) / len(groups), "mastered_groups": sum(mastered) / len(groups)}
-    run.log(stage=stage, event="forecast", asked=len(groups), replies=size, **shares)
+    run.log(stage=stage, event="probe_groups", asked=len(groups), replies=size, **shares)
     note(
         f"{stage}: {shares['equal_groups']:.0%} of {len(groups)} groups of {size} replies have equal rewards before "
         f"training ({shares['mastered_groups']:.0%} are all right)."
@@ -70,6 +70,6 @@ def forecast(
     if shares["equal_groups"] > _MANY:
         note(
             "warning: such groups teach nothing. Try a higher --temperature, more --num-generations, other questions, "
-            "or --equal-groups resample."
+            "or --zero-variance resample."
         )
     return shares

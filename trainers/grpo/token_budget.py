@@ -24,16 +24,16 @@ class Budget:
     """Mixed into a GRPO trainer, before it, this bounds the tokens of a forward and backward pass.
 
     Attributes:
-        micro_tokens: The bound; 0 for none. Prompts that are shared count once. One reply and its prompt always pass.
-            It holds for passes that train and for those that score, and not where replies are sampled.
+        max_tokens_per_pass: The bound; 0 for none. Prompts that are shared count once. One reply and its prompt always
+            pass. It holds for passes that train and for those that score, and not where replies are sampled.
     """
 
-    micro_tokens: int = 0
+    max_tokens_per_pass: int = 0
 
     def compute_loss(self: Any, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
         """Return a micro-batch's loss, of which all passes but the last have gone backward already."""
         whole = super().compute_loss  # type: ignore[misc]
-        parts = self._parts(inputs) if self.micro_tokens and self.model.training else []
+        parts = self._parts(inputs) if self.max_tokens_per_pass and self.model.training else []
         if len(parts) < 2:
             return whole(model, inputs, *arguments, **settings)
         total = 0.0
@@ -63,7 +63,7 @@ class Budget:
         special = compute_aux_loss or any(value is not None for value in images.values())
         settings = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss, **images}
         found: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
-        if not self.micro_tokens or torch.is_grad_enabled() or special:
+        if not self.max_tokens_per_pass or torch.is_grad_enabled() or special:
             found = whole(model, input_ids, attention_mask, logits_to_keep, batch_size, **settings)
             return found
         masks = attention_mask[:, :-logits_to_keep], attention_mask[:, -logits_to_keep:]
@@ -92,7 +92,7 @@ class Budget:
         for start in range(0, len(prompts), most):
             rows = range(start, min(start + most, len(prompts)))
             within = [range(max(group.start, rows.start), min(group.stop, rows.stop)) for group in groups]
-            found += cut([group for group in within if group], prompts, replies, self.micro_tokens)
+            found += cut([group for group in within if group], prompts, replies, self.max_tokens_per_pass)
         # With sharded weights all processes must make equally many passes.
         wanted = self.accelerator.gather(torch.tensor([len(found)], device=self.accelerator.device)).max()
         return _at_least(int(wanted), found)

@@ -21,7 +21,7 @@ from trainers.data.questions import Kind, Question, Reward, in_both_orders
 from trainers.data.replies import check_format, drop_long, shortened
 from trainers.dry_run import estimate
 from trainers.grpo import generation
-from trainers.grpo.forecast import forecast
+from trainers.grpo.forecast import probe_groups
 from trainers.run import checkpoints
 from trainers.run.logging import note, quiet
 from trainers.run.stage import common_config, finish, lora
@@ -93,7 +93,7 @@ def train_on_groups(
     if checkpoints.last_state(arguments.out) is None:
         share = check_format(run, policy, questions, settings=arguments, stage=stage)
         extra |= {} if share is None else {"malformed_before": round(share, 4)}
-        found = forecast(run, policy, questions, reward, settings=arguments, stage=stage)
+        found = probe_groups(run, policy, questions, reward, settings=arguments, stage=stage)
         extra |= {f"{name}_before": round(value, 4) for name, value in found.items()}
     trainer = _trainer(arguments, policy, questions, reward, sequences)
     summary = finish(trainer, policy.tokenizer, run, arguments, stage, extra, {TRAINED_WITH: asking.facts()})
@@ -101,7 +101,7 @@ def train_on_groups(
         note(
             f"warning: in the last quarter {summary['equal_groups']:.0%} of the groups had equal rewards and taught "
             "nothing. Either the questions are mastered, or the model always answers alike: try a higher "
-            "--temperature, more --num-generations, harder questions, or --equal-groups resample."
+            "--temperature, more --num-generations, harder questions, or --zero-variance resample."
         )
     return summary
 
@@ -184,8 +184,8 @@ def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], rewa
         peft_config=lora(arguments),
     )
     trainer.prompt_ids = partial(policy.prompt_ids, thinking=arguments.thinking)
-    trainer.equal, trainer.rounds = arguments.equal_groups, arguments.resample_rounds
-    trainer.micro_tokens = arguments.micro_tokens
+    trainer.equal, trainer.rounds = arguments.zero_variance, arguments.resample_rounds
+    trainer.max_tokens_per_pass = arguments.max_tokens_per_pass
     trainer.block = 2 if getattr(arguments, "order", None) == "both" else 1
     if arguments.shared_prompt and trainer.unshared:
         note(f"note: each reply runs its prompt anew, as TRL does it: {trainer.unshared}.")

@@ -25,7 +25,7 @@ from trl.trainer.utils import RepeatSampler
 from act_gym.errors import UsageError
 from trainers.grpo.shared_prompt import SharedPromptTrainer
 from trainers.grpo.token_budget import Budget
-from trainers.run.config import EqualGroups
+from trainers.run.config import ZeroVariance
 from trainers.run.schedule import FirstStepTrains
 
 __all__ = ["GroupTrainer", "Groups", "QuestionSampler", "SharedPromptGroupTrainer", "leave_out", "merge"]
@@ -43,7 +43,7 @@ class Groups(FirstStepTrains):
         block: So many neighbouring questions of the data set always share a batch.
     """
 
-    equal: EqualGroups = "keep"
+    equal: ZeroVariance = "keep"
     rounds: int = 0
     block: int = 1
     prompt_ids: Callable[[Any], list[int]] | None = None
@@ -117,7 +117,7 @@ class Groups(FirstStepTrains):
     ) -> tuple[Batch, torch.Tensor, int]:
         """Sample other questions until no group is equal, or `rounds` times; also return how many groups were."""
         if len(inputs) % self.num_generations:
-            raise UsageError("--equal-groups resample needs whole groups in each process. Raise --groups.")
+            raise UsageError("--zero-variance resample needs whole groups in each process. Raise --groups.")
         used = set(gather_object([row["question"] for row in inputs]))
         drawn = 0
         for number in range(self.rounds):

@@ -18,7 +18,6 @@ from trainers.data.questions import Order
 __all__ = [
     "FREE_SETTINGS",
     "DecisionInputs",
-    "EqualGroups",
     "EvalSettings",
     "ExperienceInputs",
     "GroupSettings",
@@ -32,19 +31,27 @@ __all__ = [
     "ReportTo",
     "Schedule",
     "SupervisedSettings",
+    "ZeroVariance",
 ]
 
 Schedule = Literal["constant", "linear", "cosine"]
-EqualGroups = Literal["keep", "filter", "resample"]
+ZeroVariance = Literal["keep", "filter", "resample"]
 Precision = Literal["auto", "fp32", "bf16", "mixed"]
 ReportTo = Literal["none", "tensorboard", "wandb", "trackio"]
 
 
 FREE_SETTINGS = frozenset(
     {
-        *("micro_batch", "micro_tokens", "gradient_checkpointing", "pack", "shared_prompt", "gather_for_generation"),
+        *(
+            "micro_batch",
+            "max_tokens_per_pass",
+            "gradient_checkpointing",
+            "pack",
+            "shared_prompt",
+            "gather_for_generation",
+        ),
         *("save_every", "log_every", "eval_every", "samples_every"),
-        *("probe", "forecast", "max_malformed", "force"),
+        *("probe", "probe_groups", "max_malformed", "force"),
         *("vllm", "vllm_server", "vllm_timeout", "vllm_memory", "vllm_tensor_parallel", "vllm_sleep"),
     }
 )
@@ -219,7 +226,7 @@ class GroupSettings:
     groups: Positive = 4
     """Questions in one optimizer step; with num_generations replies each."""
 
-    equal_groups: EqualGroups = "keep"
+    zero_variance: ZeroVariance = "keep"
     """A group whose rewards are all equal teaches nothing. keep: it counts where the loss is averaged, as TRL
     does it. filter: it is left out there as well. resample: other questions are sampled in its place."""
 
@@ -227,7 +234,7 @@ class GroupSettings:
     """With resample: how often other questions are sampled at most for one batch; what is still equal then is
     left out."""
 
-    forecast: NotNegative = 8
+    probe_groups: NotNegative = 8
     """Questions that get a whole group of replies before training, which tells the share of equal groups it
     begins with; 0 skips it."""
 
@@ -236,7 +243,7 @@ class GroupSettings:
     the last digits, several times faster. Off, or where the model's attention does not allow it, TRL's own
     pass is taken. micro_batch should be a multiple of num_generations."""
 
-    micro_tokens: NotNegative = 0
+    max_tokens_per_pass: NotNegative = 0
     """Train and score a micro-batch in passes of at most so many tokens, a shared prompt counted once: the same
     gradients, and memory that does not follow the longest questions. So micro_batch may hold many groups, of which
     as many share a pass as fit. Sampling is not bounded. 0 runs it in one."""

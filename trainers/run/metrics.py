@@ -1,7 +1,7 @@
 """`metrics.jsonl` of a training: what a resumed one reads back, and what it takes out because it is done again.
 
 A line with `step` is of an optimizer step, and one with `event` of something else: `start` of each start of the
-training (`after` is the last step before it, `sequences` how many a step has), `format` and `forecast` of what was
+training (`after` is the last step before it, `sequences` how many a step has), `format` and `probe_groups` of what was
 measured before the first step.
 """
 
@@ -60,7 +60,7 @@ def measured_before(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
     for line in lines:
         if line.get("event") == "format":
             found["malformed_before"] = round(line["malformed"], 4)
-        elif line.get("event") == "forecast":
+        elif line.get("event") == "probe_groups":
             shares = ("equal_groups", "mastered_groups")
             found |= {f"{name}_before": round(line[name], 4) for name in shares if name in line}
     return found

@@ -70,7 +70,7 @@ def test_estimates_foresee_the_steps_of_the_real_run(
         "max_completion_tokens": 8,
         "groups": 4,
         "force": True,
-        "forecast": 0,
+        "probe_groups": 0,
     }
     for stage, arguments in {
         "imitation": ImitationConfig(decisions=data / "decisions.jsonl", batch=5, epochs=2, **short),

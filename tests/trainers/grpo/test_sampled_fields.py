@@ -38,7 +38,7 @@ def test_a_models_own_sampling_settings_change_nothing(
             shared_prompt=shared_prompt,
             save_every=0,
             probe=0,
-            forecast=0,
+            probe_groups=0,
         )
         act.train(settings)
         lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]

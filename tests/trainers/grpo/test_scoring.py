@@ -36,7 +36,7 @@ def test_scoring_passes_hold_to_the_bound(trainer_class: type[Any], tiny_model: 
 
     def score(bound: int) -> torch.Tensor:
         passes.clear()
-        trainer.micro_tokens = bound
+        trainer.max_tokens_per_pass = bound
         with torch.no_grad():
             return trainer._get_per_token_logps_and_entropies(  # type: ignore[no-any-return]
                 trainer.ref_model, ids, mask, sampled["completion_ids"].size(1), batch_size=16

@@ -68,10 +68,10 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     [
         {},
         {"loss_type": "grpo"},
-        {"loss_type": "dr_grpo", "equal_groups": "filter"},
+        {"loss_type": "dr_grpo", "zero_variance": "filter"},
         {"loss_type": "bnpo"},
         {"shared_prompt": False},
-        {"micro_batch": 8, "beta": 0.1, "micro_tokens": 100},
+        {"micro_batch": 8, "beta": 0.1, "max_tokens_per_pass": 100},
         {"gradient_checkpointing": True},
         {"lora_rank": 4},
     ],
@@ -81,7 +81,7 @@ def test_passes_of_few_tokens_train_as_one(
     settings: dict[str, Any], tmp_path: Path, pairs_file: Path, speaking_model: Path, passes: list[int]
 ) -> None:
     # Prompts have 60 to 68 tokens: however short the replies, 200 never hold four groups, and 100 never two.
-    bound = settings.get("micro_tokens", 200)
+    bound = settings.get("max_tokens_per_pass", 200)
     whole = ActConfig(
         pairs=pairs_file,
         model=str(speaking_model),
@@ -96,14 +96,14 @@ def test_passes_of_few_tokens_train_as_one(
             "precision": "fp32",
             "save_every": 0,
             "probe": 0,
-            "forecast": 0,
+            "probe_groups": 0,
             **settings,
-            "micro_tokens": 0,
+            "max_tokens_per_pass": 0,
         },
     )
     act.train(whole)
     assert not passes
-    cut_up = replace(whole, out=tmp_path / "cut", micro_tokens=bound)
+    cut_up = replace(whole, out=tmp_path / "cut", max_tokens_per_pass=bound)
     act.train(cut_up)
     assert len(passes) >= 3
     one, other = (
@@ -119,5 +119,5 @@ def test_passes_of_few_tokens_train_as_one(
 
 
 def test_a_budget_below_nothing_is_refused(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
-    with pytest.raises(UsageError, match="--micro-tokens is -1"):
-        act.train(ActConfig(pairs=pairs_file, model=str(speaking_model), out=tmp_path / "run", micro_tokens=-1))
+    with pytest.raises(UsageError, match="--max-tokens-per-pass is -1"):
+        act.train(ActConfig(pairs=pairs_file, model=str(speaking_model), out=tmp_path / "run", max_tokens_per_pass=-1))

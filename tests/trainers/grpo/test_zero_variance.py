@@ -40,7 +40,7 @@ def settings(tmp_path: Path, model: Path, **changes: Any) -> ActConfig:
         steps=2,
         save_every=0,
         probe=0,
-        forecast=0,
+        probe_groups=0,
     )
     return replace(made, **changes)
 
@@ -98,7 +98,7 @@ def test_equal_rewards_that_floats_cannot_average_count_as_equal(tmp_path: Path,
 def test_the_loss_is_that_of_the_other_groups_alone(
     tmp_path: Path, speaking_model: Path, loss_type: Any, beta: float
 ) -> None:
-    arguments = settings(tmp_path, speaking_model, loss_type=loss_type, beta=beta, equal_groups="filter")
+    arguments = settings(tmp_path, speaking_model, loss_type=loss_type, beta=beta, zero_variance="filter")
     trainer = trainer_of(arguments, lambda number: number % 2 == 0)
     trainer.args.seed = 3
     batch = sampled(trainer)
@@ -125,7 +125,7 @@ def test_the_loss_is_that_of_the_other_groups_alone(
 def test_where_no_group_is_equal_filtering_and_resampling_change_no_bit(tmp_path: Path, tiny_model: Path) -> None:
     weights = []
     for equal in ("keep", "filter", "resample"):
-        trainer = trainer_of(settings(tmp_path, tiny_model, equal_groups=equal), lambda number: False)
+        trainer = trainer_of(settings(tmp_path, tiny_model, zero_variance=equal), lambda number: False)
         torch.manual_seed(0)
         trainer.train()
         weights.append({name: tensor.clone() for name, tensor in trainer.model.state_dict().items()})
@@ -136,7 +136,7 @@ def test_where_no_group_is_equal_filtering_and_resampling_change_no_bit(tmp_path
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_resampling_fills_the_batch_with_other_questions(tmp_path: Path, tiny_model: Path, shared: bool) -> None:
-    arguments = settings(tmp_path, tiny_model, equal_groups="resample", resample_rounds=8, shared_prompt=shared)
+    arguments = settings(tmp_path, tiny_model, zero_variance="resample", resample_rounds=8, shared_prompt=shared)
     trainer = trainer_of(arguments, lambda number: number % 2 == 0)
     batch = sampled(trainer)
     assert batch["completion_mask"].any(dim=1).all()
@@ -153,7 +153,7 @@ def test_resampling_fills_the_batch_with_other_questions(tmp_path: Path, tiny_mo
 
 
 def test_resampling_ends_where_all_questions_are_dull(tmp_path: Path, tiny_model: Path) -> None:
-    trainer = trainer_of(settings(tmp_path, tiny_model, equal_groups="resample"), lambda number: True)
+    trainer = trainer_of(settings(tmp_path, tiny_model, zero_variance="resample"), lambda number: True)
     batch = sampled(trainer)
     assert logged(trainer, "resampled_groups") == [12.0]  # three rounds of four
     assert logged(trainer, "kept_groups") == [0.0]
@@ -219,7 +219,7 @@ class Killed(Run):
 def test_a_killed_and_resumed_training_draws_the_same_questions(
     tmp_path: Path, pairs_file: Path, pairs: list[ActionPair], speaking_model: Path
 ) -> None:
-    changes = {"pairs": pairs_file, "equal_groups": "resample", "steps": 5, "save_every": 2, "num_generations": 2}
+    changes = {"pairs": pairs_file, "zero_variance": "resample", "steps": 5, "save_every": 2, "num_generations": 2}
     whole = settings(tmp_path, speaking_model, groups=2, micro_batch=4, **changes)
     act.train(whole)
     killed = replace(whole, out=tmp_path / "killed")
@@ -244,10 +244,10 @@ def test_a_killed_and_resumed_training_draws_the_same_questions(
 
 
 def test_the_forecast_is_of_whole_groups(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
-    arguments = settings(tmp_path, speaking_model, pairs=pairs_file, forecast=6, steps=1)
+    arguments = settings(tmp_path, speaking_model, pairs=pairs_file, probe_groups=6, steps=1)
     summary = act.train(arguments)
     lines = [json.loads(line) for line in (arguments.out / "metrics.jsonl").read_text().splitlines()]
-    (found,) = [line for line in lines if line.get("event") == "forecast"]
+    (found,) = [line for line in lines if line.get("event") == "probe_groups"]
     assert (found["asked"], found["replies"]) == (6, SIZE)
     assert 0 <= found["mastered_groups"] <= found["equal_groups"] <= 1
     assert summary["equal_groups_before"] == pytest.approx(found["equal_groups"], abs=1e-4)

@@ -52,7 +52,7 @@ def episodes_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stages(pairs_file: Path, episodes_file: Path, model: str) -> dict[str, Stage]:
     drawn = {"lora_rank": 2, "lora_dropout": 0.5}
-    groups = {"groups": 2, "num_generations": 4, "micro_batch": 4, "max_completion_tokens": 6, "forecast": 0}
+    groups = {"groups": 2, "num_generations": 4, "micro_batch": 4, "max_completion_tokens": 6, "probe_groups": 0}
     groups |= {"force": True, "temperature": 5.0}
     states = {"decisions": pairs_file, "model": model, **SUPERVISED}
     whole = {"episodes": (episodes_file,), "model": model, **SUPERVISED, "limit": 0, "batch": 2}

@@ -29,7 +29,7 @@ def test_pairs_of_one_model_train_another_and_the_run_says_whose_they_are(
 ) -> None:
     made, reused = tmp_path / "made", tmp_path / "reused"
     program.main(
-        ["--episodes", str(episodes), "--propose", "ranked", "--model", str(speaking_model), "--out", str(made)]
+        ["--episodes", str(episodes), "--proposer", "ranked", "--model", str(speaking_model), "--out", str(made)]
     )
     program.main(["--reuse", str(made / "pairs.jsonl"), "--out", str(reused)])
     found = origin(reused / "pairs.jsonl")

@@ -51,7 +51,9 @@ def test_a_training_of_one_step_changes_the_weights(
     elif stage == "dpo":
         summary = dpo.train(DPOStageConfig(pairs=pairs, **common))
     else:
-        summary = act.train(ActConfig(pairs=pairs, max_completion_tokens=10, forecast=0, num_generations=16, **common))
+        summary = act.train(
+            ActConfig(pairs=pairs, max_completion_tokens=10, probe_groups=0, num_generations=16, **common)
+        )
     assert summary["steps"] == 1
     lines = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
     (step,) = (line for line in lines if "step" in line)
