@@ -172,7 +172,7 @@ def _measure_answers(
     numbered = ("numbered" in answer for answers in pairs for answer in answers)
     yield from share(f"numbered{suffix}", numbered, group)
     yield from share(f"neither{suffix}", (outcome == "neither" for outcome in outcomes), group)
-    yield from share(f"malformed{suffix}", (outcome == "malformed" for outcome in outcomes), group)
+    yield from share(f"format_error_rate{suffix}", (outcome == "malformed" for outcome in outcomes), group)
 
 
 def _shares_right(records: Sequence[Mapping[str, Any]], name: str) -> list[float]:

@@ -175,7 +175,7 @@ def measure(records: Iterable[Mapping[str, Any]]) -> tuple[Measurement, ...]:
 
 def _measure_answers(answers: Sequence[Mapping[str, Any]], suffix: str, group: Sequence[str]) -> Iterator[Measurement]:
     yield from share(f"accuracy{suffix}", (answer["right"] for answer in answers), group)
-    yield from share(f"malformed{suffix}", (answer["malformed"] for answer in answers), group)
+    yield from share(f"format_error_rate{suffix}", (answer["malformed"] for answer in answers), group)
     yield from share(f"admissible{suffix}", (one["admissible"] for one in answers if one["candidates"]), group)
     yield from share(
         f"alternative_chosen{suffix}",

@@ -115,7 +115,7 @@ def _train(arguments: DPOStageConfig, opened: Run, pairs: Sequence[ActionPair]) 
     extra: dict[str, Any] = {"pairs": len(questions)}
     if not arguments.dry_run and checkpoints.last_state(arguments.out) is None:
         share = check_format(opened, policy, questions, settings=arguments, stage="dpo")
-        extra |= {} if share is None else {"malformed_before": round(share, 4)}
+        extra |= {} if share is None else {"format_error_rate_before": round(share, 4)}
     rows = []
     for question in questions:
         prompt = policy.prompt_ids(question.prompt, thinking=question.thinking)

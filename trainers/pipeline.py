@@ -348,7 +348,17 @@ def _make(stage: Stage, settings: Any) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run the program; see `--help`."""
     arguments = parse(PipelineConfig, argv, program="act-gym train pipeline")
-    columns = ("stage", "steps", "seconds", "loss", "reward", "right", "malformed", "equal_groups", "checkpoint")
+    columns = (
+        "stage",
+        "steps",
+        "seconds",
+        "loss",
+        "reward",
+        "accuracy",
+        "format_error_rate",
+        "frac_reward_zero_std",
+        "checkpoint",
+    )
     summaries = train(arguments)
     if distributed.is_first():
         estimated = arguments.dry_run or arguments.measure_steps

@@ -42,7 +42,7 @@ __all__ = ["Rollout", "check", "main", "train"]
 
 _PROGRAM = "trainers.rollout"
 _FREE = FREE_SETTINGS | {"max_tokens_per_pass"}
-_LAST = ("loss", "reward", "success", "turns", "format_errors", "zero_variance", "entropy", "kl")
+_LAST = ("loss", "reward", "success", "turns", "format_error_rate", "frac_reward_zero_std", "entropy", "kl")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +206,7 @@ def _prepared(arguments: Rollout, run: Run, games: Sequence[tuple[str, Task]]) -
         with training.acting():
             share = probes.check_format(collector.play(starts), arguments.max_malformed, arguments.model)
         collector.close()
-        run.log(stage="rollout", event="format", asked=len(starts), malformed=share)
+        run.log(stage="rollout", event="format", asked=len(starts), format_error_rate=share)
     training.resume()
     return training
 

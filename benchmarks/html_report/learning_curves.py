@@ -24,10 +24,10 @@ _SHOWN = {
     "loss": "Loss",
     "reward": "Reward",
     "success": "Episodes solved while training",
-    "right": "Expert's action chosen",
+    "accuracy": "Expert's action chosen",
     "preferred": "Expert's action preferred",
     "token_accuracy": "Token accuracy",
-    "malformed": "Malformed replies",
+    "format_error_rate": "Malformed replies",
 }
 """Metrics that are drawn, with their headings."""
 

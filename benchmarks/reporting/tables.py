@@ -144,7 +144,7 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("accuracy_expert_second", "expert second"),
         ("right_in_both", "right in both"),
         ("first_chosen", "chose first"),
-        ("malformed", "malformed"),
+        ("format_error_rate", "malformed"),
         ("numbered", "by number"),
         ("accuracy_suppressed", "reasoning suppressed"),
         ("accuracy_injected", "wrong rationale"),
@@ -157,7 +157,7 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "next_action": (
         ("accuracy", "next action"),
         ("admissible", "admissible"),
-        ("malformed", "malformed"),
+        ("format_error_rate", "malformed"),
         ("candidates", "candidates"),
         ("accuracy_suppressed", "reasoning suppressed"),
         ("accuracy_injected", "wrong rationale"),

@@ -72,7 +72,7 @@ def test_knowledge_counts_in_both_orders_and_a_position_in_one():
     assert found["right_in_both"] == 0.5
     # Action 1 in 2 of the 4 questions that are known and in all 4 of the others.
     assert found["first_chosen"] == 0.75
-    assert found["malformed"] == 0.0
+    assert found["format_error_rate"] == 0.0
 
 
 def test_free_and_ranked_agree_on_a_policy_that_writes_what_it_believes():
@@ -144,20 +144,20 @@ def test_another_run_gives_the_same_rationales_and_other_pairs_are_refused(tmp_p
 
 def test_a_reply_without_an_action_is_malformed_and_wrong():
     found = numbers(free_judge(Reader(reply="I like {}."), JudgeConfig(pairs=()))(PAIRS))
-    assert (found["malformed"], found["accuracy"]) == (1.0, 0.0)
+    assert (found["format_error_rate"], found["accuracy"]) == (1.0, 0.0)
     assert "first_chosen" not in found
 
 
 def test_a_third_action_is_neither():
     found = numbers(free_judge(Reader(reply="<action>sing</action>"), JudgeConfig(pairs=()))(PAIRS))
-    assert (found["neither"], found["malformed"], found["accuracy"]) == (1.0, 0.0, 0.0)
+    assert (found["neither"], found["format_error_rate"], found["accuracy"]) == (1.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize(("numbered", "right"), [("neither", 0.0), ("action", 0.5)])
 def test_an_answer_by_number_is_counted_apart(numbered, right):
     reply = "<action>Action 1</action>"
     found = numbers(free_judge(Reader(reply=reply), JudgeConfig(pairs=(), numbered=numbered))(PAIRS))
-    assert (found["numbered"], found["neither"], found["malformed"]) == (1.0, 0.0, 0.0)
+    assert (found["numbered"], found["neither"], found["format_error_rate"]) == (1.0, 0.0, 0.0)
     assert (found["accuracy"], found["alternative_chosen"]) == (right, right)
 
 

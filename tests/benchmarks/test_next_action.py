@@ -52,14 +52,20 @@ def numbers(records) -> dict[str, float]:
 
 def test_ranked_takes_the_likeliest_command_and_compares_normalised():
     found = numbers(ranked_actor(Alphabetical())(DECISIONS))
-    assert found == {"accuracy": 0.5, "malformed": 0.0, "admissible": 1.0, "expert_admissible": 0.75, "candidates": 3.0}
+    assert found == {
+        "accuracy": 0.5,
+        "format_error_rate": 0.0,
+        "admissible": 1.0,
+        "expert_admissible": 0.75,
+        "candidates": 3.0,
+    }
 
 
 def test_free_counts_malformed_and_inadmissible_replies():
     found = numbers(free_actor(Alphabetical("<action>sing</action>"), NextActionConfig(decisions=()))(DECISIONS))
-    assert (found["accuracy"], found["admissible"], found["malformed"]) == (0.25, 0.0, 0.0)
+    assert (found["accuracy"], found["admissible"], found["format_error_rate"]) == (0.25, 0.0, 0.0)
     found = numbers(free_actor(Alphabetical("sing"), NextActionConfig(decisions=()))(DECISIONS))
-    assert (found["accuracy"], found["admissible"], found["malformed"]) == (0.0, 0.0, 1.0)
+    assert (found["accuracy"], found["admissible"], found["format_error_rate"]) == (0.0, 0.0, 1.0)
 
 
 def test_words_in_the_place_of_a_blank_are_admissible():
@@ -78,7 +84,7 @@ def test_free_without_commands_claims_nothing_about_admissibility():
     records = free_actor(Alphabetical("<action>ask</action>"), NextActionConfig(decisions=()))(
         [(0, step(0, "ask", ()))]
     )
-    assert numbers(records) == {"accuracy": 1.0, "malformed": 0.0, "candidates": 0.0}
+    assert numbers(records) == {"accuracy": 1.0, "format_error_rate": 0.0, "candidates": 0.0}
 
 
 def test_an_injected_action_is_followed_or_not():

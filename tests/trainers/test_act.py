@@ -15,7 +15,8 @@ from tests.trainers.conftest import make_pair
 from trainers.act import ActConfig, main, train
 from trainers.data.questions import judging_questions
 
-STEP_METRICS = {"reward", "right", "valid", "other", "malformed", "equal_groups", "length", "entropy", "loss", "step"}
+RATES = ("accuracy", "other_admissible_rate", "inadmissible_rate", "format_error_rate")
+STEP_METRICS = {*RATES, "reward", "frac_reward_zero_std", "length", "entropy", "loss", "step"}
 
 
 def lines(run: Path) -> list[dict[str, float]]:
@@ -38,7 +39,7 @@ def test_forced_training_on_malformed_replies_goes_through_and_warns(
     argv = ["--pairs", str(pairs_file), "--model", str(tiny_model), "--out", str(out), "--force", "--groups", "2"]
     assert main([*argv, "--num-generations", "2", "--steps", "2", "--max-completion-tokens", "8", "--probe", "4"]) == 0
     captured = capsys.readouterr()
-    assert "malformed" in captured.out
+    assert "format_error_rate" in captured.out
     assert str(out / "checkpoint") in captured.out
     assert "going on because of --force" in captured.err
     assert "had equal rewards and taught nothing" in captured.err
@@ -46,7 +47,7 @@ def test_forced_training_on_malformed_replies_goes_through_and_warns(
     assert len(steps) == 2
     assert all(line.keys() >= STEP_METRICS for line in steps)
     assert {line["reward"] for line in steps} == {-0.5}
-    assert {line["equal_groups"] for line in steps} == {1.0}
+    assert {line["frac_reward_zero_std"] for line in steps} == {1.0}
 
 
 def test_the_rewarded_answer_becomes_likelier(tmp_path: Path, speaking_model: Path) -> None:
@@ -76,7 +77,9 @@ def test_the_rewarded_answer_becomes_likelier(tmp_path: Path, speaking_model: Pa
     rewards = [line["reward"] for line in lines(out) if "step" in line]
     # From about -0.1 to 0.9, whatever the random model began as.
     assert sum(rewards[-8:]) / 8 > sum(rewards[:8]) / 8 + 0.4
-    assert all(line.keys() >= {"right_expert_first", "right_expert_second"} for line in lines(out) if "step" in line)
+    assert all(
+        line.keys() >= {"accuracy_expert_first", "accuracy_expert_second"} for line in lines(out) if "step" in line
+    )
 
 
 def test_every_step_logs_all_that_is_promised(tmp_path: Path, pairs_file: Path, speaking_model: Path) -> None:
@@ -101,13 +104,21 @@ def test_every_step_logs_all_that_is_promised(tmp_path: Path, pairs_file: Path, 
         )
     )
     steps = [line for line in lines(out) if "step" in line]
-    promised = STEP_METRICS | {"kl", "cut_off", "clipped", "grad_norm", "learning_rate", "seconds", "mastered_groups"}
+    promised = STEP_METRICS | {
+        "kl",
+        "clipped_ratio",
+        "clip_ratio",
+        "grad_norm",
+        "learning_rate",
+        "seconds",
+        "mastered_groups",
+    }
     assert [sorted(promised - line.keys()) for line in steps] == [[], [], []]
     for line in steps:
-        shares = [line[kind] for kind in ("right", "valid", "other", "malformed")]
+        shares = [line[kind] for kind in RATES]
         assert sum(shares) == pytest.approx(1)
         assert line["reward"] == pytest.approx(sum(map(float.__mul__, shares, [1.0, 0.1, 0.0, -0.5])))
-        assert line["mastered_groups"] <= line["equal_groups"]
+        assert line["mastered_groups"] <= line["frac_reward_zero_std"]
         assert 0 < line["entropy"] < 7  # at most the logarithm of 512 tokens, 6.2
         assert 1 <= line["length"] <= 10
     assert steps[0]["kl"] == pytest.approx(0, abs=1e-6)  # nothing has been learnt yet

@@ -69,9 +69,9 @@ def test_rl_trains_end_to_end(tmp_path: Path, pairs_file: Path, speaking_model: 
             save_every=0,
         )
     )
-    assert summary["malformed_before"] < 0.9
+    assert summary["format_error_rate_before"] < 0.9
     steps = [line for line in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if "step" in line]
-    assert all("kl" in line and "right_expert_first" not in line for line in steps)
+    assert all("kl" in line and "accuracy_expert_first" not in line for line in steps)
 
 
 def test_the_format_is_checked_here_too(tmp_path: Path, pairs_file: Path, tiny_model: Path) -> None:

@@ -243,6 +243,6 @@ def test_training_teaches_what_is_rewarded(settings: Rollout, tmp_path: Path) ->
     short = replace(settings, num_generations=4, max_turns=1, max_completion_tokens=16, steps=12, save_every=0, probe=0)
     out = tmp_path / "run"
     train(replace(short, algorithm="gigpo", invalid_penalty=1.0, learning_rate=3e-3, samples_every=0, out=out))
-    errors = [line["format_errors"] for line in lines_of(out)]
+    errors = [line["format_error_rate"] for line in lines_of(out)]
     assert errors[0] > 0.5
     assert sum(errors[-4:]) / 4 < 0.25

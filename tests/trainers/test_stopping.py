@@ -124,7 +124,7 @@ def test_a_signal_ends_a_training_with_a_state_saved(number: int, status: int, i
     assert "Traceback" not in done.stderr
     assert checkpoints.last_state(stopped.out) == stopped.out / "state" / "checkpoint-3"
     summary = assert_same_run(imitation.train, imitating, stopped)
-    assert "malformed_before" in summary
+    assert "format_error_rate_before" in summary
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_a_signal_waits_until_replies_are_used_up(judging: ActConfig, monkeypatc
     assert checkpoints.last_state(stopped.out) == stopped.out / "state" / "checkpoint-4"
     monkeypatch.setattr(Run, "log", log)
     summary = assert_same_run(act.train, judging, stopped)
-    assert {"malformed_before", "equal_groups_before", "mastered_groups_before"} <= summary.keys()
+    assert {"format_error_rate_before", "frac_reward_zero_std_before", "mastered_groups_before"} <= summary.keys()
 
 
 def test_an_end_before_the_first_state_begins_the_log_again(

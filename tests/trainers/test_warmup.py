@@ -90,7 +90,7 @@ def test_a_model_learns_to_write_the_format(tiny_model: Path, speaking_model: Pa
 
 def test_the_run_says_what_it_began_with_and_what_it_left(speaking_model: Path) -> None:
     done = json.loads((speaking_model.parent / "done.json").read_text())
-    assert done["summary"]["malformed_before"] == 1.0
+    assert done["summary"]["format_error_rate_before"] == 1.0
     assert done["summary"]["questions"] == 24
     assert done["checkpoint_sha256"] == checkpoints.hash_of(speaking_model)
     assert not (speaking_model.parent / "state").exists()

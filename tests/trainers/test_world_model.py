@@ -70,7 +70,7 @@ def test_what_an_action_leads_to_is_learned(tmp_path: Path, experiences: list[Tr
         save_every=0,
     )
     summary = train(arguments)
-    assert (summary["questions"], "malformed_before" in summary) == (12, False)
+    assert (summary["questions"], "format_error_rate_before" in summary) == (12, False)
     policy = checkpoints.load(str(arguments.out / "checkpoint"), "fp32")
     questions, answers = lessons(experiences, actions="all")
     replies = policy.generate([question.prompt for question in questions], max_new_tokens=24, temperature=0, stop=None)

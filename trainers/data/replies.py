@@ -92,7 +92,11 @@ def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, set
     kinds = [question.kind(reply.text) for reply, question in zip(replies, asked, strict=True)]
     malformed = kinds.count("malformed") / len(kinds)
     run.log(
-        stage=stage, event="format", asked=len(asked), malformed=malformed, right=kinds.count("expert") / len(kinds)
+        stage=stage,
+        event="format",
+        asked=len(asked),
+        format_error_rate=malformed,
+        accuracy=kinds.count("expert") / len(kinds),
     )
     note(f"{stage}: {malformed:.0%} of {len(asked)} sampled replies are malformed before training.")
     ends = [r.completion_tokens >= longest for r, kind in zip(replies, kinds, strict=True) if kind == "malformed"]

@@ -37,7 +37,7 @@ def probe_groups(
         stage: The stage's name for the log.
 
     Returns:
-        Shares of the groups, 0-1: `equal_groups`, and of those `mastered_groups`, in which all replies are
+        Shares of the groups, 0-1: `frac_reward_zero_std`, and of those `mastered_groups`, in which all replies are
         right. Empty if `settings.probe_groups` is 0.
     """
     if not settings.probe_groups:
@@ -61,13 +61,14 @@ def probe_groups(
     groups = [kinds[start : start + size] for start in range(0, len(kinds), size)]
     equal = [len({reward.of(kind) for kind in group}) == 1 for group in groups]
     mastered = [set(group) == {"expert"} for group in groups]
-    shares = {"equal_groups": sum(equal) / len(groups), "mastered_groups": sum(mastered) / len(groups)}
+    shares = {"frac_reward_zero_std": sum(equal) / len(groups), "mastered_groups": sum(mastered) / len(groups)}
     run.log(stage=stage, event="probe_groups", asked=len(groups), replies=size, **shares)
+    share = shares["frac_reward_zero_std"]
     note(
-        f"{stage}: {shares['equal_groups']:.0%} of {len(groups)} groups of {size} replies have equal rewards before "
+        f"{stage}: {share:.0%} of {len(groups)} groups of {size} replies have equal rewards before "
         f"training ({shares['mastered_groups']:.0%} are all right)."
     )
-    if shares["equal_groups"] > _MANY:
+    if share > _MANY:
         note(
             "warning: such groups teach nothing. Try a higher --temperature, more --num-generations, other questions, "
             "or --zero-variance resample."

@@ -32,6 +32,13 @@ if TYPE_CHECKING:
 __all__ = ["check", "reward_function", "train_on_groups"]
 
 _EQUAL_SHARE = 0.8
+_RATES: dict[Kind, str] = {
+    "expert": "accuracy",
+    "valid": "other_admissible_rate",
+    "other": "inadmissible_rate",
+    "malformed": "format_error_rate",
+}
+"""The metric that holds each kind's share of the replies."""
 
 
 def check(arguments: Any) -> None:
@@ -92,14 +99,15 @@ def train_on_groups(
         return estimate.count(stage, arguments, lengths, extra)
     if checkpoints.last_state(arguments.out) is None:
         share = check_format(run, policy, questions, settings=arguments, stage=stage)
-        extra |= {} if share is None else {"malformed_before": round(share, 4)}
+        extra |= {} if share is None else {"format_error_rate_before": round(share, 4)}
         found = probe_groups(run, policy, questions, reward, settings=arguments, stage=stage)
         extra |= {f"{name}_before": round(value, 4) for name, value in found.items()}
     trainer = _trainer(arguments, policy, questions, reward, sequences)
     summary = finish(trainer, policy.tokenizer, run, arguments, stage, extra, {TRAINED_WITH: asking.facts()})
-    if summary.get("equal_groups", 0.0) > _EQUAL_SHARE:
+    share = summary.get("frac_reward_zero_std", 0.0)
+    if share > _EQUAL_SHARE:
         note(
-            f"warning: in the last quarter {summary['equal_groups']:.0%} of the groups had equal rewards and taught "
+            f"warning: in the last quarter {share:.0%} of the groups had equal rewards and taught "
             "nothing. Either the questions are mastered, or the model always answers alike: try a higher "
             "--temperature, more --num-generations, harder questions, or --zero-variance resample."
         )
@@ -125,8 +133,8 @@ def reward_function(questions: Sequence[Question], reward: Reward, tokenizer: An
         asked = [questions[index] for index in question]
         replies = [opening[each.thinking] + reply for each, reply in zip(asked, replies, strict=True)]
         kinds = [each.kind(reply) for each, reply in zip(asked, replies, strict=True)]
-        for kind in ("expert", "valid", "other", "malformed"):
-            log_metric("right" if kind == "expert" else kind, kinds.count(kind) / len(kinds))
+        for kind, name in _RATES.items():
+            log_metric(name, kinds.count(kind) / len(kinds))
         for each, reply in zip(asked, replies, strict=True):
             if each.expert_first is not None:
                 log_metric("numbered", float(each.by_number(reply) is not None))
@@ -134,7 +142,7 @@ def reward_function(questions: Sequence[Question], reward: Reward, tokenizer: An
         for kind, each in zip(kinds, asked, strict=True):
             # One by one, as TRL averages over all processes, and one of them may have none.
             if each.expert_first is not None:
-                log_metric(f"right_expert_{'first' if each.expert_first else 'second'}", float(kind == "expert"))
+                log_metric(f"accuracy_expert_{'first' if each.expert_first else 'second'}", float(kind == "expert"))
         return [reward.of(kind) for kind in kinds]
 
     return composite

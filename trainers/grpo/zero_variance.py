@@ -85,7 +85,7 @@ class Groups(FirstStepTrains):
         if not self.model.training:
             return batch
         logged = self._metrics["train"]
-        logged["equal_groups"].append(_flat(self._rewards, self.num_generations).float().mean().item())
+        logged["zero_variance_groups"].append(_flat(self._rewards, self.num_generations).float().mean().item())
         if self.equal == "keep":
             return batch
         dull = self._dull(len(inputs))

@@ -140,7 +140,7 @@ class Learner:
     def gradients(self, samples: Sequence[Sample], *, scale: float = 1.0) -> dict[str, float]:
         """Add the gradient of the samples' loss, times `scale`, to the weights' gradients; return what was measured.
 
-        `loss`; `ratio_min`, `ratio_max`, `clipped` and `entropy` over the tokens of replies that were computed; `kl`
+        `loss`; `ratio_min`, `ratio_max`, `clip_ratio` and `entropy` over the tokens of replies that were computed; `kl`
         and `observation_loss` where they are part of the loss; `trained_tokens`.
         """
         weights = self._weights(samples)
@@ -268,7 +268,7 @@ class _Totals:
             "loss": self.loss,
             "ratio_min": self.lowest,
             "ratio_max": self.highest,
-            "clipped": self.clipped / count,
+            "clip_ratio": self.clipped / count,
             "entropy": self.entropy / count,
             "trained_tokens": float(self.tokens),
         }

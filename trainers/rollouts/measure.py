@@ -17,10 +17,10 @@ __all__ = ["anchor_metrics", "play_metrics"]
 def play_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
     """Return means over whole episodes and their turns.
 
-    Over episodes: `success`, `score`, `turns`, `cut_by_turns`, `cut_by_tokens`. Over turns: `format_errors` (no action
-    in the reply), `inadmissible` (an action that the simulator does not accept), `no_effect` (the simulator's state is
-    the same after it), `repeated` (the same action in the same state as earlier in the episode), `cut_off` (replies
-    that reached their limit of tokens).
+    Over episodes: `success`, `score`, `turns`, `cut_by_turns`, `cut_by_tokens`. Over turns: `format_error_rate` (no
+    action in the reply), `inadmissible_rate` (an action that the simulator does not accept), `no_effect` (the
+    simulator's state is the same after it), `repeated` (the same action in the same state as earlier in the episode),
+    `clipped_ratio` (replies that reached their limit of tokens).
     """
     whole = [one for one in rollouts if one.start.point is None]
     if not whole:
@@ -35,11 +35,11 @@ def play_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
     }
     if turns:
         found |= {
-            "format_errors": _mean(not turn.action for turn in turns),
-            "inadmissible": _mean(bool(turn.action) and not turn.action_valid for turn in turns),
+            "format_error_rate": _mean(not turn.action for turn in turns),
+            "inadmissible_rate": _mean(bool(turn.action) and not turn.action_valid for turn in turns),
             "no_effect": _mean(same for one in whole for same in _unchanged(one)),
             "repeated": _mean(again for one in whole for again in _again(one)),
-            "cut_off": _mean(reply.is_cut for one in whole for reply in one.replies),
+            "clipped_ratio": _mean(reply.is_cut for one in whole for reply in one.replies),
         }
     return found
 
@@ -47,8 +47,8 @@ def play_metrics(rollouts: Sequence[Rollout]) -> dict[str, float]:
 def anchor_metrics(credit: Credit) -> dict[str, float]:
     """Return how many decisions can be compared.
 
-    `zero_variance`: share of tasks whose episodes all have the same return. `untaught`: share of tasks without any
-    advantage. With anchors `anchor_coverage`: share of decisions that are not alone in their anchor group; and
+    `frac_reward_zero_std`: share of tasks whose episodes all have the same return. `untaught`: share of tasks without
+    any advantage. With anchors `anchor_coverage`: share of decisions that are not alone in their anchor group; and
     `anchor_size`, the mean size of these groups.
     """
     tasks = credit.groups >= 0
@@ -59,7 +59,7 @@ def anchor_metrics(credit: Credit) -> dict[str, float]:
     equal = zero_variance(returns, groups)
     found = {
         "reward": float(returns.mean()),
-        "zero_variance": _mean(bool(equal[groups == name].all()) for name in names),
+        "frac_reward_zero_std": _mean(bool(equal[groups == name].all()) for name in names),
         "untaught": 1 - len(credit.taught()) / len(names),
     }
     if len(credit.anchors):

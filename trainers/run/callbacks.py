@@ -26,22 +26,22 @@ _NAMES: Mapping[str, str] = {
     "entropy": "entropy",
     "kl": "kl",
     "reward": "reward",
-    "equal_groups": "equal_groups",
+    "zero_variance_groups": "frac_reward_zero_std",
     "kept_groups": "kept_groups",
     "resampled_groups": "resampled_groups",
     "mastered_groups": "mastered_groups",
     "completions/mean_length": "length",
-    "completions/clipped_ratio": "cut_off",
-    "clip_ratio/region_mean": "clipped",
+    "completions/clipped_ratio": "clipped_ratio",
+    "clip_ratio/region_mean": "clip_ratio",
     "mean_token_accuracy": "token_accuracy",
     "step_time": "seconds",
-    "right": "right",
-    "valid": "valid",
+    "accuracy": "accuracy",
+    "other_admissible_rate": "other_admissible_rate",
     "numbered": "numbered",
-    "other": "other",
-    "malformed": "malformed",
-    "right_expert_first": "right_expert_first",
-    "right_expert_second": "right_expert_second",
+    "inadmissible_rate": "inadmissible_rate",
+    "format_error_rate": "format_error_rate",
+    "accuracy_expert_first": "accuracy_expert_first",
+    "accuracy_expert_second": "accuracy_expert_second",
     "rewards/accuracies": "preferred",
     "rewards/margins": "margin",
     "logps/chosen": "log_probability_expert",
@@ -107,7 +107,7 @@ class ResumeCallback(TrainerCallback):
 class ProgressCallback(TrainerCallback):
     """A progress bar on stderr with the metrics worth watching; quiet when it is not a terminal."""
 
-    WATCHED = ("loss", "reward", "right", "malformed", "equal_groups")
+    WATCHED = ("loss", "reward", "accuracy", "format_error_rate", "zero_variance_groups")
 
     def __init__(self, stage: str) -> None:
         console = Console(stderr=True)

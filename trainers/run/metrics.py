@@ -59,9 +59,9 @@ def measured_before(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for line in lines:
         if line.get("event") == "format":
-            found["malformed_before"] = round(line["malformed"], 4)
+            found["format_error_rate_before"] = round(line["format_error_rate"], 4)
         elif line.get("event") == "probe_groups":
-            shares = ("equal_groups", "mastered_groups")
+            shares = ("frac_reward_zero_std", "mastered_groups")
             found |= {f"{name}_before": round(line[name], 4) for name in shares if name in line}
     return found
 

@@ -43,12 +43,12 @@ __all__ = [
 _SUMMED_UP = (
     "loss",
     "reward",
-    "right",
-    "malformed",
+    "accuracy",
+    "format_error_rate",
     "numbered",
-    "equal_groups",
-    "right_expert_first",
-    "right_expert_second",
+    "frac_reward_zero_std",
+    "accuracy_expert_first",
+    "accuracy_expert_second",
     "preferred",
     "margin",
 )

@@ -112,7 +112,7 @@ def train_on_answers(
     told: dict[str, Any] = {"questions": len(questions), **(extra or {})}
     if acting and not arguments.dry_run and checkpoints.last_state(arguments.out) is None:
         share = check_format(run, policy, questions, settings=arguments, stage=stage)
-        told |= {} if share is None else {"malformed_before": round(share, 4)}
+        told |= {} if share is None else {"format_error_rate_before": round(share, 4)}
     rows = [encode(policy, q, answer_of[id(q)]) for q in questions]
     if arguments.dry_run:
         return estimate.count(stage, arguments, [len(row["input_ids"]) for row in rows], told)

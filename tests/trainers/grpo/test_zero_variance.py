@@ -83,14 +83,14 @@ def test_equal_groups_are_counted_exactly(tmp_path: Path, tiny_model: Path, shar
     for inputs in loader:
         trainer._generate_and_score_completions(inputs)
         asked = {row["question"] for row in inputs}
-        assert logged(trainer, "equal_groups")[-1] == sum(number % 3 == 0 for number in asked) / 4
+        assert logged(trainer, "zero_variance_groups")[-1] == sum(number % 3 == 0 for number in asked) / 4
 
 
 def test_equal_rewards_that_floats_cannot_average_count_as_equal(tmp_path: Path, tiny_model: Path) -> None:
     trainer = trainer_of(settings(tmp_path, tiny_model), lambda number: True)
     trainer.reward_funcs = [lambda completion_ids, **_: [0.1] * len(completion_ids)]
     sampled(trainer)
-    assert logged(trainer, "equal_groups") == [1.0]
+    assert logged(trainer, "zero_variance_groups") == [1.0]
 
 
 @pytest.mark.parametrize("loss_type", ["grpo", "dr_grpo", "dapo", "bnpo"])
@@ -142,7 +142,7 @@ def test_resampling_fills_the_batch_with_other_questions(tmp_path: Path, tiny_mo
     assert batch["completion_mask"].any(dim=1).all()
     assert "kept_share" not in batch
     assert logged(trainer, "kept_groups") == [1.0]
-    first = logged(trainer, "equal_groups")[0]
+    first = logged(trainer, "zero_variance_groups")[0]
     assert first > 0
     assert logged(trainer, "resampled_groups")[0] >= 4 * first
     assert logged(trainer, "reward") == [pytest.approx(first * 0.5 + (1 - first) * 0.15)]  # as without resampling
@@ -183,8 +183,8 @@ def test_both_orders_of_a_pair_come_in_one_batch(tmp_path: Path, pairs_file: Pat
     steps = [line for line in lines if "step" in line]
     assert len(steps) == 4
     for line in steps:
-        halves = (line["right_expert_first"] + line["right_expert_second"]) / 2
-        assert line["right"] == pytest.approx(halves)  # as many questions of each
+        halves = (line["accuracy_expert_first"] + line["accuracy_expert_second"]) / 2
+        assert line["accuracy"] == pytest.approx(halves)  # as many questions of each
 
 
 def test_the_sampler_keeps_blocks_and_shuffles_them() -> None:
@@ -249,5 +249,5 @@ def test_the_forecast_is_of_whole_groups(tmp_path: Path, pairs_file: Path, speak
     lines = [json.loads(line) for line in (arguments.out / "metrics.jsonl").read_text().splitlines()]
     (found,) = [line for line in lines if line.get("event") == "probe_groups"]
     assert (found["asked"], found["replies"]) == (6, SIZE)
-    assert 0 <= found["mastered_groups"] <= found["equal_groups"] <= 1
-    assert summary["equal_groups_before"] == pytest.approx(found["equal_groups"], abs=1e-4)
+    assert 0 <= found["mastered_groups"] <= found["frac_reward_zero_std"] <= 1
+    assert summary["frac_reward_zero_std_before"] == pytest.approx(found["frac_reward_zero_std"], abs=1e-4)

@@ -131,11 +131,11 @@ def test_metrics_of_play(pair: list[Rollout]) -> None:
         "turns": 4,
         "cut_by_turns": 0.5,
         "cut_by_tokens": 0,
-        "format_errors": 1 / 8,
-        "inadmissible": 1 / 8,
+        "format_error_rate": 1 / 8,
+        "inadmissible_rate": 1 / 8,
         "no_effect": 1 / 8,
         "repeated": 0,
-        "cut_off": 0,
+        "clipped_ratio": 0,
     }
     back = rollout("aba", "xyx", [[0], [1], [0], [1]])
     assert play_metrics([back])["repeated"] == pytest.approx(1 / 3)
@@ -145,7 +145,7 @@ def test_metrics_of_groups_and_anchors(pair: list[Rollout]) -> None:
     dull = [replace(pair[0], start=replace(pair[0].start, group=1)) for _ in range(2)]
     credit = advantages_of([*pair, *dull], AlgorithmSettings(algorithm="gigpo"))
     found = anchor_metrics(credit)
-    assert found["zero_variance"] == found["untaught"] == 0.5
+    assert found["frac_reward_zero_std"] == found["untaught"] == 0.5
     assert found["reward"] == 7.5
     assert found["anchor_coverage"] == pytest.approx(14 / 16)
     assert found["anchor_size"] == 2

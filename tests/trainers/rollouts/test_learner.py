@@ -161,7 +161,7 @@ def test_the_first_pass_over_rollouts_is_on_policy(policy: Any, rollouts: list[R
     stats = Learner(deepcopy(policy.model), settings, UpdateSettings()).gradients(samples)
     assert stats["ratio_min"] == pytest.approx(1, abs=1e-4)
     assert stats["ratio_max"] == pytest.approx(1, abs=1e-4)
-    assert stats["clipped"] == 0
+    assert stats["clip_ratio"] == 0
 
 
 def test_the_token_that_ends_a_reply_is_trained(policy: Any, rollouts: list[Rollout]) -> None:
