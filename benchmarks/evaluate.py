@@ -215,7 +215,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in arguments.suite:
         suite(name).check_simulator()
     options = dict(_option(word) for word in arguments.agent_options)
-    options |= {name: value for name in ("model", "base_url") if (value := getattr(arguments, name))}
+    named = {"model": arguments.model, "base_url": arguments.base_url}
+    options |= {name: value for name, value in named.items() if value}
     # Before the folder is made: a mistake leaves nothing.
     if backend.name == "local":
         check_environments(plan)
@@ -307,16 +308,20 @@ def _check(arguments: EvalConfig) -> None:
         raise UsageError("--keep-errors says what --resume leaves as it is; give it with --resume.")
     if arguments.max_turns < 0:
         raise UsageError("--max-turns is 0 (the benchmark's own) or more.")
-    for name in ("limit", "per_type"):
-        if getattr(arguments, name) < 0:
-            raise UsageError(f"--{name.replace('_', '-')} is 0 (all) or more; got {getattr(arguments, name)}.")
+    for name, count in (("limit", arguments.limit), ("per-type", arguments.per_type)):
+        if count < 0:
+            raise UsageError(f"--{name} is 0 (all) or more; got {count}.")
     for seed in arguments.seeds:
         if not 0 <= seed < 2**32:
             raise UsageError(f"--seeds are whole numbers from 0 to 4294967295; got {seed}.")
     if arguments.step_limit and arguments.max_turns:
         raise UsageError("--max-turns and --step-limit are two ways to say the same; give one of them.")
-    for name in ("suite", "env", "seeds"):
-        values = getattr(arguments, name)
+    repeatable: tuple[tuple[str, Sequence[object]], ...] = (
+        ("suite", arguments.suite),
+        ("env", arguments.env),
+        ("seeds", arguments.seeds),
+    )
+    for name, values in repeatable:
         if len(set(values)) != len(values) or (name == "seeds" and not values):
             raise UsageError(f"--{name} needs each value only once, and --seeds at least one; got {values}.")
 
@@ -345,7 +350,7 @@ def check_environments(plan: Plan) -> None:
 def _told(arguments: EvalConfig) -> dict[str, Any]:
     """Return what trackers are told: what is played and how, and no setting that could be anybody's secret."""
     names = ("agent", "suite", "env", "limit", "per_type", "max_turns", "step_limit", "seeds", "batch_size", "workers")
-    return {name: getattr(arguments, name) for name in names}
+    return {name: vars(arguments)[name] for name in names}
 
 
 def _backend(arguments: EvalConfig) -> Backend:

@@ -47,6 +47,12 @@ def test_a_module_says_what_lives_in_it(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
 
 
+@pytest.mark.parametrize("path", LIBRARY, ids=relative)
+def test_settings_are_typed(path):
+    untyped = r"\barguments: Any\b|\bgetattr\((?:arguments|config)\b"
+    assert re.findall(untyped, path.read_text(encoding="utf-8")) == []
+
+
 def test_the_changelog_knows_this_version():
     versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)
     assert versions[0] == __version__

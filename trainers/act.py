@@ -19,22 +19,14 @@ from trainers.data.questions import Numbered, judging_questions, read_pairs
 from trainers.dry_run.measured_steps import estimable
 from trainers.grpo.trainer import check, train_on_groups
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.config import (
-    GroupSettings,
-    JudgingInputs,
-    ModelSettings,
-    OptimisationSettings,
-    OutputSettings,
-    PromptSettings,
-    Schedule,
-)
+from trainers.run.config import GroupStageConfig, JudgingInputs, Schedule
 from trainers.run.stage import open_run, show
 
 __all__ = ["ActConfig", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActConfig(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, PromptSettings, JudgingInputs):
+class ActConfig(GroupStageConfig, JudgingInputs):
     """Train a model with GRPO to tell the expert's action from an alternative."""
 
     numbered: Numbered = "neither"

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from act_gym.cli import run
 from act_gym.config import Bound, Positive, PositiveFloat, parse
@@ -27,7 +27,7 @@ from trainers.dry_run import estimate
 from trainers.dry_run.measured_steps import estimable
 from trainers.run import checkpoints
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.config import ModelSettings, OptimisationSettings, OutputSettings, PairInputs, PromptSettings
+from trainers.run.config import BatchSettings, PairInputs, PromptSettings, StageConfig
 from trainers.run.logging import quiet
 from trainers.run.stage import common_config, dataset_of, finish, lora, open_run, show, step_size
 from trainers.sft.answers import spoken_ids
@@ -39,8 +39,10 @@ __all__ = ["DPOStageConfig", "check", "main", "train", "trainer_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Inputs(PairInputs):
+class _Inputs(BatchSettings, PairInputs):
     """What is preferred to what, and how strongly."""
+
+    sequences_per_row: ClassVar[int] = 2
 
     batch: Positive = 16
     """Pairs in one optimizer step; each is two sequences."""
@@ -64,7 +66,7 @@ class _Inputs(PairInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DPOStageConfig(OutputSettings, OptimisationSettings, ModelSettings, PromptSettings, _Inputs):
+class DPOStageConfig(StageConfig, PromptSettings, _Inputs):
     """Train a model to prefer the expert's action to an alternative."""
 
     learning_rate: PositiveFloat = 1e-6
@@ -114,7 +116,7 @@ def _train(arguments: DPOStageConfig, opened: Run, pairs: Sequence[ActionPair]) 
     questions = drop_long(questions, policy, arguments.max_prompt_tokens)
     extra: dict[str, Any] = {"pairs": len(questions)}
     if not arguments.dry_run and checkpoints.last_state(arguments.out) is None:
-        share = check_format(opened, policy, questions, settings=arguments, stage="dpo")
+        share = check_format(opened, policy, questions, config=arguments, stage="dpo")
         extra |= {} if share is None else {"format_error_rate_before": round(share, 4)}
     rows = []
     for question in questions:
@@ -155,7 +157,7 @@ def trainer_of(arguments: DPOStageConfig, policy: Policy, rows: Sequence[dict[st
             return dataset
 
     # Memory and speed are those of sequences, and a pair is two.
-    in_pairs = replace(arguments, micro_batch=max(1, arguments.micro_batch // 2))
+    in_pairs = replace(arguments, micro_batch=max(1, arguments.micro_batch // arguments.sequences_per_row))
     losses = ["sft"] if arguments.imitation_weight else []
     config = DPOConfig(
         **common_config(in_pairs, sequences=step_size(arguments.batch, len(rows), in_pairs.micro_batch)),

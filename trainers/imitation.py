@@ -19,31 +19,16 @@ from agents.prompts import format_reply
 from trainers.data.questions import acting_questions, read_steps
 from trainers.dry_run.measured_steps import estimable
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.config import (
-    DecisionInputs,
-    ModelSettings,
-    OptimisationSettings,
-    OutputSettings,
-    PromptSettings,
-    SupervisedSettings,
-)
+from trainers.run.config import DecisionInputs, SupervisedStageConfig
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
-from trainers.sft.episodes import EpisodeInputs, read_episodes, train_on_episodes
+from trainers.sft.episodes import EpisodeStageConfig, read_episodes, train_on_episodes
 
 __all__ = ["ImitationConfig", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImitationConfig(
-    OutputSettings,
-    OptimisationSettings,
-    SupervisedSettings,
-    ModelSettings,
-    PromptSettings,
-    EpisodeInputs,
-    DecisionInputs,
-):
+class ImitationConfig(SupervisedStageConfig, EpisodeStageConfig, DecisionInputs):
     """Train a model on the expert's actions."""
 
     out: Path = Path("runs/imitation")
@@ -54,7 +39,7 @@ class ImitationConfig(
 @discard_unstarted
 def train(arguments: ImitationConfig) -> dict[str, Any]:
     """Run the stage and return its summary."""
-    inputs = list(arguments.episodes) or [arguments.decisions]
+    inputs = list(arguments.data_files())
     opened, summary = open_run("trainers.imitation", arguments, inputs)
     if summary is not None:
         return summary

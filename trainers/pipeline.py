@@ -273,7 +273,7 @@ def check(arguments: PipelineConfig, stages: Sequence[tuple[str, Stage, Any]]) -
         check_packages()
         checkpoints.find_model(arguments.model)
     for settings in training:
-        if getattr(settings, "writer", ""):
+        if isinstance(settings, self_reflection.SelfReflectionConfig) and settings.writer:
             checkpoints.find_model(settings.writer)
 
 
@@ -304,11 +304,7 @@ def _files(stage: Stage, settings: Any) -> list[Path]:
     if stage == "early-experience":
         judged = [settings.pairs] if settings.proposer == "pairs" else []
         return [settings.decisions, *judged]
-    if stage in ("self-reflection", "world-model"):
-        return [settings.experience]
-    if stage == "rft" or (stage in ("imitation", "dagger") and settings.episodes):
-        return list(settings.episodes)
-    return [settings.pairs if stage in ("warmup", "sft-choice", "dpo", "act") else settings.decisions]
+    return list(settings.data_files())
 
 
 @discard_unstarted

@@ -53,6 +53,10 @@ class RFTConfig(rounds.RoundSettings):
     keep_per_task: NotNegative = 1
     """Successful episodes kept of each game, the shortest first; 0 for all."""
 
+    def episodes_a_round(self) -> int:
+        """Return how many episodes a round plays."""
+        return self.games * self.episodes_per_task
+
 
 def check(arguments: RFTConfig) -> None:
     """Refuse settings that cannot work, before anything is played.

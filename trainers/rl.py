@@ -18,22 +18,14 @@ from trainers.data.questions import acting_questions, read_steps
 from trainers.dry_run.measured_steps import estimable
 from trainers.grpo.trainer import check, train_on_groups
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.config import (
-    DecisionInputs,
-    GroupSettings,
-    ModelSettings,
-    OptimisationSettings,
-    OutputSettings,
-    PromptSettings,
-    Schedule,
-)
+from trainers.run.config import DecisionInputs, GroupStageConfig, Schedule
 from trainers.run.stage import open_run, show
 
 __all__ = ["RLConfig", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RLConfig(OutputSettings, OptimisationSettings, GroupSettings, ModelSettings, PromptSettings, DecisionInputs):
+class RLConfig(GroupStageConfig, DecisionInputs):
     """Train a model with GRPO to act as the expert does."""
 
     learning_rate: PositiveFloat = 5e-6

@@ -27,9 +27,8 @@ from act_gym.types import Episode
 from trainers import imitation
 from trainers.collect import in_order
 from trainers.run import checkpoints, eval_panel
-from trainers.run.config import ModelSettings, OptimisationSettings, OutputSettings, SupervisedSettings
 from trainers.run.logging import note
-from trainers.sft.episodes import EpisodeInputs
+from trainers.sft.episodes import EpisodeStageConfig
 
 __all__ = ["Playing", "RoundSettings", "check", "play_missing", "round_jobs", "train_in_rounds", "without_commands"]
 
@@ -67,12 +66,16 @@ class Playing:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoundSettings(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, EpisodeInputs, Playing):
+class RoundSettings(EpisodeStageConfig, Playing):
     """All settings that a stage of rounds has."""
 
     def options(self) -> dict[str, Any]:
         """Return the environments' own settings."""
         return read_settings(self.env_options, "--env-options")
+
+    def episodes_a_round(self) -> int:
+        """Return how many episodes a round plays."""
+        return self.games
 
 
 def check(arguments: RoundSettings, stage: str) -> None:
@@ -155,7 +158,7 @@ def _imitation(
 ) -> imitation.ImitationConfig:
     """Return the settings of a round's training: those of the run, its data, and its folder."""
     known = {field.name for field in fields(imitation.ImitationConfig)}
-    values = {field.name: getattr(arguments, field.name) for field in fields(arguments) if field.name in known}
+    values = {name: value for name, value in vars(arguments).items() if name in known}
     own = {"model": model, "episodes": episodes, "out": out, "resume": (out / "config.json").exists(), "limit": 0}
     return imitation.ImitationConfig(**{**values, **own})
 

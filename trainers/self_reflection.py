@@ -30,14 +30,7 @@ from trainers.data.rationales import KINDS, Scene, scenes, write_monologues
 from trainers.dry_run.measured_steps import estimable
 from trainers.run import checkpoints, distributed
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.config import (
-    ExperienceInputs,
-    ModelSettings,
-    OptimisationSettings,
-    OutputSettings,
-    PromptSettings,
-    SupervisedSettings,
-)
+from trainers.run.config import ExperienceInputs, SupervisedStageConfig
 from trainers.run.logging import note
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
@@ -75,9 +68,7 @@ class _Inputs(ExperienceInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfReflectionConfig(
-    OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs
-):
+class SelfReflectionConfig(SupervisedStageConfig, _Inputs):
     """Train a model on its own reasons for the expert's actions."""
 
     out: Path = Path("runs/self-reflection")

@@ -19,14 +19,7 @@ from agents.prompts import format_reply
 from trainers.data.questions import judging_questions, read_pairs
 from trainers.dry_run.measured_steps import estimable
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.config import (
-    JudgingInputs,
-    ModelSettings,
-    OptimisationSettings,
-    OutputSettings,
-    PromptSettings,
-    SupervisedSettings,
-)
+from trainers.run.config import JudgingInputs, SupervisedStageConfig
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
 
@@ -34,9 +27,7 @@ __all__ = ["SFTChoiceConfig", "main", "train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SFTChoiceConfig(
-    OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, JudgingInputs
-):
+class SFTChoiceConfig(SupervisedStageConfig, JudgingInputs):
     """Train a model by examples to name the expert's action of two."""
 
     out: Path = Path("runs/sft-choice")

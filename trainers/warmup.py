@@ -24,14 +24,7 @@ from agents.prompts import format_reply
 from trainers.data.questions import Question, acting_questions, judging_questions, read_pairs
 from trainers.dry_run.measured_steps import estimable
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.config import (
-    ModelSettings,
-    OptimisationSettings,
-    OutputSettings,
-    PairInputs,
-    PromptSettings,
-    SupervisedSettings,
-)
+from trainers.run.config import PairInputs, SupervisedStageConfig
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
 
@@ -56,7 +49,7 @@ class _Inputs(PairInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarmupConfig(OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs):
+class WarmupConfig(SupervisedStageConfig, _Inputs):
     """Teach a model the answer format by answers drawn at random."""
 
     batch: Positive = 8

@@ -22,14 +22,7 @@ from trainers.data.proposers import RANDOM
 from trainers.data.questions import Question, read_experience
 from trainers.dry_run.measured_steps import estimable
 from trainers.run.cleanup import discard_unstarted
-from trainers.run.config import (
-    ExperienceInputs,
-    ModelSettings,
-    OptimisationSettings,
-    OutputSettings,
-    PromptSettings,
-    SupervisedSettings,
-)
+from trainers.run.config import ExperienceInputs, SupervisedStageConfig
 from trainers.run.stage import open_run, show
 from trainers.sft.answers import train_on_answers
 
@@ -48,9 +41,7 @@ class _Inputs(ExperienceInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldModelConfig(
-    OutputSettings, OptimisationSettings, SupervisedSettings, ModelSettings, PromptSettings, _Inputs
-):
+class WorldModelConfig(SupervisedStageConfig, _Inputs):
     """Train a model to foresee what an action leads to. `probe` is not used: the replies are no actions."""
 
     out: Path = Path("runs/world-model")

@@ -95,7 +95,11 @@ def customers_of(arguments: ShopConfig) -> Customers:
     if arguments.max_turns < 0 or arguments.port < 0:
         raise UsageError("--max-turns is 0 (the benchmark's own) or more, and --port 0 (any that is free) or more.")
     limit, limits = _limits(entry, arguments)
-    options: dict[str, Any] = {name: getattr(arguments, name) for name in _PASSED}
+    options: dict[str, Any] = {
+        "human_goals": arguments.human_goals,
+        "show_attrs": arguments.show_attrs,
+        "observation_mode": arguments.observation_mode,
+    }
     if arguments.catalogue:
         options["catalogue"] = arguments.catalogue
     recorder = Recorder(arguments.out)
@@ -105,9 +109,6 @@ def customers_of(arguments: ShopConfig) -> Customers:
     except BaseException:
         recorder.close()
         raise
-
-
-_PASSED = ("human_goals", "show_attrs", "observation_mode")
 
 
 def _limits(entry: Benchmark, arguments: ShopConfig) -> tuple[int, dict[str, Any]]:

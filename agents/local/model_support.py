@@ -33,11 +33,11 @@ _KEYS = {"full_attention", "sliding_attention", "chunked_attention"}
 
 def attends_everywhere(model: Any) -> bool:
     """Return whether every layer of a model attends to the whole text, by its configuration."""
-    config = model.config.get_text_config()
-    kinds = getattr(config, "layer_types", None)
+    model_config = model.config.get_text_config()
+    kinds = getattr(model_config, "layer_types", None)
     if keeps_states(model):
         return False
-    return getattr(config, "sliding_window", None) is None if kinds is None else set(kinds) == {"full_attention"}
+    return getattr(model_config, "sliding_window", None) is None if kinds is None else set(kinds) == {"full_attention"}
 
 
 def keeps_states(model: Any) -> bool:
@@ -69,16 +69,16 @@ def folding_heads(model: Any) -> Iterator[None]:
     The heads of a group are folded into the token dimension of one head. A pass of 32 rows with 2 to 8 new tokens takes
     0.5 to 0.7 of the time (`benchmarks/speed/bench_attention.py`), and the result is equal up to rounding.
     """
-    config = model.config.get_text_config()
-    if model.device.type != "cpu" or config._attn_implementation != "sdpa":
+    model_config = model.config.get_text_config()
+    if model.device.type != "cpu" or model_config._attn_implementation != "sdpa":
         yield
         return
     _register()
-    config._attn_implementation = _FOLDED
+    model_config._attn_implementation = _FOLDED
     try:
         yield
     finally:
-        config._attn_implementation = "sdpa"
+        model_config._attn_implementation = "sdpa"
 
 
 @cache

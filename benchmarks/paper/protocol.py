@@ -18,7 +18,10 @@ from benchmarks.paper.jobs import Job, JobStore
 from benchmarks.paper.rows import RECIPES, Column, Row, Version
 from benchmarks.suites import suite
 from trainers.pipeline import PipelineConfig, plan
-from trainers.run.config import PromptSettings
+from trainers.rollouts.settings import PlaySettings
+from trainers.run.config import GroupSettings, PromptSettings
+from trainers.self_reflection import SelfReflectionConfig
+from trainers.warmup import WarmupConfig
 
 __all__ = ["BENCHMARKS", "GENERATED", "Benchmark", "Cell", "Protocol", "Setting", "initial_model"]
 
@@ -146,7 +149,7 @@ class Protocol:
                 moved[pipeline.out / name] = job.folder
                 model = str(job.folder / "checkpoint")
                 # Reflections are reasoning that the model learns to write; other supervised stages have none.
-                thinking = thinking if row.prompted else getattr(settings, "thinking", stage == "self-reflection")
+                thinking = thinking if row.prompted else _reasons(settings)
         return Trained(model, thinking, pipeline)
 
     def _pipeline(self, row: Row, benchmark: str, seed: int) -> PipelineConfig:
@@ -257,3 +260,10 @@ def _moved(value: Any, folders: Mapping[Path, Path]) -> Any:
 def initial_model(layers: Sequence[Path]) -> str:
     """Return the model that some recipes name; the pipeline's own if none does."""
     return from_recipes(PipelineConfig, layers).model
+
+
+def _reasons(config: Any) -> bool:
+    """Return whether a stage leaves a model that reasons before it answers."""
+    if isinstance(config, GroupSettings | WarmupConfig | PlaySettings):
+        return config.thinking
+    return isinstance(config, SelfReflectionConfig)

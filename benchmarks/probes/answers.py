@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 
+from act_gym.config import Bound, NotNegative, Positive, check_bounds
 from act_gym.errors import RunError, UsageError
 from act_gym.io.jsonl import RecordWriter, read_records, write_records
 from act_gym.io.run_dir import Run, check_folder, locked, refuse_secrets
@@ -48,9 +48,9 @@ class AskSettings:
     """What a comparison calls this run, e.g. `after ACT`; the model's name if empty."""
     out: Path = Path("runs/answers")
     """The run folder."""
-    limit: int = 0
+    limit: NotNegative = 0
     """At most this many questions, drawn from all of them; 0 for all."""
-    seed: int = 0
+    seed: NotNegative = 0
     """Which questions are drawn, and of sampled replies."""
     thinking: bool = False
     """Whether the model is asked to reason first; under ranked it is asked so and cannot."""
@@ -58,19 +58,19 @@ class AskSettings:
     """conversation: the episode as a growing chat. window: one message with the first observation, the recent turns and
     the present observation. auto: as the checkpoint was trained, in the four settings below as well, else
     conversation."""
-    window: int = 3
+    window: NotNegative = 3
     """With window: recent turns that are shown."""
-    list_commands: int = 0
+    list_commands: NotNegative = 0
     """With window: admissible commands that are listed at most; 0 lists none."""
-    max_characters: int = 1200
+    max_characters: Positive = 1200
     """Each observation is cut to this length."""
     prompts: str = DEFAULT
     """The prompt set, a name or a folder."""
-    max_new_tokens: int = 64
+    max_new_tokens: Positive = 64
     """Longest reply of free."""
-    temperature: float = 0.0
+    temperature: Annotated[float, Bound(least=0)] = 0.0
     """Of free; 0 takes the likeliest token."""
-    batch_size: int = 16
+    batch_size: Positive = 16
     """Questions asked at once."""
     device: str = "auto"
     """`auto`, `cpu` or a torch device such as `cuda:1`."""
@@ -89,8 +89,13 @@ class AskSettings:
         Raises:
             UsageError: The settings do not fit together, or there is no such prompt set.
         """
-        names = ("window", "list_commands", "max_characters", "prompts")
-        own = {name: getattr(self, name) for name in names} | {"history": self.history}
+        own: dict[str, Any] = {
+            "window": self.window,
+            "list_commands": self.list_commands,
+            "max_characters": self.max_characters,
+            "prompts": self.prompts,
+            "history": self.history,
+        }
         if self.history == "auto":
             trained = trained_with(self.model)
             own |= {"history": "conversation", **{name: trained[name] for name in own if name in trained}}
@@ -156,12 +161,7 @@ def ask_model(
 
 def _check(settings: AskSettings) -> None:
     refuse_secrets(settings)
-    counts = {"limit": 0, "seed": 0, "window": 0, "list_commands": 0}
-    for name, least in (counts | {"max_characters": 1, "max_new_tokens": 1, "batch_size": 1}).items():
-        if getattr(settings, name) < least:
-            raise UsageError(f"--{name.replace('_', '-')} is at least {least}; got {getattr(settings, name)}.")
-    if not 0 <= settings.temperature < math.inf:
-        raise UsageError(f"--temperature is 0 or more; got {settings.temperature}.")
+    check_bounds(settings)
 
 
 def _question(read: Callable[[dict[str, Any]], T], record: dict[str, Any], inputs: Sequence[Path]) -> T:

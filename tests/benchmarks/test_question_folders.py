@@ -42,11 +42,11 @@ def pairs(tmp_path):
 @pytest.mark.parametrize(
     ("words", "error", "message"),
     [
-        (["--limit", "-1"], UsageError, "--limit is at least 0; got -1"),
-        (["--seed", "-1"], UsageError, "--seed is at least 0; got -1"),
-        (["--batch-size", "0"], UsageError, "--batch-size is at least 1; got 0"),
-        (["--max-new-tokens", "0"], UsageError, "--max-new-tokens is at least 1; got 0"),
-        (["--temperature", "nan"], UsageError, "--temperature is 0 or more; got nan"),
+        (["--limit", "-1"], UsageError, "--limit is -1; expected a number of at least 0"),
+        (["--seed", "-1"], UsageError, "--seed is -1; expected a number of at least 0"),
+        (["--batch-size", "0"], UsageError, "--batch-size is 0; expected a number of at least 1"),
+        (["--max-new-tokens", "0"], UsageError, "--max-new-tokens is 0; expected a number of at least 1"),
+        (["--temperature", "nan"], UsageError, "--temperature is nan; expected a number of at least 0"),
         (["--temperature", "-0.5"], UsageError, "got -0.5"),
         (["--model", "/no/such/model"], UsageError, "/no/such/model"),
         (["--overwrite", "--resume"], UsageError, "give one of them"),

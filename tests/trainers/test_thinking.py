@@ -150,7 +150,7 @@ def test_sampling_and_playing_ask_in_the_same_mode(
     policy.asked = []
     arguments = RLConfig(out=tmp_path / "run", thinking=thinking, probe=2, max_completion_tokens=4, max_malformed=1.0)
     questions = acting_questions([pair.step for pair in pairs], replace(CONVERSATION, thinking=thinking))
-    check_format(Run(arguments.out, "probe", arguments), policy, questions, settings=arguments, stage="rl")
+    check_format(Run(arguments.out, "probe", arguments), policy, questions, config=arguments, stage="rl")
     agent = LocalAgent(LocalSettings(thinking=thinking, max_new_tokens=4), policy=policy)
     agent.act([AgentInput(task=pairs[0].step.task, goal="Go to the kitchen.", observation="A hallway.")])
     assert len(policy.asked) >= 3

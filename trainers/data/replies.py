@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from act_gym.errors import RunError, UsageError
 from act_gym.io.run_dir import Run
 from agents.conversation import fitted
 from trainers.data.questions import Question
 from trainers.run import distributed
+from trainers.run.config import GroupSettings, StageConfig
 from trainers.run.logging import note
 
 if TYPE_CHECKING:
@@ -56,34 +57,36 @@ def drop_long(questions: Sequence[Question], policy: Policy, limit: int) -> list
     return kept
 
 
-def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, settings: Any, stage: str) -> float | None:
+def check_format(
+    run: Run, policy: Policy, questions: Sequence[Question], *, config: StageConfig, stage: str
+) -> float | None:
     """Measure and log the malformed share before training.
 
     Args:
         run: Gets a line with `event="format"`.
         policy: The model as it is before this stage.
-        questions: An even spread of `settings.probe` of them is asked.
-        settings: The program's arguments: `probe`, `seed`, and for GRPO `max_completion_tokens`,
-            `temperature`, `max_malformed` and `force`.
+        questions: An even spread of `config.probe` of them is asked.
+        config: The stage's. GRPO samples as in training and stops at `max_malformed`; other stages only measure.
         stage: The stage's name for the log.
 
     Returns:
-        The malformed share in 0-1; None if `settings.probe` is 0.
+        The malformed share in 0-1; None if `config.probe` is 0.
 
     Raises:
         RunError: GRPO could not learn from replies like these, and `force` is off.
     """
-    if not settings.probe:
+    if not config.probe:
         return None
+    grouped = config if isinstance(config, GroupSettings) else None
     thinking = questions[0].thinking  # where some ask for reasoning and some do not, the first kind is measured
-    asked = spread([question for question in questions if question.thinking is thinking], settings.probe)
-    longest = getattr(settings, "max_completion_tokens", 256 if thinking else 24)
+    asked = spread([question for question in questions if question.thinking is thinking], config.probe)
+    longest = grouped.max_completion_tokens if grouped else 256 if thinking else 24
     ask = partial(
         policy.generate,
         [question.prompt for question in asked],
         max_new_tokens=longest,
-        temperature=getattr(settings, "temperature", 1.0),
-        seeds=[settings.seed + number for number in range(len(asked))],
+        temperature=grouped.temperature if grouped else 1.0,
+        seeds=[config.seed + number for number in range(len(asked))],
         stop=None,  # GRPO's sampling has no stop text either: a second action makes a reply malformed
         thinking=thinking,
     )
@@ -100,16 +103,16 @@ def check_format(run: Run, policy: Policy, questions: Sequence[Question], *, set
     )
     note(f"{stage}: {malformed:.0%} of {len(asked)} sampled replies are malformed before training.")
     ends = [r.completion_tokens >= longest for r, kind in zip(replies, kinds, strict=True) if kind == "malformed"]
-    limit = getattr(settings, "max_malformed", None)
-    if limit is not None and malformed > limit:
+    if grouped and malformed > grouped.max_malformed:
+        limit = grouped.max_malformed
         advice = (
             f"{malformed:.0%} of {len(asked)} sampled replies are malformed (at most {limit:.0%} allowed), so nearly "
             "every group would earn the same and GRPO would learn nothing"
         )
-        if not settings.force:
+        if not grouped.force:
             cut = _cut(sum(ends), len(ends), longest, thinking=thinking)
             raise RunError(
-                f"{advice}. {cut}Run warmup first: act-gym train warmup --model {settings.model}; "
+                f"{advice}. {cut}Run warmup first: act-gym train warmup --model {config.model}; "
                 "then give --model runs/warmup/checkpoint. Or train anyway with --force."
             )
         note(f"warning: {advice}; going on because of --force.")

@@ -12,9 +12,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from act_gym.errors import UsageError
+
+if TYPE_CHECKING:
+    from trainers.run.config import ModelSettings
 
 __all__ = [
     "ASSUMED",
@@ -62,11 +65,13 @@ class Shape:
     tied: bool
 
     @classmethod
-    def of(cls, config: Any) -> Shape:
+    def of(cls, model_config: Any) -> Shape:
         """Read a transformers configuration, or the content of its config.json."""
 
         def read(name: str, default: Any = None) -> Any:
-            return config.get(name, default) if isinstance(config, Mapping) else getattr(config, name, default)
+            if isinstance(model_config, Mapping):
+                return model_config.get(name, default)
+            return getattr(model_config, name, default)
 
         hidden, heads = read("hidden_size"), read("num_attention_heads")
         return cls(
@@ -270,34 +275,34 @@ def adapters(shape: Shape, rank: int) -> int:
     return shape.layers * rank * sides
 
 
-def held(shape: Shape, arguments: Any, load: Load, *, precision: str) -> tuple[float, float]:
+def held(shape: Shape, config: ModelSettings, load: Load, *, precision: str) -> tuple[float, float]:
     """Return the bytes of weights, gradients and optimizer, which ZeRO-3 shares among processes, and each one's own.
 
     With adapters only theirs have gradients and an optimizer, in fp32. A process's own are what a pass keeps for the
     backward pass, and the logits with their gradient, in fp32.
     """
     small = precision == "bf16"
-    if arguments.lora_rank:
-        trained = adapters(shape, arguments.lora_rank)
+    if config.lora_rank:
+        trained = adapters(shape, config.lora_rank)
         states = shape.parameters * (2 if small else 4) + sum(states_per_gpu(trained, 1, 0).values())
     else:
         states = sum(states_per_gpu(shape.parameters, 1, 0).values()) / (2 if small else 1)
     tokens = load.bounded(load.micro_batch * load.longest)
     width = 4 if precision == "fp32" else 2
-    kept = shape.activation_bytes(tokens, width, checkpointing=arguments.gradient_checkpointing)
+    kept = shape.activation_bytes(tokens, width, checkpointing=config.gradient_checkpointing)
     logits = 2 * 4 * load.bounded(load.micro_batch * (load.written or load.longest)) * shape.vocabulary
     return states, kept + logits
 
 
-def operations(shape: Shape, arguments: Any, load: Load) -> float:
+def operations(shape: Shape, config: ModelSettings, load: Load) -> float:
     """Return a step's floating-point operations: forward and backward pass, recomputing, and sampling."""
     length = load.prompt + load.written
-    passes = 4 if arguments.gradient_checkpointing else 3
+    passes = 4 if config.gradient_checkpointing else 3
     sampling = shape.forward_flops(load.tokens, length) if load.written else 0
     return passes * shape.forward_flops(load.tokens, length) + sampling
 
 
-def seconds(shape: Shape, arguments: Any, load: Load, *, processes: int = 1) -> float:
+def seconds(shape: Shape, config: ModelSettings, load: Load, *, processes: int = 1) -> float:
     """Return a step's time on `ASSUMED` devices: its operations, and the weights read once for each sampled token."""
     reading = load.written * 2 * shape.parameters
-    return operations(shape, arguments, load) / _RATE / processes + reading / _MEMORY_RATE
+    return operations(shape, config, load) / _RATE / processes + reading / _MEMORY_RATE

@@ -19,6 +19,7 @@ from act_gym.errors import MissingDataError, UsageError
 from act_gym.sampling import select_from
 from trainers.dry_run.costs import ASSUMED, SHAPES, Load, Shape, adapters, held, operations, seconds
 from trainers.run import checkpoints, distributed
+from trainers.run.config import BatchSettings, GroupSettings, ModelSettings, StageConfig
 from trainers.run.logging import note
 
 if TYPE_CHECKING:
@@ -79,66 +80,65 @@ def shape_of(folder: Path) -> Shape | None:
         return None
 
 
-def precision_of(arguments: Any) -> str:
+def precision_of(config: ModelSettings) -> str:
     """Return the precision that is counted with: `auto` is mixed on the devices that estimates assume."""
-    return "mixed" if arguments.precision == "auto" else str(arguments.precision)
+    return "mixed" if config.precision == "auto" else str(config.precision)
 
 
-def count(stage: str, arguments: Any, lengths: Sequence[int], extra: Mapping[str, Any]) -> dict[str, Any]:
+def count(stage: str, config: StageConfig, lengths: Sequence[int], extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a stage would do and what that would cost.
 
     Args:
         stage: Its name.
-        arguments: The program's.
+        config: The program's.
         lengths: Tokens of each row of its data; of a GRPO question its prompt's.
         extra: What the stage knows of its data.
     """
-    sequences, micro_batch, steps = _steps(arguments, len(lengths))
-    found, load = described(stage, arguments, lengths, sequences, micro_batch, steps, extra)
-    shape, _, reason = _found(arguments.model)
+    sequences, micro_batch, steps = _steps(config, len(lengths))
+    found, load = described(stage, config, lengths, sequences, micro_batch, steps, extra)
+    shape, _, reason = _found(config.model)
     if shape is None:
-        how = f"counted: tokens and steps; the shape of {arguments.model} is not known, so no time and no memory"
+        how = f"counted: tokens and steps; the shape of {config.model} is not known, so no time and no memory"
         return {**found, "how": how}
     devices = distributed.count()
-    taken = seconds(shape, arguments, load, processes=devices)
-    shared, own = held(shape, arguments, load, precision=precision_of(arguments))
+    taken = seconds(shape, config, load, processes=devices)
+    shared, own = held(shape, config, load, precision=precision_of(config))
     return {
         **found,
-        "petaflop_a_step": round(operations(shape, arguments, load) / 1e15, 2),
+        "petaflop_a_step": round(operations(shape, config, load) / 1e15, 2),
         "seconds_a_step": round(taken, 3),
         "estimated_seconds": round(taken * steps, 1),
         "peak_memory_gib": round((shared / (devices if distributed.uses_deepspeed() else 1) + own) / _GIB, 1),
         "shareable_memory_gib": round(shared / _GIB, 1),
-        **disk(shape, arguments),
+        **disk(shape, config),
         "how": f"counted{f', {reason}' if reason else ''}; on {devices} x {ASSUMED}, every reply of full length; "
         "--measure-steps runs steps on this machine",
     }
 
 
-def _steps(arguments: Any, rows: int) -> tuple[int, int, int]:
+def _steps(config: StageConfig, rows: int) -> tuple[int, int, int]:
     """Return the sequences of a step, those of a pass of one process, and the steps of the whole training."""
     from trainers.run.stage import common_config, step_size
 
-    group = getattr(arguments, "num_generations", 0)
-    if group:
-        questions = min(arguments.groups, rows)
-        config = common_config(arguments, sequences=questions * group)
-        per_epoch = rows // questions * arguments.iterations
-        sequences = questions * group
+    if isinstance(config, GroupSettings):
+        questions = min(config.groups, rows)
+        sequences = questions * config.num_generations
+        made = common_config(config, sequences=sequences)
+        per_epoch = rows // questions * config.iterations
     else:
-        if hasattr(arguments, "label_smoothing"):  # DPO: a row is two sequences
-            arguments = replace(arguments, micro_batch=max(1, arguments.micro_batch // 2))
-        sequences = step_size(arguments.batch, rows, arguments.micro_batch)
-        config = common_config(arguments, sequences=sequences)
-        passes = math.ceil(math.ceil(rows / config["per_device_train_batch_size"]) / distributed.count())
-        per_epoch = math.ceil(passes / config["gradient_accumulation_steps"])
-    steps = arguments.steps or math.ceil(arguments.epochs * per_epoch)
-    return sequences, config["per_device_train_batch_size"], steps
+        assert isinstance(config, BatchSettings)
+        config = replace(config, micro_batch=max(1, config.micro_batch // config.sequences_per_row))
+        sequences = step_size(config.batch, rows, config.micro_batch)
+        made = common_config(config, sequences=sequences)
+        passes = math.ceil(math.ceil(rows / made["per_device_train_batch_size"]) / distributed.count())
+        per_epoch = math.ceil(passes / made["gradient_accumulation_steps"])
+    steps = config.steps or math.ceil(config.epochs * per_epoch)
+    return sequences, made["per_device_train_batch_size"], steps
 
 
 def described(
     stage: str,
-    arguments: Any,
+    config: StageConfig,
     lengths: Sequence[int],
     sequences: int,
     micro_batch: int,
@@ -149,16 +149,17 @@ def described(
 
     Args:
         stage: Its name.
-        arguments: The program's.
+        config: The program's.
         lengths: Tokens of each row.
         sequences: Of one step, of all processes.
         micro_batch: Sequences of one pass of one process.
         steps: Of the whole training.
         extra: What else is said of the data.
     """
-    group = getattr(arguments, "num_generations", 1)
+    grouped = config if isinstance(config, GroupSettings) else None
+    group = grouped.num_generations if grouped else 1
     questions = max(1, sequences // group)
-    written = getattr(arguments, "max_completion_tokens", 0) if group > 1 else 0
+    written = grouped.max_completion_tokens if grouped else 0
     unit = "pairs" if stage == "dpo" else "sequences"
     found = {
         "stage": stage,
@@ -177,19 +178,19 @@ def described(
         written=written,
         longest=max(lengths) + written,
         micro_batch=micro_batch,
-        group=group if getattr(arguments, "shared_prompt", False) else 1,
-        most=arguments.max_tokens_per_pass if group > 1 else 0,
+        group=group if grouped and grouped.shared_prompt else 1,
+        most=grouped.max_tokens_per_pass if grouped else 0,
     )
     return found, load
 
 
-def disk(shape: Shape | None, arguments: Any) -> dict[str, float]:
+def disk(shape: Shape | None, config: ModelSettings) -> dict[str, float]:
     """Return the gigabytes of the checkpoint, and of the states that a run keeps to resume from while it trains."""
     if shape is None:
         return {}
     weights = shape.parameters
-    checkpoint = weights * (2 if arguments.precision == "bf16" else 4)
-    trained = adapters(shape, arguments.lora_rank) if arguments.lora_rank else weights
+    checkpoint = weights * (2 if config.precision == "bf16" else 4)
+    trained = adapters(shape, config.lora_rank) if config.lora_rank else weights
     state = trained * 12 * 2  # weights and two moments; the old state goes when the new one is there
     return {"checkpoint_gb": round(checkpoint / 1e9, 2), "state_gb": round(state / 1e9, 2)}
 
@@ -207,8 +208,6 @@ COLUMNS = (
     "state_gb",
 )
 """What the table of a pipeline's dry run shows."""
-
-_DATA = ("pairs", "decisions", "experience")
 
 
 def outlook(
@@ -234,16 +233,14 @@ def outlook(
         if stage == "collect":
             summary: dict[str, Any] = {"questions": _tasks(settings), "how": "expert episodes; not run"}
         elif stage in ("dagger", "rft"):
-            played = settings.rounds * settings.games * getattr(settings, "episodes_per_task", 1)
+            played = settings.rounds * settings.episodes_a_round()
             summary = {"questions": played, "how": "games that the model plays; not run"}
         elif stage == "rollout":
             summary = programs[stage](replace(settings, model=model, dry_run=True, measure_steps=False))
         elif stage not in programs:
             summary = {"how": "makes data; not run"}
         else:
-            episodes = getattr(settings, "episodes", ())
-            files = episodes or [path for key in _DATA if isinstance(path := getattr(settings, key, None), Path)]
-            missing = [path for path in files if not path.exists()]
+            missing = [path for path in settings.data_files() if not path.exists()]
             prepared = replace(settings, model=model, dry_run=not measure, measure_steps=measure)
             summary = _without_data(settings, missing[0], count) if missing else programs[stage](prepared)
         found.append({**summary, "stage": name})
@@ -274,9 +271,10 @@ def _tasks(settings: Any) -> int:
     return len({task.id for tasks in chosen.values() for task in tasks})
 
 
-def _without_data(settings: Any, missing: Path, count: int) -> dict[str, Any]:
+def _without_data(settings: StageConfig, missing: Path, count: int) -> dict[str, Any]:
     questions = min(filter(None, (count, settings.limit)), default=0)
-    batch = getattr(settings, "groups", 0) or getattr(settings, "batch", 1)
+    batch = settings.groups if isinstance(settings, GroupSettings) else 1
+    batch = settings.batch if isinstance(settings, BatchSettings) else batch
     steps = settings.steps or math.ceil(settings.epochs * math.ceil(questions / batch))
     return {
         "questions": questions or "?",

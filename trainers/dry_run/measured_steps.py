@@ -27,6 +27,7 @@ from act_gym.errors import UsageError
 from trainers.dry_run.costs import Load, held
 from trainers.dry_run.estimate import described, disk, precision_of, shape_of
 from trainers.run import checkpoints, distributed
+from trainers.run.config import GroupSettings, StageConfig
 from trainers.run.logging import note
 
 __all__ = ["MEASURED_STEPS", "estimable", "measure", "measured", "stopped_at_once", "subset"]
@@ -158,46 +159,46 @@ def _peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1.0 if sys.platform == "darwin" else 1024.0)
 
 
-T = TypeVar("T")
+T = TypeVar("T", bound=StageConfig)
 
 
 def estimable(train: Callable[[T], dict[str, Any]]) -> Callable[[T], dict[str, Any]]:
     """Let a stage's `train` count where its arguments say `dry_run`, and measure where they say `measure_steps`."""
 
     @wraps(train)
-    def maybe(arguments: Any) -> dict[str, Any]:
-        if arguments.dry_run and arguments.measure_steps:
+    def maybe(config: T) -> dict[str, Any]:
+        if config.dry_run and config.measure_steps:
             raise UsageError("--dry-run runs no step and --measure-steps runs some. Choose one of them.")
-        if arguments.dry_run:
-            return train(replace(arguments, resume=False))
-        return _measured(train, arguments) if arguments.measure_steps else train(arguments)
+        if config.dry_run:
+            return train(replace(config, resume=False))
+        return _measured(train, config) if config.measure_steps else train(config)
 
     return maybe
 
 
-def _measured(train: Callable[[Any], dict[str, Any]], arguments: Any) -> dict[str, Any]:
-    _check_memory(arguments)
+def _measured(train: Callable[[T], dict[str, Any]], config: T) -> dict[str, Any]:
+    _check_memory(config)
     with TemporaryDirectory(prefix="act-gym-measure-steps-") as folder, stopped_at_once(Path(folder)):
         # What is there to stop or forecast a real run would take longer than the steps that are measured.
-        off = {"probe": 0, "probe_groups": 0, "save_every": 0, "report_to": "none", "resume": False, "force": True}
-        known = {name: value for name, value in off.items() if hasattr(arguments, name)}
+        off: dict[str, Any] = {"probe": 0, "save_every": 0, "report_to": "none", "resume": False}
+        off |= {"probe_groups": 0, "force": True} if isinstance(config, GroupSettings) else {}
         try:
-            return train(replace(arguments, out=Path(folder) / "run", **known))
+            return train(replace(config, out=Path(folder) / "run", **off))
         finally:
             gc.collect()
 
 
-def _check_memory(arguments: Any) -> None:
+def _check_memory(config: StageConfig) -> None:
     """Refuse to run steps of a model that does not fit."""
-    shape = shape_of(checkpoints.find_model(arguments.model))
+    shape = shape_of(checkpoints.find_model(config.model))
     if shape is None:
         return
     alone = Load(sequences=1, prompt=1, written=0, longest=1, micro_batch=1)
-    states, _ = held(shape, arguments, alone, precision=precision_of(arguments))
+    states, _ = held(shape, config, alone, precision=precision_of(config))
     needed, there = states / (distributed.count() if distributed.uses_deepspeed() else 1), _available()
     if needed > there:
         raise UsageError(
-            f"Cannot run steps of {arguments.model}: weights and optimizer need {needed / _GIB:,.1f} GiB of the "
+            f"Cannot run steps of {config.model}: weights and optimizer need {needed / _GIB:,.1f} GiB of the "
             f"{there / _GIB:,.1f} GiB that are free. Count them with --dry-run, or train adapters (--lora-rank)."
         )
 
@@ -210,12 +211,12 @@ def _available() -> float:
     return float(torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else psutil.virtual_memory().available)
 
 
-def measure(trainer: Any, arguments: Any, stage: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+def measure(trainer: Any, config: StageConfig, stage: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a stage would do and cost; its trainer is used up.
 
     Args:
         trainer: Set up with the whole data.
-        arguments: The program's.
+        config: The program's.
         stage: Its name.
         extra: What the stage found out before.
     """
@@ -223,10 +224,11 @@ def measure(trainer: Any, arguments: Any, stage: str, extra: Mapping[str, Any]) 
     micro_batch = trainer.args.per_device_train_batch_size
     sequences = micro_batch * trainer.args.gradient_accumulation_steps * distributed.count()
     steps = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())[-1]
-    found, _ = described(stage, arguments, lengths, sequences, micro_batch, steps, extra)
-    questions = max(1, sequences // getattr(arguments, "num_generations", 1))
+    found, _ = described(stage, config, lengths, sequences, micro_batch, steps, extra)
+    group = config.num_generations if isinstance(config, GroupSettings) else 1
+    questions = max(1, sequences // group)
     cost = measured(trainer, lengths, questions, steps)
-    return {**found, **cost, **disk(shape_of(checkpoints.find_model(arguments.model)), arguments)}
+    return {**found, **cost, **disk(shape_of(checkpoints.find_model(config.model)), config)}
 
 
 def _lengths(trainer: Any) -> list[int]:

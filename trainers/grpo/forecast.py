@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from act_gym.io.run_dir import Run
 from trainers.data.questions import Question, Reward
 from trainers.data.replies import spread
 from trainers.run import distributed
+from trainers.run.config import GroupStageConfig
 from trainers.run.logging import note
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _MANY = 0.8
 
 
 def probe_groups(
-    run: Run, policy: Policy, questions: Sequence[Question], reward: Reward, *, settings: Any, stage: str
+    run: Run, policy: Policy, questions: Sequence[Question], reward: Reward, *, config: GroupStageConfig, stage: str
 ) -> dict[str, float]:
     """Sample a whole group for some questions, log and return what became of the groups.
 
@@ -30,28 +31,27 @@ def probe_groups(
     Args:
         run: Gets a line with `event="probe_groups"`.
         policy: The model as it is before this stage.
-        questions: An even spread of `settings.probe_groups` of them is asked.
+        questions: An even spread of `config.probe_groups` of them is asked.
         reward: What replies earn.
-        settings: The program's arguments: `probe_groups`, `num_generations`, `max_completion_tokens`,
-            `temperature` and `seed`.
+        config: The stage's.
         stage: The stage's name for the log.
 
     Returns:
         Shares of the groups, 0-1: `frac_reward_zero_std`, and of those `mastered_groups`, in which all replies are
-        right. Empty if `settings.probe_groups` is 0.
+        right. Empty if `config.probe_groups` is 0.
     """
-    if not settings.probe_groups:
+    if not config.probe_groups:
         return {}
     thinking = questions[0].thinking
-    asked = spread([question for question in questions if question.thinking is thinking], settings.probe_groups)
-    size = settings.num_generations
+    asked = spread([question for question in questions if question.thinking is thinking], config.probe_groups)
+    size = config.num_generations
     rows = [question for question in asked for _ in range(size)]
     ask = partial(
         policy.generate,
         [question.prompt for question in rows],
-        max_new_tokens=settings.max_completion_tokens,
-        temperature=settings.temperature,
-        seeds=[settings.seed * 1_000_003 + number for number in range(len(rows))],
+        max_new_tokens=config.max_completion_tokens,
+        temperature=config.temperature,
+        seeds=[config.seed * 1_000_003 + number for number in range(len(rows))],
         stop=None,
         thinking=thinking,
     )

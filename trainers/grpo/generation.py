@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from act_gym.errors import MissingDependencyError, UsageError
 from trainers.run import distributed
+from trainers.run.config import GroupSettings, GroupStageConfig
 from trainers.run.logging import note
 
 __all__ = ["check", "config", "fitting_vllm"]
@@ -32,11 +33,11 @@ def fitting_vllm() -> SpecifierSet:
     return SpecifierSet()
 
 
-def check(settings: Any) -> None:
+def check(settings: GroupSettings) -> None:
     """Look, before anything is loaded, at whether the settings' vLLM can work.
 
     Args:
-        settings: The program's arguments with those of `GroupSettings`.
+        settings: The stage's.
 
     Raises:
         MissingDependencyError: vLLM is not installed.
@@ -72,7 +73,7 @@ def check(settings: Any) -> None:
     )
 
 
-def config(settings: Any) -> dict[str, Any]:
+def config(settings: GroupStageConfig) -> dict[str, Any]:
     """Return the arguments of TRL's GRPOConfig that say what writes the replies."""
     common = {"ds3_gather_for_generation": settings.gather_for_generation}
     if settings.vllm == "off":

@@ -134,8 +134,8 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
 
     _buffered_inputs: Any  # TRL's
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         model = self._bare(self.model)
         self.unshared = why_not(model)
         self._costs = None if self.unshared else Costs.of(model.config.get_text_config())
@@ -156,15 +156,15 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
             self._buffered_inputs = split_tensor_dict(_shuffled(scored), slices)
         return self._buffered_inputs[self._step % slices]
 
-    def _generate_single_turn(self, *arguments: Any, **settings: Any) -> Any:
+    def _generate_single_turn(self, *args: Any, **settings: Any) -> Any:
         # vLLM and continuous batching have a cache of prompts themselves.
         # With sharded weights that stay so, all processes must make equally many passes: a group that is split over
         # processes would make one more in some of them.
         sharded = self.is_deepspeed_enabled and not self.args.ds3_gather_for_generation
         if self.unshared or self.use_vllm or self.use_transformers_continuous_batching or sharded:
-            return super()._generate_single_turn(*arguments, **settings)
+            return super()._generate_single_turn(*args, **settings)
         with from_one_prompt(self._bare(self.model_wrapped)):
-            return super()._generate_single_turn(*arguments, **settings)
+            return super()._generate_single_turn(*args, **settings)
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -234,15 +234,15 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
 
 def _masks(packs: Packs, model: Any) -> Any:
     """Return what the model takes as its attention mask: one, or one for each kind of layer."""
-    config = model.config.get_text_config()
-    kinds = getattr(config, "layer_types", None)
-    window = getattr(config, "sliding_window", None)
+    model_config = model.config.get_text_config()
+    kinds = getattr(model_config, "layer_types", None)
+    window = getattr(model_config, "sliding_window", None)
 
     def mask(window: int | None) -> Any:
-        if config._attn_implementation == _FLEX:
+        if model_config._attn_implementation == _FLEX:
             return packs.blocks(window)
         seen = packs.mask(window)
-        if config._attn_implementation == "sdpa":
+        if model_config._attn_implementation == "sdpa":
             return seen
         dtype = (
             torch.get_autocast_dtype(seen.device.type) if torch.is_autocast_enabled(seen.device.type) else model.dtype

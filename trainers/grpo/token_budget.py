@@ -30,18 +30,18 @@ class Budget:
 
     max_tokens_per_pass: int = 0
 
-    def compute_loss(self: Any, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
+    def compute_loss(self: Any, model: Any, inputs: dict[str, Any], *args: Any, **settings: Any) -> Any:
         """Return a micro-batch's loss, of which all passes but the last have gone backward already."""
         whole = super().compute_loss  # type: ignore[misc]
         parts = self._parts(inputs) if self.max_tokens_per_pass and self.model.training else []
         if len(parts) < 2:
-            return whole(model, inputs, *arguments, **settings)
+            return whole(model, inputs, *args, **settings)
         total = 0.0
         for number, rows in enumerate(parts):
             part = _taken(inputs, rows)
             last = number == len(parts) - 1
             with contextlib.nullcontext() if last else self._not_the_last(model):
-                loss = whole(model, part, *arguments, **settings) * _weight(self.loss_type, part, inputs)
+                loss = whole(model, part, *args, **settings) * _weight(self.loss_type, part, inputs)
                 if not last:
                     self._backward(loss)
                     total += loss.detach()

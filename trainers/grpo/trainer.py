@@ -23,6 +23,7 @@ from trainers.dry_run import estimate
 from trainers.grpo import generation
 from trainers.grpo.forecast import probe_groups
 from trainers.run import checkpoints
+from trainers.run.config import GroupStageConfig
 from trainers.run.logging import note, quiet
 from trainers.run.stage import common_config, finish, lora
 
@@ -41,36 +42,36 @@ _RATES: dict[Kind, str] = {
 """The metric that holds each kind's share of the replies."""
 
 
-def check(arguments: Any) -> None:
+def check(config: GroupStageConfig) -> None:
     """Look, before there is a run folder, at whether settings fit together.
 
     Raises:
         MissingDependencyError: vLLM shall write the replies and is not installed.
         UsageError: They do not.
     """
-    if getattr(arguments, "order", None) == "both" and arguments.groups % 2:
-        raise UsageError(f"--order both asks each pair twice a batch: --groups must be even; got {arguments.groups}.")
-    _reward(arguments)
-    generation.check(arguments)
+    if config.both_orders and config.groups % 2:
+        raise UsageError(f"--order both asks each pair twice a batch: --groups must be even; got {config.groups}.")
+    _reward(config)
+    generation.check(config)
 
 
-def _reward(arguments: Any) -> Reward:
+def _reward(config: GroupStageConfig) -> Reward:
     return Reward(
-        expert=arguments.reward_expert,
-        valid=arguments.reward_valid,
-        other=arguments.reward_other,
-        malformed=arguments.reward_malformed,
+        expert=config.reward_expert,
+        valid=config.reward_valid,
+        other=config.reward_other,
+        malformed=config.reward_malformed,
     )
 
 
 def train_on_groups(
-    stage: str, arguments: Any, run: Run, questions: Sequence[Question], asking: Asking
+    stage: str, config: GroupStageConfig, run: Run, questions: Sequence[Question], asking: Asking
 ) -> dict[str, Any]:
     """Train a model with GRPO and leave it in the run's `checkpoint` folder.
 
     Args:
         stage: `act` or `rl`; marks the log.
-        arguments: The program's arguments: model, group, optimisation and output settings.
+        config: The program's config: model, group, optimisation and output settings.
         run: The open run folder.
         questions: What the model is asked.
         asking: How the states are shown; the checkpoint says so.
@@ -82,28 +83,28 @@ def train_on_groups(
         RunError: Nearly all replies are malformed before training, and `force` is off.
         UsageError: The settings do not fit the questions.
     """
-    reward = _reward(arguments)
-    if arguments.dry_run:
-        policy = estimate.tokens_of(arguments.model)
+    reward = _reward(config)
+    if config.dry_run:
+        policy = estimate.tokens_of(config.model)
     else:
         quiet()
-        policy = checkpoints.load(arguments.model, arguments.precision)
-    questions = shortened(questions, policy, arguments.max_prompt_tokens)
-    questions = drop_long(questions, policy, arguments.max_prompt_tokens)
-    if getattr(arguments, "order", None) == "both":
+        policy = checkpoints.load(config.model, config.precision)
+    questions = shortened(questions, policy, config.max_prompt_tokens)
+    questions = drop_long(questions, policy, config.max_prompt_tokens)
+    if config.both_orders:
         questions = in_both_orders(questions)
-    sequences = min(arguments.groups, len(questions)) * arguments.num_generations
+    sequences = min(config.groups, len(questions)) * config.num_generations
     extra: dict[str, Any] = {"questions": len(questions)}
-    if arguments.dry_run:
+    if config.dry_run:
         lengths = [len(policy.prompt_ids(q.prompt, thinking=q.thinking)) for q in questions]
-        return estimate.count(stage, arguments, lengths, extra)
-    if checkpoints.last_state(arguments.out) is None:
-        share = check_format(run, policy, questions, settings=arguments, stage=stage)
+        return estimate.count(stage, config, lengths, extra)
+    if checkpoints.last_state(config.out) is None:
+        share = check_format(run, policy, questions, config=config, stage=stage)
         extra |= {} if share is None else {"format_error_rate_before": round(share, 4)}
-        found = probe_groups(run, policy, questions, reward, settings=arguments, stage=stage)
+        found = probe_groups(run, policy, questions, reward, config=config, stage=stage)
         extra |= {f"{name}_before": round(value, 4) for name, value in found.items()}
-    trainer = _trainer(arguments, policy, questions, reward, sequences)
-    summary = finish(trainer, policy.tokenizer, run, arguments, stage, extra, {TRAINED_WITH: asking.facts()})
+    trainer = _trainer(config, policy, questions, reward, sequences)
+    summary = finish(trainer, policy.tokenizer, run, config, stage, extra, {TRAINED_WITH: asking.facts()})
     share = summary.get("frac_reward_zero_std", 0.0)
     if share > _EQUAL_SHARE:
         note(
@@ -156,45 +157,47 @@ def _share_mastered(numbers: Sequence[int], kinds: Sequence[Kind]) -> float:
     return sum(right.values()) / len(right)
 
 
-def _trainer(arguments: Any, policy: Policy, questions: Sequence[Question], reward: Reward, sequences: int) -> Any:
+def _trainer(
+    config: GroupStageConfig, policy: Policy, questions: Sequence[Question], reward: Reward, sequences: int
+) -> Any:
     from datasets import Dataset
     from trl import GRPOConfig
 
     from trainers.grpo.zero_variance import GroupTrainer, SharedPromptGroupTrainer
 
-    common = common_config(arguments, sequences=sequences)
+    common = common_config(config, sequences=sequences)
     # A state holds no replies, so it is saved where the next step samples its own.
-    common["save_steps"] = math.ceil(common["save_steps"] / arguments.iterations) * arguments.iterations
-    config = GRPOConfig(
+    common["save_steps"] = math.ceil(common["save_steps"] / config.iterations) * config.iterations
+    trl_config = GRPOConfig(
         **common,
-        num_generations=arguments.num_generations,
+        num_generations=config.num_generations,
         # One round of sampling an optimizer step: replies are always from the newest weights.
         steps_per_generation=common["gradient_accumulation_steps"],
-        num_iterations=arguments.iterations,
-        max_completion_length=arguments.max_completion_tokens,
-        temperature=arguments.temperature,
-        top_p=arguments.top_p,
-        beta=arguments.beta,
-        epsilon=arguments.epsilon,
-        loss_type=arguments.loss_type,
-        scale_rewards=arguments.scale_rewards,
-        chat_template_kwargs={"enable_thinking": arguments.thinking},
-        **generation.config(arguments),
+        num_iterations=config.iterations,
+        max_completion_length=config.max_completion_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        beta=config.beta,
+        epsilon=config.epsilon,
+        loss_type=config.loss_type,
+        scale_rewards=config.scale_rewards,
+        chat_template_kwargs={"enable_thinking": config.thinking},
+        **generation.config(config),
     )
     rows = [{"prompt": question.prompt, "question": index} for index, question in enumerate(questions)]
-    make = SharedPromptGroupTrainer if arguments.shared_prompt else GroupTrainer
+    make = SharedPromptGroupTrainer if config.shared_prompt else GroupTrainer
     trainer = make(
         model=policy.model,
         reward_funcs=reward_function(questions, reward, policy.tokenizer),
-        args=config,
+        args=trl_config,
         train_dataset=Dataset.from_list(rows),
         processing_class=policy.tokenizer,
-        peft_config=lora(arguments),
+        peft_config=lora(config),
     )
-    trainer.prompt_ids = partial(policy.prompt_ids, thinking=arguments.thinking)
-    trainer.equal, trainer.rounds = arguments.zero_variance, arguments.resample_rounds
-    trainer.max_tokens_per_pass = arguments.max_tokens_per_pass
-    trainer.block = 2 if getattr(arguments, "order", None) == "both" else 1
-    if arguments.shared_prompt and trainer.unshared:
+    trainer.prompt_ids = partial(policy.prompt_ids, thinking=config.thinking)
+    trainer.equal, trainer.rounds = config.zero_variance, config.resample_rounds
+    trainer.max_tokens_per_pass = config.max_tokens_per_pass
+    trainer.block = 2 if config.both_orders else 1
+    if config.shared_prompt and trainer.unshared:
         note(f"note: each reply runs its prompt anew, as TRL does it: {trainer.unshared}.")
     return trainer

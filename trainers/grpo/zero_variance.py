@@ -65,18 +65,18 @@ class Groups(FirstStepTrains):
             seed=self.args.seed,
         )
 
-    def _generate_single_turn(self: Any, *arguments: Any, **settings: Any) -> Any:
+    def _generate_single_turn(self: Any, *args: Any, **settings: Any) -> Any:
         # The model's own defaults fill every field that TRL leaves open: min_p, typical_p, suppressed tokens, …
         model = self.accelerator.unwrap_model(self.model_wrapped)
         model = model.get_base_model() if hasattr(model, "get_base_model") else model
         held, model.generation_config = model.generation_config, GenerationConfig()  # type: ignore[no-untyped-call]
         try:
-            return super()._generate_single_turn(*arguments, **settings)  # type: ignore[misc]
+            return super()._generate_single_turn(*args, **settings)  # type: ignore[misc]
         finally:
             model.generation_config = held
 
-    def _calculate_rewards(self: Any, *arguments: Any, **settings: Any) -> torch.Tensor:
-        rewards: torch.Tensor = super()._calculate_rewards(*arguments, **settings)  # type: ignore[misc]
+    def _calculate_rewards(self: Any, *args: Any, **settings: Any) -> torch.Tensor:
+        rewards: torch.Tensor = super()._calculate_rewards(*args, **settings)  # type: ignore[misc]
         self._rewards = (rewards * self.reward_weights.to(rewards.device)).nansum(dim=1)  # of all processes
         return rewards
 

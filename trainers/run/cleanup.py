@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 from act_gym.errors import ActGymError
 from act_gym.io.jsonl import read_records
@@ -22,20 +22,28 @@ __all__ = ["discard_unstarted"]
 
 T = TypeVar("T")
 
+
+class _HasRunFolder(Protocol):
+    @property
+    def out(self) -> Path: ...
+
+
+S = TypeVar("S", bound=_HasRunFolder)
+
 # Written before the work begins, and written again by the next command.
 _PREPARED = frozenset({"config.json", "manifest.json", "proposer.json", "decisions.jsonl", "summary.json"})
 
 
-def discard_unstarted(program: Callable[[Any], T]) -> Callable[[Any], T]:
+def discard_unstarted(program: Callable[[S], T]) -> Callable[[S], T]:
     """Let a program that takes arguments with `out` leave no run folder if it fails before it does any work.
 
     Work is a finished record, a training step or a saved state. A folder that held a run before the call stays.
     """
 
     @wraps(program)
-    def tidy(arguments: Any) -> T:
-        with _discarding(arguments.out):
-            return program(arguments)
+    def tidy(config: S) -> T:
+        with _discarding(config.out):
+            return program(config)
 
     return tidy
 

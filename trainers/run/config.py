@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from act_gym.config import Bound, Finite, NotNegative, Positive, PositiveFloat, Seed, Share
 from agents.prompt_config import Question
@@ -17,10 +17,13 @@ from trainers.data.questions import Order
 
 __all__ = [
     "FREE_SETTINGS",
+    "BatchSettings",
+    "DataInputs",
     "DecisionInputs",
     "EvalSettings",
     "ExperienceInputs",
     "GroupSettings",
+    "GroupStageConfig",
     "JudgingInputs",
     "ModelSettings",
     "OptimisationSettings",
@@ -30,7 +33,9 @@ __all__ = [
     "PromptSettings",
     "ReportTo",
     "Schedule",
+    "StageConfig",
     "SupervisedSettings",
+    "SupervisedStageConfig",
     "ZeroVariance",
 ]
 
@@ -59,12 +64,24 @@ FREE_SETTINGS = frozenset(
 logs and saves, and what it looks at before its first step."""
 
 
+class DataInputs:
+    """Base of the settings that name a stage's data."""
+
+    def data_files(self) -> tuple[Path, ...]:
+        """Return the files of records that the stage reads."""
+        return ()
+
+
 @dataclass(frozen=True, kw_only=True)
-class PairInputs:
+class PairInputs(DataInputs):
     """What stages learn from that put two actions side by side."""
 
     pairs: Path = Path("runs/pairs/pairs.jsonl")
     """Pairs of expert and alternative actions, from trainers.pairs."""
+
+    def data_files(self) -> tuple[Path, ...]:
+        """Return the file of pairs."""
+        return (self.pairs,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +94,27 @@ class JudgingInputs(PairInputs):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecisionInputs:
+class DecisionInputs(DataInputs):
     """Where the model acts as the expert does."""
 
     decisions: Path = Path("runs/pairs/decisions.jsonl")
     """Expert decisions; a file of pairs will do as well."""
 
+    def data_files(self) -> tuple[Path, ...]:
+        """Return the file of decisions."""
+        return (self.decisions,)
+
 
 @dataclass(frozen=True, kw_only=True)
-class ExperienceInputs:
+class ExperienceInputs(DataInputs):
     """What Early Experience learns from."""
 
     experience: Path = Path("runs/early-experience/experience.jsonl")
     """Actions that were carried out, from trainers.early_experience."""
+
+    def data_files(self) -> tuple[Path, ...]:
+        """Return the file of transitions."""
+        return (self.experience,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +184,18 @@ class ModelSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupervisedSettings:
-    """Maximum likelihood of answers: how samples become batches."""
+class BatchSettings:
+    """The batch of a stage that learns from rows of data."""
+
+    sequences_per_row: ClassVar[int] = 1
 
     batch: Positive = 16
     """Samples in one optimizer step: questions with their answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedSettings(BatchSettings):
+    """Maximum likelihood of answers: how samples become batches."""
 
     pack: bool = True
     """Put samples end to end into rows instead of padding them; none sees another."""
@@ -366,3 +398,26 @@ class OutputSettings(EvalSettings):
     measure_steps: bool = False
     """Run three real steps on this machine, throw them away, and say what the whole would cost; leave nothing
     behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig(OutputSettings, OptimisationSettings, ModelSettings):
+    """Settings of every stage that trains on data: the model, the optimizer and the run folder.
+
+    A stage names the groups again that its help shows between these, in front of `ModelSettings`.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedStageConfig(StageConfig, SupervisedSettings, BatchSettings, ModelSettings, PromptSettings):
+    """Settings of a stage that learns answers to questions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupStageConfig(StageConfig, GroupSettings, ModelSettings, PromptSettings):
+    """Settings of a stage that trains with GRPO on questions."""
+
+    @property
+    def both_orders(self) -> bool:
+        """Whether each pair is asked in both orders, next to each other in one batch."""
+        return isinstance(self, JudgingInputs) and self.order == "both"

@@ -25,7 +25,7 @@ from agents.local.constrained_decoding import takes_masks
 from agents.local.model import Policy
 from agents.local.sampling import Sampler
 from trainers.run import checkpoints, distributed
-from trainers.run.config import EvalSettings
+from trainers.run.config import EvalSettings, StageConfig
 from trainers.run.eval_panel import Panel, panel_of, record_evals
 
 __all__ = [
@@ -172,14 +172,14 @@ def _supervised(number: int, prompt: Any, target: Any) -> Sample:
 
 
 def evaluations(
-    trainer: Any, tokenizer: Any, run: Run, arguments: Any, stage: str, notes: Mapping[str, Any] | None
+    trainer: Any, tokenizer: Any, run: Run, config: StageConfig, stage: str, notes: Mapping[str, Any] | None
 ) -> list[TrainerCallback]:
     """Return the callbacks that evaluate a training and write samples, where the settings ask for them."""
     made: list[TrainerCallback] = []
-    if arguments.samples_every and not distributed.shards_weights():
-        made.append(SampleCallback(trainer, tokenizer, run.folder, arguments.samples_every))
-    if arguments.eval_every:
-        made.append(EvalCallback(trainer, tokenizer, run, arguments, stage, notes or {}, base=arguments.model))
+    if config.samples_every and not distributed.shards_weights():
+        made.append(SampleCallback(trainer, tokenizer, run.folder, config.samples_every))
+    if config.eval_every:
+        made.append(EvalCallback(trainer, tokenizer, run, config, stage, notes or {}, base=config.model))
     return made
 
 

@@ -125,15 +125,15 @@ class Panel:
         }
 
 
-def check(arguments: EvalSettings, inputs: Sequence[Path]) -> None:
+def check(config: EvalSettings, inputs: Sequence[Path]) -> None:
     """Refuse evaluations that cannot be made, before anything is trained.
 
     Raises:
         MissingDataError: The data of an environment is not here.
         UsageError: There is no such environment, or the weights are sharded.
     """
-    if not arguments.eval_every:
-        if arguments.eval_first:
+    if not config.eval_every:
+        if config.eval_first:
             raise UsageError("--eval-first needs --eval-every, which says how often the model plays.")
         return
     if distributed.shards_weights():
@@ -141,20 +141,20 @@ def check(arguments: EvalSettings, inputs: Sequence[Path]) -> None:
             "--eval-every lets the first process play with the weights in its memory, and under ZeRO-3 no process "
             "holds them whole. Train with ZeRO-2 or DDP, or evaluate the checkpoint afterwards with act-gym eval."
         )
-    env_ids = arguments.eval_env or _usual(inputs)
+    env_ids = config.eval_env or _usual(inputs)
     if len(set(env_ids)) != len(env_ids):
         raise UsageError(f"--eval-env needs each environment only once; got {' '.join(env_ids)}.")
-    options = read_settings(arguments.eval_env_options, "--eval-env-options")
+    options = read_settings(config.eval_env_options, "--eval-env-options")
     for env_id, tasks in select_from(env_ids, limit=1, env_options=options).items():
         with closing(gym.make(env_id, **options)) as env:
             env.reset(seed=0, options={"task_id": tasks[0].id})
 
 
-def panel_of(arguments: EvalSettings, run_folder: Path, notes: Mapping[str, Any]) -> Panel:
+def panel_of(config: EvalSettings, run_folder: Path, notes: Mapping[str, Any]) -> Panel:
     """Return the panel of a training.
 
     Args:
-        arguments: The program's.
+        config: The program's.
         run_folder: Its manifest names the data.
         notes: What the checkpoint will say of how it was asked in training.
     """
@@ -162,11 +162,11 @@ def panel_of(arguments: EvalSettings, run_folder: Path, notes: Mapping[str, Any]
     values = {one.name: written[one.name] for one in fields(Question) if one.name in written}
     inputs = json.loads((run_folder / "manifest.json").read_text(encoding="utf-8"))["inputs"]
     return Panel(
-        env_ids=arguments.eval_env or _usual([Path(path) for path in inputs]),
-        games=arguments.eval_games,
-        max_turns=arguments.eval_max_turns,
-        env_options=read_settings(arguments.eval_env_options, "--eval-env-options"),
-        question=Question(**(values or {"thinking": bool(getattr(arguments, "thinking", False))})),
+        env_ids=config.eval_env or _usual([Path(path) for path in inputs]),
+        games=config.eval_games,
+        max_turns=config.eval_max_turns,
+        env_options=read_settings(config.eval_env_options, "--eval-env-options"),
+        question=Question(**values),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from act_gym.config import check_bounds
 from act_gym.errors import MissingDependencyError, RunError, UsageError
@@ -20,7 +20,7 @@ from act_gym.io.jsonl import read_records
 from act_gym.io.run_dir import Run
 from trainers.dry_run import measured_steps
 from trainers.run import checkpoints, distributed, eval_panel, metrics, trackers
-from trainers.run.config import FREE_SETTINGS, Precision
+from trainers.run.config import FREE_SETTINGS, ModelSettings, OutputSettings, Precision, StageConfig
 from trainers.run.logging import note
 from trainers.run.provenance import in_words, origin
 
@@ -59,13 +59,16 @@ _UNCHANGED = (
 )
 
 
+S = TypeVar("S", bound=StageConfig)
+
+
 def open_run(
     program: str,
-    arguments: Any,
+    config: S,
     inputs: Sequence[Path],
     *,
     models: Sequence[str] = (),
-    check: Callable[[Any], None] | None = None,
+    check: Callable[[S], None] | None = None,
 ) -> tuple[Run, dict[str, Any] | None]:
     """Open a stage's run folder; also return its summary if the stage is already finished.
 
@@ -74,7 +77,7 @@ def open_run(
 
     Args:
         program: The stage's module.
-        arguments: The program's.
+        config: The program's.
         inputs: Files of records it reads.
         models: Other models than the one that is trained.
         check: Called with the arguments of a stage that is not finished. What it raises leaves no folder behind.
@@ -85,40 +88,38 @@ def open_run(
         RunError: An input cannot be read or is empty, or the folder holds another run.
         UsageError: A setting is outside its bounds.
     """
-    check_bounds(arguments)
+    check_bounds(config)
     check_packages()
-    trackers.check(arguments.report_to)
+    trackers.check(config.report_to)
 
     def checked() -> None:
-        (check or (lambda _: None))(arguments)
+        (check or (lambda _: None))(config)
         check_inputs(inputs)  # before the default model is converted
-        eval_panel.check(arguments, inputs)
+        eval_panel.check(config, inputs)
 
-    if arguments.dry_run:
+    if config.dry_run:
         checked()
-        return _Watched(arguments.out), None
+        return _Watched(config.out), None
 
     def opened() -> tuple[Run, dict[str, Any] | None]:
-        summary = checkpoints.finished(arguments.out)
+        summary = checkpoints.finished(config.out)
         if summary is None:
             checked()
         # Measured steps are never continued, and weights take long to hash.
-        names = () if arguments.measure_steps else (arguments.model, *models)
+        names = () if config.measure_steps else (config.model, *models)
         weights = [path for name in names for path in sorted(checkpoints.find_model(name).glob("*.safetensors"))]
         facts = facts_of(inputs) if summary is None else {}
-        _tell(facts.get("alternatives", {}), arguments.model)
+        _tell(facts.get("alternatives", {}), config.model)
         files = [*inputs, *weights]
-        run = Run(
-            arguments.out, program, arguments, inputs=files, facts=facts, resume=arguments.resume, free=FREE_SETTINGS
-        )
-        if summary is None and arguments.resume:
-            metrics.rewind(arguments.out, checkpoints.step_of(checkpoints.last_state(arguments.out)))
+        run = Run(config.out, program, config, inputs=files, facts=facts, resume=config.resume, free=FREE_SETTINGS)
+        if summary is None and config.resume:
+            metrics.rewind(config.out, checkpoints.step_of(checkpoints.last_state(config.out)))
         return run, summary
 
     run, summary = distributed.by_first(opened)
     if summary is not None:
-        note(f"{arguments.out} is finished already.")
-    return run if distributed.is_first() else _Watched(arguments.out), summary
+        note(f"{config.out} is finished already.")
+    return run if distributed.is_first() else _Watched(config.out), summary
 
 
 def check_inputs(inputs: Iterable[Path]) -> None:
@@ -179,26 +180,26 @@ def resolve_precision(precision: Precision) -> Precision:
     return "mixed" if cpu_has_bf16() and not distributed.uses_deepspeed() else "fp32"
 
 
-def lora(arguments: Any) -> Any:
+def lora(config: ModelSettings) -> Any:
     """Return peft's configuration; None if all weights are trained."""
-    if not arguments.lora_rank:
+    if not config.lora_rank:
         return None
     from peft import LoraConfig
 
     return LoraConfig(
-        r=arguments.lora_rank,
-        lora_alpha=arguments.lora_alpha or 2 * arguments.lora_rank,
-        lora_dropout=arguments.lora_dropout,
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha or 2 * config.lora_rank,
+        lora_dropout=config.lora_dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
 
 
-def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
+def common_config(config: StageConfig, *, sequences: int) -> dict[str, Any]:
     """Return the arguments of Transformers' trainers that all stages share.
 
     Args:
-        arguments: The program's arguments.
+        config: The program's config.
         sequences: Sequences in one optimizer step, of all processes together.
 
     Raises:
@@ -206,32 +207,32 @@ def common_config(arguments: Any, *, sequences: int) -> dict[str, Any]:
     """
     import torch
 
-    micro_batch, passes = micro_batches(sequences, arguments.micro_batch)
-    mixed = resolve_precision(arguments.precision) == "mixed"
+    micro_batch, passes = micro_batches(sequences, config.micro_batch)
+    mixed = resolve_precision(config.precision) == "mixed"
     on_gpu = torch.cuda.is_available()
     if mixed and distributed.uses_deepspeed() and not on_gpu:
         raise UsageError("DeepSpeed trains with --precision mixed on GPUs only; use fp32.")
     return {
-        "output_dir": str(arguments.out / "state"),
+        "output_dir": str(config.out / "state"),
         "per_device_train_batch_size": micro_batch,
         "gradient_accumulation_steps": passes,
-        "num_train_epochs": arguments.epochs,
-        "max_steps": arguments.steps or -1,
-        "learning_rate": arguments.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup" if arguments.schedule == "constant" else arguments.schedule,
-        "warmup_steps": arguments.lr_warmup,  # below 1 it is a share of the steps
-        "weight_decay": arguments.weight_decay,
-        "max_grad_norm": arguments.max_grad_norm,
+        "num_train_epochs": config.epochs,
+        "max_steps": config.steps or -1,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        "warmup_steps": config.lr_warmup,  # below 1 it is a share of the steps
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
         "bf16": mixed,
         # Without it, bf16 is refused off the GPU; with it, DeepSpeed is passed over.
         "use_cpu": not on_gpu and not distributed.uses_deepspeed() and (mixed or distributed.count() > 1),
         "ddp_find_unused_parameters": False,
         "ddp_backend": None if on_gpu or distributed.count() == 1 else "gloo",
-        "activation_checkpointing": arguments.gradient_checkpointing,
-        "seed": arguments.seed,
-        "logging_steps": arguments.log_every,
-        "save_strategy": "steps" if arguments.save_every else "no",
-        "save_steps": arguments.save_every or 500,
+        "activation_checkpointing": config.gradient_checkpointing,
+        "seed": config.seed,
+        "logging_steps": config.log_every,
+        "save_strategy": "steps" if config.save_every else "no",
+        "save_steps": config.save_every or 500,
         # The last one is dropped by one process when others may still be writing theirs.
         "save_total_limit": 1 if distributed.count() == 1 else 2,
         "report_to": "none",  # `trackers` does
@@ -260,7 +261,7 @@ def micro_batches(sequences: int, micro_batch: int) -> tuple[int, int]:
     return micro_batch, sequences // micro_batch
 
 
-def dataset_of(rows: Sequence[Mapping[str, Any]], arguments: Any) -> Any:
+def dataset_of(rows: Sequence[Mapping[str, Any]], config: OutputSettings) -> Any:
     """Return rows as a dataset; of several processes each reads the same files.
 
     What a trainer keeps beside a dataset, the others then find: TRL's DPO has its reference log-probabilities there.
@@ -269,7 +270,7 @@ def dataset_of(rows: Sequence[Mapping[str, Any]], arguments: Any) -> Any:
 
     if distributed.count() == 1:
         return Dataset.from_list(list(rows))
-    folder = arguments.out / "state" / "data"
+    folder = config.out / "state" / "data"
 
     def write() -> None:
         shutil.rmtree(folder, ignore_errors=True)
@@ -288,7 +289,7 @@ def finish(
     trainer: Any,
     tokenizer: Any,
     run: Run,
-    arguments: Any,
+    config: StageConfig,
     stage: str,
     extra: Mapping[str, Any],
     notes: Mapping[str, Any] | None = None,
@@ -297,8 +298,8 @@ def finish(
 
     `notes` are JSON files that the checkpoint holds besides the model, by name.
     """
-    if arguments.measure_steps:
-        return measured_steps.measure(trainer, arguments, stage, extra)
+    if config.measure_steps:
+        return measured_steps.measure(trainer, config, stage, extra)
     from transformers import PrinterCallback
 
     from trainers.run.callbacks import MetricsCallback, ProgressCallback, ResumeCallback
@@ -307,21 +308,21 @@ def finish(
     from trainers.run.stopping import StopCallback
 
     trainer.remove_callback(PrinterCallback)  # it prints to stdout
-    state = distributed.by_first(lambda: checkpoints.last_state(arguments.out))
+    state = distributed.by_first(lambda: checkpoints.last_state(config.out))
     before = fingerprint(trainer.model)
-    earlier = metrics.read_lines(arguments.out) if state else []
+    earlier = metrics.read_lines(config.out) if state else []
     logged, bar = MetricsCallback(run, stage, earlier), ProgressCallback(stage)
     # GRPO's replies are used for several steps, between which no state holds them.
     stop = StopCallback(every=getattr(trainer, "num_iterations", 1))
-    played = evaluations(trainer, tokenizer, run, arguments, stage, notes)
+    played = evaluations(trainer, tokenizer, run, config, stage, notes)
     for callback in (ResumeCallback(), logged, bar, *played, stop):
         trainer.add_callback(callback)
     _log_start(trainer, run, stage, earlier, checkpoints.step_of(state) or 0)
     started = time.perf_counter()
     try:
         with (
-            stop.listening() if arguments.save_every else nullcontext(),
-            trackers.reporting(trainer, arguments.report_to, arguments.out, checkpoints.step_of(state) or 0),
+            stop.listening() if config.save_every else nullcontext(),
+            trackers.reporting(trainer, config.report_to, config.out, checkpoints.step_of(state) or 0),
         ):
             trainer.train(resume_from_checkpoint=None if state is None else str(state))
     finally:
@@ -333,17 +334,17 @@ def finish(
     summary |= {**extra, **metrics.measured_before(earlier)}
     means = {name: logged.mean_of_last(name) for name in _SUMMED_UP}
     summary |= {name: round(mean, 4) for name, mean in means.items() if mean is not None}
-    summary |= eval_panel.summary_of(arguments.out)
+    summary |= eval_panel.summary_of(config.out)
     if fingerprint(trainer.model) == before:
         note(_UNCHANGED.format(stage=stage, steps=steps))
-    return _leave(trainer, tokenizer, run, arguments, summary, notes)
+    return _leave(trainer, tokenizer, run, config, summary, notes)
 
 
 def _leave(
     trainer: Any,
     tokenizer: Any,
     run: Run,
-    arguments: Any,
+    config: StageConfig,
     summary: dict[str, Any],
     notes: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -352,10 +353,10 @@ def _leave(
 
     def close() -> dict[str, Any]:
         digest = checkpoints.save(
-            model, tokenizer, arguments.out / "checkpoint", weights=weights, base=arguments.model, notes=notes
+            model, tokenizer, config.out / "checkpoint", weights=weights, base=config.model, notes=notes
         )
         run.log(event="done", **summary)
-        checkpoints.mark_done(arguments.out, digest, summary)
+        checkpoints.mark_done(config.out, digest, summary)
         return summary
 
     return distributed.by_first(close)

@@ -20,6 +20,7 @@ from trainers.data.questions import Question
 from trainers.data.replies import check_format, drop_long, shortened
 from trainers.dry_run import estimate
 from trainers.run import checkpoints
+from trainers.run.config import SupervisedStageConfig
 from trainers.run.logging import note, quiet
 from trainers.run.stage import common_config, finish, lora, step_size
 
@@ -74,7 +75,7 @@ _IGNORED = -100
 
 def train_on_answers(
     stage: str,
-    arguments: Any,
+    config: SupervisedStageConfig,
     run: Run,
     questions: Sequence[Question],
     answers: Sequence[str],
@@ -87,7 +88,7 @@ def train_on_answers(
 
     Args:
         stage: The stage's name; marks the log.
-        arguments: The program's arguments: supervised, model, optimisation and output settings.
+        config: The program's config: supervised, model, optimisation and output settings.
         run: The open run folder.
         questions: The prompts.
         answers: What the model shall reply to each.
@@ -101,23 +102,23 @@ def train_on_answers(
     Raises:
         UsageError: No question is short enough.
     """
-    if arguments.dry_run:
-        policy = estimate.tokens_of(arguments.model)
+    if config.dry_run:
+        policy = estimate.tokens_of(config.model)
     else:
         quiet()
-        policy = checkpoints.load(arguments.model, arguments.precision)
-    questions = shortened(questions, policy, arguments.max_prompt_tokens)
+        policy = checkpoints.load(config.model, config.precision)
+    questions = shortened(questions, policy, config.max_prompt_tokens)
     answer_of = {id(question): answer for question, answer in zip(questions, answers, strict=True)}
-    questions = drop_long(questions, policy, arguments.max_prompt_tokens)
+    questions = drop_long(questions, policy, config.max_prompt_tokens)
     told: dict[str, Any] = {"questions": len(questions), **(extra or {})}
-    if acting and not arguments.dry_run and checkpoints.last_state(arguments.out) is None:
-        share = check_format(run, policy, questions, settings=arguments, stage=stage)
+    if acting and not config.dry_run and checkpoints.last_state(config.out) is None:
+        share = check_format(run, policy, questions, config=config, stage=stage)
         told |= {} if share is None else {"format_error_rate_before": round(share, 4)}
     rows = [encode(policy, q, answer_of[id(q)]) for q in questions]
-    if arguments.dry_run:
-        return estimate.count(stage, arguments, [len(row["input_ids"]) for row in rows], told)
+    if config.dry_run:
+        return estimate.count(stage, config, [len(row["input_ids"]) for row in rows], told)
     notes = {TRAINED_WITH: asking.facts()}
-    return finish(trainer_of(arguments, policy, rows), policy.tokenizer, run, arguments, stage, told, notes)
+    return finish(trainer_of(config, policy, rows), policy.tokenizer, run, config, stage, told, notes)
 
 
 def encode(policy: Policy, question: Question, answer: str) -> dict[str, list[int]]:
@@ -143,7 +144,7 @@ def spoken_ids(policy: Policy, prompt: Sequence[int], answer: str) -> list[int]:
     return [*reply_ids(policy, prompt, answer), end_of_turn(policy)]
 
 
-def trainer_of(arguments: Any, policy: Policy, rows: Sequence[dict[str, list[int]]]) -> Any:
+def trainer_of(config: SupervisedStageConfig, policy: Policy, rows: Sequence[dict[str, list[int]]]) -> Any:
     """Set up TRL's trainer on rows of `encode`."""
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
@@ -153,24 +154,24 @@ def trainer_of(arguments: Any, policy: Policy, rows: Sequence[dict[str, list[int
     class AnswerTrainer(FirstStepTrains, SFTTrainer):  # type: ignore[misc, unused-ignore]
         """TRL's trainer, of which the first step trains already."""
 
-    config = SFTConfig(
-        **common_config(arguments, sequences=step_size(arguments.batch, len(rows), arguments.micro_batch)),
+    trl_config = SFTConfig(
+        **common_config(config, sequences=step_size(config.batch, len(rows), config.micro_batch)),
         max_length=None,  # cutting would lose the answer, which stands last; drop_long bounds the length
         packing=False,
     )
     return AnswerTrainer(
         model=policy.model,
-        args=config,
+        args=trl_config,
         train_dataset=Dataset.from_list(list(rows)),
         processing_class=policy.tokenizer,
-        peft_config=lora(arguments),
-        data_collator=_collator(arguments, policy),
+        peft_config=lora(config),
+        data_collator=_collator(config, policy),
     )
 
 
-def _collator(arguments: Any, policy: Policy) -> PackingCollator | None:
+def _collator(config: SupervisedStageConfig, policy: Policy) -> PackingCollator | None:
     """Return what packs samples into rows; None leaves them in rows of their own, padded by TRL."""
-    if not arguments.pack:
+    if not config.pack:
         return None
     from trainers.sft.sample_packing import PackingCollator, why_not
     from trainers.varlen.flops import Costs

@@ -22,23 +22,23 @@ class TokenisedDPOTrainer(FirstStepTrains, DPOTrainer):  # type: ignore[misc, un
 
     loss_weights: list[float]  # TRL's
 
-    def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings)
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
         self._loss_weights = list(self.loss_weights)
         self._in_step: torch.Tensor | None = None  # see `_counts`
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset
 
-    def get_batch_samples(self, *arguments: Any, **settings: Any) -> Any:
+    def get_batch_samples(self, *args: Any, **settings: Any) -> Any:
         """Return the micro-batches of the next step, as transformers does, and count what they hold."""
-        batches, items = super().get_batch_samples(*arguments, **settings)
+        batches, items = super().get_batch_samples(*args, **settings)
         if batches:
             here = torch.stack([_counts(batch) for batch in batches]).sum(dim=0).to(self.accelerator.device)
             self._in_step = self.accelerator.gather(here[None]).sum(dim=0)
         return batches, items
 
-    def compute_loss(self, model: Any, inputs: Any, *arguments: Any, **settings: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **settings: Any) -> Any:
         """Return the loss of a micro-batch, weighted by its share of the step."""
         assert self._in_step is not None
         # transformers divides by the number of micro-batches, and the gradients of processes are averaged.
@@ -47,7 +47,7 @@ class TokenisedDPOTrainer(FirstStepTrains, DPOTrainer):  # type: ignore[misc, un
         pairs, tokens = shares.tolist()
         kinds = zip(self.loss_types, self._loss_weights, strict=True)
         self.loss_weights = [weight * (tokens if kind == "sft" else pairs) for kind, weight in kinds]
-        return super().compute_loss(model, inputs, *arguments, **settings)
+        return super().compute_loss(model, inputs, *args, **settings)
 
 
 def _counts(batch: Any) -> torch.Tensor:

@@ -29,6 +29,7 @@ from agents.prompt_config import TRAINED_WITH, Question
 from agents.prompt_sets import DEFAULT
 from trainers.dry_run import estimate
 from trainers.run import checkpoints
+from trainers.run.config import BatchSettings, DataInputs, ModelSettings, StageConfig, SupervisedSettings
 from trainers.run.logging import note, quiet
 from trainers.run.stage import common_config, finish, lora, step_size
 from trainers.sft.answers import end_of_turn
@@ -198,7 +199,7 @@ def _last_view(episode: Episode) -> AgentInput:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpisodeInputs:
+class EpisodeInputs(DataInputs):
     """Whole episodes as training data, and how a model reads them."""
 
     episodes: tuple[Path, ...] = ()
@@ -217,6 +218,15 @@ class EpisodeInputs:
 
     observation_weight: Annotated[float, Bound(least=0)] = 0.0
     """With --episodes: weight of the loss on observations, the implicit world model; 0 trains actions alone."""
+
+    def data_files(self) -> tuple[Path, ...]:
+        """Return the files of episodes; without any, the other data of the stage."""
+        return self.episodes or super().data_files()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeStageConfig(StageConfig, SupervisedSettings, BatchSettings, ModelSettings, EpisodeInputs):
+    """Settings of a stage that learns whole episodes."""
 
 
 def read_episodes(paths: Iterable[Path], limit: int = 0) -> list[Episode]:
@@ -251,11 +261,11 @@ def _of_all_types(episodes: Sequence[Episode], limit: int) -> list[Episode]:
     return [episodes[place] for place in sorted(list(in_turn(places.values()))[:limit])]
 
 
-def train_on_episodes(arguments: Any, run: Run, episodes: Sequence[Episode], stage: str) -> dict[str, Any]:
+def train_on_episodes(config: EpisodeStageConfig, run: Run, episodes: Sequence[Episode], stage: str) -> dict[str, Any]:
     """Fine-tune a model on the labels of episodes and leave it in the run's `checkpoint` folder.
 
     Args:
-        arguments: The program's arguments: episode, supervised, model, optimisation and output settings.
+        config: The program's config: episode, supervised, model, optimisation and output settings.
         run: The open run folder.
         episodes: With labels.
         stage: The stage's name; marks the log.
@@ -264,51 +274,51 @@ def train_on_episodes(arguments: Any, run: Run, episodes: Sequence[Episode], sta
         The stage's summary; its loss is the mean over the last quarter, in nats a trained token.
     """
     quiet()
-    load = partial(checkpoints.load, precision=arguments.precision)
-    policy = estimate.tokens_of(arguments.model) if arguments.dry_run else load(arguments.model)
-    question = Question(history="conversation", prompts=arguments.prompts)
+    load = partial(checkpoints.load, precision=config.precision)
+    policy = estimate.tokens_of(config.model) if config.dry_run else load(config.model)
+    question = Question(history="conversation", prompts=config.prompts)
     rows = [
         encode_episode(
             policy,
             episode,
             question,
-            max_tokens=arguments.max_episode_tokens,
-            observations=arguments.observation_weight > 0,
+            max_tokens=config.max_episode_tokens,
+            observations=config.observation_weight > 0,
         )
         for episode in episodes
     ]
     rows = [row for row in rows if row.turns]
     left_out = sum(row.left_out for row in rows)
     if left_out:
-        note(f"{left_out} labels are beyond --max-episode-tokens {arguments.max_episode_tokens} and are left out.")
+        note(f"{left_out} labels are beyond --max-episode-tokens {config.max_episode_tokens} and are left out.")
     told = {
         "episodes": len(rows),
         "labels": sum(row.turns for row in rows),
         "tokens": sum(row.size for row in rows),
         "trained_tokens": sum(row.trained for row in rows),
     }
-    if arguments.dry_run:
-        return estimate.count(stage, arguments, [row.size for row in rows], told)
-    trainer = _trainer_of(arguments, policy, rows)
+    if config.dry_run:
+        return estimate.count(stage, config, [row.size for row in rows], told)
+    trainer = _trainer_of(config, policy, rows)
     notes = {TRAINED_WITH: question.facts()}
-    return finish(trainer, policy.tokenizer, run, arguments, stage, told, notes)
+    return finish(trainer, policy.tokenizer, run, config, stage, told, notes)
 
 
-def _trainer_of(arguments: Any, policy: Policy, rows: Sequence[EpisodeRow]) -> Any:
+def _trainer_of(config: EpisodeStageConfig, policy: Policy, rows: Sequence[EpisodeRow]) -> Any:
     from datasets import Dataset
     from trl import SFTConfig
 
     from trainers.sft.episode_trainer import EpisodeCollator, EpisodeTrainer
     from trainers.varlen.model_support import attends_alone, use
 
-    batch = step_size(arguments.batch, len(rows), arguments.batch)
-    settings = {**common_config(arguments, sequences=batch), "remove_unused_columns": False}
+    batch = step_size(config.batch, len(rows), config.batch)
+    settings = {**common_config(config, sequences=batch), "remove_unused_columns": False}
     # A whole batch comes from the collator, which cuts it into passes.
     settings["per_device_train_batch_size"] *= settings.pop("gradient_accumulation_steps")
     collator = EpisodeCollator(
         rows=rows,
-        budget=arguments.max_tokens_per_pass,
-        observation_weight=arguments.observation_weight,
+        budget=config.max_tokens_per_pass,
+        observation_weight=config.observation_weight,
         packed=not attends_alone(policy.model) and use(policy.model),
         padding=policy.tokenizer.pad_token_id,
     )
@@ -317,6 +327,6 @@ def _trainer_of(arguments: Any, policy: Policy, rows: Sequence[EpisodeRow]) -> A
         args=SFTConfig(**settings, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True}),
         train_dataset=Dataset.from_dict({"row": range(len(rows))}),
         processing_class=policy.tokenizer,
-        peft_config=lora(arguments),
+        peft_config=lora(config),
         data_collator=collator,
     )

@@ -23,13 +23,17 @@ class Costs:
     pair: float
 
     @classmethod
-    def of(cls, config: Any) -> Costs:
+    def of(cls, model_config: Any) -> Costs:
         """Count a model's from its configuration; weights that a token does not use (experts) count too."""
-        hidden, layers, heads = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
-        channels = heads * (getattr(config, "head_dim", None) or hidden // heads)
-        shared = (getattr(config, "num_key_value_heads", None) or heads) / heads
+        hidden, layers, heads = (
+            model_config.hidden_size,
+            model_config.num_hidden_layers,
+            model_config.num_attention_heads,
+        )
+        channels = heads * (getattr(model_config, "head_dim", None) or hidden // heads)
+        shared = (getattr(model_config, "num_key_value_heads", None) or heads) / heads
         attention = hidden * channels * (2 + 2 * shared)
-        feed_forward = 3 * hidden * (getattr(config, "intermediate_size", None) or 4 * hidden)
+        feed_forward = 3 * hidden * (getattr(model_config, "intermediate_size", None) or 4 * hidden)
         return cls(
             token=2 * layers * (attention + feed_forward),
             pair=4 * layers * channels,

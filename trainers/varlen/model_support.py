@@ -23,11 +23,11 @@ _FULL, _SLIDING = "full_attention", "sliding_attention"
 
 def attends_alone(model: Any) -> str:
     """Return what lets a model's tokens see each other besides masked attention, in words; empty if nothing does."""
-    config = model.config.get_text_config()
-    other = sorted(set(getattr(config, "layer_types", None) or ()) - {_FULL, _SLIDING})
+    model_config = model.config.get_text_config()
+    other = sorted(set(getattr(model_config, "layer_types", None) or ()) - {_FULL, _SLIDING})
     if other:
         return f"it has layers of {', '.join(other)}"
-    if config.is_encoder_decoder or not hasattr(config, "num_attention_heads"):
+    if model_config.is_encoder_decoder or not hasattr(model_config, "num_attention_heads"):
         return f"{type(model).__name__} is not a decoder with attention alone"
     if not takes_positions(model):  # what follows another sequence would be far from its start
         return f"{type(backbone(model)).__name__} takes no positions"
@@ -43,24 +43,24 @@ def use(model: Any) -> bool:
     The layers of most models hand what they are not told about on to attention, as transformers asks them to. A
     model with one that does not is left as it is.
     """
-    config = model.config.get_text_config()
-    if config._attn_implementation == NAME:
+    model_config = model.config.get_text_config()
+    if model_config._attn_implementation == NAME:
         return True
-    if config._attn_implementation != "sdpa" or not _hands_on(model):
+    if model_config._attn_implementation != "sdpa" or not _hands_on(model):
         return False
     model.set_attn_implementation(NAME)
-    if config._attn_implementation != NAME:
+    if model_config._attn_implementation != NAME:
         return False
     backbone(model).register_forward_pre_hook(_with_windows, with_kwargs=True)
     backbone(model).register_forward_hook(_asked_alone, with_kwargs=True)
     return True
 
 
-def _with_windows(model: Any, arguments: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
+def _with_windows(model: Any, args: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]] | None:
     """Take windows for masks in a pass with a layout; a mask would be made, of the whole row, if there were none."""
     if settings.get("layout") is None:
         return None
-    return arguments, {**settings, "attention_mask": _windows(model.config.get_text_config())}
+    return args, {**settings, "attention_mask": _windows(model.config.get_text_config())}
 
 
 def _asked_alone(_: Any, __: Any, settings: Mapping[str, Any], output: Any) -> Any:
@@ -72,7 +72,7 @@ def _asked_alone(_: Any, __: Any, settings: Mapping[str, Any], output: Any) -> A
     return output
 
 
-def _windows(config: Any) -> Any:
+def _windows(model_config: Any) -> Any:
     """Return what `by_sequence` takes for a model's masks: tensors without content, whose last size is a window.
 
     A model hands each layer the mask of its kind, and so the window reaches the layers it is for.
@@ -81,7 +81,7 @@ def _windows(config: Any) -> Any:
     def told(window: int | None) -> torch.Tensor:
         return torch.empty(1, 1, 0, window or 0, dtype=torch.bool)
 
-    kinds, window = getattr(config, "layer_types", None), getattr(config, "sliding_window", None)
+    kinds, window = getattr(model_config, "layer_types", None), getattr(model_config, "sliding_window", None)
     if kinds is None:
         return told(window)
     return {_FULL: told(None), _SLIDING: told(window)} if _SLIDING in kinds else told(None)
