@@ -12,6 +12,7 @@ from inspect import signature
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import WrapperSpec
 
 from act_gym.errors import UnknownNameError, UsageError, shortened
 from act_gym.types import Task
@@ -282,6 +283,10 @@ def tasks(env_id: str, *, games: Any = None, **options: Any) -> Sequence[Task]:
     return entry.tasks(split, **options) if games is None else entry.own_tasks(games, split)
 
 
+_CHECK = WrapperSpec("check_time_limit", "act_gym.env:check_time_limit", {})
+"""The last thing that `gym.make` does with an environment; it wraps nothing."""
+
+
 def register_envs() -> None:
     """Register `act/<Benchmark>` and `act/<Benchmark>-<split>`; a second call changes nothing."""
     for env_id in env_ids():
@@ -293,4 +298,5 @@ def register_envs() -> None:
             entry_point="act_gym.env:TextEnv",
             max_episode_steps=entry.max_turns,
             kwargs={"benchmark": entry.name, "split": split},
+            additional_wrappers=(_CHECK,),
         )

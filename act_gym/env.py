@@ -25,7 +25,7 @@ from act_gym.sampling import EpochSampler, LazyTaskList
 from act_gym.spaces import UnicodeText
 from act_gym.types import StepResult, Task
 
-__all__ = ["Snapshot", "TextEnv"]
+__all__ = ["Snapshot", "TextEnv", "check_time_limit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class TextEnv(gym.Env[str, str]):
         observe: Names of further engine texts to add to `info`; ScienceWorld's `look` and `inventory` advance no
             simulator time and take about 0.3 ms each.
         step_limit: Name of one of the benchmark's `step_limits`. It counts `info["turn"]`, which `restore` sets back.
-            Also pass `max_episode_steps=-1` to `gym.make`, or Gymnasium's own limit may apply first.
+            Also pass `max_episode_steps=-1` to `gym.make`, which refuses a limit of its own that would apply first.
         **engine_options: Options of the engine; some also select the tasks (WebShop's `catalogue`, `human_goals`).
 
     Raises:
@@ -129,7 +129,6 @@ class TextEnv(gym.Env[str, str]):
         self._benchmark = entry.name
         self._lists_commands = admissible_commands is True
         self._limit: int | None = None  # of the running episode
-        self._limit_holds = self._limits is None  # whether no earlier limit is known to apply
         self._index = _positions(self.tasks)
         self._sweep = EpochSampler(len(self.tasks))
         self._task: Task | None = None
@@ -150,14 +149,12 @@ class TextEnv(gym.Env[str, str]):
                 afterwards.
 
         Raises:
-            UsageError: Unknown options, or both at once; or Gymnasium's step limit is below `step_limit`.
+            UsageError: Unknown options, or both at once.
             UnknownNameError: The split has no such task.
             MissingDataError: The benchmark's data is not on this machine.
             EngineError: The simulator failed.
         """
         super().reset(seed=seed)
-        if not self._limit_holds:
-            self._check_limit()
         if seed is not None:
             self._sweep.restart()
         task = self.tasks[self._pick(options or {})]
@@ -288,21 +285,10 @@ class TextEnv(gym.Env[str, str]):
         if self.render_mode == "human":
             self._print(self._task_line() if turn else "")  # restored: perhaps another task than the one before
 
-    def _check_limit(self) -> None:
-        """Check that Gymnasium's own limit does not apply before the named one.
-
-        Raises:
-            UsageError: It does.
-        """
-        assert self._limits is not None
-        longest = max((self._limits(task.task_type) for task in self.tasks), default=0)
-        outer = _time_limit(self)
-        if outer is not None and outer < longest:
-            raise UsageError(
-                f"Gymnasium would end every episode after {outer} steps, and the named step limit allows up to "
-                f"{longest}. Pass max_episode_steps=-1 to gym.make as well."
-            )
-        self._limit_holds = True
+    def longest_step_limit(self) -> int:
+        """Return the most actions that the named step limit allows in an episode; 0 where none is named."""
+        limits = self._limits
+        return 0 if limits is None else max((limits(task.task_type) for task in self.tasks), default=0)
 
     def _pick(self, options: Mapping[str, Any]) -> int:
         if not isinstance(options, Mapping) or set(options) - {"task_id", "task_index"} or len(options) > 1:
@@ -370,18 +356,21 @@ class TextEnv(gym.Env[str, str]):
         sys.stdout.flush()
 
 
-def _time_limit(env: TextEnv) -> int | None:
-    """Return the limit that Gymnasium's `TimeLimit` puts on an environment whose `reset` is running.
+def check_time_limit(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Return an environment as it is; `gym.make` calls this after it has put `TimeLimit` on.
 
-    Gymnasium tells an environment nothing of what is wrapped around it; only its callers show it.
+    Raises:
+        UsageError: The time limit would end an episode before the named step limit.
     """
-    frame = sys._getframe()
-    while frame.f_back is not None:
-        frame = frame.f_back
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, gym.wrappers.TimeLimit) and caller.unwrapped is env and caller.spec is not None:
-            return caller.spec.max_episode_steps
-    return None
+    inner, spec = env.unwrapped, env.spec
+    outer = None if spec is None else spec.max_episode_steps
+    if isinstance(inner, TextEnv) and outer is not None and outer < (longest := inner.longest_step_limit()):
+        env.close()
+        raise UsageError(
+            f"Gymnasium would end every episode after {outer} steps, and the named step limit allows up to "
+            f"{longest}. Pass max_episode_steps=-1 to gym.make as well."
+        )
+    return env
 
 
 def _positions(tasks: Sequence[Task]) -> Mapping[str, int]:

@@ -61,15 +61,16 @@ def test_an_episode_that_is_won_at_its_limit_says_both(limited):
 
 
 def test_gymnasiums_own_limit_is_not_allowed_to_come_first(limited):
-    env = gym.make("act/Counting", step_limit="typed")
-    for _ in range(2):
-        with pytest.raises(UsageError, match=r"after 20 steps.* up to 30\. Pass max_episode_steps=-1 to gym\.make"):
-            env.reset(seed=0)
-    env.close()
-    vector = gym.make_vec("act/Counting", num_envs=2, vectorization_mode="sync", step_limit="typed")
+    with pytest.raises(UsageError, match=r"after 20 steps.* up to 30\. Pass max_episode_steps=-1 to gym\.make"):
+        gym.make("act/Counting", step_limit="typed")
     with pytest.raises(UsageError, match="max_episode_steps=-1"):
-        vector.reset(seed=0)
-    vector.close()
+        gym.make_vec("act/Counting", num_envs=2, vectorization_mode="sync", step_limit="typed")
+    assert limited.running == 0
+    env = gym.make("act/Counting", step_limit="typed", max_episode_steps=30)
+    assert len(ends(gym.make(env.spec), "counting/long/8")) == 30
+    with pytest.raises(UsageError, match=r"after 29 steps"):
+        gym.make("act/Counting", step_limit="typed", max_episode_steps=29)
+    env.close()
 
 
 def test_gymnasiums_own_limit_is_no_matter_where_it_comes_later(limited):
