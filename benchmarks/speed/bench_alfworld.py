@@ -32,7 +32,7 @@ from act_gym.engines.alfworld.native import NativeEngine
 from act_gym.engines.alfworld.store import STORE_FILE, GameStore, build_store
 from act_gym.splits.alfworld import FOLDERS, TASK_TYPES
 from benchmarks.speed.clock import own_resident
-from benchmarks.speed.conftest import Say
+from benchmarks.speed.output import Say
 
 pytestmark = [
     # Upstream leaves game files and pipes to the garbage collector.

@@ -26,7 +26,7 @@ from act_gym.benchmarks import tasks
 from act_gym.rollout import BatchStream, Job, play_jobs
 from act_gym.types import Episode
 from benchmarks.speed.clock import processor_time
-from benchmarks.speed.conftest import Say
+from benchmarks.speed.output import Say
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -23,7 +23,7 @@ from act_gym.io.jsonl import RecordWriter
 from act_gym.rollout import play
 from agents.baselines import RandomAgent
 from benchmarks.report import main
-from benchmarks.speed.conftest import Say
+from benchmarks.speed.output import Say
 from benchmarks.stats.intervals import Interval
 from benchmarks.stats.measurement import Measurement, Summary
 

@@ -28,7 +28,7 @@ import act_gym
 from act_gym.engines.java import find_java
 from act_gym.engines.scienceworld.jvm import _OPTIONS, Jvm, shared_jvm
 from benchmarks.speed.clock import processor_time, resident
-from benchmarks.speed.conftest import Say
+from benchmarks.speed.output import Say
 
 # Upstream's environment leaves sockets to the garbage collector.
 pytestmark = [

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.speed.conftest import Say
+from benchmarks.speed.output import Say
 from benchmarks.speed.passes import Peak, Shape, group_of, run_pass, trainer, with_gradients
 from trainers.grpo.packing import pack
 from trainers.varlen.flops import Costs

@@ -27,7 +27,7 @@ import pytest
 import act_gym
 from act_gym.engines.webshop.shop_cache import open_for
 from act_gym.errors import EngineError
-from benchmarks.speed.conftest import Say
+from benchmarks.speed.output import Say
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
 

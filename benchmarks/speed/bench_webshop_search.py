@@ -23,8 +23,8 @@ import pytest
 
 from act_gym.engines.webshop.search import SearchIndex, build
 from benchmarks.speed.clock import resident
-from benchmarks.speed.conftest import Say
 from benchmarks.speed.mixed_documents import mixed_documents
+from benchmarks.speed.output import Say
 
 pytestmark = pytest.mark.timeout(7200)
 

@@ -1,21 +1,5 @@
-"""What the benchmarks share."""
+"""Fixtures of the speed benchmarks."""
 
-from __future__ import annotations
+from benchmarks.speed.output import say
 
-import sys
-from collections.abc import Callable
-
-import pytest
-
-Say = Callable[[str], None]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Say:
-    """Writes a line past pytest's capture."""
-
-    def write(line: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{line}\n")
-
-    return write
+__all__ = ["say"]
