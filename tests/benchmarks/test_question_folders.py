@@ -47,7 +47,7 @@ def pairs(tmp_path):
         (["--batch-size", "0"], UsageError, "--batch-size is 0; expected a number of at least 1"),
         (["--max-new-tokens", "0"], UsageError, "--max-new-tokens is 0; expected a number of at least 1"),
         (["--temperature", "nan"], UsageError, "--temperature is nan; expected a number of at least 0"),
-        (["--temperature", "-0.5"], UsageError, "got -0.5"),
+        (["--temperature", "-0.5"], UsageError, "is -0.5; expected a number of at least 0"),
         (["--model", "/no/such/model"], UsageError, "/no/such/model"),
         (["--overwrite", "--resume"], UsageError, "give one of them"),
     ],
