@@ -95,6 +95,10 @@ class Restorable(Protocol):
         """Go back to a state of this engine or of another one of its class; the text in the result is empty."""
         ...
 
+    def fingerprint(self) -> Any:
+        """Return a value that is equal in equal states of a task, as far as the engine can tell them apart."""
+        ...
+
 
 class Planning(Protocol):
     """Optional feature of an engine: an expert that plans from any state, also after wrong actions."""

@@ -168,6 +168,12 @@ def test_every_split_runs_in_a_process_of_its_own_and_says_the_same_there(name, 
         assert [texts[position] for texts in there] == here
 
 
+def _next(env):
+    """Return the fingerprint after the expert's first action."""
+    env.step(env.unwrapped.engine.expert_commands()[0])
+    return env.unwrapped.engine.fingerprint()
+
+
 @pytest.mark.parametrize("benchmark_name", BENCHMARKS)
 def test_an_environment_is_neither_copied_nor_pickled(benchmark_name):
     entry = BENCHMARKS[benchmark_name]
@@ -180,9 +186,11 @@ def test_an_environment_is_neither_copied_nor_pickled(benchmark_name):
     first, _ = env.reset(options={"task_index": 0})
     again = gym.make(pickle.loads(pickle.dumps(env.spec)))
     assert again.reset(options={"task_index": 0})[0] == first
-    snapshot = env.unwrapped.snapshot()
+    snapshot, begun = env.unwrapped.snapshot(), env.unwrapped.engine.fingerprint()
     env.step("look")
     assert env.unwrapped.restore(copy.deepcopy({"here": snapshot})["here"])[0] == first
+    assert env.unwrapped.engine.fingerprint() == begun
+    assert _next(env) != begun
     env.close()
     again.close()
 

@@ -38,7 +38,6 @@ __all__ = [
     "compare_all",
     "execute",
     "grouped",
-    "mark",
     "walk",
 ]
 
@@ -82,7 +81,7 @@ class Walk:
 @dataclass(frozen=True)
 class _Outcome:
     state: StepResult
-    mark: Any
+    fingerprint: Any
 
 
 def execute(
@@ -180,27 +179,13 @@ def _walked(options: str, way: Walk) -> tuple[Walk, list[Transition], str]:
 
 def _outcome(engine: Engine, action: str) -> _Outcome:
     state = engine.step(action)
-    return _Outcome(state, None if state.terminated else mark(engine, state.raw_score))
-
-
-def mark(engine: Any, raw_score: float) -> Any:
-    """Return what two equal states have in common and two different ones have not, as far as the engine can tell.
-
-    ALFWorld: all facts that hold. WebShop: the page, what was chosen on it and the way there. ScienceWorld does not
-    show its state: the room and the inventory in words and the score, so that two states may differ elsewhere.
-    """
-    position = getattr(engine.snapshot(), "position", None)
-    if position is not None:
-        return position.tables
-    if hasattr(engine, "visit"):
-        return engine.visit
-    return raw_score, *(engine.observe(name) for name in getattr(engine, "observable", ()))
+    return _Outcome(state, None if state.terminated else restorable(engine).fingerprint())
 
 
 def _record(step: ExpertStep, attempt: Attempt, outcome: _Outcome, expert: _Outcome) -> Transition:
     state = outcome.state
     ended = state.terminated or expert.state.terminated
-    same = state == expert.state if ended else outcome.mark == expert.mark
+    same = state == expert.state if ended else outcome.fingerprint == expert.fingerprint
     return Transition(
         step=step,
         action=attempt.action,
@@ -260,7 +245,7 @@ class Comparison:
         alternative: The action that was compared with the expert's.
         carried_out: The simulator understood the alternative and carried it out.
         same_observation: Both actions show the same text.
-        same_state: Both lead to the same state, as far as the engine can tell (`trainers.data.execution.mark`).
+        same_state: Both lead to the same state, as far as the engine can tell (`Restorable.fingerprint`).
         nothing_changed: The alternative leaves the state as it was. ALFWorld's facts say whether one has looked
             somewhere, so looking changes them.
         plans: Whether the engine can plan; without it the next three say nothing.
@@ -340,7 +325,7 @@ def compare(engine: Engine, way: Walk, pairs: Mapping[str, Sequence[ActionPair]]
             step = waiting[turn]
             check_shown(step, state)
             here = restorable(engine).snapshot()
-            before = mark(engine, state.raw_score)
+            before = restorable(engine).fingerprint()
             tried = []
             for pair in pairs[step.id]:
                 tried.append((pair, _judged_outcome(engine, pair.alternative)))
@@ -356,7 +341,7 @@ def compare(engine: Engine, way: Walk, pairs: Mapping[str, Sequence[ActionPair]]
 @dataclass(frozen=True)
 class _JudgedOutcome:
     state: StepResult
-    mark: Any
+    fingerprint: Any
     plans: bool
     left: int | None
 
@@ -370,7 +355,7 @@ def _judged_outcome(engine: Any, action: str) -> _JudgedOutcome:
             left = len(engine.plan())
         except EngineError:
             left = None
-    return _JudgedOutcome(state, None if state.terminated else mark(engine, state.raw_score), plans, left)
+    return _JudgedOutcome(state, None if state.terminated else restorable(engine).fingerprint(), plans, left)
 
 
 def _comparison(pair: ActionPair, expert: _JudgedOutcome, alternative: _JudgedOutcome, before: Any) -> Comparison:
@@ -381,8 +366,8 @@ def _comparison(pair: ActionPair, expert: _JudgedOutcome, alternative: _JudgedOu
         alternative=pair.alternative,
         carried_out=alternative.state.action_valid,
         same_observation=alternative.state.observation == expert.state.observation,
-        same_state=alternative.state == expert.state if ended else alternative.mark == expert.mark,
-        nothing_changed=not alternative.state.terminated and alternative.mark == before,
+        same_state=alternative.state == expert.state if ended else alternative.fingerprint == expert.fingerprint,
+        nothing_changed=not alternative.state.terminated and alternative.fingerprint == before,
         plans=alternative.plans,
         expert_left=expert.left if alternative.plans else None,
         alternative_left=alternative.left if alternative.plans else None,

@@ -20,6 +20,7 @@ import gymnasium as gym
 import torch
 
 from act_gym.agent import AgentInput
+from act_gym.engine import restorable
 from act_gym.env import Snapshot, TextEnv
 from act_gym.errors import CorruptDataError, EngineError
 from act_gym.types import Turn
@@ -31,7 +32,6 @@ from agents.local.token_trie import Search, build
 from agents.placeholders import fill
 from agents.prompt_config import Question, view_seed
 from agents.prompt_replay import hash_of
-from trainers.data.execution import mark
 from trainers.rollouts.records import Limits, Reply, Rollout, Start
 from trainers.sft.answers import end_of_turn
 
@@ -283,7 +283,7 @@ class _Seat:
 
     def _note_state(self) -> None:
         env = self._text_env()
-        self.states.append(mark(env.engine, self.info["raw_score"]))
+        self.states.append(restorable(env.engine).fingerprint())
         if self.collector.keep_snapshots:
             self.snapshots.append(env.snapshot())
         if self.collector.plan:

@@ -115,6 +115,14 @@ class LegacyCommands:
         """
         return restorable(self._engine).restore(snapshot)
 
+    def fingerprint(self) -> Any:
+        """Return the engine's fingerprint of the current state.
+
+        Raises:
+            UsageError: The engine has none.
+        """
+        return restorable(self._engine).fingerprint()
+
     def close(self) -> None:
         """Close the engine."""
         self._engine.close()

@@ -128,6 +128,10 @@ class NativeEngine:
         self._game, self._course = snapshot.game, ()
         return self._show(snapshot.position, "")
 
+    def fingerprint(self) -> object:
+        """Return all facts that hold in the current state."""
+        return self._playing()[1].tables
+
     def close(self) -> None:
         """Let go of the game."""
         self._game = self._here = None

@@ -357,6 +357,13 @@ class JvmEngine:
 
         return with_retries(pool, solving)
 
+    def fingerprint(self) -> tuple[float, str, str]:
+        """Return the raw score, the room and the inventory.
+
+        The simulator does not expose its state, so two states with the same fingerprint may differ elsewhere.
+        """
+        return self._state.raw_score, self.observe("look"), self.observe("inventory")
+
     def snapshot(self) -> Snapshot:
         """Return the way to the current state: its commands, and a digest of what each showed. Takes microseconds."""
         return Snapshot(self._current(), self._goal, replace(self._state, observation=""), self._world.snapshot())

@@ -174,6 +174,10 @@ class WebShopEngine:
         moment = self._running()
         return go_on(moment.session, moment.visit)
 
+    def fingerprint(self) -> Any:
+        """Return the page, the options chosen on it, and the pages before it."""
+        return self._running().visit
+
     def snapshot(self) -> Any:
         """Return the current state; it costs nothing."""
         return self._running()
