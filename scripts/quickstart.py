@@ -84,7 +84,7 @@ def training(root: Path) -> list[list[list[Step]]]:
             *("--limit", "120", "--max-turns", "50"),
         ),
     )
-    base = evaluate("base", "smollm2", root, env, minutes=4.0, games=4)
+    base = evaluate("base", "smollm2", root, env, minutes=3.0, games=2)
     pairs = Step(
         "pairs of expert's and model's actions",
         1.0,
@@ -150,7 +150,8 @@ def evaluate(name: str, model: str, root: Path, env: str, *, minutes: float, gam
         root / "measured" / name,
         (
             *("eval", "--env", f"{env}-seen", f"{env}-unseen", "--task-types", *TYPES, "--limit", str(games)),
-            *("--agent", f"local:model={model},history=conversation", "--label", LABELS[name]),
+            # The longest command has 19 tokens; a model that never ends one writes on.
+            *("--agent", f"local:model={model},history=conversation,max_new_tokens=24", "--label", LABELS[name]),
         ),
     )
 
