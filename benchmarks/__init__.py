@@ -1,4 +1,4 @@
-"""What we claim: programs that play, ask and count, and put an interval on every number.
+"""Evaluation: programs that measure agents and models, with an interval for every number.
 
 `evaluate` plays whole tasks, `judge` asks which of two actions is better, `next_action` asks for
 the expert's action, and `report` joins any of their run folders into one page. `statistics` puts the

@@ -30,7 +30,7 @@ from benchmarks.stats.paired import Contrast, contrasts, gap
 __all__ = ["CompareConfig", "compare", "main"]
 
 _TESTS = {"mcnemar": "McNemar, exact", "permutation": "permutation of tasks"}
-# What decides a suite's numbers, beside the agent. How many tasks there would have been does not.
+# Facts that decide a suite's numbers, except the agent. The number of tasks in the whole split does not.
 _OF_SUITE = ("sha256", "env_id", "step_limit", "tasks", "catalogue", "generator", "games_sha256", "simulator")
 
 
@@ -154,7 +154,7 @@ def _conditions(run: FinishedRun, suites: Sequence[str]) -> dict[str, Any]:
 
 
 def _pairs(run: FinishedRun, names: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the suites of seen tasks, each with that of the unseen ones beside them."""
+    """Return the suites of seen tasks, each with its suite of unseen tasks."""
     by_environment = {run.suites[name]["env_id"]: name for name in names}
     return [
         (by_environment[f"{env_id.removesuffix('unseen')}seen"], name)
@@ -209,7 +209,7 @@ def _in_words(each: Contrast) -> str:
     needed = each.needed
     assert needed is not None
     asked = f"{each.suite}, {each.name}: a difference of {100 * needed.difference:g} points"
-    seen = f"what was played shows {100 * needed.smallest:.1f} points"
+    seen = f"the played episodes can show {100 * needed.smallest:.1f} points"
     often = f"with power {needed.power:g}"
     if needed.seeds is None:
         return f"{asked} is shown by no number of seeds {often}; it takes {needed.tasks:,} such tasks. {seen}."

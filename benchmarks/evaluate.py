@@ -114,12 +114,12 @@ def play_plan(
     """Play every episode of a plan that is not finished and yield it as soon as it ends.
 
     Args:
-        plan: What is played.
+        plan: The planned episodes.
         make: Makes the agent in another process.
         agent: The agent itself, where it has been made already.
         finished: Episodes that were played before.
         backend: Where, and how many at once.
-        keep_commands: Whether every turn keeps what was admissible.
+        keep_commands: Whether every turn keeps its admissible commands.
         on_turn: Called with every turn that is played in this process.
     """
     jobs = [
@@ -152,7 +152,7 @@ class EvalConfig:
     base_url: str = ""
     """Short for the setting of this name of the agent `chat`: a server's address up to `/v1`."""
     label: str = ""
-    """What a comparison calls this run, e.g. `base`; the agent's name if empty."""
+    """Name of this run in comparisons, e.g. `base`; the agent's name if empty."""
     env_options: tuple[str, ...] = ()
     """The environments' own settings as name=value, e.g. `catalogue=generated human_goals=true` for WebShop."""
     out: Path = Path("runs/eval")
@@ -191,7 +191,7 @@ class EvalConfig:
     json: bool = False
     """Print the summary as JSON instead of a table."""
     resume: bool = False
-    """Continue the run in the folder: what was not played is played, and what ended with an error (of a server, a
+    """Continue the run in the folder: play missing episodes, and again those that ended with an error (of a server, a
     simulator or the agent's code, not by its actions) is tried again. All else stays as it is. `--limit` and
     `--per-type` may be larger than before."""
     overwrite: bool = False
@@ -249,7 +249,7 @@ def _play(
     run: Run,
     play: Callable[[Collection[Key], Callable[[Turn], None]], Generator[Episode, None, None]],
 ) -> Summary:
-    """Play what the folder lacks, and sum everything up; `play` takes what is finished, and what sees each turn."""
+    """Play the missing episodes and summarise all; `play` takes a callback for episodes and one for turns."""
     keys = plan.keys()
     with Journal(run.folder, keys, retry=not arguments.keep_errors) as journal:
         if journal.retried:
@@ -288,8 +288,8 @@ def make_summary(records: Sequence[Record], plan: Plan, label: str, agent: str =
 
     Args:
         records: Their flat records.
-        plan: What was played, which names the suites.
-        label: What a comparison calls them; the agent's name if empty.
+        plan: The played episodes; it names the suites.
+        label: Name of the run in comparisons; the agent's name if empty.
         agent: Its name where no episode tells it.
     """
     subject = next((record["agent"] for record in records if record["agent"]), agent)
@@ -348,7 +348,7 @@ def check_environments(plan: Plan) -> None:
 
 
 def _told(arguments: EvalConfig) -> dict[str, Any]:
-    """Return what trackers are told: what is played and how, and no setting that could be anybody's secret."""
+    """Return the settings that trackers get: tasks and options, without any that could be secret."""
     names = ("agent", "suite", "env", "limit", "per_type", "max_turns", "step_limit", "seeds", "batch_size", "workers")
     return {name: vars(arguments)[name] for name in names}
 
@@ -366,7 +366,7 @@ def _backend(arguments: EvalConfig) -> Backend:
 
 
 def plan_of(arguments: EvalConfig) -> Plan:
-    """Return what the arguments ask to be played; see `make_plan` for what is refused."""
+    """Return the plan of the arguments; `make_plan` lists the errors."""
     return make_plan(
         arguments.suite,
         arguments.env or (() if arguments.suite else _DEFAULT),
@@ -382,11 +382,11 @@ def plan_of(arguments: EvalConfig) -> Plan:
 
 
 def words_of(settings: Mapping[str, Any], *, without: Collection[str] = ()) -> list[str]:
-    """Return the words of a command line that asks for settings; what is as it is by default is left out.
+    """Return the words of a command line for these settings, without those that equal the defaults.
 
     Args:
         settings: Arguments by name, as the dataclass or a run's `config.json` has them.
-        without: Names that are left out besides.
+        without: Further names to leave out.
     """
     words: list[str] = []
     for field in fields(EvalConfig):

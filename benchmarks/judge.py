@@ -33,13 +33,13 @@ __all__ = ["JudgeConfig", "free_judge", "main", "measure", "ranked_judge"]
 
 Numbered = tuple[int, ActionPair]
 Judge = Callable[[Sequence[Numbered]], Iterator[dict[str, Any]]]
-# Takes pairs, what is put into the model's mouth, and whether the question asks for reasoning.
+# Takes pairs, prefilled reasoning, and whether the question asks for reasoning.
 Answerer = Callable[[Sequence[Numbered], str | Sequence[str], bool], Iterator[dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Inputs:
-    """What is judged."""
+    """Files of pairs."""
 
     pairs: tuple[Path, ...]
     """Files of pairs from `trainers.pairs`, best of tasks the model was not trained on."""
@@ -133,7 +133,7 @@ def measure(records: Iterable[Mapping[str, Any]], generator: np.random.Generator
     """Measure the answers of every split and task type.
 
     `accuracy` averages a pair's two questions before it bootstraps over pairs, because the two are
-    anything but independent. What was measured under an intervention carries its name, such as
+    anything but independent. Measurements under an intervention have its name, such as
     `accuracy_injected`; `alternative_chosen_injected` is how often the injected action is followed, and
     `lost_injected` is `accuracy` minus `accuracy_injected`, pair by pair.
     """

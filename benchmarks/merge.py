@@ -1,7 +1,7 @@
 """Joins evaluations of one agent: `act-gym merge runs/seed-0 runs/seed-1 --out runs/both`.
 
 The runs may differ in their suites, their seeds and their shares of the tasks (`--shard 1/2`), and in where and when
-they were made. All else must be the same by their manifests; what is not is shown in a table and refused. Every
+they were made. All else must be equal in their manifests; differences are refused and shown in a table. Every
 episode must be there exactly once: one that two runs have is refused, and so are gaps, unless `--partial` leaves a
 run that `act-gym eval --resume` completes.
 """
@@ -46,7 +46,7 @@ class MergeConfig:
     out: Path = Path("runs/merged")
     """The new run folder."""
     label: str = ""
-    """What a comparison calls it; the label that the runs share if empty."""
+    """Name of the run in comparisons; the label that the runs share if empty."""
     partial: bool = False
     """Join them even if episodes are missing; `act-gym eval --resume` plays those."""
     json: bool = False

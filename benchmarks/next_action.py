@@ -32,13 +32,13 @@ __all__ = ["NextActionConfig", "free_actor", "main", "measure", "ranked_actor"]
 
 Actor = Callable[[Sequence[tuple[int, ExpertStep | ActionPair]]], Iterator[dict[str, Any]]]
 Numbered = tuple[int, ExpertStep, str | None]  # with the alternative, where there is one
-# Takes steps, what is put into the model's mouth, and whether the question asks for reasoning.
+# Takes steps, prefilled reasoning, and whether the question asks for reasoning.
 Answerer = Callable[[Sequence[Numbered], str | Sequence[str], bool], Iterator[dict[str, Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Inputs:
-    """What is asked about."""
+    """Files of expert steps."""
 
     decisions: tuple[Path, ...]
     """Files of expert states or of pairs from `trainers.pairs`, best of tasks the model was not trained on."""

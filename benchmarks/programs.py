@@ -1,4 +1,4 @@
-"""What the programs that check something have in common: how they are chosen by name, and what they exit with."""
+"""Shared parts of checking programs: selection by name and exit status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def by_name(package: str, programs: Mapping[str, Program], argv: Sequence[str]) 
     """Run the program that the first word names; without a word, say which there are.
 
     Args:
-        package: What `python -m` was given.
+        package: The package after `python -m`.
         programs: The programs by name.
         argv: The command line.
 
@@ -46,7 +46,7 @@ def checking(program: Program, argv: Sequence[str]) -> int:
 
 
 def end_with_parent() -> None:
-    """Let a process of a pool end when the program was killed: nobody else would ever tell it to stop."""
+    """Let a process of a pool end when the program was killed: no other process would stop it."""
 
     def wait() -> None:
         parent = multiprocessing.parent_process()

@@ -57,9 +57,9 @@ class Exam:
     """One exam.
 
     Attributes:
-        title: What tables call it.
+        title: Name in tables.
         metric: lm-eval's name of the share of right answers.
-        config: What lm-eval is told of it besides the questions; takes whether reasoning is wanted.
+        config: lm-eval's task settings without the questions; takes whether reasoning is wanted.
         secret: Whether questions and replies must not be written anywhere.
     """
 
@@ -91,7 +91,7 @@ def gpqa_questions(seed: int) -> tuple[list[dict[str, Any]], str]:
     """Fetch GPQA-Diamond into memory and return its questions with the choices shuffled, and where they are from.
 
     Args:
-        seed: Decides with a question's place where its right choice stands.
+        seed: With a question's index, decides the position of its right choice.
 
     Raises:
         MissingDataError: It cannot be fetched; the message says how to be admitted.
@@ -225,15 +225,15 @@ class ReasoningConfig:
     data: Path | None = None
     """MATH-500's test.jsonl; fetched from the hub if left out. GPQA is fetched always, and kept in memory."""
     label: str = ""
-    """What a comparison calls this run, e.g. `after ACT`; the model's name if empty."""
+    """Name of this run in comparisons, e.g. `after ACT`; the model's name if empty."""
     out: Path = Path("runs/reasoning")
     """The run folder."""
     limit: int = 0
     """The first so many questions of each; 0 for all."""
     thinking: bool = False
-    """Let the model reason: switched on in chat templates that know it, and asked for in words."""
+    """Let the model reason: switched on in chat templates that support it, and requested in the prompt."""
     max_new_tokens: int = 2048
-    """Longest reply; with reasoning many thousands may be needed. `no answer` shows what was cut off."""
+    """Longest reply; with reasoning many thousands may be needed. `no answer` counts the truncated ones."""
     temperature: float = 0.0
     """0 takes the likeliest token."""
     seed: int = 0
@@ -256,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments.tasks or arguments.limit < 0 or arguments.batch_size < 1 or arguments.temperature < 0:
         raise UsageError("Expected at least one of --tasks, --limit and --temperature of 0 or more, --batch-size of 1.")
     inputs = [arguments.data] if arguments.data is not None and "math500" in arguments.tasks else []
-    # What cannot be had is said before a model is loaded.
+    # Missing packages and data are reported before a model is loaded.
     questions = {
         name: math_questions(arguments.data) if name == "math500" else gpqa_questions(arguments.seed)
         for name in dict.fromkeys(arguments.tasks)
@@ -328,7 +328,7 @@ def ask(
         batch_size=settings.batch_size,
         max_length=policy.context,
         enable_thinking=settings.thinking,
-        think_end_token="</think>",  # noqa: S106 (no password: what stands before it is no answer)
+        think_end_token="</think>",  # noqa: S106 (no password: text before it is no answer)
     )
     found = simple_evaluate(
         model=model,

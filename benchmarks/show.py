@@ -117,7 +117,7 @@ def _prompt(run: Path, episode: Episode, number: int) -> list[str]:
             "played in other processes. Expected a run of act-gym eval with --agent local or chat."
         )
     found = asked(episode, number - 1, question, facts.get("env_options"))
-    lines = ["This is what was asked: its hash is the recorded one." if found.is_exact else _NOT_EXACT]
+    lines = ["This is the prompt of the run: its hash is the recorded one." if found.is_exact else _NOT_EXACT]
     for message in found.messages:
         lines += ["", f"[{message['role']}]", message["content"]]
     for tool in question.reply.tools:
@@ -128,7 +128,7 @@ def _prompt(run: Path, episode: Episode, number: int) -> list[str]:
 
 
 _NOT_EXACT = (
-    "warning: this may differ from what was asked; its hash is not the recorded one. The prompt set or the data of an "
+    "warning: the run may have had another prompt; its hash is not the recorded one. The prompt set or the data of an "
     "example changed, or the prompt showed commands that the record does not keep (act-gym eval --keep-commands)."
 )
 
@@ -137,9 +137,9 @@ def prompt_text(agent: Mapping[str, Any], question: Question, messages: Sequence
     """Return the text that a local model read, and else an empty one and why.
 
     Args:
-        agent: What the manifest says of the agent.
+        agent: The agent's facts from the manifest.
         question: How it was asked.
-        messages: What it was asked.
+        messages: The prompt.
     """
     name, settings = parse_agent(str(agent.get("asked_for", "")))
     if name != "local":

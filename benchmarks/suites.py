@@ -3,9 +3,9 @@
     act-gym suites
     act-gym eval --suite alfworld-seen-140 alfworld-unseen-134 --agent random --out runs/random
 
-A number is comparable with another one of the same suite and version, whoever measured it. Everything that
-decides what a suite is stands in `suites.json`: what it plays, and the sha256 over its ordered task ids, its step
-limit and its definition of success. A suite never changes; a change is another version under the same name.
+A number is comparable with another one of the same suite and version. `suites.json` defines every suite: its
+tasks, and the sha256 over its ordered task ids, its step limit and its definition of success. A suite never changes;
+a change is another version under the same name.
 Where a new minor version of a simulator answers otherwise to the same actions, that version is part of the suite
 as well: ScienceWorld's suites are those of scienceworld 1.2.
 A suite called `-mini` is a sample that is stratified by task type; its ids are written out, because a
@@ -51,7 +51,7 @@ SUCCESS: Mapping[str, str] = {
     "ScienceWorld": "the simulator's raw score is 100 within the step limit; a time-out is never a success",
     "WebShop": "the reward of the purchase is 1.0; an episode without a purchase is never a success",
 }
-"""What counts as a success, for each benchmark; part of every suite's hash."""
+"""Definition of success of each benchmark; part of every suite's hash."""
 
 SIMULATORS: Mapping[str, str] = {"ScienceWorld": "scienceworld"}
 """The package whose minor version is part of a benchmark's suites."""
@@ -63,7 +63,7 @@ class Suite:
 
     Attributes:
         name: For example `alfworld-unseen-134`.
-        version: Counts changes of what stands under the name, from 1.
+        version: Counts changes of the suite's content, from 1.
         env_id: The environment whose tasks they are.
         max_turns: The step limit.
         size: How many tasks it has.
@@ -149,7 +149,7 @@ _REINSTALL = "Run: pip install --force-reinstall act-gym"
 
 
 def content_hash(benchmark: str, task_ids: Sequence[str], step_limit: int | Mapping[str, int]) -> str:
-    """Return the sha256 of what is played: ordered task ids, step limit and definition of success.
+    """Return the sha256 of a suite's content: ordered task ids, step limit and definition of success.
 
     Args:
         benchmark: The benchmark's name.

@@ -2,7 +2,7 @@
 
 Tasks are drawn at random with chances of success of their own (a beta distribution), and each is played with some
 seeds. Of many such experiments it counts in how many an interval holds the truth, which should be 95 of 100, and how
-wide it is on average. What it prints is a table in Markdown.
+wide it is on average. It prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class CoverageConfig:
     experiments: int = 1_000
     """How many for each row; 1,000 tell 95 % from 93 %."""
     seed: int = 0
-    """Of what is drawn."""
+    """Seed of the simulation."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
-"""Do the same ScienceWorld task and the same commands always give the same bytes?
+"""Determinism check: the same ScienceWorld task and commands give the same bytes under seven conditions.
 
     python -m benchmarks.checks.determinism
 
 For one or more variations of every task type two walks are laid down once: the simulator's solution, and random
-commands drawn from what is admissible. What each shows (every observation, score, end and the goal) is written down,
+drawn admissible commands. Its trace (every observation, score, end and the goal) is recorded,
 and then played again under each of the conditions in `CONDITIONS`; a condition marked so starts with a Java process
 of its own, in a Python process of its own. stdout gets a Markdown table: how many walks were equal byte for byte.
 The first difference of each walk goes to stderr.
@@ -36,7 +36,7 @@ TOGETHER = 8
 """So many walks are played at once where they are interleaved or in threads."""
 
 Trace = tuple[str, ...]
-"""What a walk showed: the goal, then a text for every state with all that it holds."""
+"""Trace of a walk: the goal, then a text for every state."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class DeterminismConfig:
     steps: int = 30
     """Random commands for each variation."""
     seed: int = 0
-    """What variations and commands are drawn from."""
+    """Seed of the variations and commands."""
     conditions: tuple[str, ...] = ()
     """Only these conditions; all if none is given."""
 
@@ -137,7 +137,7 @@ def check(
 
 
 def difference(walk: Walk, expected: Trace, found: Trace) -> str:
-    """Return where two traces of a walk part and how, in words; empty if they are equal."""
+    """Describe the first difference of two traces of a walk; empty if they are equal."""
     if expected == found:
         return ""
     pairs = enumerate(zip(expected, found, strict=False))
@@ -202,7 +202,7 @@ def _backwards(walks: Sequence[Walk]) -> dict[str, Trace]:
 
 
 def _after_solving(walks: Sequence[Walk]) -> dict[str, Trace]:
-    """In the middle of each walk work the solution out anew, which plays the task in another world, last task first.
+    """In the middle of each walk, compute the solution again, which plays the task in another world, last task first.
 
     A solution that is not the one laid down makes the trace longer.
     """
@@ -246,7 +246,7 @@ def _asking(walks: Sequence[Walk]) -> dict[str, Trace]:
 
 
 def _interleaved(walks: Sequence[Walk]) -> dict[str, Trace]:
-    """Play several walks in one Java process, a step of each in turn; every third asks what is admissible."""
+    """Play several walks in one Java process, a step of each in turn; every third lists the admissible commands."""
     found = {}
     for start in range(0, len(walks), TOGETHER):
         group = walks[start : start + TOGETHER]
@@ -284,7 +284,7 @@ CONDITIONS: Mapping[str, _Condition] = {
     "asking": _Condition("admissible commands asked for in every state", _asking),
     "interleaved": _Condition(f"{TOGETHER} walks interleaved step by step, every third asking", _interleaved),
     "threads": _Condition(f"{TOGETHER} walks at once, a thread each", _threaded),
-    "solving": _Condition("last task first, its solution worked out anew in the middle", _after_solving),
+    "solving": _Condition("last task first, its solution computed again in the middle", _after_solving),
 }
 """The conditions by name."""
 

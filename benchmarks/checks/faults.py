@@ -1,4 +1,4 @@
-"""Do ScienceWorld's episodes go on when their Java process is killed?
+"""Fault injection: kills ScienceWorld's Java process and checks that its episodes recover.
 
     python -m benchmarks.checks.faults
 
@@ -61,7 +61,7 @@ class FaultsConfig:
     walks: int = 12
     """Different walks, half of them solutions, of as many task types as there are."""
     seed: int = 0
-    """What walks, moments and signals are drawn from."""
+    """Seed of the walks, moments and signals."""
     commands: int = 12
     """Commands carried out between two kills, on average, so that a slow machine gives the same picture."""
     again: float = 0.1
@@ -74,15 +74,15 @@ class FaultsConfig:
 
 @dataclass
 class Report:
-    """What came of it.
+    """Counts of a run with kills.
 
     Attributes:
         kills: Signals sent.
         stops: How many of them only stopped the process.
-        busy: How many came while somebody waited for a command to be carried out.
+        busy: Kills during a command.
         ended: Episodes by how they ended: `equal`, `env_error`, `different`.
         hit: Episodes that were equal although their process was killed in the middle of them, at least once.
-        causes: What the errors said.
+        causes: Error messages.
         under_way: Commands being carried out just now.
         steps: Commands carried out.
         slowest: The longest that one of them took, in seconds.
@@ -104,7 +104,7 @@ class Report:
 
 
 def undisturbed(walks: Sequence[Walk]) -> dict[str, Trace]:
-    """Return what each walk shows when nobody kills anything."""
+    """Return the trace of each walk in an undisturbed run."""
     with closing(JvmEngine()) as engine:
         return {walk.name: _play(engine, walk, Report()) for walk in walks}
 
@@ -116,7 +116,7 @@ def under_fire(
 
     Args:
         walks: With names that differ.
-        expected: What each shows.
+        expected: Traces of the undisturbed run.
         arguments: How often, how many at once, and so on.
         say: Takes a text for each walk that showed something else.
     """
@@ -152,7 +152,7 @@ def under_fire(
 
 
 def leftovers(report: Report, before: set[int]) -> list[str]:
-    """Close the last Java process and return in words what is left of all of them.
+    """Close the last Java process and describe the processes and files that are left.
 
     Args:
         report: Names their folders.
@@ -222,7 +222,7 @@ def _processes() -> dict[int, str]:
 
 
 def table(report: Report, left: Sequence[str]) -> str:
-    """Return a Markdown table of what came of it."""
+    """Return the results as a Markdown table."""
     episodes = sum(report.ended.values())
     rows = {
         "kills (of them only stopped)": f"{report.kills} ({report.stops})",

@@ -1,9 +1,9 @@
-"""What do many ScienceWorld environments, and many resets, cost in memory and open files?
+"""Footprint: memory and open files of many ScienceWorld environments and many resets.
 
     python -m benchmarks.checks.footprint
 
 First so many environments are played in one Java process, in a Python process of their own: each loads another task, a
-list of admissible commands is drawn from, and the commands are carried out in turn. What Java and Python then hold in
+list of admissible commands is drawn from, and the commands are carried out in turn. The memory of Java and Python in
 memory, and held at most, comes from the kernel. Then one environment is reset over and over, task type after task type,
 with a step that spoils the task after each; now and then the Java heap is measured after a collection. stdout gets a
 Markdown table of each. Nothing here is judged: read whether the second table is flat.
@@ -48,12 +48,12 @@ class FootprintConfig:
     memory: str = "1g"
     """The largest Java heap."""
     seed: int = 0
-    """What tasks and commands are drawn from."""
+    """Seed of the tasks and commands."""
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What Java and Python hold.
+    """Memory and open files of Java and Python.
 
     Attributes:
         heap: Bytes of Java objects that live after a collection.
@@ -69,7 +69,7 @@ class Footprint:
 
     @classmethod
     def of(cls, jvm: Jvm) -> Footprint:
-        """Measure. What Java holds is read before the collection, which gives memory back."""
+        """Measure; Java's memory is read before the garbage collection, which returns some of it."""
         java, python = _resident(jvm.pid), _resident(os.getpid())
         with jvm.calling("measuring", 120):
             runtime = jvm.classes.java.lang.Runtime.getRuntime()
@@ -95,7 +95,7 @@ def many(environments: int, steps: int, memory: str, seed: int) -> Footprint:
 
 
 def _over_and_over(resets: int, every: int, memory: str, seed: int) -> Iterator[tuple[int, Footprint]]:
-    """Reset one environment; now and then yield how many resets there have been and what is held then."""
+    """Reset one environment; yield the number of resets and the memory at intervals."""
     tasks = in_turn(chosen(()), seed)
     with closing(JvmEngine(memory=memory)) as engine:
         for number in track(range(1, resets + 1), "resets"):

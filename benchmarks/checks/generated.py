@@ -1,4 +1,4 @@
-"""Generated ALFWorld games beside the real ones: what is in their rooms and what they ask.
+"""Statistics of generated and real ALFWorld games: their rooms, objects and goals.
 
     python -m benchmarks.checks.generated
 
@@ -41,14 +41,14 @@ class GeneratedConfig:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is measured of one game; counts, unless said otherwise.
+    """Measurements of one game; counts, unless said otherwise.
 
     Attributes:
         task_type: The game's.
         room: The kind of room.
         receptacles: Fixed receptacles.
         openable: Those with a door.
-        places: Places where one stands at receptacles; several may share one.
+        places: Positions in front of receptacles; several may share one.
         empty: Share of receptacles with nothing in them, 0–1.
         objects: Things that are no receptacles.
         objects_within_reach: Things in or on receptacles that can be picked up.
@@ -110,7 +110,7 @@ def figures_of(content: Mapping[str, Any], task: Task, room: int) -> Figures:
     """Measure one game.
 
     Args:
-        content: What its file holds.
+        content: Content of its file.
         task: Its task.
         room: The number of its room.
 

@@ -1,9 +1,9 @@
-"""Does ScienceWorld's own solution of every variation reach 100 in our engine?
+"""Gold-path check: ScienceWorld's own solution of every variation, replayed in our engine.
 
     python -m benchmarks.checks.gold --out runs/gold.jsonl
 
 For each variation the simulator works its solution out, and the solution is played in a world that was loaded
-without it. One record a variation says what came of it; stdout gets a Markdown table with a row for each task type,
+without it. One record for each variation has the result; stdout gets a Markdown table with a row for each task type,
 and the variations that do not end at 100. All 7,207 take hours, so the order is such that whatever is done so far is
 a fair sample: one variation of every task type, then a second one of each, drawn with `--seed`.
 """
@@ -45,13 +45,13 @@ class GoldConfig:
     tasks: tuple[str, ...] = ()
     """Task types, e.g. boil; all 30 if none is given."""
     seed: int = 0
-    """What the order of a task type's variations is drawn from."""
+    """Seed of the order of a task type's variations."""
     limit: int = 0
     """Only this many variations, the first ones of the order; 0 for all."""
     workers: int = 1
     """Processes, each with a Java of its own."""
     out: Path | None = None
-    """A file of records, one for each variation; started again, it goes on with what is not there or failed."""
+    """A file of records, one for each variation; a second run plays those that are missing or failed."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,7 +87,7 @@ def in_turn(given: Sequence[Task], seed: int) -> list[Task]:
 
     Args:
         given: Any tasks.
-        seed: What they are drawn with; the order of one type does not depend on which others there are.
+        seed: Seed of the draw; the order of one type does not depend on which others there are.
     """
     by_type: dict[str, list[Task]] = {}
     for task in given:
@@ -151,7 +151,7 @@ def run(wanted: Sequence[Task], *, workers: int, out: Path | None) -> list[dict[
         The record of every task, known ones first.
 
     Raises:
-        EngineError: A process died. What was played before is in `out`.
+        EngineError: A process died. Finished variations are in `out`.
     """
     ids = {task.id for task in wanted}
     known = list(read_records(out)) if out and out.exists() else []
@@ -217,7 +217,7 @@ def _replayed(wanted: Sequence[Task], workers: int) -> Iterator[dict[str, Any]]:
                 yield done.result()
         except BrokenProcessPool as cause:
             raise EngineError(
-                "A process that played solutions died. Start again with the same --out to go on."
+                "A process that played solutions died. Run it again with the same --out to continue."
             ) from cause
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -1,1 +1,1 @@
-"""How good the experts are: whether they solve a task from any state, how shortly, and how fast."""
+"""Expert benchmarks: success from any state, length of solutions, and time."""

@@ -1,4 +1,4 @@
-"""ALFWorld's experts: the planner of the native engine, and upstream's two beside it.
+"""ALFWorld's experts: the native planner and upstream's two, from random states.
 
     python -m benchmarks.experts alfworld
     python -m benchmarks.experts alfworld --upstream 60
@@ -54,7 +54,7 @@ class ExpertsConfig:
     steps: int = 20
     """Random commands before the second plan in each game."""
     seed: int = 0
-    """What games and commands are drawn from."""
+    """Seed of the games and commands."""
     upstream: int = 0
     """How many evaluation games upstream's two experts try too, at about half a minute a game."""
     patience: float = 120.0
@@ -104,7 +104,7 @@ def attempts(game: Game, task: Task, label: str, steps: int, seed: int) -> Itera
         task: Its task.
         label: Begins the groups' names.
         steps: How many random commands.
-        seed: What they are drawn from.
+        seed: Seed of the draw.
     """
     yield _attempt(game, game.start, task, f"{label}from the start")
     _, here = random_commands(game, task, steps, seed)

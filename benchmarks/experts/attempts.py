@@ -22,7 +22,7 @@ def random_commands(game: Game, task: Task, steps: int, seed: int) -> tuple[list
         game: The game.
         task: Its task; each has commands of its own.
         steps: How many commands.
-        seed: What they are drawn from.
+        seed: Seed of the draw.
 
     Returns:
         The commands and the state they lead to.
@@ -47,7 +47,7 @@ class Attempt:
     """One expert, one state.
 
     Attributes:
-        group: What it is counted with, e.g. a split and where the state comes from.
+        group: Row of the table, e.g. a split and where the state comes from.
         task_id: The task.
         outcome: `won`, `dead end` or `not won`.
         turns: Commands from the state on.

@@ -1,7 +1,7 @@
 """Upstream's hand-coded expert, played as upstream plays it: `AlfredExpert` around its simulator.
 
 It sees what an agent sees and searches for what it needs, so it needs more commands than a planner. It knows
-nothing of what was done before it was asked; from there on it is given every observation.
+nothing of the earlier actions; from there on it is given every observation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def handcoded_attempts(game: Game, task: Task, folder: Path, steps: int, seed: i
         task: Its task.
         folder: The folder of the games.
         steps: How many random commands.
-        seed: What they are drawn from; the expert draws as well where it does not know what to do.
+        seed: Seed of the draw; the expert also draws where it knows no action.
 
     Raises:
         MissingDependencyError: Upstream's packages are not installed.

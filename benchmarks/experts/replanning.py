@@ -37,7 +37,7 @@ def replanning_attempt(
         task: Its task.
         folder: The folder of the games.
         steps: How many random commands.
-        seed: What they are drawn from.
+        seed: Seed of the draw.
         patience: Seconds after which the planner is ended.
 
     Raises:

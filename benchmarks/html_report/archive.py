@@ -1,7 +1,7 @@
 """Episodes and answers as a page carries them: an index that is read at once, and the rest in compressed blocks.
 
-The index holds what lists and filters need, one short row an episode. What was said and done stands in blocks
-of some 256 KiB of JSON, compressed (zlib) and in base64, and a block is unpacked when somebody looks into it.
+The index holds what lists and filters need, one short row an episode. Turns are in blocks
+of some 256 KiB of JSON, compressed (zlib) and in base64, and a block is unpacked on demand.
 All text is made harmless here (`markup.plain`), so that the scripts need not think of it.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["Archive"]
 
 _BLOCK = 2**18  # characters of JSON; unpacking one takes a browser milliseconds
 _TEXT = 100_000  # characters of one observation or reply; longer ones are cut and say so
-_LINE = 600  # characters of what stands in the index
+_LINE = 600  # characters of a text in the index
 _COMMANDS = 200  # admissible commands of a turn
 _TOLD_BY_OUTCOME = ("right", "malformed", "admissible", "took_alternative")
 
@@ -46,7 +46,7 @@ class Archive:
         """Add a run and return its number.
 
         Args:
-            label: What a comparison calls it.
+            label: Name of the run in comparisons.
             subject: The agent or model.
             folder: Where it is.
             left_out: How many of its records are not in this archive.
@@ -66,7 +66,7 @@ class Archive:
 
         Args:
             run: Its number.
-            episode: What was played.
+            episode: The episode.
             question: How a model was asked, so that each turn gets its prompt; None without a model.
             env_options: Options of the environment, which a prompt may depend on.
         """
@@ -111,7 +111,7 @@ class Archive:
     def _question(
         self, run: int, record: Mapping[str, Any], asked: Mapping[str, Sequence[Mapping[str, Any]]], other: str
     ) -> list[Any]:
-        """Keep a question and its answers; return its row, in which `other` stands beside the expert's action."""
+        """Keep a question and its answers; return its row; `other` is the alternative to the expert's action."""
         names = ("state", "expert_action", "alternative", "proposer", "rationale")
         commands = record.get("admissible_commands", ())
         body: dict[str, Any] = {name: plain(str(record[name]), _TEXT) for name in names if record.get(name)}
@@ -153,7 +153,7 @@ class Archive:
 
 
 def _turn(turn: Turn) -> dict[str, Any]:
-    """Return a turn with short names; what is empty or follows from the rest is left out."""
+    """Return a turn with short names, without empty or derivable values."""
     spoken = turn.response if turn.response.strip() != turn.action else ""
     found = {
         "see": plain(turn.observation, _TEXT),

@@ -80,7 +80,7 @@ def learning(
     """Return how a number changes from stage to stage, one line a split.
 
     Args:
-        title: What is measured.
+        title: Name of the measurement.
         labels: The stages, in order.
         lines: For each split and its title a number of each stage, or None where it was not measured.
     """

@@ -1,7 +1,7 @@
 """One page in one file: its frame, its style, its scripts and its data. It loads nothing.
 
 A content policy holds the browser to that: no address may be asked for anything, only this very style and
-these very scripts count (by their sha256), and no script may make markup of text. Data stands in blocks
+these very scripts count (by their sha256), and no script may make markup of text. Data is in blocks
 that a browser does not read before a script asks for one.
 """
 
@@ -34,7 +34,7 @@ def document(
 
     Args:
         title: For the window; escaped.
-        body: What is seen, in order.
+        body: Visible elements, in order.
         styles: Names of files in `static`, joined in this order.
         scripts: Likewise; they share one scope and run when everything before them has been read.
         data: A JSON value for each id that a script looks for.
@@ -62,7 +62,7 @@ def document(
 
 
 def data_block(name: str, value: Any) -> str:
-    """Return an element that holds a JSON value and cannot be ended by what stands in it."""
+    """Return an element that holds a JSON value and cannot be ended by its content."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return f'<script type="application/json" id="{name}">{text.translate(_ESCAPES)}</script>'
 

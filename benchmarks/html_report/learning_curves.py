@@ -177,9 +177,9 @@ def _figure(title: str, curves: Sequence[Curve], *more: Markup, share: bool = Fa
     """Return a chart of curves over steps.
 
     Args:
-        title: What is drawn.
+        title: Title of the chart.
         curves: At least one, each with a point.
-        more: What follows the chart.
+        more: Elements after the chart.
         share: Whether the axis is from 0 to 100 per cent.
     """
     values = [value for curve in curves for _, value in curve.points]

@@ -107,7 +107,7 @@ def _row(labels: tuple[str, str], split: str, title: str, found: Contrast) -> Ma
     )
 
 
-# Of a kind of run: what is shown by task type, its heading, and the part of the page that its numbers lead to.
+# Kind of run: measurement by task type, its heading, and the linked part of the page.
 _OF_TYPES = {
     "episodes": ("success", "episode success", "episodes"),
     "judge": ("accuracy", "judgement, both orders", "pairs"),
@@ -166,7 +166,7 @@ def _failed(runs: Sequence[LoadedRun]) -> Markup:
 
 
 def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
-    """Return one measurement of all runs: a chart and the numbers of every split beside it."""
+    """Return one measurement of all runs: a chart and the numbers of every split."""
     kind, name, heading = columns[0].kind, columns[0].name, columns[0].heading
     with_gap = kind == "episodes" and any((label, name) in headline.gaps for label in headline.labels)
     rows = []

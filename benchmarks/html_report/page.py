@@ -25,8 +25,8 @@ _KEYS = (
     ("j k", "next and previous in the list; in the list itself also ↓ ↑"),
     ("→ ←", "next and previous turn"),
     ("Home End", "first turn and the end"),
-    ("c", "put the next agent's episode on the same task beside it, or take it away"),
-    ("Esc", "close: what stands beside, the episode, the search"),
+    ("c", "show or hide the next agent's episode on the same task"),
+    ("Esc", "close: the second episode, the episode, the search"),
     ("1 2 3 4", "the parts of this page"),
     ("t", "light, dark, or as the system has it"),
     ("?", "these keys"),
@@ -97,7 +97,7 @@ def _explorer(name: str, heading: str) -> Markup:
         class_="choice search",
     )
     inside = element(
-        "label", element("input", type="checkbox", name="deep"), "also in what was seen and said", class_="deep"
+        "label", element("input", type="checkbox", name="deep"), "also in observations and replies", class_="deep"
     )
     listed = element(
         "div",

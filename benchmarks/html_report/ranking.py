@@ -73,8 +73,8 @@ act-gym leaderboard --check    # plays every episode again in the simulator, and
 
 The check refuses an entry of another version of a suite, with a task that is missing or there twice, with a number
 that its records do not have, or with an episode whose actions show another text or come to another end; `random` and
-`expert` have to choose the same actions again, too. That a model's actions are the model's stands on the word of who
-played. To take part, play whole suites and send the folders that this makes:
+`expert` have to choose the same actions again, too. Only the submitter can vouch that a model
+wrote its actions. To take part, play whole suites and send the folders that this makes:
 
 ```bash
 act-gym eval --suite alfworld-unseen-134 --agent my_module:MyAgent --out runs/mine

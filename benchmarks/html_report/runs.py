@@ -77,7 +77,7 @@ class LoadedRun:
     def answers(self, shown: int) -> tuple[list[dict[str, Any]], int]:
         """Return the first answers of a run that asked questions, and how many more there are.
 
-        A record gets its question's `state` and `admissible_commands` where the folder holds what was asked.
+        A record gets its question's `state` and `admissible_commands` where the folder has the questions.
         """
         path = self.folder / "records.jsonl"
         if self.summary.kind not in ("judge", "next_action") or not path.exists():
@@ -130,7 +130,7 @@ def run_folders(paths: Iterable[Path], trained: Collection[Path] = ()) -> list[P
 
 
 def load(folder: Path) -> LoadedRun:
-    """Read a run folder, or one of episodes that nobody has measured yet, such as what `act-gym shop` recorded.
+    """Read a run folder, or one of episodes without a summary, such as recordings of `act-gym shop`.
 
     Raises:
         RunError: It holds a run of a kind that no page shows.

@@ -41,7 +41,7 @@ class LeaderboardConfig:
     add: tuple[Path, ...] = ()
     """Run folders of act-gym eval --suite to make entries of, which are checked at once."""
     label: str = ""
-    """What the page calls the agent of these runs; the run's own label or the agent's name if empty."""
+    """Name of the agent on the page; the run's own label or the agent's name if empty."""
     count_errors: bool = False
     """With --add, take also runs in which episodes ended with an error, and count each of them as a failure."""
     out: Path = Path("leaderboard.html")

@@ -1,4 +1,4 @@
-"""Entries of the leaderboard: what one agent came to on one suite, small enough to keep and complete enough to check.
+"""Leaderboard submissions: one agent's records on one suite, small enough to keep, complete enough to replay.
 
 ```
 leaderboard/<suite>/<agent>/
@@ -47,9 +47,9 @@ __all__ = [
 
 FORMAT = 1
 NUMBERS = ("errors", "success", "score", "turns", "invalid_actions", "prompt_tokens", "completion_tokens")
-"""What an entry states of its suite."""
+"""Suite facts of an entry."""
 
-_LEFT_OUT = ("env_id", "benchmark", "split", "agent", "seconds", "error")  # said once in entry.json, or by nobody
+_LEFT_OUT = ("env_id", "benchmark", "split", "agent", "seconds", "error")  # once in entry.json, or not kept
 _ELSEWHERE = FREE_ARGUMENTS | {"label", "agent", "suite", "env", "keep_commands"}  # arguments that move no number
 
 
@@ -59,7 +59,7 @@ class Entry:
 
     Attributes:
         folder: Where it is.
-        facts: What `entry.json` says.
+        facts: Content of `entry.json`.
     """
 
     folder: Path
@@ -92,12 +92,12 @@ class Entry:
 
     @property
     def label(self) -> str:
-        """What the page calls it."""
+        """Name on the page."""
         return str(self.facts.get("label") or self.facts["agent"]["name"])
 
     @property
     def catalogue(self) -> str:
-        """Which catalogue of WebShop was played, in words; empty for another benchmark."""
+        """Description of WebShop's catalogue; empty for another benchmark."""
         catalogue = self.facts["data"].get("catalogue")
         if catalogue is None:
             return ""
@@ -137,7 +137,7 @@ def make_entries(run: Path, leaderboard: Path, label: str = "", *, count_errors:
     Args:
         run: A run folder of `act-gym eval --suite`.
         leaderboard: Where entries are.
-        label: What the page calls the agent; its own label or name if empty.
+        label: Name of the agent on the page; its own label or name if empty.
         count_errors: Take episodes that ended with an error, each as a failure.
 
     Raises:
@@ -192,7 +192,7 @@ def other_simulator(frozen: Suite, simulator: Mapping[str, Any]) -> str:
 
     Args:
         frozen: The suite.
-        simulator: What a manifest or an entry says of it.
+        simulator: Simulator facts of a manifest or an entry.
     """
     found = simulator_of(frozen.benchmark, str(simulator.get(SIMULATORS.get(frozen.benchmark, ""), "")))
     return (found or "an unknown one") if found != frozen.simulator else ""
@@ -208,7 +208,7 @@ def _check_simulator(run: Path, frozen: Suite, simulator: Mapping[str, Any]) -> 
 
 
 def compact(episode: Episode) -> dict[str, Any]:
-    """Return an episode's record as an entry keeps it, with the digest of what was shown."""
+    """Return an episode's record as an entry keeps it, with the digest of its observations."""
     record = {name: value for name, value in flat_record(episode).items() if name not in _LEFT_OUT}
     shown = [episode.goal, *(turn.observation for turn in episode.turns), episode.final_observation]
     digest = hashlib.sha256(json.dumps(shown, ensure_ascii=True).encode()).hexdigest()

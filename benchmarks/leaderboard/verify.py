@@ -1,4 +1,4 @@
-"""Checks entries of the leaderboard: nothing they say is taken on trust where it can be worked out again.
+"""Verification of leaderboard submissions: replays every episode and recomputes every number.
 
 The suite has to be the frozen one, its tasks have to be there once for each seed, the numbers have to follow from
 the records, and every episode is played again in the simulator: its recorded actions have to show the same
@@ -31,7 +31,7 @@ _SAME = 1e-9
 
 
 class Repeater:
-    """Does what was recorded, and nothing after it."""
+    """Replays the recorded actions and then stops."""
 
     name = "repeater"
 
@@ -57,7 +57,7 @@ def check(entry: Entry, *, replays: int = 0) -> Iterator[str]:
     """Yield everything about an entry that does not fit; nothing if all does.
 
     Args:
-        entry: What to check.
+        entry: The submission.
         replays: Episodes to play again at most, drawn from all; 0 for all.
 
     Raises:
@@ -82,7 +82,7 @@ def _check(entry: Entry, replays: int) -> Iterator[str]:
         return
     frozen.check_simulator()
     if entry.folder.parent.name != entry.suite:
-        yield f"stands in the folder {entry.folder.parent.name} and is of {entry.suite}"
+        yield f"is in the folder {entry.folder.parent.name} and is of {entry.suite}"
     tasks, seeds = frozen.tasks(), entry.facts["seeds"]
     records, actions = entry.records(), actions_of(entry.folder)
     expected = [(task.id, seed) for seed in seeds for task in tasks]

@@ -1,1 +1,1 @@
-"""The paper's tables, run row by row and shown beside the published numbers: `act-gym paper`."""
+"""Reproduction of the paper's tables, row by row, with the published numbers: `act-gym paper`."""

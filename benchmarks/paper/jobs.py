@@ -41,7 +41,7 @@ class Job:
     """One program with its settings.
 
     Attributes:
-        name: What it does, e.g. `imitation`; the beginning of its folder's name.
+        name: The program, e.g. `imitation`; prefix of its folder's name.
         module: The program, e.g. `trainers.imitation`.
         settings: Its arguments as plain values, without `out` and `resume`.
         folder: Its run folder.
@@ -80,7 +80,7 @@ class Job:
         return self.done and self.trains and not (self.folder / "checkpoint").is_dir()
 
     def everything(self) -> Iterable[Job]:
-        """Yield all jobs it stands on, each before those that need it, and itself last."""
+        """Yield its dependencies in topological order, and itself last."""
         for need in self.needs:
             yield from need.everything()
         yield self
@@ -103,7 +103,7 @@ class JobStore:
         """Return the job with these settings; one that was made before, if its key is the same.
 
         Args:
-            name: What it does, in one word.
+            name: One word for the job.
             module: The program.
             settings: Its dataclass, or a mapping of some of its fields. Files of other jobs are named by paths.
         """
@@ -116,7 +116,7 @@ class JobStore:
         return self.jobs.setdefault(key, Job(name, module, plain(values), self.folder / key, needs))
 
     def _content(self, value: Any, name: str = "") -> Any:
-        """Put what a path holds in its place: for what a job makes, its key, which stands in the path."""
+        """Replace a path by a hash of its content; for a job's output, by the key in the path."""
         if isinstance(value, Mapping):
             return {key: self._content(inner, key) for key, inner in value.items()}
         if isinstance(value, (list, tuple)):
@@ -133,7 +133,7 @@ def digest_of(place: str, remembered: dict[str, str]) -> str:
 
     Args:
         place: A file, a folder with a model, or a name that `agents.local.default_model` knows.
-        remembered: Hashes by path, size and time of change; gets what is found. Weights take long to read.
+        remembered: Hashes by path, size and time of change; is filled with new hashes. Weights take long to read.
     """
     from act_gym.errors import ActGymError
     from trainers.run.checkpoints import find_model
@@ -169,7 +169,7 @@ def working_in(folder: Path) -> Iterator[TextIO]:
     """Keep others from working in a folder; gives the file that holds the lock.
 
     Raises:
-        RunError: Somebody works there.
+        RunError: Another process works in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as file:
@@ -177,8 +177,8 @@ def working_in(folder: Path) -> Iterator[TextIO]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as cause:
             raise RunError(
-                f"Somebody works in {folder} already: another benchmarks.paper, or a job that one started and that "
-                "outlived it. Wait for it, end it, or choose another --out."
+                f"{folder} is locked by another `act-gym paper` process, or by a job that survived one. Wait for it, "
+                "end it, or choose another --out."
             ) from cause
         yield file
 
@@ -189,7 +189,7 @@ class JobRunner:
 
     Attributes:
         lock: The file that `working_in` gives.
-        launch: What stands before a training program, e.g. `accelerate launch --config_file …`; empty to train here.
+        launch: Prefix of training commands, e.g. `accelerate launch --config_file …`; empty to train here.
         failed: Why a job could not be done, by its folder.
     """
 
@@ -198,10 +198,10 @@ class JobRunner:
     failed: dict[Path, str] = field(default_factory=dict)
 
     def do(self, job: Job, *, needed: bool = False) -> bool:
-        """Do a job and all it stands on; return whether it is done now.
+        """Run a job after its dependencies; return whether it is done.
 
         Args:
-            job: What is done, if it is not done yet.
+            job: The job; nothing runs if it is done.
             needed: Whether its files are needed, so that it is done again if they were discarded.
         """
         if needed and job.discarded:
@@ -217,7 +217,7 @@ class JobRunner:
         return job.folder not in self.failed
 
     def discard(self, jobs: Iterable[Job]) -> None:
-        """Remove the checkpoints of jobs on which none of them stands that is still to be done."""
+        """Remove the checkpoints that no open job depends on."""
         all_ = list(jobs)
         wanted = {need.folder for job in all_ if not job.done for need in job.needs}
         for job in all_:

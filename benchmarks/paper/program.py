@@ -1,8 +1,8 @@
-"""Runs a table of the paper row by row and shows it beside the published numbers.
+"""Runs a table of the paper row by row and compares it with the published numbers.
 
     act-gym paper --table v2 --benchmarks alfworld --rows il act-il --seeds 3 --out runs/paper
 
-Kill it anywhere and run it again: what is finished is not run again, and rows share what they have in common, such as
+Kill it anywhere and run it again: finished jobs are not run again, and rows share jobs, such as
 the data, the warm-up, or the imitation that IL→IL and IL→RL begin with. See docs/paper-tables.md.
 """
 
@@ -29,7 +29,7 @@ __all__ = ["PaperConfig", "main"]
 
 @dataclass(frozen=True, kw_only=True)
 class PaperConfig:
-    """Run the rows of a table of the paper, and show it beside the published numbers."""
+    """Run the rows of a table of the paper, and compare it with the published numbers."""
 
     table: Version = "v2"
     """Which version of the paper: v2 has three epochs a stage and ScienceWorld's mean score, v1 the next action."""
@@ -65,14 +65,14 @@ class PaperConfig:
     temperature: float = 0.4
     """Of free: Early Experience's; the paper gives none."""
     launch: str = ""
-    """What stands before training programs, e.g. 'accelerate launch --config_file trainers/configs/zero3.yaml'."""
+    """Prefix of training commands, e.g. 'accelerate launch --config_file trainers/configs/zero3.yaml'."""
     keep_checkpoints: bool = True
     """Keep every model. Without, one is removed when nothing that is asked for needs it any more; rows that are asked
     for later and need it train it again."""
     out: Path = Path("runs/paper")
-    """Holds everything; a run that was stopped goes on when it is started again."""
+    """The run folder; a run that was stopped continues when it is started again."""
     dry_run: bool = False
-    """Say what would be run, and what is done already; run nothing."""
+    """List the open and the finished jobs; run nothing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What is done for a row: the jobs that make its data, train its model and measure it.
+"""Protocol of a row: the jobs that make its data, train its model and measure it.
 
 The same data, the same epochs and the same evaluation for every row; only the stages differ. Knows which
 environments a benchmark is trained and tested on, and nothing of how jobs are carried out.
@@ -157,7 +157,7 @@ class Protocol:
         own = RECIPES / "settings" / f"{self.version}.yaml" if row.prompted else row.recipe(self.version)
         stages = () if row.prompted else from_recipes(PipelineConfig, [own]).stages
         read = from_recipes(PipelineConfig, [own, RECIPES / "data" / f"{benchmark}.yaml", *self.layers])
-        if self.limit:  # a smoke test goes on where there is nothing to learn
+        if self.limit:  # a smoke test continues where there is nothing to learn
             read = replace(read, act=replace(read.act, force=True), rl=replace(read.rl, force=True))
         return replace(
             read,

@@ -1,4 +1,4 @@
-"""What stands in the paper's tables: rows with their recipes, columns with what is measured, published numbers.
+"""Contents of the paper's tables: rows with recipes, columns with measurements, published numbers.
 
 Source: arXiv 2603.08706, version 1 (9 March 2026) and version 2 (8 October 2026).
 """
@@ -47,10 +47,10 @@ class Column:
     Attributes:
         benchmark: `alfworld`, `webshop` or `scienceworld`.
         title: As a table shows it.
-        kind: What measures it: `episodes`, `next_action` or `judge`.
+        kind: Kind of run that measures it: `episodes`, `next_action` or `judge`.
         name: The measurement's name.
         split: Which side: `seen`, `unseen`, `test`; empty for all there is.
-        place: Where it stands among the published numbers; −1 if the paper has no such column.
+        place: Index among the published numbers; −1 if the paper has no such column.
     """
 
     benchmark: str
@@ -120,7 +120,7 @@ def rows_of(version: Version, names: Sequence[str]) -> tuple[Row, ...]:
 
 
 def columns_of(version: Version, benchmarks: Sequence[str], *, judge: bool) -> tuple[Column, ...]:
-    """Return the columns of some benchmarks: the paper's, then what we measure besides."""
+    """Return the columns of some benchmarks: the paper's, then our additional ones."""
     chosen = [column for column in COLUMNS[version] if column.benchmark in benchmarks]
     if judge:
         names = dict.fromkeys(column.benchmark for column in chosen)

@@ -1,6 +1,6 @@
-"""The table: what was measured beside what was published, for a terminal, Markdown, CSV and HTML.
+"""Table of measured and published numbers, for a terminal, Markdown, CSV and HTML.
 
-A cell that nobody measured stays empty. Several seeds give mean and population standard deviation, as in the
+A cell without a measurement stays empty. Several seeds give mean and population standard deviation, as in the
 paper; fewer seeds than were asked for are counted in brackets.
 """
 
@@ -36,7 +36,7 @@ class Table:
         seeds: How many seeds a full cell has.
         published: Theirs by row: for each of the paper's columns mean and, if given, deviation, in per cent.
         source: Whose numbers those are.
-        notes: What a reader must know.
+        notes: Remarks under the table.
     """
 
     title: str

@@ -37,7 +37,7 @@ class ParityConfig:
     steps: int = 10
     """Random commands for each game, after its walkthrough."""
     seed: int = 0
-    """What they are drawn from."""
+    """Seed of the draw."""
     limit: int = 0
     """Only this many games, spread evenly over all; 0 for all."""
     facts: bool = False
@@ -45,7 +45,7 @@ class ParityConfig:
     workers: int = 1
     """Processes."""
     out: Path | None = None
-    """A file of records, one for each game; started again, it goes on with what is not there or did not agree."""
+    """A file of records, one for each game; a second run plays those that are missing or differed."""
 
 
 class ReferenceEngine(TextWorldEngine):

@@ -1,4 +1,4 @@
-"""What to say to an engine: mostly what it offers, now and then something an agent might say by mistake."""
+"""Commands for parity tests: mostly admissible ones, sometimes a mistake that an agent might make."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def random_command(
     """Return a command to try.
 
     Args:
-        admissible: What the engine offers now; each of them is as likely as the others.
-        earlier: What it offered before.
+        admissible: Commands of the current state, drawn uniformly.
+        earlier: Commands of earlier states.
         random: Decides.
         wrong: How often to return a distorted command or an earlier one, 0 to 1.
     """

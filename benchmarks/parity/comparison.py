@@ -21,7 +21,7 @@ EARLIER = 200
 """How many commands of earlier states are remembered."""
 
 Shown = Mapping[str, Any]
-"""What an engine shows in one state, by name."""
+"""Outputs of an engine in one state, by name."""
 
 
 class _WithFacts(Protocol):
@@ -49,9 +49,9 @@ class Difference:
 
     Attributes:
         history: The commands since the reset.
-        what: What differed, e.g. `observation`; `failure` where the candidate broke down.
-        reference: What the reference showed.
-        candidate: What the candidate showed.
+        what: The differing output, e.g. `observation`; `failure` where the candidate raised an error.
+        reference: Output of the reference.
+        candidate: Output of the candidate.
     """
 
     history: tuple[str, ...]
@@ -62,7 +62,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of one task.
+    """Result of one task.
 
     Attributes:
         task_id: Which.
@@ -171,7 +171,7 @@ def compare(pair: Pair, task: Task, *, steps: int, random: np.random.Generator) 
     Args:
         pair: The engines.
         task: Which task.
-        steps: How many random commands; they go on where a game is won.
+        steps: Number of random commands; they continue after a win.
         random: Makes them up.
     """
     play = _Play(pair)

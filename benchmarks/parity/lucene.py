@@ -1,7 +1,7 @@
 """Lucene itself, as pyserini runs it: the JAR of its wheel in a Java process, asked through py4j.
 
 `pip download pyserini==0.21.0 --no-deps` brings Lucene 9.4.2, which wrote the published index of 1,000 products; the
-JAR is in the wheel, a ZIP file, as `pyserini/resources/jars/anserini-0.21.0-fatjar.jar`. What is called is what
+JAR is in the wheel, a ZIP file, as `pyserini/resources/jars/anserini-0.21.0-fatjar.jar`. The calls are those that
 pyserini's `LuceneSearcher` and its indexer call, with their defaults.
 """
 
@@ -26,7 +26,7 @@ class Lucene:
     """A Java process with Lucene; to be closed, or used in a `with` statement.
 
     Args:
-        jar: Anserini's JAR with everything in it, or a pyserini wheel, which is unpacked beside itself.
+        jar: Anserini's JAR with everything in it, or a pyserini wheel, which is unpacked next to itself.
 
     Raises:
         MissingDataError: There is no such file, or no JAR in it.

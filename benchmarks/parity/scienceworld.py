@@ -49,7 +49,7 @@ class ParityConfig:
     steps: int = 20
     """Random commands for each variation, after its solution."""
     seed: int = 0
-    """What they and the order of the variations are drawn from."""
+    """Seed of the commands and of the order of the variations."""
     limit: int = 30
     """Only this many variations, taken from the task types in turn; 0 for all."""
     shield: bool = True
@@ -57,7 +57,7 @@ class ParityConfig:
     workers: int = 1
     """Processes."""
     out: Path | None = None
-    """A file of records, one for each variation; started again, it goes on with what is not there or did not agree."""
+    """A file of records, one for each variation; a second run plays those that are missing or differed."""
 
 
 class ReferenceEngine:

@@ -1,4 +1,4 @@
-"""Compares two engines on many tasks: in processes of their own, remembering what is done.
+"""Parity sweep: compares two engines on many tasks in separate processes, and resumes.
 
 Processes are replaced after a number of tasks, because a reference may grow with every game it loads.
 """
@@ -35,10 +35,10 @@ SHOWN = 2_000
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is compared.
+    """A comparison of two engines.
 
     Attributes:
-        make: Makes the engines, in each process anew; it must survive pickling.
+        make: Makes the engines in each process; must be picklable.
         steps: Random commands for each task.
         seed: Every task has random commands of its own, drawn from this and its id.
     """
@@ -54,7 +54,7 @@ def run(
     """Compare the engines on all tasks.
 
     Args:
-        sweep: What is compared.
+        sweep: The comparison.
         tasks: With ids that differ.
         workers: Number of processes.
         out: A file of records, one for each task. Tasks that it says agree, with as many random commands of
@@ -65,7 +65,7 @@ def run(
         The record of every task, in the order in which they were compared.
 
     Raises:
-        EngineError: A process died. What was compared before is in `out`.
+        EngineError: A process died. Finished tasks are in `out`.
     """
     known = list(read_records(out)) if out and out.exists() else []
     ids = {task.id for task in tasks}
@@ -144,7 +144,7 @@ def _compared(sweep: Sweep, tasks: Sequence[Task], workers: int) -> Iterator[Com
                     yield done.result()
             except BrokenProcessPool as cause:
                 raise EngineError(
-                    "A process that compared engines died. Start again with the same --out to go on; if it dies again, "
+                    "A process that compared engines died. Repeat with the same --out to continue; if it dies again, "
                     "--workers 1 and a small --limit find the game."
                 ) from cause
             finally:

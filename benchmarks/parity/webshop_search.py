@@ -53,7 +53,7 @@ class SearchParityConfig:
     first: int = 0
     """Only so many queries of each kind; 0 for all."""
     seed: int = 0
-    """What the strings are drawn from."""
+    """Seed of the strings."""
 
 
 @dataclass

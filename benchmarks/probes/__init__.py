@@ -1,1 +1,1 @@
-"""Questions to a model, and what is counted of its answers."""
+"""Probes: questions to a model and statistics of its answers."""

@@ -1,4 +1,4 @@
-"""What the two question programs share: settings, drawing questions, asking a model, keeping its answers."""
+"""Shared parts of `judgement` and `next-action`: settings, sampling of questions, model calls, answers on disk."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["QUESTIONS", "AskSettings", "ask_model", "drawn", "messages", "share"
 T = TypeVar("T")
 
 QUESTIONS = "questions.jsonl"
-"""The file of a run folder that holds what was asked: the records of the inputs, each with its `number`."""
+"""The file of a run folder with the questions: the records of the inputs, each with its `number`."""
 
 _LEAVES = ("records.jsonl", QUESTIONS, "summary.json")
 
@@ -45,7 +45,7 @@ class AskSettings:
     decode: Literal["free", "ranked"] = "ranked"
     """free: what the model writes. ranked: the likeliest of the possible answers."""
     label: str = ""
-    """What a comparison calls this run, e.g. `after ACT`; the model's name if empty."""
+    """Name of this run in comparisons, e.g. `after ACT`; the model's name if empty."""
     out: Path = Path("runs/answers")
     """The run folder."""
     limit: NotNegative = 0
@@ -120,7 +120,7 @@ def ask_model(
         settings: The program's arguments.
         inputs: Files of records.
         read: Makes a question of a record.
-        asker: Makes of the model what is called with each batch.
+        asker: Takes the model and returns the function that answers a batch.
         measure: Makes measurements of all answers.
         also: Other files that shape the answers; a run is not continued with others.
         check: Refuses questions that cannot be asked, before the model is loaded and the folder is made.
@@ -150,7 +150,7 @@ def ask_model(
             leaves=_LEAVES,
             growing=("limit",),
         )
-        # What was asked is kept with the answers, so that the folder can be read anywhere.
+        # The questions are kept with the answers, so that the folder can be read anywhere.
         write_records(run.path(QUESTIONS), ({"number": number, **record} for number, record in records))
         label = "judgements" if kind == "judge" else "next actions"
         answers = _answer_all(run, questions, ask, batch_size=settings.batch_size, label=label)
@@ -204,7 +204,7 @@ def _answer_all(
         questions: Questions with their numbers.
         ask: Takes a batch and returns one record for each question, with its `number`.
         batch_size: Questions asked at once.
-        label: What the progress bar says.
+        label: Text of the progress bar.
     """
     path = run.path("records.jsonl")
     finished = {record["number"] for record in read_records(path)} if path.exists() else set()

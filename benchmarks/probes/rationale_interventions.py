@@ -1,8 +1,8 @@
-"""Puts reasoning into a model's mouth, to see what its own is worth.
+"""Rationale interventions: prefill the reasoning to measure how much the answer depends on it.
 
 The rationale intervention of Agentic Critical Training (arXiv 2603.08706, v2): a question is asked
 again with the reasoning suppressed, and with a rationale that argues for the wrong action. The
-question's words stay the same; what differs is only what stands in `<think>…</think>` before the
+question's words stay the same; only the text in `<think>…</think>` differs before the
 answer. How the paper's rationales were made is not published; ours argue for the alternative of a
 pair, never name the expert's action, and are kept with the answers, so that another model can be
 given the same ones.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["TEMPLATES", "Intervention", "InterventionSettings", "Rationales", "prefixes", "rationales"]
 
 Intervention = Literal["suppressed", "injected"]
-"""What is put into the model's mouth: empty reasoning, or reasoning that argues for the wrong action."""
+"""Prefilled reasoning: empty, or an argument for the wrong action."""
 
 Rationales = Callable[[Sequence[ActionPair]], list[str]]
 """Returns for each pair what argues for its alternative."""
@@ -52,7 +52,7 @@ _TAGS = re.compile(r"</?(?:think|action)>|<\|[^|<>]*\|>")
 
 @dataclass(frozen=True, kw_only=True)
 class InterventionSettings:
-    """What is put into the model's mouth, besides asking it as it is."""
+    """Interventions to ask with, in addition to the plain question."""
 
     interventions: tuple[Intervention, ...] = ()
     """Ask everything again. suppressed: with empty reasoning. injected: with a rationale for the wrong action."""
@@ -84,7 +84,7 @@ def rationales(settings: InterventionSettings, policy: Policy, asking: Question)
 
 
 def prefixes(policy: Policy, intervention: Intervention, argued: Sequence[str]) -> list[str]:
-    """Return what is put into the model's mouth, one for each rationale."""
+    """Return the prefilled reasoning, one for each rationale."""
     return [policy.reasoned(text if intervention == "injected" else "") for text in argued]
 
 

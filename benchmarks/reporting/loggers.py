@@ -1,7 +1,7 @@
 """Sends what an evaluation measures to TensorBoard, Weights & Biases or trackio, through accelerate's trackers.
 
 While episodes are played it sends success so far and speed, now and then; at the end, every number of the summary.
-What a tracker is told of a run are its label and settings. Keys stay where the tracker's own library looks for
+A tracker gets the run's label and settings. Keys stay where the tracker's own library looks for
 them, and never reach a run folder.
 """
 
@@ -56,7 +56,7 @@ def tracking(names: Sequence[str], folder: Path, label: str, settings: Mapping[s
     Args:
         names: Any of `TRACKERS`; none is well.
         folder: The run folder. TensorBoard and W&B write into it, trackio where `TRACKIO_DIR` says.
-        label: What the trackers call the run.
+        label: Name of the run in trackers.
         settings: How it is played. Nothing secret belongs here.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a running evaluation looks like in a terminal, and the lines that it leaves in a pipe.
+"""Progress of a running evaluation: a live view in a terminal, lines in a pipe.
 
 In a terminal a table is drawn again and again on stderr: progress and success of every split, speed, failures
 by cause, the last episodes. Elsewhere a plain line is written now and then. Names and errors come from
@@ -75,7 +75,7 @@ class _Split:
 
 
 class Progress:
-    """Counts what was played.
+    """Counts played episodes.
 
     Args:
         totals: How many episodes each environment has to be played, by its id.
@@ -199,7 +199,7 @@ def watch(progress: Progress, file: TextIO | None = None) -> Iterator[Callable[[
     """Show the progress until the block ends; in a pipe, as a line now and then and one at the end.
 
     Args:
-        progress: What is shown.
+        progress: The counts.
         file: Where to; None for stderr.
 
     Yields:

@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-# What is compared: kind of run, measurement, heading.
+# Compared numbers: kind of run, measurement, heading.
 _COMPARED = (
     ("judge", "accuracy", "judgement, both orders"),
     ("judge", "accuracy_suppressed", "judgement, reasoning suppressed"),

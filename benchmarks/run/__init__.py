@@ -1,1 +1,1 @@
-"""The folder of an evaluation: what is to be played, by whom, what has been, and what it was made with."""
+"""Run folder of an evaluation: schedule, episode store, manifest, loader."""

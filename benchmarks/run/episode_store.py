@@ -1,8 +1,8 @@
-"""The episodes of a run folder: what was played already, and each planned episode exactly once.
+"""Episode store of a run folder: every planned episode exactly once.
 
 `episodes.jsonl` is what counts: every line of it is complete or absent, and it only grows. An episode that ended with
 an error may be tried again; its last line counts, and the error stays above it. `records.jsonl` follows from it; it
-grows beside it, and when the run is finished it is put into the order of the plan, so that two runs that differ only
+grows next to it, and when the run is finished it is put into the order of the plan, so that two runs that differ only
 in what ended first, or what had to be tried again, have the same file.
 """
 
@@ -60,7 +60,7 @@ class Journal:
 
     @property
     def finished(self) -> frozenset[Key]:
-        """What was played, without what is to be played again."""
+        """Played episodes, without those that are played again."""
         return frozenset(self._records)
 
     @property
@@ -70,7 +70,7 @@ class Journal:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        """The flat records of what was played, in the stated order."""
+        """Flat records of the played episodes, in the stated order."""
         return [self._records[key] for key in sorted(self._records, key=self._order.__getitem__)]
 
     def add(self, episode: Episode) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["LEAVES", "open_run"]
 
 LEAVES = ("episodes.jsonl", "records.jsonl", "summary.json", "plots")
-"""What an evaluation writes into its folder beside `config.json` and `manifest.json`."""
+"""Files of an evaluation's folder, without `config.json` and `manifest.json`."""
 
 _GROWING = ("limit", "per_type")
 
@@ -29,16 +29,16 @@ def open_run(
     facts: Mapping[str, Any],
     facts_of: Callable[[EvalConfig], Mapping[str, Any]],
 ) -> Run:
-    """Open the run folder that the arguments name; see `act_gym.io.run_dir.Run` for what is refused.
+    """Open the run folder that the arguments name; `act_gym.io.run_dir.Run` lists the errors.
 
-    Three things may differ from the first start: `--limit` and `--per-type` may grow where what was played is part of
-    what is now to be played; and the code of an agent of one's own may have changed where all that is left to play
-    ended with an error, or nothing else was played.
+    Three things may differ from the first start: `--limit` and `--per-type` may grow where the played
+    episodes are part of the new plan; and the code of the user's agent may have changed where all that is left to
+    play ended with an error, or nothing else was played.
 
     Args:
-        arguments: What was asked for.
-        plan: What it comes to.
-        facts: What the manifest says of it.
+        arguments: Settings of the program.
+        plan: Their plan.
+        facts: Its facts for the manifest.
         facts_of: Returns the facts under other arguments.
     """
     folder, then, now = arguments.out, dict(facts), dict(facts)
@@ -51,7 +51,7 @@ def open_run(
             other = next((key for key in played if key not in planned), None)
             if other is not None:
                 raise RunError(
-                    f"{folder} has episodes that are not of what is asked for now, e.g. {other[1]} with seed "
+                    f"{folder} has episodes that are not part of this plan, e.g. {other[1]} with seed "
                     f"{other[2]}. Continue it with the limits it was made with, or choose another --out."
                 )
         _admit_other_source(arguments, plan, played, then, now)
@@ -81,7 +81,7 @@ def _admit_other_source(
     """Let an agent's changed code play again what its former code failed at; the manifest then names both.
 
     Raises:
-        RunError: It would play what was never played, beside episodes of the former code.
+        RunError: It would add new episodes to episodes of the former code.
     """
     new = now["agent"].get("source_sha256")
     agent = _json(arguments, "manifest.json").get("agent", {})

@@ -1,4 +1,4 @@
-"""A finished evaluation as it lies in its run folder, checked against its own manifest."""
+"""Loader of a finished evaluation: reads its run folder and checks it against its manifest."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class FinishedRun:
 
     Attributes:
         folder: Where it is.
-        manifest: What was measured.
+        manifest: Its manifest.
         records: One flat record an episode, in the stated order.
-        label: What a comparison calls it.
+        label: Name of the run in comparisons.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class FinishedRun:
 
     @property
     def suites(self) -> Mapping[str, Mapping[str, Any]]:
-        """What was played, by name."""
+        """Suites or environments, by name."""
         suites: Mapping[str, Mapping[str, Any]] = self.manifest["suites"]
         return suites
 

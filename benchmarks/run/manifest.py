@@ -1,4 +1,4 @@
-"""What a run's manifest says of an evaluation: all that decides its numbers, and never a secret."""
+"""Manifest facts of an evaluation: everything that decides its numbers, and never a secret."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _UPSTREAM = ("alfworld", "textworld", "fast-downward-textworld")
 
 
 def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: Agent | None) -> dict[str, Any]:
-    """Return what goes into the manifest beside versions, machine and revision.
+    """Return the manifest's facts, without versions, machine and revision.
 
     Args:
-        plan: What is played.
+        plan: The planned episodes.
         spec: How the agent was asked for, e.g. `local` or `my_module:MyAgent`.
         options: Its settings as they were given.
-        agent: The agent, if this process made one. What it says of itself in a mapping `facts` is taken over:
+        agent: The agent, if this process made one. Its mapping `facts` is copied:
             model, revision, hash of the weights, prompts, sampling.
     """
     names = sorted({parse_id(part.env_id)[0].name for part in plan.parts})
@@ -77,7 +77,7 @@ def data_facts(env_id: str, tasks: Sequence[Task], env_options: Mapping[str, Any
     Args:
         env_id: Their environment.
         tasks: Which.
-        env_options: What `gym.make` gets.
+        env_options: Options for `gym.make`.
 
     Raises:
         MissingDataError: It is not here.

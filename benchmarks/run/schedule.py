@@ -1,4 +1,4 @@
-"""What an evaluation plays: tasks of suites and environments, in a stated order, each once for every seed.
+"""Schedule of an evaluation: tasks of suites and environments in a fixed order, each once for every seed.
 
 The order is seeds, then suites and environments as they were named, then tasks as they are frozen. It is the order
 in which episodes are begun and in which `records.jsonl` lists them; the order in which they end is another one.
@@ -64,9 +64,9 @@ class Plan:
     """Every episode of a run.
 
     Attributes:
-        parts: What is played.
+        parts: Suites and environments.
         seeds: Each task is played once with each of them.
-        env_options: What `gym.make` gets for every environment.
+        env_options: Options for `gym.make` in every environment.
         shard: Which of how many shares of the tasks, counted from 1; `(1, 1)` for all.
     """
 
@@ -119,7 +119,7 @@ def make_plan(
 
     Args:
         suites: Names of suites.
-        env_ids: Environments whose tasks are played besides.
+        env_ids: Further environments whose tasks are played.
         seeds: With which each task is played.
         env_options: The environments' own settings.
         step_limit: Name of a published step limit; not for suites, which have their own.
@@ -202,7 +202,7 @@ def _check_options(name: str, env_options: Mapping[str, Any]) -> None:
 
 
 def _check_overlap(parts: Sequence[Part]) -> None:
-    """Refuse two parts of one environment: a run's numbers are told apart by it."""
+    """Refuse two parts of one environment: a run's numbers are kept apart by it."""
     owner: dict[str, str] = {}
     for part in parts:
         other = owner.setdefault(part.env_id, part.name)

@@ -1,4 +1,4 @@
-"""Speeds of the environments, beside upstream's in the same run.
+"""Speed benchmarks of the environments, with upstream's in the same run.
 
 python -m pytest benchmarks/speed --benchmark-group-by=group
 """

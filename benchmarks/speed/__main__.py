@@ -1,4 +1,4 @@
-"""Measures every speed there is, beside upstream's in the same run, and says what became slower.
+"""Runs all speed benchmarks, with upstream's in the same run, and reports regressions.
 
     python -m benchmarks.speed                         everything that takes seconds, compared with the saved baseline
     python -m benchmarks.speed --parts webshop --all   everything of one part, minutes included
@@ -29,7 +29,7 @@ from benchmarks.speed.clock import yardstick
 
 Part = Literal["alfworld", "scienceworld", "webshop", "evaluate", "shared_prompt"]
 
-# What takes seconds. The rest builds stores, holds dozens of environments, or runs upstream for minutes.
+# These take seconds. The others build stores, holds dozens of environments, or runs upstream for minutes.
 _SHORT: dict[Part, str] = {
     "alfworld": "bench_step or bench_reset or bench_snapshot or bench_store_opening",
     "scienceworld": "(bench_step or bench_reset) and boil",
@@ -49,13 +49,13 @@ class SpeedConfig:
     """Measure the speeds of the environments, the evaluator and the training step."""
 
     parts: tuple[Part, ...] = ("alfworld", "scienceworld", "webshop", "evaluate")
-    """What is measured. `shared_prompt` takes a quarter of an hour."""
+    """Parts to measure. `shared_prompt` takes a quarter of an hour."""
     all: bool = False
     """Also what takes minutes."""
     out: Path = Path("runs/speed")
     """The folder of results."""
     baseline: Path = _HERE / "baseline.json"
-    """What to compare with."""
+    """The baseline to compare with."""
     tolerance: float = 1.3
     """How many times as slow as the baseline something has to be before it is reported."""
     save_baseline: bool = False

@@ -1,8 +1,8 @@
-"""What was measured, what it is compared with, and how it is shown.
+"""Baseline of the speed benchmarks: measurements, comparison, tables.
 
 Machines differ and are shared, so seconds are never compared with seconds of another day. A speed that was measured
-beside upstream's is compared by their ratio; any other by how often a fixed piece of Python, the yardstick, would
-have run in its time.
+with upstream's in the same run is compared by their ratio; any other by how often a fixed piece of Python, the
+yardstick, would have run in its time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Speed(Record):
     """One benchmark.
 
     Attributes:
-        group: What was done; benchmarks of a group do the same.
+        group: The task; benchmarks of a group do the same.
         name: Who did it.
         median: Seconds of processor time for one round.
         rounds: How often.
@@ -53,7 +53,7 @@ class Speed(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What came out of one run.
+    """Results of one run.
 
     Attributes:
         speeds: In the order in which they were measured.
@@ -104,7 +104,7 @@ class Report:
 
 
 def speeds(data: Mapping[str, Any]) -> list[Speed]:
-    """Read a file of pytest-benchmark's and put each benchmark beside the other implementation of its group."""
+    """Read a file of pytest-benchmark and pair each benchmark with the other implementation of its group."""
     found = [
         Speed(
             group=item["group"] or item["name"],

@@ -1,4 +1,4 @@
-"""The native ALFWorld engine beside upstream's packages, in one run: time, memory, what is left open.
+"""ALFWorld benchmark: the native engine and upstream's packages in one run; time, memory, open files.
 
     python -m pytest benchmarks/speed/bench_alfworld.py --benchmark-group-by=group --benchmark-columns=median,iqr,rounds
 
@@ -6,8 +6,8 @@ On a machine that others use too, add `--benchmark-timer=time.process_time`: a c
 interrupted and a call of seconds always is, so that on the clock of the wall upstream looks slower than it is.
 
 Both play the same twelve games: of each type the first one seen and the first one unseen. Machines differ and are
-shared: read ratios inside a group. What is no time is written between the lines of the run. Upstream is used as
-its own `AlfredTWEnv` puts it together. The whole run takes ten minutes or more, and 5 GB. Nothing here asserts a time.
+shared: read ratios inside a group. Other numbers than times are printed between the lines of the run. Upstream is used
+as its own `AlfredTWEnv` builds it. The whole run takes ten minutes or more, and 5 GB. Nothing here asserts a time.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def start_upstream(env: Any, games: Path, task: act_gym.Task) -> Any:
 
 
 def resident() -> int:
-    """Return how many bytes of this process are in memory, without what nobody holds any more."""
+    """Return how many bytes of this process are in memory, without unreferenced objects."""
     gc.collect()
     return own_resident()
 

@@ -1,4 +1,4 @@
-"""How fast the evaluator plays: the whole command with a cheap agent, and a local model beside bare `generate`.
+"""Evaluator benchmark: the whole command with a cheap agent, and a local model compared with bare `generate`.
 
     python -m pytest benchmarks/speed/bench_evaluate.py --benchmark-group-by=group --benchmark-columns=median,rounds \\
         --benchmark-timer=benchmarks.speed.clock.processor_time

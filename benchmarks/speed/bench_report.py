@@ -57,7 +57,7 @@ def bench_writing(benchmark: Any, run: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def window(run: Path) -> Iterator[Any]:
-    """A browser's window, and the page beside the run."""
+    """A browser's window, and the page next to the run."""
     playwright = pytest.importorskip("playwright.sync_api", reason="Run: pip install -e '.[dev]'")
     if CHROMIUM is None:
         pytest.skip("No Chromium on this machine. Run: apt-get install chromium")

@@ -1,4 +1,4 @@
-"""ScienceWorld through `gym.make` beside the package's own environment, in one run: time, memory, what is left open.
+"""ScienceWorld benchmark: `gym.make` and the package's own environment in one run; time, memory, open files.
 
     python -m pytest benchmarks/speed/bench_scienceworld.py --benchmark-group-by=group --benchmark-columns=median,iqr \\
         --benchmark-timer=benchmarks.speed.clock.processor_time
@@ -7,8 +7,8 @@ Both play the solution of the first official test variation of seven task types,
 the options that ours has (`_OPTIONS` of `act_gym.engines.scienceworld.jvm`), which make the simulator deterministic
 and slow it down by a third or so; its heap is left as it is. The timer counts the processor time of this process and
 of its Java processes, the compiling of Java's included: on the clock of the wall neither could be measured on a busy
-machine. What is no time is written between the lines of the run. Upstream's `step` always lists all valid commands.
-The whole run takes ten minutes or more, and 6 GB (`-k "not upstream"` 1 GB). `python -m
+machine. Other numbers than times are printed between the lines of the run. Upstream's `step` always lists all valid
+commands. The whole run takes ten minutes or more, and 6 GB (`-k "not upstream"` 1 GB). `python -m
 benchmarks.checks.footprint` measures memory and many resets by themselves. Nothing here asserts a time.
 """
 
@@ -128,7 +128,7 @@ def measure(
 
 
 def spoken(benchmark: Any) -> str:
-    """Return the median of a step in words."""
+    """Describe the median of a step."""
     step = benchmark.stats.stats.median / benchmark.extra_info["steps"]
     return f"{1000 * step:.2f} ms a step, {1 / step:,.0f} steps a second"
 

@@ -1,4 +1,4 @@
-"""A GRPO group whose prompt is run once, beside TRL's own pass, on a real model in one run.
+"""Shared-prompt benchmark: a GRPO group with one prompt pass and TRL's own pass, on a real model in one run.
 
     python -m pytest benchmarks/speed/bench_shared_prompt.py --benchmark-group-by=group
 
@@ -41,7 +41,7 @@ def one_pass(kind: str, shape: Shape) -> None:
 
 
 def peak_of_pass(kind: str, shape: Shape) -> int:
-    """Return how many bytes one pass needs at its peak besides the weights and their gradients."""
+    """Return how many bytes one pass needs at its peak, without the weights and their gradients."""
     made = trainer(kind, *shape)
     with_gradients(made.model)
     watch = Peak()

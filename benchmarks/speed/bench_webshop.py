@@ -1,4 +1,4 @@
-"""WebShop beside the original's text path, in one run: start, reset, steps, search.
+"""WebShop benchmark: ours and the original's text path in one run; start, reset, steps, search.
 
     python -m pytest benchmarks/speed/bench_webshop.py --benchmark-group-by=group --benchmark-timer=time.process_time
 

@@ -6,7 +6,7 @@
 The many documents are mixed from the 1,000 (`mixed_documents.py`). An index that is in SEARCH_FOLDER already is used
 again. The queries are a sample of `goal_query_map.json`: goals' texts and what people searched for. Percentiles are of
 processor time, as others use the machine too; each query is asked once before, so that what it needs of the files is in
-memory. What was read of words is then forgotten, and kept again from query to query. Nothing here asserts a time.
+memory. The cache of words is then cleared, and kept again from query to query. Nothing here asserts a time.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def many(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         peaks = " and ".join(f"{usage.ru_maxrss / 1e3:,.0f} MB" for usage in used)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
         sys.stderr.write(
-            f"\nbuilt {DOCUMENTS:,} documents, which this process made up, with one process beside it: {wall:.0f} s, "
+            f"\nbuilt {DOCUMENTS:,} documents, which this process made up, with one other process: {wall:.0f} s, "
             f"{processor:.0f} s of processor time in all, at most {peaks}; {size:,.0f} MB\n"
         )
     return folder
@@ -100,7 +100,7 @@ def bench_many_documents(many: Path, queries: list[str], say: Say) -> None:
 
 
 def bench_adding_everything_up(many: Path, queries: list[str], say: Say) -> None:
-    """What leaving out what cannot be among the best saves; and both must find the same."""
+    """Measure the saving of pruned retrieval; both must find the same."""
     index, other = SearchIndex(many, skip=False), SearchIndex(many, skip=True)
     few = queries[:100]
     assert [index.scored(query) for query in few] == [other.scored(query) for query in few]

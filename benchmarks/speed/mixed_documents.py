@@ -48,7 +48,7 @@ def mixed_documents(file: Path, number: int, *, seed: int = 0) -> Iterator[str]:
     Args:
         file: The real ones, a JSON object a line with `contents` and `product`.
         number: How many to yield.
-        seed: What they are drawn from.
+        seed: Seed of the draw.
     """
     source = _Source(file)
     random = np.random.default_rng(seed)

@@ -1,6 +1,6 @@
-"""The forward and backward pass over one GRPO group, TRL's and ours, and what a supervised batch takes.
+"""Forward and backward passes of one GRPO group, TRL's and ours, and of a supervised batch.
 
-What the benchmarks of the training step have in common: trainers on SmolLM2-135M-Instruct in fp32, groups of random
+Shared by the benchmarks of the training step: trainers on SmolLM2-135M-Instruct in fp32, groups of random
 tokens, and a process's memory at its peak.
 """
 

@@ -1,11 +1,11 @@
-"""An imitation step with samples packed into rows, beside one with padded samples: the same samples in one run.
+"""Imitation step with packed and with padded samples: the same samples in one run.
 
     act-gym train collect --env act/ALFWorld-train --per-type 3 --out runs/packing/collect
     act-gym train pairs --episodes runs/packing/collect/episodes.jsonl --proposer random --out runs/packing/pairs
     OMP_NUM_THREADS=1 python -m benchmarks.speed.supervised_step --decisions runs/packing/pairs/decisions.jsonl
 
 SmolLM2-135M-Instruct in fp32, by `trainers.imitation`'s own trainer: forward and backward pass and update, in processor
-time. Both ways take the same samples in the same order, and what they lose is shown beside each other.
+time. Both ways take the same samples in the same order, and both losses are shown.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def measure(arguments: SupervisedStepConfig, micro_batch: int, packed: bool) -> 
 
 
 def table(found: Sequence[Steps]) -> str:
-    """Return the measurements in Markdown, padded beside packed."""
+    """Return the measurements in Markdown, padded and packed."""
     lines = [
         "| micro-batch | tokens, padded | packed | seconds a step, padded | packed | padded / packed | GB, padded | "
         "packed | losses differ by |",

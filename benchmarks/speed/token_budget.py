@@ -1,4 +1,4 @@
-"""What a budget of tokens does to a GRPO micro-batch: memory and time of its forward and backward passes.
+"""Token-budget benchmark: memory and time of a GRPO micro-batch's passes under a bound on tokens.
 
     OMP_NUM_THREADS=1 python -m benchmarks.speed.token_budget
 

@@ -1,11 +1,11 @@
-"""The training pass over one GRPO group beside TRL's in one run, over a grid of shapes: time, memory, operations.
+"""Training-step benchmark: one GRPO group, ours and TRL's in one run over a grid of shapes; time, memory, FLOPs.
 
     OMP_NUM_THREADS=1 python -m benchmarks.speed.training_step --out runs/training-step
 
 SmolLM2-135M-Instruct, fp32, random tokens. Every pass is of a process of its own, ours and TRL's of a shape one after
 the other, so that both meet the same machine. Time is **processor time**; with several threads their waiting for each
 other counts too. The floating-point limit is that of a large fp32 matrix product in the same process, before and after
-the pass, in processor time as well. `--out` keeps what was measured, and a second run goes on from there.
+the pass, in processor time as well. `--out` keeps the measurements, and a second run continues.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _SIDE = 2048
 
 @dataclass(frozen=True)
 class TrainingStepConfig:
-    """Measure the training pass over one group, ours beside TRL's."""
+    """Measure the training pass over one group, ours and TRL's."""
 
     shapes: tuple[str, ...] = (
         "512/64/8",
@@ -87,7 +87,7 @@ class Measured(Record):
         length: Tokens of each.
         seconds: Processor time.
         elapsed: Seconds on the clock of the wall.
-        peak: Bytes besides weights and gradients.
+        peak: Bytes without weights and gradients.
         operations: Floating-point operations of its matrix products.
         limit: Operations a second of processor time that a large matrix product reached.
         log_probability: Of all replies' tokens, summed.
@@ -128,7 +128,7 @@ def matmul_rate(side: int = _SIDE, rounds: int = 4) -> float:
 def operations(shape: costs.Shape, tokens: float, pairs: float, asked: float, *, checkpointing: bool) -> float:
     """Return the operations of a pass with TRL's fused head.
 
-    The backward pass costs twice the forward pass; attention and head compute their scores anew in it, and with
+    The backward pass costs twice the forward pass; attention and head recompute their scores in it, and with
     checkpointing the blocks run once more, up to their last product, which nothing needs.
 
     Args:

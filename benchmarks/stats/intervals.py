@@ -1,4 +1,4 @@
-"""How sure a measured number is: intervals for shares, means and differences of means.
+"""Confidence intervals of shares, means and differences of means.
 
 Wilson's interval (Wilson 1927) serves shares of independent yes-or-no outcomes; it stays inside 0–1 and is honest
 about 0 of n. `clustered` serves means of values in 0–1, such as a task's mean over its seeds: it is Wilson's for as
@@ -115,7 +115,7 @@ def bootstrap_difference(
 
 @lru_cache(maxsize=1024)
 def student(probability: float, freedom: int) -> float:
-    """Return Student's quantile: below it lies this share, from 0.5 to below 1, of t with so many degrees of freedom.
+    """Return Student's quantile: below it is this share, from 0.5 to below 1, of t with so many degrees of freedom.
 
     With t = sqrt(freedom)·tan(angle) the density is cos(angle) to the power freedom − 1, which is summed up.
     """

@@ -1,4 +1,4 @@
-"""One shape for every result, so that any run folders can be joined without special cases.
+"""Measurements: one record type for every result, so that any run folders can be joined.
 
 Each program here leaves a `summary.json` in its run folder: what kind of run it was, whom it measured,
 what to call that in a comparison (`label`), and a flat list of measurements.
@@ -25,7 +25,7 @@ class Measurement(Record):
     """One number of one group of observations.
 
     Attributes:
-        name: What was measured, e.g. `success`.
+        name: Name of the metric, e.g. `success`.
         value: The number; shares are 0–1.
         n: Observations behind it.
         low: Lower end of its 95 % interval; None if it has none.
@@ -70,7 +70,7 @@ class Measurement(Record):
 
     @property
     def title(self) -> str:
-        """What was measured: the suite, or benchmark and split."""
+        """The suite, or benchmark and split."""
         return (self.suite or " ".join(filter(None, (self.benchmark, self.split))) or "all").replace(" - ", " − ")
 
     @property
@@ -81,11 +81,11 @@ class Measurement(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What came of one run.
+    """Summary of one run.
 
     Attributes:
         kind: `episodes`, `judge`, `next_action` or `reasoning`.
-        label: What a comparison calls it, e.g. `base` or `after ACT`.
+        label: Name of the run in comparisons, e.g. `base` or `after ACT`.
         subject: The agent or model that was measured, with whatever changes its behaviour.
         measurements: The numbers.
         failures: How often each cause of a failure occurred.
@@ -153,7 +153,7 @@ def named(measurements: Iterable[Measurement], names: Mapping[tuple[str, str], s
 
     Args:
         measurements: Without such names.
-        names: What was played, by benchmark and split; see `Measurement.suite`.
+        names: Suites, by benchmark and split; see `Measurement.suite`.
     """
 
     def name(one: Measurement) -> str:

@@ -1,4 +1,4 @@
-"""Two agents on the same tasks: differences with intervals and tests. Knows no files."""
+"""Paired comparison of two agents on the same tasks: differences with intervals and tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many seeds it takes to see a difference between two agents on the same tasks.
+"""Power analysis: number of seeds that detects a difference between two agents on the same tasks.
 
 A mean difference over T tasks, each played with k seeds by both agents, has the variance
 
@@ -36,7 +36,7 @@ class Components:
     Attributes:
         between: Variance over tasks of the true difference.
         within: Variance over seeds of one task's difference of two single outcomes; None if each task was played
-            once, because then the two cannot be told apart.
+            once, because then the two cannot be distinguished.
         tasks: How many tasks were measured.
         together: Variance over tasks of the measured differences.
         seeds: How many seeds stand behind each of them, of either agent.
@@ -51,14 +51,14 @@ class Components:
 
 @dataclass(frozen=True)
 class Needed:
-    """What it takes to see a difference.
+    """Seeds that detect a difference.
 
     Attributes:
         difference: The true difference that shall be seen, in 0–1.
         power: How often it shall be seen.
         seeds: Seeds of each agent on these tasks; None if no number is enough.
         tasks: Tasks of this kind that are enough with the seeds that were played.
-        smallest: The smallest true difference that is seen with what was played.
+        smallest: The smallest true difference that the played episodes can detect.
         bound: Whether `seeds` is only a lower bound, because each task was played once.
     """
 

@@ -1,10 +1,10 @@
-"""From episodes to numbers: the flat record of an episode, and the measurements over many.
+"""Metrics of episodes: the flat record of an episode, and measurements over many.
 
 Tasks are the independent observations. A task that was played with several seeds counts once, with
 the mean over its seeds, because its seeds resemble each other more than other tasks do. `X_bootstrap` has the
 same number as `X`, with the cluster bootstrap's interval over tasks; `X_p_value` is the test of a gap.
 
-An episode that ended with an error counts as a failure, and tells nothing of how well the agent plays. `errors` counts
+An episode that ended with an error counts as a failure, but says nothing about the agent's play. `errors` counts
 them, and a group that holds one has no interval and no test.
 """
 
@@ -45,10 +45,10 @@ __all__ = [
 
 Record = Mapping[str, Any]
 Key = tuple[str, str, int]
-"""What makes an episode: environment, task, seed."""
+"""Identity of an episode: environment, task, seed."""
 
 OUTCOMES = ("success", "score")
-"""What an episode comes to; each in 0–1."""
+"""Outcomes of an episode; each in 0–1."""
 
 _ERRORS = ("agent_error", "env_error")  # how an episode stops that tells nothing of the agent's play
 _MEANS = ("turns", "prompt_tokens", "completion_tokens", "cost")

@@ -1,4 +1,4 @@
-"""How likely a difference is to come of chance alone: exact and permutation tests, all two-sided.
+"""Significance tests of a difference: exact and permutation tests, all two-sided.
 
 Where each task has one outcome, success is tested exactly: McNemar's test (1947) for two agents on the same tasks,
 Fisher's for one agent on two sets of tasks. Scores, and success over several seeds, are tested by permutations of
@@ -146,7 +146,7 @@ def _inverted(observed: float, drawn: np.ndarray, weights: np.ndarray) -> Tested
 
 
 def agreeing(interval: Interval, p_value: float, tested: Tested) -> Interval:
-    """Return an interval that holds 0 if and only if the test beside it does not reject 0 at 5 %.
+    """Return an interval that holds 0 if and only if the given test does not reject 0 at 5 %.
 
     Two methods may disagree: an exact test is careful, and an interval of means near 0 or 1 is. Then the bound towards
     0 is 0 itself, or the test's own.

@@ -187,7 +187,7 @@ def test_a_digest_follows_what_a_file_holds_and_is_remembered(tmp_path):
 
 
 def test_one_process_at_a_time_works_in_a_folder(tmp_path):
-    with working_in(tmp_path), pytest.raises(RunError, match="Somebody works in"), working_in(tmp_path):
+    with working_in(tmp_path), pytest.raises(RunError, match="is locked by another"), working_in(tmp_path):
         pass
     with working_in(tmp_path):
         pass

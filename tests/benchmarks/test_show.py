@@ -62,7 +62,7 @@ def test_the_prompt_of_a_turn_is_shown_as_it_was_read(tmp_path, capsys, history)
     capsys.readouterr()
     main([str(out), "--task", record["task"]["id"], "--turn", "3", "--prompt"])
     shown = capsys.readouterr().out
-    assert shown.startswith("This is what was asked")
+    assert shown.startswith("This is the prompt of the run")
     assert shown.count("[user]") == (3 if history == "conversation" else 1)
     assert f"[text of {record['turns'][2]['prompt_tokens']} tokens]" in shown
     assert shown.endswith("<|im_start|>assistant\n\n")

@@ -1,4 +1,4 @@
-"""Compares our WebShop with the original: with what its server showed to others, and with its code beside ours.
+"""Parity of our WebShop with the original: with published trajectories, and with its code in one process.
 
     python -m benchmarks.parity webshop --trajectories webshop.jsonl
     python -m benchmarks.parity webshop --original WebShop/ --data items/ --goals 200
@@ -37,7 +37,7 @@ class WebShopParityConfig:
     steps: int = 40
     """With --original: how many actions for each goal, at most."""
     purchases: int = 2000
-    """With --original: how many random purchases to judge besides."""
+    """With --original: number of random purchases to score as well."""
     human_goals: bool = False
     """With --original: whether the goals are those that people wrote."""
     show_attrs: bool = False

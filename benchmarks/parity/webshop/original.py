@@ -1,6 +1,6 @@
 """The original WebShop in this process: its code as it is, without what it needs only to find and to understand.
 
-Its engine, templates, goals, reward and text environment run unchanged. What stands in for packages it imports: for
+Its engine, templates, goals, reward and text environment run unchanged. Substitutes for packages that it imports: for
 pyserini the shop's own search, for spaCy the nouns that are stored with the products, and empty modules for torch,
 gym, cleantext and rank_bm25, which the text environment does not call.
 """
@@ -43,7 +43,7 @@ def load_original(
         checkout: The folder of the original's repository.
         data: The folder of the catalogue's files.
         products: Our catalogue, for the nouns of titles.
-        search: What finds products there, too.
+        search: The search engine that both use.
         goals: Ours, for the prices in their instructions; it is checked that nothing else in them differs.
         human: Whether the goals are those that people wrote.
         show_attributes: Whether products' pages lead to their attributes.

@@ -23,7 +23,7 @@ __all__ = ["compare", "replay"]
 
 
 def compare(file: Path, out: Path | None) -> tuple[str, bool]:
-    """Play all trajectories of a file; returns what came of it as Markdown, and whether anything differs."""
+    """Play all trajectories of a file; returns the result as Markdown, and whether anything differs."""
     trajectories = list(read_trajectories(file))
     limits = {each.goal: each.price_upper for each in trajectories}
     known = {task.payload["goal"]: task for task in tasks()}

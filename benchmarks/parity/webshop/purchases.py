@@ -18,12 +18,12 @@ __all__ = ["Judged", "judge"]
 
 @dataclass
 class Judged:
-    """What came of it.
+    """Result of the comparison.
 
     Attributes:
         purchases: How many were judged.
         rewards: The different rewards among them.
-        differences: What was judged otherwise, in words.
+        differences: Descriptions of purchases with another reward.
     """
 
     purchases: int = 0

@@ -65,15 +65,15 @@ _SEARCHES = (
 
 @dataclass(frozen=True)
 class Setting:
-    """What is walked.
+    """Settings of the random walks.
 
     Attributes:
         goals: How many goals to walk for.
         steps: Actions for each, at most.
         human: Whether the goals are those that people wrote.
         show_attributes: Whether products' pages lead to their attributes.
-        purchases: How many purchases to judge besides.
-        seed: What goals, actions and purchases are drawn from.
+        purchases: Number of random purchases to score as well.
+        seed: Seed of the goals, actions and purchases.
     """
 
     goals: int
@@ -85,7 +85,7 @@ class Setting:
 
 
 def compare(checkout: Path, data: Path, setting: Setting, out: Path | None) -> tuple[str, bool]:
-    """Walk; returns what came of it as Markdown, and whether anything differs."""
+    """Walk; returns the result as Markdown, and whether anything differs."""
     shop = open_for("1000", human=setting.human)
     random = np.random.default_rng(setting.seed)
     records = []
@@ -236,7 +236,7 @@ def _summary(records: Sequence[Mapping[str, Any]], judged: Judged) -> str:
     lines += [f"| of these {name} | {count:,} |" for name, count in pages.most_common()]
     lines += [f"| purchases | {len(rewards):,} |", f"| different rewards among them | {len(set(rewards)):,} |"]
     lines += [f"| walks with a difference | {len(differing):,} |"]
-    lines += [f"| random purchases judged besides | {judged.purchases:,} |"]
+    lines += [f"| random purchases scored as well | {judged.purchases:,} |"]
     lines += [f"| different rewards among these | {len(judged.rewards):,} |"]
     lines += [f"| judged otherwise | {len(judged.differences):,} |"]
     lines += judged.differences[:10]
