@@ -111,7 +111,7 @@ def test_an_action_in_reasoning_that_never_ends_is_none(qwen: Path) -> None:
         (begun,) = policy.generate([question.prompt], max_new_tokens=2, temperature=0, thinking=True)
         agent = LocalAgent(LocalSettings(thinking=True), policy=policy)
         action = agent._written(replace(begun, text=("<think>" if name == "opened" else "") + CUT)).action
-        found[name] = earned, kinds["malformed"], begun.text.startswith("<think>"), action
+        found[name] = earned, kinds["format_error_rate"], begun.text.startswith("<think>"), action
     assert found["written"] == ([1.0, 1.0], 0.0, False, "go to hallway")
     assert found["opened"] == ([-0.5, 1.0], 0.5, True, "")
 
