@@ -42,7 +42,7 @@ def test_a_training_alone_makes_a_page_with_intervals(tmp_path, capsys):
     out = tmp_path / "report.html"
     assert main([str(write_training(tmp_path / "il")), "--out", str(out)]) == 0
     html, tags = read(out)
-    assert "1 trainings" in capsys.readouterr().out
+    assert "1 training," in capsys.readouterr().out
     labels = [values["aria-label"] for name, values in tags.found if name == "svg" and "aria-label" in values]
     assert "Loss over optimizer steps. Loss: 2 at step 1, 0.5 at step 3" in labels
     assert "Games solved, per cent over optimizer steps. seen: 0 at step 2, 0.5 at step 3" in labels
