@@ -1,1 +1,1 @@
-"""The simulators behind the environments, one module each; imported only when played."""
+"""Simulators of the benchmarks, imported when an environment is made."""

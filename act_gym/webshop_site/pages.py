@@ -1,9 +1,9 @@
-"""The shop's pages, from what the environment's engine holds.
+"""HTML pages of the shop, from the state of the environment's engine.
 
 They have the texts of WebShop's own pages in their order, and the identifiers, classes, names and values by which its
-agents find what they click on: `search_input`, `instruction-text`, `product-image`, the classes `btn`, `product-link`,
-`product-title`, `product-price`, and a radio button for every value of an option. Nothing else has the class `btn`. Its
-pictures lie on other servers; here each department has a sign.
+agents find elements: `search_input`, `instruction-text`, `product-image`, the classes `btn`, `product-link`,
+`product-title`, `product-price`, and a radio button for every value of an option. Only these have the class `btn`.
+WebShop's pictures are on other servers; here each department has an icon.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _wanted(customer: Customer, options: Mapping[str, str] | Sequence[str]) -> M
 def _side(
     title: str, product: Product, prefix: str, options: Mapping[str, str] | Sequence[str], *more: Markup
 ) -> Markup:
-    """Return what was bought, or was to be bought, under WebShop's identifiers."""
+    """Return the product bought, or the target product, under WebShop's identifiers."""
     kind = prefix or "purchased-"
     chosen = dict(options) if isinstance(options, Mapping) else options
     return element(
@@ -261,10 +261,10 @@ def _item(customer: Customer) -> tuple[str, list[Markup]]:
 
 
 def _option(customer: Customer, name: str, values: Sequence[str], clickables: Mapping[str, Clickable]) -> Markup:
-    """Return the choice of one option: a form of its own, so that it sends nothing but the value.
+    """Return the form of one option; it is separate, so that it sends only the value.
 
     Some values of real catalogues cannot be chosen by an action either (`docs/webshop-parity.md`): those that belong to
-    another option, too, or are called like a button, or hold brackets. They are shown, and cannot be clicked on.
+    another option, too, or have a button's name, or contain brackets. They are shown, but cannot be clicked.
     """
     radios = []
     for at, value in enumerate(values):
@@ -356,5 +356,5 @@ def _footer(customer: Customer, limit: int) -> Markup:
 
 
 def _place(customer: Customer) -> str:
-    """Return what says in an address who is where: forms of an earlier page do nothing."""
+    """Return the visitor and the turn for a URL; forms of an earlier page do nothing."""
     return f"{customer.name}/{len(customer.turns)}"

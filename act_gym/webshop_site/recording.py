@@ -1,11 +1,11 @@
-"""Keeps the visits to a shop as episodes, in a folder that trainers and `act-gym report` read.
+"""Records visits to a shop as episodes, in a folder for trainers and `act-gym report`.
 
 ```
 runs/demonstrations/
 ├── episodes.jsonl   every visit, as it ended
-└── repeats.jsonl    purchases of reward 1.0 for tasks that episodes.jsonl has one for already
+└── repeats.jsonl    further purchases of reward 1.0 for tasks that already have one in episodes.jsonl
 ```
-Trainers take each task once, so a second perfect purchase for the same task is kept beside the others.
+Trainers take each task once, so a second perfect purchase for the same task goes to the other file.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ REPEATS = "repeats.jsonl"
 
 
 class Recorder:
-    """Writes episodes into a folder, and knows which tasks have been played in it. One at a time has a folder.
+    """Writes episodes into a folder and tracks its tasks; locks the folder.
 
     Args:
-        folder: Made when it is not there; what is in it is kept.
+        folder: The folder, created if absent; its content is kept.
 
     Raises:
-        UsageError: Another shop records there, or nothing can be written there.
-        RunError: The episodes that are there cannot be read.
+        UsageError: Another shop records there, or the folder is not writable.
+        RunError: The present episodes cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,18 +1,13 @@
-"""The shop's addresses: which page they show, and which action they are.
+"""Routes: maps URLs to pages and actions.
 
-| address | |
-|---|---|
-| `/` | the list of tasks |
-| `/start` | POST: lets a visitor in |
-| `/NAME` | a visitor's search page; a new visitor if it is five small letters or holds `fixed` and ends in `_12` |
-| `/search/NAME/TURN`, `/click/NAME/TURN`, `/choose/NAME/TURN` | POST: an action |
-| `/item_page/NAME/TURN/ASIN` | the link to a product: an action, too |
-| `/search_results/NAME/TURN` and `item_page`, `item_sub_page`, `done` likewise | what the visitor sees |
-| `/leave/NAME` | POST: ends the visit |
-| `/static/FILE` | style, script and signs |
+| address | | |---|---| | `/` | the list of tasks | | `/start` | POST: lets a visitor in | | `/NAME` | a visitor's
+search page; a new visitor if it is five lower-case letters, or contains `fixed` and ends in `_12` | |
+`/search/NAME/TURN`, `/click/NAME/TURN`, `/choose/NAME/TURN` | POST: an action | | `/item_page/NAME/TURN/ASIN` | the
+link to a product, also an action | | `/search_results/NAME/TURN` and `item_page`, `item_sub_page`, `done` likewise |
+the visitor's current page | | `/leave/NAME` | POST: ends the visit | | `/static/FILE` | style, script and signs |
 
-The names of sessions and pages are WebShop's. A visit goes one way, as an episode does: TURN counts its actions, and
-what comes from an earlier page does nothing and leads to the present one. Knows no sockets.
+The names of sessions and pages are WebShop's. A visit cannot go back, like an episode: TURN counts its actions, and a
+request from an earlier page does nothing and redirects to the current one. This module uses no sockets.
 """
 
 from __future__ import annotations
@@ -42,14 +37,14 @@ _TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for.
+    """Request of a browser.
 
     Attributes:
         method: `GET` or `POST`.
-        path: The address in parts, decoded.
-        query: What stands behind the question mark, by name.
-        form: What was sent, in order.
-        from_here: Whether a page of this shop asks, or nobody's page.
+        path: The URL's path in parts, decoded.
+        query: The query parameters, by name.
+        form: The form fields, in order.
+        from_here: Whether the request comes from a page of this shop, or from no page.
     """
 
     method: str
@@ -61,7 +56,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What is answered: a page or a file, or with `location` where to go on; with `cookie`, let in from now on."""
+    """Response: a page or a file, or a redirect to `location`; `cookie` admits the visitor."""
 
     status: int = 200
     body: str | bytes = ""
@@ -81,7 +76,7 @@ class Site:
         self._customers = customers
 
     def answer(self, request: Request) -> Response:
-        """Return what to answer; nothing that is asked for raises an error."""
+        """Return the response; no request raises an error."""
         first = request.path[0] if request.path else ""
         if first == "static" and request.method == "GET":
             return _static(request.path[1:])
@@ -170,15 +165,15 @@ class Site:
 
 
 _ACTIONS: Mapping[str, int] = {"start": 0, "leave": 1, "search": 2, "click": 2, "choose": 2}
-"""What is sent by POST, with the number of parts after it."""
+"""Actions sent by POST, with the number of further path parts."""
 
 
 def error_page(status: int, text: str = "") -> Response:
-    """Return a page for what cannot be shown.
+    """Return an error page.
 
     Args:
         status: 400 to 500.
-        text: What to say instead of what that status means here.
+        text: The text; by default the meaning of the status.
     """
     title, usual = _ERRORS.get(status, _ERRORS[400])
     body = element("article", element("h1", title), element("p", text or usual))

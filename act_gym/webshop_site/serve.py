@@ -1,9 +1,9 @@
-"""`act-gym shop`: opens WebShop as web pages on this machine.
+"""`act-gym shop`: serves WebShop as web pages on this machine.
 
     act-gym shop --env act/WebShop-test --task 12
 
-It prints an address with a secret in it; whoever opens it can shop. Every visit is an episode of the environment, and
-is kept in `--out` when something has been bought, the actions are used up, or the visitor has left.
+It prints a URL with a secret, which a visitor needs. Every visit is an episode of the environment, and is recorded in
+`--out` after a purchase, at the step limit, or when the visitor has left.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ShopConfig:
     env: str = "act/WebShop-test"
     """An environment of WebShop; `act-gym list` shows them."""
     catalogue: str = ""
-    """What is sold: `1000`, `full`, `generated`, or a path; the environment's own if empty."""
+    """Catalogue: `1000`, `full`, `generated`, or a path; empty for the environment's default."""
     task: str = ""
     """Id of a task, or the number of its goal, to open at once; the list of tasks if empty."""
     port: int = 0
@@ -48,11 +48,11 @@ class ShopConfig:
     agent: str = "human"
     """Who visits, as the episodes name it."""
     human_goals: bool = False
-    """Whether customers want what people wrote, and not what was put together from attributes."""
+    """Use goals written by people instead of synthetic ones."""
     show_attrs: bool = False
     """Whether a product's page leads to its attributes."""
     observation_mode: str = "text"
-    """What the episodes hold as observations: `text`, `text_rich`, `html` or `url`."""
+    """Observations in the recorded episodes: `text`, `text_rich`, `html` or `url`."""
     step_limit: str = ""
     """A limit that others report results under, e.g. `webshop-paper`; the benchmark's own if empty."""
     max_turns: int = 0

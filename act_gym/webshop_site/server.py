@@ -1,8 +1,7 @@
-"""HTTP server on 127.0.0.1 with a secret in its address.
+"""HTTP server on 127.0.0.1 with a secret in its URL.
 
 Only requests with the secret, from pages of this site, are answered. One thread and one connection for each request: a
 browser's open connection would keep the thread.
-
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Guard:
         return host is not None and host.lower() in self._hosts
 
     def is_token(self, given: str) -> bool:
-        """Return whether somebody knows the secret; it takes as long for any wrong one."""
+        """Return whether a secret is right, in constant time."""
         return secrets.compare_digest(given.encode("utf-8", "replace"), self.token.encode())
 
     def has_cookie(self, header: str | None) -> bool:
@@ -64,8 +63,8 @@ class Guard:
         """Return whether a request was sent by a page of this shop, or by no page at all.
 
         Args:
-            origin: Its `Origin`; browsers say it with every POST.
-            fetch_site: Its `Sec-Fetch-Site`; new browsers say it with everything.
+            origin: Its `Origin` header; browsers send it with every POST.
+            fetch_site: Its `Sec-Fetch-Site` header; new browsers always send it.
         """
         own = {f"http://{host}" for host in self._hosts}
         return (origin is None or origin in own) and fetch_site in (None, "same-origin", "none")
@@ -93,11 +92,11 @@ class ShopServer(ThreadingHTTPServer):
     """Serves one shop to this machine.
 
     Args:
-        customers: Who is in it; it belongs to the caller.
-        port: Where; 0 for any that is free.
+        customers: The visitors; owned by the caller.
+        port: The port; 0 for any free one.
 
     Raises:
-        UsageError: The port cannot be had.
+        UsageError: The port is not available.
     """
 
     daemon_threads = True
@@ -125,7 +124,7 @@ class ShopServer(ThreadingHTTPServer):
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def handle_error(self, *_: object) -> None:
-        """Say what failed, unless it was only the visitor's connection."""
+        """Print an error, unless only the visitor's connection failed."""
         if not isinstance(sys.exception(), OSError):
             traceback.print_exc()
 
@@ -149,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Say nothing of single requests: their addresses may hold the secret."""
+        """Log no single requests, because their URLs may contain the secret."""
 
     def _serve(self, method: str) -> None:
         try:

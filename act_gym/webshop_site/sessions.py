@@ -1,7 +1,7 @@
-"""Who is in the shop: one visitor is one episode of the environment, played click by click.
+"""Sessions: one visitor is one episode of the environment, played click by click.
 
-Knows no pages and no HTTP. One lock serves all, because visitors share what they search in; an action takes
-milliseconds.
+This module is independent of pages and HTTP. One lock serves all visitors, because they share the search index; an
+action takes milliseconds.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from act_gym.webshop_site.recording import Recorder
 __all__ = ["LEFT", "Customer", "Customers", "Offer"]
 
 LEFT = "The visitor left without buying."
-"""What an episode says whose visitor went away."""
+"""Episode error of a visitor who left."""
 
-_MOST = 256  # visitors at once; one more, and whoever has been idle for longest has left
+_MOST = 256  # concurrent visitors; beyond that, the one idle for longest leaves
 
 
 class Customer:
-    """One visitor with one task.
+    """Visitor with one task.
 
     Args:
-        name: Stands in the addresses of the visitor's pages.
-        env: The visitor's own, made with `gym.make`.
-        task: What is to be bought.
+        name: The name in the URLs of the visitor's pages.
+        env: The visitor's own environment, made with `gym.make`.
+        task: The task.
 
     Raises:
         MissingDataError, CorruptDataError, EngineError: The task cannot be started.
@@ -49,9 +49,9 @@ class Customer:
         self.task = task
         self.turns: list[Turn] = []
         self.stop = ""
-        """Why the visit has ended, as in `Episode`; empty while it goes on."""
+        """Reason of the visit's end, as in `Episode`; empty while it runs."""
         self.error = ""
-        """What failed, or that the visitor left."""
+        """Error message, also for a visitor who left."""
         self.file: Path | None = None
         """Where the visit has been saved."""
         self.observation, self.info = env.reset(options={"task_id": task.id})
@@ -66,7 +66,7 @@ class Customer:
 
     @property
     def commands(self) -> Sequence[str]:
-        """What the environment accepts now; nothing after the end."""
+        """Admissible commands; empty after the end."""
         listed: Sequence[str] = self.info["admissible_commands"]
         return listed
 
@@ -126,7 +126,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A task as the list of tasks shows it: what is wanted, and the best score so far; None if never played."""
+    """Entry in the list of tasks: the instruction, and the best score so far; None if never played."""
 
     task: Task
     instruction: str
@@ -134,18 +134,18 @@ class Offer:
 
 
 class Customers:
-    """All visitors of one shop.
+    """Visitors of one shop.
 
     Args:
         make: Makes an environment; called once for every visitor.
         env_id: Its id.
-        recorder: Keeps the visits.
-        agent: Who visits, as episodes name it.
-        seed: Which tasks come if somebody wants any, and in which order.
-        limit: How many turns a visit has.
+        recorder: Records the visits.
+        agent: The agent's name in the episodes.
+        seed: Seed of the order of tasks for visitors without a chosen task.
+        limit: The step limit of a visit.
 
     Raises:
-        MissingDataError, CorruptDataError: There is nothing to sell on this machine.
+        MissingDataError, CorruptDataError: The catalogue is not on this machine.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Customers:
         self.recorder = recorder
         self.limit = limit
         self._make, self._agent, self._seed = make, agent, seed
-        self._clerk = make()  # draws tasks and reads what they want; nobody plays in it
+        self._clerk = make()  # draws tasks and reads their instructions; not played
         self._clerk.reset(seed=seed, options={"task_index": 0})
         inner = self._clerk.unwrapped
         assert isinstance(inner, TextEnv)
@@ -203,11 +203,11 @@ class Customers:
         return found
 
     def enter(self, task: Task, name: str = "") -> Customer:
-        """Let a visitor in; whoever had the name before has left.
+        """Admit a visitor; an earlier one of the same name leaves.
 
         Args:
-            task: What is to be bought.
-            name: For the addresses; drawn if empty.
+            task: The task.
+            name: The name in the URLs; drawn if empty.
 
         Raises:
             CorruptDataError, EngineError: The task cannot be started.

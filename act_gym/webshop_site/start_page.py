@@ -1,4 +1,4 @@
-"""The first page: which tasks there are, and where to begin."""
+"""Start page: the list of tasks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """ALFWorld's two engines: `native`, in plain Python, and `textworld`, on upstream's packages.
 
-What makes them stands here, so that both take the same options and neither is imported for the other.
+Their factories are here, so that both accept the same options and neither imports the other.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ __all__ = ["make_native", "make_textworld"]
 
 
 def make_native(*, data: str | None = None, legacy_commands: bool = False) -> Engine:
-    """Return the engine that needs no other package.
+    """Return the pure Python engine.
 
     Args:
-        data: Folder that holds `train`, `valid_seen` and `valid_unseen`; None for the cache folder.
-        legacy_commands: Whether things are `put` as in releases before ALFWorld 0.4; see `legacy.py`.
+        data: Folder with `train`, `valid_seen` and `valid_unseen`; None for the cache folder.
+        legacy_commands: Use `put` as before ALFWorld 0.4; see `legacy_commands.py`.
     """
     from act_gym.engines.alfworld.native import NativeEngine
 

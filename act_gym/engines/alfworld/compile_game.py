@@ -1,6 +1,6 @@
-"""From a game file to a compiled game.
+"""Compiles game files.
 
-What games share is compiled once a process and kept: domains by their text, logics by all that shapes them.
+Shared parts are compiled once per process and cached: domains by their text, logics by everything they depend on.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ["GameSource", "compile_game", "logic_of", "parse_game"]
 
 @dataclass(frozen=True, slots=True)
 class GameSource:
-    """A game file, read and not yet compiled.
+    """Parsed game file, not yet compiled.
 
     Attributes:
         domain: Its domain.
         grammar: Its grammar.
         problem: Its problem.
-        shape: Its goal, with a variable in place of every object that the goal names.
+        shape: Its goal, with a variable for every object in it.
         named: These objects.
-        texts: The rules of the grammar that always say the same. They differ between games of a kind.
+        texts: The constant grammar rules, which differ between games of a kind.
         walkthrough: Commands that win it, if it has them.
     """
 
@@ -44,7 +44,7 @@ class GameSource:
 
     @property
     def kind(self) -> Hashable:
-        """What games must share to be played by the same logic."""
+        """Key of the games that share a logic."""
         rules = tuple((name, rules) for name, rules in sorted(self.grammar.rules.items()) if name not in self.texts)
         actions = tuple((name, text) for name, text in sorted(self.grammar.actions.items()))
         return id(self.domain), rules, actions, frozenset(self.texts), self.shape
@@ -94,7 +94,7 @@ def logic_of(source: GameSource) -> Logic:
         logic = compile_logic(source.domain, source.grammar, frozenset(source.texts), source.shape, source.problem)
         while len(_logics) >= LOGICS_KEPT:
             del _logics[next(iter(_logics))]
-        _logics[kind] = logic  # it holds the domain, so that no other one has its id while the kind is here
+        _logics[kind] = logic  # it holds the domain, so that its id is not reused while the kind is cached
     check_problem(logic, source.problem)
     return logic
 

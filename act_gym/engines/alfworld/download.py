@@ -1,9 +1,8 @@
-"""ALFWorld's games on this machine: fetches or copies them, checks them, puts them in their place.
+"""Installation of ALFWorld's games: downloads or copies, checks and moves them into the cache folder.
 
-The cache folder holds `alfworld/json_2.1.1/{train,valid_seen,valid_unseen}/<game>/<trial>/` with the
-files of the official release, so upstream's own tools can be pointed at it too, and beside them the
-store that the native engine starts games from. The old games stay in place until the new ones are
-complete: a run killed at any moment leaves one of the two, and the next run clears up after it.
+The cache folder holds `alfworld/json_2.1.1/{train,valid_seen,valid_unseen}/<game>/<trial>/` with the files of the
+official release, so upstream's own tools can use it too, and the store of compiled games for the native engine. The old
+games stay until the new ones are complete: a killed run leaves one of the two, and the next run cleans up.
 """
 
 from __future__ import annotations
@@ -87,20 +86,19 @@ def install(
     release: tuple[ReleaseFile, ...] = RELEASE,
     pause: float = 1.0,
 ) -> str:
-    """Put ALFWorld's games into the cache folder and return what is there, in words.
+    """Install ALFWorld's games in the cache folder and return a summary.
 
     Args:
-        source: An archive or a folder of the games, or an address of an archive; None for the
-            official release.
-        force: Replace what is there, even if it is complete or has more games.
-        games_only: Only `game.tw-pddl`, which is all that the engines read.
-        base_url: Where the release lies; another one for a mirror.
+        source: An archive or a folder of the games, or a URL of an archive; None for the official release.
+        force: Replace the present games, even if they are complete or more.
+        games_only: Only `game.tw-pddl`, the only file that the engines read.
+        base_url: URL of the release or of a mirror.
         release: The release's files.
         pause: Seconds before a failed request is tried again.
 
     Raises:
-        DownloadError: Something could not be fetched, or there is no room. What came is kept.
-        CorruptDataError: What came is not what it should be.
+        DownloadError: A download failed, or the disk is full. Received bytes are kept.
+        CorruptDataError: The content is wrong.
         UsageError: The source cannot be used.
     """
     kinds = (GAME_FILE,) if games_only else tuple(file.holds for file in release)
@@ -139,7 +137,7 @@ def count_games(place: Path) -> dict[str, int]:
 
 
 def describe(place: Path) -> str:
-    """Say in words how many games of each split are in a folder."""
+    """Return the number of games of each split in a folder, as text."""
     found = count_games(place)
     parts = [
         f"{found[split]:,} {split}"
@@ -161,7 +159,7 @@ def _missing(place: Path, kinds: tuple[str, ...]) -> int:
 
 
 def _placer(staging: Path, kinds: tuple[str, ...]) -> Callable[[str], Path | None]:
-    """Return what finds a file's place by the last four parts of its name, if it is one of ours."""
+    """Return a function that maps the last four parts of a file's name to its destination, None for other files."""
     games = {_game(task) for task in tasks()}
 
     def place(name: str) -> Path | None:
@@ -208,7 +206,7 @@ def _take_source(source: str, kinds: tuple[str, ...], archives: Path, staging: P
         unpack(path, _placer(staging, kinds))
     except CorruptDataError:
         if path.parent == archives:
-            path.unlink(missing_ok=True)  # fetched without a checksum: fetch it anew next time
+            path.unlink(missing_ok=True)  # fetched without a checksum: download it again next time
         raise
 
 
@@ -218,7 +216,7 @@ def _need_room(folder: Path, needed: int) -> None:
 
 
 def _check(staging: Path, place: Path, kinds: tuple[str, ...], source: str | None, *, force: bool) -> None:
-    """Refuse what holds no games, less than the release, or less than what is there already."""
+    """Refuse a source without games, with fewer than the release, or with fewer than already installed."""
     found = sum(count_games(staging).values())
     expected = sum(COUNTS.values())
     if not found:
@@ -248,7 +246,7 @@ def _has_store(place: Path) -> bool:
 
 
 def _prepare(place: Path) -> str:
-    """Build the store of a folder's games and say what was built. The games can be played without it."""
+    """Build the store of a folder's games and return a summary. The games can be played without it."""
     names = [_game(task) for task in tasks() if (place / _game(task) / GAME_FILE).is_file()]
     try:
         refused = build_store(place, track(names, "Preparing games", total=len(names)))

@@ -1,4 +1,4 @@
-"""ALFWorld's game files: where they lie, and what must be in one."""
+"""ALFWorld's game files: paths and validation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from act_gym.paths import data_dir
 __all__ = ["GAMES_FOLDER", "GAME_FILE", "games_folder", "name_of", "read_game", "read_task"]
 
 GAMES_FOLDER = "alfworld/json_2.1.1"
-"""Where the games lie below the cache folder."""
+"""Path of the games below the cache folder."""
 
 GAME_FILE = "game.tw-pddl"
 

@@ -1,6 +1,6 @@
-"""One compiled game: its objects, what never changes, how it begins, and when it is won.
+"""Compiled game: objects, static facts, initial state and goal.
 
-Immutable, and so shared by everyone who plays it.
+It is immutable and shared by all environments that play it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ MAX_WORK = 1e6
 
 @dataclass(slots=True, eq=False)
 class Position:
-    """A state of a game. Nothing in it changes, so it can be kept and gone back to.
+    """Immutable state of a game.
 
     Attributes:
-        tables: What holds.
-        won: Whether the goal does.
-        bindings: For every admissible command what it stands for, once somebody asked.
-        commands: The admissible commands, sorted, once somebody asked.
+        tables: The facts.
+        won: Whether the goal holds.
+        bindings: The action and objects of every admissible command, once computed.
+        commands: The admissible commands, sorted, once computed.
     """
 
     tables: Tables
@@ -42,14 +42,14 @@ class Position:
 
 
 class Game:
-    """A game and everything about it that does not change while it is played.
+    """Game: everything that does not change while it is played.
 
     Args:
-        logic: How games of its kind are played.
+        logic: The compiled logic of its kind of games.
         types: The type of every object.
-        facts: What holds first, by predicate.
-        goal: The objects that its goal names, see `goal_shape`.
-        texts: What its constant grammar rules say.
+        facts: The initial facts, by predicate.
+        goal: The objects in its goal, see `goal_shape`.
+        texts: The texts of its constant grammar rules.
         walkthrough: Commands that win it, if its file has them.
     """
 
@@ -76,11 +76,11 @@ class Game:
 
     @cached_property
     def intro(self) -> str:
-        """What the game says first."""
+        """Return the first text of the game."""
         return self.logic.intro(self, self.fixed, self.start.tables)
 
     def bindings(self, position: Position) -> Mapping[str, Binding]:
-        """Return for every admissible command the action and the objects it stands for."""
+        """Return the action and objects of every admissible command."""
         if position.bindings is None:
             found: dict[str, Binding] = {}
             for commands in self.logic.commands:
@@ -99,7 +99,7 @@ class Game:
         return self._position(self.logic.applied[binding[0]](self, self.fixed, position.tables, *binding[1:]))
 
     def feedback(self, position: Position, binding: Binding) -> str:
-        """Return what the game says when an action has led to a position."""
+        """Return the game's text after an action has led to a position."""
         return self.logic.feedback[binding[0]](self, self.fixed, position.tables, *binding[1:])
 
     def fluents(self, position: Position) -> dict[str, frozenset[Fact]]:
@@ -112,9 +112,9 @@ class Game:
         }
 
     def facts_shown(self, position: Position) -> frozenset[Fact]:
-        """Return what upstream lists as facts: a name and the display names of its objects.
+        """Return upstream's list of facts: a name and the display names of its objects.
 
-        They differ from what conditions are judged by as texts do (see `actions.py`).
+        They differ from the facts used in conditions, as texts do (see `actions.py`).
         """
         logic = self.logic
         shown = {
@@ -175,7 +175,7 @@ def check_work(game: Game) -> None:
         table = (game.fixed if tables == "fixed" else game.start.tables)[int(slot[:-1])]
         return max(map(len, table.values()), default=1) if isinstance(table, dict) else len(table)
 
-    for name, lines in logic.work.items():  # a function stands after those that it calls
+    for name, lines in logic.work.items():  # a function follows those that it calls
         known[name] = 1.0 + sum(
             prod(map(size, repeated), start=1.0) * (1.0 + sum(known.get(called, 1.0) for called in calls))
             for repeated, calls in lines

@@ -1,6 +1,6 @@
-"""Finds a task's game and compiles it: from the store of its folder where there is one, else from its own file.
+"""Cache of compiled games: from the store of a task's folder if there is one, else from its own file.
 
-The games played last stay in memory, so that many environments share one, and the same game again costs nothing.
+The last games played stay in memory, shared by all environments.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _store(folder: Path, changed: _Stamp) -> GameStore | None:
 
 
 def _stamp(path: str) -> _Stamp:
-    """Return what tells a file from what it was before; None where there is none."""
+    """Return a value that changes when a file changes; None if it is absent."""
     try:
         found = os.stat(path)  # noqa: PTH116  (a reset takes well under a millisecond, and a Path a good part of it)
     except OSError:

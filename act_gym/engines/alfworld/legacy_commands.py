@@ -1,10 +1,9 @@
-"""The commands of ALFWorld's older releases, for prompts and models that were made with them.
+"""Legacy commands: ALFWorld's wording before 0.4, for older prompts and models.
 
-Game files before ALFWorld 0.4 say `put mug 1 in/on desk 1` where newer ones say `move mug 1 to desk 1`.
-That is what comes back here: in the admissible commands, the feedback, the help and the expert's
-commands. The newer wording is then as unknown as it was. Two more things were different and stay as
-they are now: arrivals named a location (`You arrive at loc 3.`), which was a mistake in the grammar,
-and there was no `help`. Games that say `put` already are played as they are.
+Game files before ALFWorld 0.4 say `put mug 1 in/on desk 1` where newer ones say `move mug 1 to desk 1`. This module
+restores the old wording in the admissible commands, the feedback, the help and the expert's commands. The new wording
+is then not admissible. Two other differences are not restored: arrivals named a location (`You arrive at loc 3.`), a
+mistake in the grammar, and there was no `help`. Games that already use `put` are unchanged.
 
 Semantics: `scripts/patch_tw-pddl.py` in the ALFWorld repository, which made the newer files, backwards.
 """
@@ -26,7 +25,7 @@ _HELP = ("move (object) to (receptacle):  place", "put (object) in/on (receptacl
 
 
 class LegacyCommands:
-    """Any ALFWorld engine, in the older words. A step looks up the command that it stands for.
+    """Wraps any ALFWorld engine with the old wording. A step translates the command.
 
     Args:
         engine: The engine that plays.
@@ -40,7 +39,7 @@ class LegacyCommands:
 
     @property
     def goal(self) -> str:
-        """The current task in words."""
+        """The instruction of the current task."""
         return self._engine.goal
 
     @property
@@ -60,7 +59,7 @@ class LegacyCommands:
         """
         self.admissible_commands()
         command = command.strip()
-        # No game knows the empty command: it stands for all that the older words do not.
+        # No game has an empty command: it replaces all commands that the old wording lacks.
         meant = self._meant.get(command, "")
         state = self._engine.step(meant)
         if meant != command:

@@ -1,4 +1,4 @@
-"""ALFWorld in plain Python: the same bytes as upstream's packages, without them and without their cost.
+"""Native ALFWorld engine in pure Python, with the same output as upstream's packages, byte for byte.
 
 A game file's own domain, grammar and problem are compiled; see `docs/design/alfworld-native.md`.
 """
@@ -22,7 +22,7 @@ __all__ = ["NativeEngine", "Snapshot"]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A state of an ALFWorld game to go back to. It shares what it can with every other one."""
+    """State of an ALFWorld game; shares data with other states."""
 
     game: Game
     position: Position
@@ -31,12 +31,12 @@ class Snapshot:
 class NativeEngine:
     """Plays ALFWorld games in plain Python.
 
-    `action_valid` says whether the command was admissible in the state before it; everything else
-    shows "Nothing happens." and changes nothing. `look`, `inventory` and `help` are admissible.
-    Commands are matched exactly, apart from white space around them, as upstream does.
+    `action_valid` is whether the command was admissible; any other command shows "Nothing happens." and changes
+    nothing. `look`, `inventory` and `help` are admissible. Commands are matched exactly, apart from white space around
+    them, as upstream does.
 
     Args:
-        data: Folder that holds `train`, `valid_seen` and `valid_unseen`; None for the cache folder.
+        data: Folder with `train`, `valid_seen` and `valid_unseen`; None for the cache folder.
     """
 
     def __init__(self, *, data: str | None = None) -> None:
@@ -47,7 +47,7 @@ class NativeEngine:
 
     @property
     def goal(self) -> str:
-        """The current task in words, e.g. `put a pencil in drawer.`."""
+        """The instruction of the current task, e.g. `put a pencil in drawer.`."""
         return goal_in(self._game.intro) if self._game else ""
 
     @property
@@ -106,13 +106,13 @@ class NativeEngine:
         return game.walkthrough or self._plan_from(game.start)
 
     def plan(self) -> tuple[str, ...]:
-        """Return commands that win from the current state, none if it is won. Privileged information.
+        """Return commands that win from the current state; empty if it is won. Privileged information.
 
-        They are the shortest that a bounded search finds. What is left of them is returned again as long as
-        they are followed, so whoever takes one at a time arrives. The running episode is not disturbed.
+        They are the shortest that a bounded search finds. While they are followed, the rest of the same plan is
+        returned, so a caller that takes one at a time reaches the goal. The running episode does not change.
 
         Raises:
-            EngineError: None were found; the message says whether that is proved.
+            EngineError: No plan was found; the message says whether none exists.
         """
         _, here = self._playing()
         if not self._course:

@@ -1,4 +1,4 @@
-"""What ALFWorld says that no game file holds: the names of objects, and the two texts that every game has."""
+"""Texts of ALFWorld that are not in game files: object names and two constant texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WRITTEN = (("_bar_", "|"), ("_minus_", "-"), ("_plus_", "+"), ("_dot_", "."), (
 
 
 def goal_in(introduction: str) -> str:
-    """Return the task in words out of a game's first text, e.g. `put a pencil in drawer.`."""
+    """Return the instruction in a game's first text, e.g. `put a pencil in drawer.`."""
     return introduction.partition(_GOAL)[2].strip()
 
 

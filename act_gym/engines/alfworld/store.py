@@ -1,8 +1,8 @@
-"""All games of a folder compiled into one small file, so that a reset reads a few kilobytes and parses no PDDL.
+"""Game store: all compiled games of a folder in one small file, so a reset reads a few kilobytes and parses no PDDL.
 
-The file is an SQLite database that is only ever read: processes share it through the page cache, and a reset
-touches the pages of its game. What games have in common (a domain, a grammar, the shape of a goal) is kept once,
-as the whole content of one game file of that kind. A game whose own file has changed since is not taken from here.
+The file is a read-only SQLite database: processes share it through the page cache, and a reset reads only the pages of
+its game. Common parts of games (a domain, a grammar, the shape of a goal) are stored once, as the whole content of one
+game file of that kind. If a game's own file has changed, the store's copy is not used.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _FIND = "SELECT kind, size, changed, content FROM games WHERE name = ?"
 
 
 class GameStore:
-    """A store opened for reading.
+    """Store, opened for reading.
 
     Args:
-        folder: The folder of the games; the store lies in it.
+        folder: The folder of the games and of the store.
 
     Raises:
         CorruptDataError: The store cannot be read.

@@ -1,12 +1,10 @@
-"""ALFWorld on the real packages: a game file, TextWorld's PDDL environment, alfworld's names.
+"""Reference ALFWorld engine on upstream's packages: TextWorld's PDDL environment, with alfworld's names.
 
-This is the reference that a faster engine is measured against, so it changes nothing in what
-upstream shows: observations, commands and object names are upstream's bytes. All of a game's text
-comes from the domain and the grammar inside its own file. What upstream does to its host process is
-contained here: see `docs/design/alfworld.md`.
+The native engine is compared with it, so it changes no upstream output: observations, commands and object names are
+upstream's bytes. All of a game's text comes from the domain and the grammar inside its own file. Upstream's side
+effects on the process are contained here: see `docs/design/alfworld.md`.
 
-Semantics: `textworld/envs/pddl/pddl.py` and `AlfredDemangler` of
-`alfworld/agents/environment/alfred_tw_env.py`.
+Semantics: `textworld/envs/pddl/pddl.py` and `AlfredDemangler` of `alfworld/agents/environment/alfred_tw_env.py`.
 """
 
 from __future__ import annotations
@@ -33,14 +31,14 @@ _IDLE: list[Any] = []
 class TextWorldEngine:
     """Plays ALFWorld games with the `alfworld` and `textworld` packages.
 
-    `action_valid` says whether the command was admissible in the state before it; everything else
-    shows "Nothing happens." and changes nothing. `look`, `inventory` and `help` are admissible.
-    Commands are matched exactly, apart from white space around them, as upstream does.
+    `action_valid` is whether the command was admissible; any other command shows "Nothing happens." and changes
+    nothing. `look`, `inventory` and `help` are admissible. Commands are matched exactly, apart from white space around
+    them, as upstream does.
 
     Not thread-safe, because upstream's translator is not: use processes.
 
     Args:
-        data: Folder that holds `train`, `valid_seen` and `valid_unseen`; None for the cache folder.
+        data: Folder with `train`, `valid_seen` and `valid_unseen`; None for the cache folder.
 
     Raises:
         MissingDependencyError: The packages are not installed.
@@ -62,7 +60,7 @@ class TextWorldEngine:
 
     @property
     def goal(self) -> str:
-        """The current task in words, e.g. `put a pencil in drawer.`."""
+        """The instruction of the current task, e.g. `put a pencil in drawer.`."""
         return self._goal
 
     @property
@@ -167,9 +165,9 @@ class TextWorldEngine:
 
 @cache
 def _translate_once() -> None:
-    """Let upstream translate a game once: it asks for the same two translations in `load` and in `reset`.
+    """Cache upstream's translation of a game, which `load` and `reset` both request.
 
-    It reads what it gets and changes nothing in it. Two are kept, so the same game once more is faster still.
+    Upstream only reads the result. Two are cached, so the same game again is faster.
     """
     import fast_downward
 

@@ -1,14 +1,13 @@
-"""ScienceWorld behind the `Engine` protocol.
+"""ScienceWorld engine.
 
-| module | what it is |
+| module | content |
 |---|---|
-| `engine` | the rules of the house: states, scores, legal commands |
-| `gold` | solutions, and where they are kept |
-| `moments` | what can be asked of a state, then or later |
-| `lasting` | a task that outlives its Java process, and the way back in it |
-| `world` | one running task, undisturbed by its siblings in the same Java process |
-| `shared` | what all tasks in one Java process share, and how each gets its own |
-| `jvm`, `gateway` | the Java process and the talk with it |
+| `engine` | states, scores, lazy admissible commands, snapshots |
+| `gold` | gold solutions and their cache |
+| `recovery` | crash recovery by replay |
+| `simulator` | one running task, isolated from others in the same Java process |
+| `jvm_globals` | global state of the Java process, saved for each task |
+| `jvm`, `py4j_client` | the Java process and its client |
 """
 
 from act_gym.engines.scienceworld.engine import SIMPLIFICATIONS, JvmEngine

@@ -1,13 +1,12 @@
 """Engine of ScienceWorld: states, scores, and admissible commands that are computed when they are read.
 
-The semantics are those of the `scienceworld` package's own environment (`scienceworld.py`, `step`
-and `reset`); `docs/deviations.md` lists where and why this one differs. The simulator has no step
-limit of its own, so an episode ends here only when the task is done or has failed.
+The semantics are those of the `scienceworld` package's own environment (`scienceworld.py`, `step` and `reset`);
+`docs/deviations.md` lists where and why this one differs. The simulator has no step limit of its own, so an episode
+ends here only when the task is done or has failed.
 
-Listing the admissible commands costs more than a step, so the list is asked for at its first use. Asked in time, that
-is one question to the simulator. Later, the episode is replayed up to the state in a separate simulator, which is kept
-for the next such question.
-
+Listing the admissible commands costs more than a step, so the list is computed at its first use. If the state is still
+current, that is one call to the simulator. Otherwise the episode is replayed up to the state in a separate simulator,
+which is kept for the next such call.
 """
 
 from __future__ import annotations
@@ -34,14 +33,12 @@ __all__ = ["SIMPLIFICATIONS", "JvmEngine", "LazyTuple", "Moments", "Snapshot"]
 
 
 class LazyTuple(Sequence[str]):
-    """Reads, compares, hashes and prints like the tuple it stands for; cannot be changed.
+    """Lazy immutable sequence that compares, hashes and prints like a tuple.
 
-    A copy of it, and what comes out of a pickle, is that tuple. `json` takes tuples and lists only:
-    `json.dumps(tuple(commands))`.
+    Copies and unpickled objects are that tuple. `json` takes tuples and lists only: `json.dumps(tuple(commands))`.
 
     Args:
-        derive: Returns the items. Called at the first look and, unless it failed, never again, and
-            forgotten then, with all that it held on to.
+        derive: Returns the items. Called at the first access and released after its first success.
     """
 
     __slots__ = ("__weakref__", "_derive", "_items")
@@ -52,14 +49,14 @@ class LazyTuple(Sequence[str]):
 
     @property
     def derived(self) -> bool:
-        """Whether anybody has looked yet."""
+        """Whether the items have been computed."""
         return self._derive is None
 
     def _all(self) -> tuple[str, ...]:
         derive = self._derive
         if derive is not None:
             self._items = derive()
-            self._derive = None  # after the items, for whoever looks from another thread
+            self._derive = None  # set after the items, for readers in other threads
         return self._items
 
     def __len__(self) -> int:
@@ -107,11 +104,11 @@ Question = Callable[[World], tuple[str, ...]]
 
 
 class Moments:
-    """The states that an engine has been in.
+    """The states of an engine's episode.
 
     Args:
-        world: Where its episodes are played.
-        make: Returns another world with the same settings.
+        world: The simulator of its episodes.
+        make: Returns another simulator with the same settings.
     """
 
     def __init__(self, world: RecoverableSession, make: Callable[[], RecoverableSession]) -> None:
@@ -131,12 +128,12 @@ class Moments:
         self._leave()
 
     def later(self, question: Question) -> LazyTuple:
-        """Return the answer of the current state, asked for when somebody looks.
+        """Return a lazy answer of the current state, computed at its first access.
 
-        What is returned does not keep the engine alive.
+        The result does not keep the engine alive.
 
         Args:
-            question: Changes nothing and may be asked in another world that is in the same state.
+            question: A read-only function, which may be called on another simulator in the same state.
 
         Raises:
             EngineError: No task is loaded.
@@ -192,7 +189,7 @@ SIMPLIFICATIONS: Mapping[str, str] = {
     "selfWateringFlowerPots": "the soil in flower pots stays wet, so that plants do not die for want of water",
     "teleportAction": "the command `teleport to PLACE` leads to any place at once",
 }
-"""What can be made easier, and what each does in the simulator."""
+"""Simplifications of the simulator, each with its effect."""
 
 _ELECTRICAL = ("power-component", "conductivity")  # in the names of the tasks that cannot do without wires
 
@@ -207,7 +204,7 @@ _MEMORY = re.compile(r"[1-9]\d*[kmgKMG]")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A moment of an episode: the way to it, and what stood there but for its text."""
+    """State of an episode: its commands, and the last result without its text."""
 
     task: Task
     goal: str
@@ -218,19 +215,18 @@ class Snapshot:
 class JvmEngine:
     """ScienceWorld in a Java process that all engines of this Python process share.
 
-    Java starts at the first `reset`. If it is killed, gives no answer in time or runs out of memory,
-    another is started and the episode goes on where it was (`lasting`). Only when that has failed
-    twice more does the episode end with an `EngineError`.
+    Java starts at the first `reset`. If it is killed, times out or runs out of memory, another one is started and the
+    episode is replayed (`recovery`). The episode ends with an `EngineError` after two more failures.
 
     Args:
-        simplifications: Names out of `SIMPLIFICATIONS`, which says what each does: a sequence, or one text
-            with commas between them; `easy` stands alone.
+        simplifications: Names from `SIMPLIFICATIONS`: a sequence, or one text separated by commas; `easy` cannot be
+            combined.
         memory: The largest Java heap, e.g. `1g` or `512m`.
-        call_timeout: Seconds until a Java that gives no answer is replaced; where they are more, loading
-            a task may take 60 s and solving it 120 s.
+        call_timeout: Seconds until an unresponsive Java is replaced; at least 60 s for loading a task and 120 s for
+            solving it.
 
     Raises:
-        UsageError: An unknown simplification, a memory Java would not take, or no positive time.
+        UsageError: An unknown simplification, an invalid memory size, or a time that is not positive.
         MissingDependencyError: The package or Java is not installed.
     """
 
@@ -264,7 +260,7 @@ class JvmEngine:
 
     @property
     def goal(self) -> str:
-        """The current task in words; empty before the first `reset`."""
+        """The instruction of the current task; empty before the first `reset`."""
         return self._goal
 
     @property
@@ -294,10 +290,10 @@ class JvmEngine:
         return self._state
 
     def step(self, command: str) -> StepResult:
-        """Send a command, any string, and return the state after it.
+        """Execute a command, any string, and return the result.
 
-        What cannot be printed becomes a space, runs of space become one, and a command of more than
-        1,000 characters is cut: no command that the simulator knows is changed by that.
+        Unprintable characters become spaces, runs of spaces become one, and a command is cut at 1,000 characters. This
+        changes no valid command.
         """
         self._state = _state(*self._world.step(_legal(command)))
         return self._state
@@ -369,14 +365,14 @@ class JvmEngine:
         return Snapshot(self._current(), self._goal, replace(self._state, observation=""), self._world.snapshot())
 
     def restore(self, snapshot: Snapshot) -> StepResult:
-        """Go to a state, of this engine or of another one, by playing the way to it again.
+        """Go back to a state of this engine or of another one, by replay.
 
-        A load (about 0.1 s) and a step (1 to 10 ms) for each command on the way; only the missing
-        commands if the current state lies on it. Whatever it shows is compared with what it showed then.
+        This takes a load (about 0.1 s) and a step (1 to 10 ms) per command; only the missing commands if the current
+        state is on the way. Every observation is compared with the original.
 
         Raises:
             UsageError: The snapshot was taken under other simplifications.
-            EngineError: The simulator failed, or shows something else than it did.
+            EngineError: The simulator failed, or an observation differs.
         """
         self._task = None  # no episode if this fails
         self._moments.open()

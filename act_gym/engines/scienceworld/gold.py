@@ -1,8 +1,7 @@
-"""Solutions of tasks: worked out by the simulator once, then kept.
+"""Gold solutions of ScienceWorld tasks, computed once by the simulator and cached.
 
-The simulator solves a task by playing it, in up to 7 s. So a solution is kept in this process and in
-the cache folder, under the package's version and the simplifications. It is worked out in a world
-of its own, so that a running episode does not notice.
+The simulator solves a task by playing it, in up to 7 s. The solution is cached in this process and in the cache folder,
+by package version and simplifications. It is computed in a separate simulator, so the running episode does not change.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""The Java process of ScienceWorld: it starts, is asked, and ends.
+"""The Java process of ScienceWorld: start, calls, and end.
 
-One process serves all engines of a Python process: it needs about 100 MB idle and starts in half a
-second, sixteen of them need gigabytes. It listens on the loopback interface only, asks for a secret
-that nobody else is told, and ends with this process, whichever way that ends. A forked child has
-nothing to do with its parent's Java; it starts its own when it needs one.
+One process serves all engines of a Python process: it needs about 100 MB idle and starts in half a second; sixteen of
+them need gigabytes. It listens on the loopback interface only, requires a secret, and ends with this process, however
+that ends. A forked child does not use its parent's Java; it starts its own when needed.
 
-What the simulator means is not known here; see `world`. That a process ends is an error here; see
-`lasting` for how an episode goes on.
+`simulator` has the meaning of the calls. The end of the process is an error here; `recovery` continues the episode.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ __all__ = [
 ]
 
 CALL_SECONDS = 30.0
-"""How long one call may take, unless its caller says otherwise. A step takes milliseconds, if nobody else works."""
+"""Default time limit of one call. A step takes milliseconds on an idle machine."""
 
 _START_SECONDS = 30.0
 
@@ -52,7 +50,7 @@ _OPTIONS = (
     "-XX:hashCode=2",
     # The simulator catches everything that is thrown in a step, and would play on with half a step done.
     "-XX:+ExitOnOutOfMemoryError",
-    "-XX:+DisplayVMOutputToStderr",  # what it says then
+    "-XX:+DisplayVMOutputToStderr",  # its message in that case
 )
 
 _ERRORS = "errors.txt"
@@ -65,11 +63,11 @@ _leaving = False
 
 
 class JavaEndedError(EngineError):
-    """The process has ended, and what lived in it is gone. It can be played again in another one.
+    """The process has ended and its tasks are lost; they can be replayed in another one.
 
     Args:
-        message: Why it ended.
-        in_call: Whether it ended in the very call that met this error, or before.
+        message: The reason.
+        in_call: Whether it ended during this call, and not before.
     """
 
     def __init__(self, message: str, *, in_call: bool = False) -> None:
@@ -160,7 +158,7 @@ class Jvm:
 
     @property
     def alive(self) -> bool:
-        """Whether calls can be made. A process that has ended meanwhile is waited for, so no zombie stays."""
+        """Whether calls can be made. Waits for a process that has ended, so no zombie remains."""
         return not self._fault and self._process.poll() is None
 
     @property
@@ -175,19 +173,18 @@ class Jvm:
 
     @contextlib.contextmanager
     def calling(self, what: str, seconds: float = CALL_SECONDS) -> Iterator[None]:
-        """Keep the process to oneself, and turn what goes wrong with it into errors.
+        """Lock the process for one caller, and convert its failures to errors.
 
-        An exception inside Java leaves it running. Anything else (no answer in time, a closed
-        connection, Ctrl-C between question and answer) ends it: the next answer could belong to the
-        question before.
+        An exception inside Java leaves it running. Anything else (no answer in time, a closed connection, Ctrl-C
+        between question and answer) ends it: the next answer could belong to the question before.
 
         Args:
-            what: What it is for, in words.
-            seconds: How long each answer may take.
+            what: The purpose, as text.
+            seconds: The time limit of each answer.
 
         Raises:
-            JavaEndedError: Java has ended, or was ended because it was slow.
-            EngineError: It threw an exception.
+            JavaEndedError: Java has ended, or was killed because it was slow.
+            EngineError: Java threw an exception.
         """
         from py4j.protocol import Py4JError, Py4JJavaError
 
@@ -213,10 +210,9 @@ class Jvm:
                 raise
 
     def discard(self, java_object: Any) -> None:
-        """Note an object that Java may forget at the next call.
+        """Mark an object that Java may release at the next call.
 
-        Says nothing to Java, so any moment and thread will do, and nobody waits for a process that
-        does not answer.
+        Makes no call, so it is safe at any time and in any thread, and never waits for Java.
         """
         self._discarded.append(java_object)
 
@@ -224,7 +220,7 @@ class Jvm:
         """End the process, also in the middle of a call. Closing twice is harmless."""
         self._closed = self._closed or why
         if not self._fault:
-            self._process.kill()  # first, so that whoever waits for an answer lets go of the lock
+            self._process.kill()  # first, so that a thread that waits for an answer releases the lock
         with self.lock:
             self._end(why)
 
@@ -249,7 +245,7 @@ class Jvm:
             self._gateway.detach(self._discarded.popleft())
 
     def _thrown(self, cause: Any) -> str:
-        """Say what Java threw."""
+        """Return the message of a Java exception."""
         try:
             return str(cause.java_exception).partition("\n")[0]
         except Exception as error:
@@ -300,7 +296,7 @@ class Jvm:
 
 
 def _launch(java: Java, jar: Path, memory: str, folder: Path) -> subprocess.Popen[bytes]:
-    """Start py4j's server with the simulator beside it; it ends when our end of its input closes."""
+    """Start py4j's server with the simulator; it ends when its standard input closes."""
     from py4j.java_gateway import find_jar_path
 
     command = [str(java.path), f"-Xmx{memory}", *_OPTIONS, "-classpath", os.pathsep.join((find_jar_path(), str(jar)))]

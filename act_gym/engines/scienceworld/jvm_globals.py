@@ -1,9 +1,9 @@
-"""What all tasks in one Java process share, and how each gets its own.
+"""Global state shared by all tasks in one Java process, saved and restored for each task.
 
-The simulator keeps two things in globals: its random generator, from which bees and heredity draw
-while an episode runs, and the counter that numbers new objects. Loading a task sets both. So two
-tasks in one process would disturb each other, and an episode would depend on who moved when. Here
-the values are kept for each task, and put back before it moves if somebody else has moved since.
+The simulator has two globals: its random generator, from which bees and heredity draw during an episode, and the
+counter that numbers new objects. Loading a task sets both. Without this module, two tasks in one process would disturb
+each other, and an episode would depend on the order of moves. The values are saved for each task, and restored before
+its next move if another task has moved since.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Globals:
         self._save: Callable[[Values], None] | None = None
 
     def enter(self, owner: object, values: Values | None, save: Callable[[Values], None]) -> None:
-        """Make the globals `owner`'s until somebody else enters.
+        """Switch the globals to `owner`'s values until the next call of `enter`.
 
         Args:
-            owner: Who is about to move.
-            values: What `save` was given last; None to begin with whatever is there.
-            save: Called with the owner's values when somebody else enters.
+            owner: The task about to move.
+            values: The last values passed to `save`; None for the present ones.
+            save: Called with the owner's values at the next switch.
         """
         if self._owner is owner:
             return
@@ -52,7 +52,7 @@ class Globals:
         self._owner, self._save = owner, save
 
     def leave(self) -> None:
-        """Save the owner's values; nobody owns the globals then."""
+        """Save the owner's values; the globals then have no owner."""
         save, self._owner, self._save = self._save, None, None
         if save is not None:
             save((state_before(self._random.nextLong()), int(self._counter.count())))
@@ -69,14 +69,14 @@ class Globals:
 
 
 def state_before(drawn: int) -> int:
-    """Return the state of a `java.util.Random` from which `nextLong()` drew this number.
+    """Return the state of a `java.util.Random` before `nextLong()` returned this number.
 
-    Java hides the state, but two 32-bit draws determine its 48 bits: the first gives the upper 32,
-    and exactly one choice of the lower 16 leads to the second. (Two that did would differ by some
-    d < 2^16 with d * multiplier within 2^16 of a multiple of 2^48; the nearest is 10^9 away.)
+    Java hides the state, but two 32-bit draws determine its 48 bits: the first gives the upper 32, and exactly one
+    choice of the lower 16 leads to the second. (Two that did would differ by some d < 2^16 with d * multiplier within
+    2^16 of a multiple of 2^48; the nearest is 10^9 away.)
 
     Args:
-        drawn: What `nextLong()` returned, −2^63 to 2^63 − 1.
+        drawn: The result of `nextLong()`, −2^63 to 2^63 − 1.
     """
     low = drawn & 0xFFFFFFFF
     signed_low = low - (1 << 32) if low >> 31 else low

@@ -1,8 +1,7 @@
-"""The talk with a py4j server: one connection, one question at a time, and no question twice.
+"""Minimal py4j client: one connection, one call at a time, no retry.
 
-py4j's own client is made for long sessions at a prompt: it sends a command again when an answer does
-not come, keeps several connections, and waits 40 ms for the end of a long answer. Here a step done
-twice would be a wrong episode.
+py4j's own client is made for interactive sessions: it resends a command without an answer, opens several connections,
+and waits 40 ms for the end of a long answer. Here a resent step would corrupt the episode.
 """
 
 from __future__ import annotations
@@ -69,12 +68,12 @@ def _first_lines(process: subprocess.Popen[bytes], seconds: float) -> bytes:
 
 
 class _Answers:
-    """Reads answers, a line each, and acknowledges at once.
+    """Reads answers, one line each, and acknowledges at once.
 
-    A long answer comes in pieces, and the sender holds back the last one until the others are
-    acknowledged, which Linux puts off for 40 ms. The option wears off, hence again after every read.
+    A long answer arrives in pieces, and the sender holds back the last one until the others are acknowledged, which
+    Linux delays by 40 ms. The socket option expires, so it is set after every read.
 
-    No `io` object: those have a lock, which a child forked in the middle of a call would wait for, for ever.
+    It is not an `io` object, because those have a lock that a child forked during a call would wait for forever.
     """
 
     _OPTION = getattr(socket, "TCP_QUICKACK", None)
@@ -89,7 +88,7 @@ class _Answers:
             pieces.append(self._connection.recv(65_536))
             if self._OPTION is not None:
                 self._connection.setsockopt(socket.IPPROTO_TCP, self._OPTION, 1)
-            if pieces[-1][-1:] in (b"\n", b""):  # what follows a line's end comes only after the next question
+            if pieces[-1][-1:] in (b"\n", b""):  # nothing follows a line's end before the next call
                 return b"".join(pieces)
 
 

@@ -1,12 +1,12 @@
-"""A task that is played on when its Java process dies, and how to go back in it.
+"""Crash recovery by replay: restarts a dead JVM and replays the episode. Also implements snapshots.
 
-The simulator is deterministic, so an episode is its task and its commands. They are kept, with a digest
-of what each showed. When the process is killed, gives no answer in time or runs out of memory, another
-one is started, the commands are played again, each showing what it showed before, and then the
-interrupted one is carried out. The same way leads back to an earlier state.
+The simulator is deterministic, so an episode is its task and its commands, which are kept with a digest of each
+observation. If the process is killed, times out or runs out of memory, another one is started, the commands are
+replayed with their digests checked, and then the interrupted command is executed. Restoring an earlier state works the
+same way.
 
-It costs a load (0.1 s) and a step (1 to 10 ms) for every command so far, after half a second for a new
-process. Nothing is kept of a step but its command and eight bytes.
+It costs a load (0.1 s) and a step (1 to 10 ms) for every command so far, after half a second for a new process. A step
+is stored as its command and eight bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _exhaustions: Counter[Pool] = Counter()
 T = TypeVar("T")
 
 Pool = tuple[str, str]
-"""What `shared_jvm` takes: the largest heap and the simplifications."""
+"""Arguments of `shared_jvm`: the largest heap and the simplifications."""
 
 Move = tuple[str, bytes]
 """A command and the digest of what it showed."""
@@ -43,13 +43,13 @@ Move = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class ReplayLog:
-    """The way to a state, and what was seen on it.
+    """Commands that lead to a state, with digests of the observations.
 
     Attributes:
         task: The simulator's name of the task.
-        variation: Which of its variations.
-        simplifications: What was made easier.
-        start: Digest of the task in words.
+        variation: The variation.
+        simplifications: The simplifications.
+        start: Digest of the task's instruction.
         moves: All commands since the task was loaded.
     """
 
@@ -62,15 +62,15 @@ class ReplayLog:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StateRef:
-    """A state as a place on its episode's way, which may have gone on since; the same few bytes wherever it is.
+    """Reference to a state: a position in its episode's log, which may have grown since; of constant size.
 
     Attributes:
         task: The simulator's name of the task.
-        variation: Which of its variations.
-        start: Digest of the task in words.
-        simplifications: What was made easier.
-        moves: The way; only ever longer.
-        count: How many of its moves lead here.
+        variation: The variation.
+        start: Digest of the task's instruction.
+        simplifications: The simplifications.
+        moves: The log, which only grows.
+        count: The number of its moves that lead here.
     """
 
     task: str
@@ -136,10 +136,10 @@ class RecoverableSession:
         return None if self._world is None else self._world.jvm
 
     def load(self, task: str, variation: int) -> str:
-        """Load a task and return it in words.
+        """Load a task and return its instruction.
 
         Raises:
-            EngineError: The simulator failed, or has no such task.
+            EngineError: The simulator failed, or lacks the task.
         """
         self._origin, self._moves = None, []
 
@@ -188,7 +188,7 @@ class RecoverableSession:
         return self._carry_out(asking)
 
     def place(self) -> StateRef:
-        """Return where on its way the episode stands.
+        """Return a reference to the current state.
 
         Raises:
             EngineError: No task is loaded.
@@ -210,11 +210,11 @@ class RecoverableSession:
         return self.place().trail()
 
     def restore(self, trail: ReplayLog) -> None:
-        """Go to a state by playing the way to it again, or what is missing if the current state lies on it.
+        """Go back to a state by replay; of the missing commands only, if the current state is on the way.
 
         Raises:
-            UsageError: The way was found under other simplifications.
-            EngineError: The simulator failed, or shows something else than it did.
+            UsageError: The state was recorded under other simplifications.
+            EngineError: The simulator failed, or an observation differs.
         """
         if trail.simplifications != self._simplifications:
             raise UsageError(
@@ -233,22 +233,22 @@ class RecoverableSession:
         self._origin, self._moves = origin, list(trail.moves)
 
     def close(self) -> None:
-        """Let go of the task. Waits for nobody; closing twice is harmless."""
+        """Release the task. Never blocks; a second call does nothing."""
         self._origin = None
         self._drop()
 
     def _carry_out(self, do: Callable[[World, bool], T]) -> T:
-        """Do something in a living process.
+        """Run a function with a living process.
 
         Args:
-            do: Gets a world and whether it is a new one, which stands nowhere.
+            do: Called with a simulator and whether it is new, without a task.
         """
 
         def attempt() -> T:
             fresh = self._world is None
             world = World(shared_jvm(*self._pool), self._seconds) if fresh else self._world
             assert world is not None
-            self._world = None  # where it stands is not known until this is through
+            self._world = None  # its position is unknown until this succeeds
             try:
                 done = do(world, fresh)
             except BaseException:
@@ -272,15 +272,15 @@ def _leave(world: World) -> None:
 
 
 def _walk(world: World, trail: ReplayLog, known: int | None = None) -> None:
-    """Play a trail in a world.
+    """Replay a log in a simulator.
 
     Args:
-        world: Where it is played.
-        trail: What is played.
-        known: How many of its moves the world has made; None to load the task first.
+        world: The simulator.
+        trail: The log.
+        known: The number of moves already made there; None to load the task first.
 
     Raises:
-        EngineError: Something else was shown than when the trail was made.
+        EngineError: An observation differs from the log.
     """
     if known is None:
         world.load(trail.task, trail.variation, trail.simplifications)

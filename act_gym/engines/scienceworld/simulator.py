@@ -1,7 +1,7 @@
-"""One running task, undisturbed by others in the same Java process, for as long as that lives.
+"""One running task, isolated from others in the same Java process.
 
-This is the simulator's own interface, call by call; what its answers mean is `engine`'s business.
-Any call may raise `EngineError` where the simulator fails, and `JavaEndedError` where its process does.
+This is the simulator's own interface, call by call; `engine` interprets the results. Any call may raise `EngineError`
+if the simulator fails, and `JavaEndedError` if its process ends.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class World:
     """One task being played.
 
     Args:
-        jvm: The process it lives in.
-        call_seconds: How long one call may take; `LOAD_SECONDS` and `SOLVE_SECONDS` hold where they are more.
+        jvm: Its Java process.
+        call_seconds: The time limit of one call; at least `LOAD_SECONDS` and `SOLVE_SECONDS` for these calls.
     """
 
     def __init__(self, jvm: Jvm, call_seconds: float = CALL_SECONDS) -> None:
@@ -38,7 +38,7 @@ class World:
         with jvm.calling("making an interface", max(call_seconds, LOAD_SECONDS)):
             jvm.globals.borrow()  # it makes objects, which are numbered, and draws
             self._interface: Any = jvm.classes.scienceworld.runtime.pythonapi.PythonInterface()
-        # For whoever forgets to close: Java would keep the world for ever.
+        # In case `close` is forgotten: Java would keep the world forever.
         self._discard = weakref.finalize(self, jvm.discard, self._interface)
         self._discard.atexit = False
 
@@ -79,15 +79,15 @@ class World:
             return text, score, score < 0 or score >= 1
 
     def goal(self) -> str:
-        """Return the task in words."""
+        """Return the task's instruction."""
         with self.jvm.calling("reading the task", self._seconds):
             return str(self._interface.getTaskDescription())
 
     def valid_commands(self) -> tuple[str, ...]:
-        """Return what the simulator accepts now; numbers if it has asked which one is meant.
+        """Return the admissible commands; numbers if the simulator has asked to resolve an ambiguity.
 
-        To name objects it draws at random. The draws are always the same ones here, and not the
-        episode's: asking twice gives the same answer, and asking changes nothing.
+        The simulator draws at random to name objects. Here the draws are fixed and separate from the episode's: two
+        calls give the same answer, and a call changes nothing.
         """
         with self.jvm.calling("listing the commands", self._seconds):
             self.jvm.globals.borrow()
@@ -106,13 +106,13 @@ class World:
             return self._lines(self._interface.getPossibleObjects())
 
     def look(self) -> str:
-        """Return what the room looks like. It takes no time in the simulator and draws nothing."""
+        """Return the description of the room. Takes no simulator time and draws nothing."""
         with self.jvm.calling("looking around", self._seconds):
             self._enter()
             return str(self._interface.freeActionLook())
 
     def inventory(self) -> str:
-        """Return what the agent carries. It takes no time in the simulator and draws nothing."""
+        """Return the agent's inventory. Takes no simulator time and draws nothing."""
         with self.jvm.calling("reading the inventory", self._seconds):
             self._enter()
             return str(self._interface.freeActionInventory())

@@ -1,1 +1,1 @@
-"""WebShop behind the `Engine` protocol: a shop with a search, result pages, products with options, and a reward."""
+"""WebShop engine: a shop with search, result pages, products with options, and a reward."""

@@ -1,8 +1,8 @@
-"""Reads the trajectories of WebShop that AgentGym published (`AgentTraj-L`, Xi et al. 2024).
+"""Reader of AgentGym's published WebShop trajectories (`AgentTraj-L`, Xi et al. 2024).
 
-A line is a talk: instructions and a promise to follow them, then observations and replies in turn, each
-reply a thought and an action. They were played on the original server with 1,000 products and its synthetic goals;
-`webshop_455` is its session 455. They end with a purchase and say nothing of its reward.
+A line is a conversation: instructions and an acknowledgement, then observations and replies in turn, each reply a
+thought and an action. They were played on the original server with 1,000 products and its synthetic goals;
+`webshop_455` is its session 455. They end with a purchase, without its reward.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Trajectory:
     """One line of the file.
 
     Attributes:
-        item: The source's name for it.
+        item: Its name in the source.
         goal: The goal's index.
-        observations: What the source's server showed, the search page first, the last page not.
-        replies: What the source's agent said to each.
+        observations: The source's observations, from the search page, without the last page.
+        replies: The source agent's reply to each.
         thoughts: The reasoning in each reply.
         actions: The action in each reply.
     """

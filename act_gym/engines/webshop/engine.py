@@ -1,7 +1,7 @@
-"""WebShop in the words of the house: what a state, a score and a legal command are.
+"""WebShop engine: states, scores and admissible commands.
 
-The rules are in `session.py`, the pages in `pages.py`, the reward in `reward.py`. What is sold, and how it is found,
-comes from an index folder that all environments and processes read together.
+The rules are in `session.py`, the pages in `pages.py`, the reward in `reward.py`. Products and search come from an
+index folder that all environments and processes share.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ OBSERVATION_MODES = ("text", "text_rich", "html", "url")
 """How pages are shown: texts with `[SEP]` between them, lines with marked buttons, HTML, or the address alone."""
 
 SEARCH_TEMPLATE = "search[<query>]"
-"""Stands among the admissible commands where a page has a search bar; `<query>` is for the agent to fill."""
+"""Admissible command on a page with a search bar; the agent fills in `<query>`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Moment:
-    """A state of an episode. Nothing in it changes, so it can be gone back to."""
+    """Immutable state of an episode."""
 
     session: Session
     visit: Visit
@@ -132,7 +132,7 @@ class WebShopEngine:
         return self._go(_Moment(session, session.start()))
 
     def step(self, command: str) -> StepResult:
-        """Carry out `search[…]` or `click[…]`. Anything else, and what the page does not offer, changes nothing."""
+        """Execute `search[…]` or `click[…]`; anything else, or an action that the page lacks, changes nothing."""
         moment = self._running()
         visit = moment.session.act(moment.visit, command, self._shown().clickables)
         if visit is None:
@@ -146,9 +146,9 @@ class WebShopEngine:
         return tuple(sorted([*clicks, SEARCH_TEMPLATE] if page.search_bar else clicks))
 
     def details(self) -> Mapping[str, Any]:
-        """Return what `info` holds besides: WebShop's own `available_actions`, and the parts of the reward.
+        """Return the further keys of `info`: WebShop's own `available_actions`, and the parts of the reward.
 
-        `reward_info` is empty until something has been bought.
+        `reward_info` is empty before a purchase.
         """
         page = self._shown()
         score = self._running().visit.score
@@ -158,7 +158,7 @@ class WebShopEngine:
         }
 
     def expert_commands(self) -> tuple[str, ...]:
-        """Return commands that buy what is wanted. Privileged: it knows the product that the goal was made from.
+        """Return commands that buy the target product. Privileged: the goal was made from that product.
 
         Raises:
             EngineError: No task is loaded, or its goal cannot be reached with that product.
@@ -166,10 +166,10 @@ class WebShopEngine:
         return solve(self._running().session)
 
     def plan(self) -> tuple[str, ...]:
-        """Return commands that buy what is wanted from where the customer is, none if it is bought. Privileged.
+        """Return commands that buy the target product from the current page; empty if it is bought. Privileged.
 
         Raises:
-            EngineError: No task is loaded, something else was bought, or the goal cannot be reached.
+            EngineError: No task is loaded, another product was bought, or the goal cannot be reached.
         """
         moment = self._running()
         return go_on(moment.session, moment.visit)
@@ -235,5 +235,5 @@ class WebShopEngine:
 
 
 def _can_be_said(name: str) -> bool:
-    """Return whether a click's name comes through as it is: WebShop's pattern stops at line ends and brackets."""
+    """Return whether an option's name survives WebShop's action pattern, which stops at line ends and brackets."""
     return name.isalnum() or parse_action(f"click[{name}]") == ("click", name)

@@ -1,9 +1,9 @@
-"""A scripted expert: commands that buy what a goal wants. Privileged, as it knows the product the goal was made from.
+"""Scripted WebShop expert: commands that buy the target product. Privileged.
 
-It searches with the words that a customer would use, first the attributes, the kind of product and the options, then
-the whole instruction, in the end the product's own title, and takes the first search that lists the product on its
-first page, or else the one that lists it earliest. Then it chooses the wanted options and buys. The searching is done
-before the episode, so the commands that are returned hold only the search that worked.
+It searches with the words of a customer, first attributes, kind of product and options, then the whole instruction, and
+last the product's title. It takes the first search that lists the product on its first page, or else the one that lists
+it earliest. Then it chooses the wanted options and buys. It searches before the episode, so the returned commands
+contain only the search that worked.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _way_to_product(session: Session) -> tuple[str, ...]:
 
 
 def _queries(goal: Goal) -> Iterator[str]:
-    """Yield what to search for, from what a customer would say to what only the shop knows."""
+    """Yield search queries, from a customer's words to the product's title."""
     wanted, kind = " ".join(goal.attributes), goal.product.query
     values = goal.options.values() if isinstance(goal.options, Mapping) else goal.options
     title = goal.product.title
@@ -149,7 +149,7 @@ def _choices(goal: Goal) -> Iterator[list[str]]:
 
 
 def _clickable(value: str) -> bool:
-    """Return whether clicking on a value can choose it: it has to come through, and not to be a button's name."""
+    """Return whether a click on a value can choose it: it must survive parsing and not be a button's name."""
     return value not in _BUTTONS and parse_action(f"click[{value}]") == ("click", value)
 
 

@@ -1,11 +1,11 @@
-"""What customers want: the goals of a shop, in WebShop's order, made when they are looked at.
+"""Goals of a shop, in WebShop's order, constructed on demand.
 
-WebShop (`web_agent_site/engine/goal.py`) writes a goal for every combination of the options of every product that
-has an instruction, or one for every instruction that a person wrote, and shuffles them with the seed 233. The
-first 500 are its test goals, the next 1,000 its development goals, the others are for training. Only the order is
-kept here, as numbers; the goal itself is put together in microseconds.
+WebShop (`web_agent_site/engine/goal.py`) writes a goal for every combination of the options of every product that has
+an instruction, or one for every human instruction, and shuffles them with the seed 233. The first 500 are its test
+goals, the next 1,000 its development goals, the others are for training. Only the order is stored, as numbers; a goal
+is constructed in microseconds.
 
-The one thing that is not WebShop's is the drawing of prices, which there depends on what the process drew before.
+The only difference from WebShop is the draw of prices, which there depends on the process's earlier draws.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _SHUFFLE_SEED = 233
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """What one customer wants.
+    """Goal of one episode.
 
     Attributes:
-        index: Its place among the shuffled goals, from 0: WebShop's session number.
-        product: A product that has all of it.
-        position: Where the product is in the catalogue.
-        instruction: The goal in words, with the price.
+        index: Its index among the shuffled goals, from 0: WebShop's session number.
+        product: The product that the goal was made from.
+        position: The product's position in the catalogue.
+        instruction: The instruction, with the price.
         attributes: The wanted attributes; at least one.
         options: The wanted options: by name for a synthetic goal, values alone for a person's.
-        price_upper: The most it may cost, in dollars; 1,000,000 where the instruction says nothing of it.
+        price_upper: The price limit in dollars; 1,000,000 if the instruction has none.
     """
 
     index: int
@@ -63,8 +63,8 @@ class Goals:
 
     Args:
         products: The catalogue.
-        instructions: What the goals are made from, in the order of the catalogue.
-        human: Whether people wrote the instructions: then each is one goal, and names its options itself.
+        instructions: The instructions, in the order of the catalogue.
+        human: Whether people wrote the instructions: then each is one goal and contains its options.
     """
 
     def __init__(self, products: Catalogue, instructions: Sequence[Instruction], *, human: bool) -> None:
@@ -125,7 +125,7 @@ class Goals:
         return found
 
     def instruction(self, index: int) -> tuple[int, Instruction]:
-        """Return what a goal is made from, and its number among the instructions."""
+        """Return the instruction of a goal, and its number among the instructions."""
         number = bisect_right(self._ends, self._order[index])
         return number, self._instructions[number]
 

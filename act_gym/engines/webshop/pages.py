@@ -1,9 +1,9 @@
-"""What the shop's pages say, and what can be clicked on: as text, without going through HTML.
+"""Pages of the shop: their texts and clickable elements, without HTML.
 
-WebShop fills HTML templates (`web_agent_site/templates`) and takes the text out of them again with
-BeautifulSoup (`web_agent_site/envs/web_agent_text_env.py`). Here a page is the list of the texts that come out of
-that, in their order; `benchmarks/parity/webshop/` compares the two. What the parser does to white space is kept: a
-text of nothing but spaces is there and empty, one with a line break among them is not there.
+WebShop fills HTML templates (`web_agent_site/templates`) and takes the text out of them again with BeautifulSoup
+(`web_agent_site/envs/web_agent_text_env.py`). Here a page is the list of the resulting texts, in their order;
+`benchmarks/parity/webshop/` compares the two. The parser's treatment of white space is kept: a text of spaces only is
+present and empty, one with a line break among them is absent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Part(NamedTuple):
 
     Attributes:
         kind: `text`, `button`, `label` for a value of an option, or `link` for a product.
-        text: It, as it stands in the page.
+        text: The text, as on the page.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Clickable:
-    """What a click does beyond its name: it picks a product, or a value of an option, or neither."""
+    """Effect of a click beyond its name: a product, a value of an option, or neither."""
 
     product: Product | None = None
     option: str = ""
@@ -43,11 +43,12 @@ class Clickable:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a page shows.
+    """Content of a page.
 
     Attributes:
         parts: Its texts in order.
-        clickables: What `click[…]` takes, lower case, in WebShop's order; `search` is among them and cannot be clicked.
+        clickables: The arguments of `click[…]`, lower case, in WebShop's order; `search` is included, but not
+            clickable.
         search_bar: Whether it has one.
     """
 
@@ -60,10 +61,10 @@ class Page:
         return " [SEP] ".join([part.text.strip() for part in self.parts])
 
     def rich_text(self, visit: Visit) -> str:
-        """Return the mode `text_rich`: a line for each text, buttons marked, and what was clicked on.
+        """Return the mode `text_rich`: a line for each text, with buttons and chosen values marked.
 
-        A value counts as chosen where the address holds it in quotes, as in WebShop: also if it is the name
-        of a chosen option or was searched for in quotes, and not if it is beyond ASCII.
+        As in WebShop, a value counts as chosen if the URL contains it in quotes: also if it is the name of a chosen
+        option or was searched for in quotes, and not if it is not ASCII.
         """
         lines, clicked = [], []
         for kind, text in self.parts:
@@ -84,12 +85,12 @@ class Page:
 
 
 def page_of(visit: Visit, instruction: str, *, show_attributes: bool = False) -> Page:
-    """Return what a page shows.
+    """Return the content of a page.
 
     Args:
-        visit: Which page.
-        instruction: The goal in words.
-        show_attributes: Whether a product's page leads to its attributes.
+        visit: The session's state.
+        instruction: The instruction.
+        show_attributes: Whether a product's page links to its attributes.
     """
     if visit.page == "search":
         parts = [_text("WebShop"), _text("Instruction: "), _text(instruction), _button("Search")]
@@ -154,7 +155,7 @@ _SUB_PAGES: Mapping[str, Callable[[Product], Iterator[Part]]] = dict(
 
 
 def _done(visit: Visit) -> Iterator[Part]:
-    """Yield what stands on the last page: the text environment fills in only the purchase and the reward."""
+    """Yield the parts of the last page: the text environment fills in only the purchase and the reward."""
     assert visit.product is not None
     assert visit.score is not None
     nothing = "None"

@@ -1,10 +1,9 @@
-"""What products cost and what customers would pay, where WebShop leaves it to chance.
+"""Prices and price limits, which WebShop draws at random.
 
-A product with a price range costs something between its ends, and a customer's limit is the larger of two of the
-next four tens above the price of the product the goal was made from. WebShop draws both from Python's global
-generator before it seeds it, so they differ from one start of its server to the next. Here each is drawn
-from a generator of its own, seeded with the product's identifier: the same everywhere, whatever was drawn before.
-What another server drew can be given instead.
+A product with a price range costs something between its ends, and a customer's limit is the larger of two of the next
+four tens above the price of the product the goal was made from. WebShop draws both from Python's global generator
+before it seeds it, so they differ between two starts of its server. Here each is drawn from its own generator, seeded
+with the product's identifier, and is the same everywhere. Another server's draws can be given instead.
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ class Prices:
     """Draws prices and limits.
 
     Args:
-        given: What is not to be drawn, or a JSON file with it: `{"products": {asin: dollars}, "limits":
-            {index of a goal: dollars}}`; both may be left out. A limit of `Prices.NO_LIMIT` is none.
+        given: Prices and limits that replace draws, or a JSON file with them: `{"products": {asin: dollars}, "limits":
+            {index of a goal: dollars}}`; both are optional. A limit of `Prices.NO_LIMIT` is none.
 
     Raises:
-        UsageError: It is something else, or an amount is negative or no number.
+        UsageError: `given` has another form, or an amount is negative or not a number.
     """
 
     NO_LIMIT = 1_000_000.0
-    """What stands for no limit, in dollars."""
+    """Price limit that means no limit, in dollars."""
 
     def __init__(self, given: Mapping[str, Any] | str | os.PathLike[str] | None = None) -> None:
         table = _table(given)
@@ -63,19 +62,19 @@ class Prices:
 
     @property
     def digest(self) -> str:
-        """The first 16 digits of a sha256 over what is given, the same however a file spells it."""
+        """First 16 digits of the sha256 of the given prices, independent of their spelling in a file."""
         table = [sorted(self._products.items()), sorted(self._limits.items())]
         return sha256(json.dumps(table).encode()).hexdigest()[:16]
 
     def check(self, products: Catalogue, goals: int) -> None:
-        """Refuse prices of products, and limits of goals, that a shop does not have.
+        """Check that the products and goals of the given prices exist.
 
         Args:
-            products: What the shop sells.
-            goals: How many goals it has.
+            products: The shop's products.
+            goals: The number of its goals.
 
         Raises:
-            UsageError: One of them is not there.
+            UsageError: One does not exist.
         """
         for asin in self._products:
             if products.position(asin) is None:
@@ -95,11 +94,11 @@ class Prices:
         return low + (high - low) * _drawn(product.asin, 0)
 
     def upper(self, product: Product, number: int, *, goal: int) -> float:
-        """Return the most that a customer would pay, in dollars.
+        """Return the price limit of a goal, in dollars.
 
         Args:
-            product: What the goal was made from.
-            number: Tells several customers of that product from one another.
+            product: The goal's product.
+            number: Distinguishes several goals of that product.
             goal: The goal's index.
         """
         known = self._limits.get(goal)

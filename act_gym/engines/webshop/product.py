@@ -1,4 +1,4 @@
-"""What a shop sells and what is asked for there, as every part of the shop knows it."""
+"""Products and instructions, and the protocols of a catalogue and a search engine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Product:
         asin: Its identifier, up to ten letters and digits, unique in a catalogue.
         title: Its name, as pages show it.
         category: The department, e.g. `beauty`.
-        query: The search it was found by when the catalogue was made, lower case, e.g. `console tables`.
+        query: The query that found it when the catalogue was made, lower case, e.g. `console tables`.
         product_category: The path through the departments, its parts separated by `›`.
         description: Running text; may be empty.
-        bullet_points: What its features page lists.
-        attributes: What the reward knows of it, e.g. `machine wash`.
+        bullet_points: The list on its features page.
+        attributes: The attributes for the reward, e.g. `machine wash`.
         options: For each option its values, e.g. `{"size": ("small", "large")}`, lower case.
         option_images: The address of an image for those option values that have one.
         prices: In dollars: one, or the lower and upper end of a range.
@@ -48,15 +48,15 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """What the goals of a product are made from.
+    """Instruction, from which goals of a product are made.
 
     Attributes:
-        position: Where the product is in the catalogue.
-        text: What is wanted, in words, without options and price.
+        position: The product's position in the catalogue.
+        text: The text, without options and price.
         attributes: The wanted attributes; at least one.
-        options: The wanted values of options, for an instruction that a person wrote.
-        goals: How many goals it stands for: 1 if a person wrote it, else one for every combination of the
-            product's options, so 1 for a product without options and 0 where an option has no value.
+        options: The wanted values of options, for a human instruction.
+        goals: Its number of goals: 1 for a human one, else one for every combination of the product's options, so 1
+            without options and 0 if an option has no value.
     """
 
     position: int
@@ -82,12 +82,12 @@ class Catalogue(Protocol):
         ...
 
     def position(self, asin: str) -> int | None:
-        """Return where a product is; None if it is not sold here."""
+        """Return the position of a product; None if it is absent."""
         ...
 
 
 class SearchEngine(Protocol):
-    """What finds products."""
+    """Search engine of a shop."""
 
     def search(self, query: str, limit: int = 50) -> Sequence[int]:
         """Return positions in the catalogue, the best first, at most `limit` of them."""

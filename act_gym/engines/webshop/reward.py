@@ -1,12 +1,12 @@
-"""What a purchase is worth: WebShop's reward (`web_agent_site/engine/goal.py`, `get_reward`), part by part.
+"""WebShop's reward of a purchase (`web_agent_site/engine/goal.py`, `get_reward`), part by part.
 
-The share of wanted attributes, options and price that the purchase has, times how well its type fits. Its
-oddities are kept, because published numbers hold them:
+The reward is the share of wanted attributes, options and price, times the match of the product type. Its oddities are
+kept, because published numbers contain them:
 
-- A wanted option of a synthetic goal is compared as Python prints the pair, `('size', 'large')`, with what was
-  chosen reduced to its colour. So an option such as `standard`, in which `tan` is found, cannot be satisfied
-  by choosing it, and the goal cannot reach 1.0.
-- The nouns of a title are counted as often as they occur where they are wanted, and once where they are found.
+- A wanted option of a synthetic goal is compared as Python prints the pair, `('size', 'large')`, with the chosen value
+  reduced to its colour. So an option such as `standard`, which contains `tan`, cannot be satisfied by choosing it, and
+  the goal cannot reach 1.0.
+- Nouns of the wanted title count as often as they occur, those of the bought title once.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ _ALIKE = 85  # texts that are more alike than this count as the same
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What a purchase is worth, and why.
+    """Reward of a purchase with its parts.
 
     Attributes:
         reward: 0 to 1.
-        parts: Under WebShop's own names: `r_type`, `r_att`, `w_att`, `query_match`, `category_match`,
-            `title_score`, `r_price`, `w_price`, and, where options are wanted, `r_option` and `w_option`;
-            `r_` for a reward, `w_` for its weight, all from 0 to 1.
+        parts: Under WebShop's own names: `r_type`, `r_att`, `w_att`, `query_match`, `category_match`, `title_score`,
+            `r_price`, `w_price`, and, if options are wanted, `r_option` and `w_option`; `r_` for a reward, `w_` for its
+            weight, all from 0 to 1.
     """
 
     reward: float
@@ -93,13 +93,13 @@ class Score:
 
 
 def score(goal: Goal, product: Product, options: Mapping[str, str], price: float) -> Score:
-    """Judge a purchase.
+    """Score a purchase.
 
     Args:
-        goal: What was wanted.
-        product: What was bought.
-        options: What was chosen of its options, by name.
-        price: What it cost, in dollars.
+        goal: The goal.
+        product: The product bought.
+        options: The chosen values of its options, by name.
+        price: Its price in dollars.
     """
     kind = _type_parts(goal.product, product)
     attributes = sum(attribute_found(wanted, product) for wanted in goal.attributes)

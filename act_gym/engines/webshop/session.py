@@ -1,14 +1,14 @@
-"""How a customer gets from page to page: WebShop's `SimServer` and `WebAgentTextEnv.step`, without pages.
+"""Session logic: transitions between pages, as in WebShop's `SimServer` and `WebAgentTextEnv.step`.
 
-A session only says what follows from an action; what was before is never changed, so that going back to it is
-holding on to it. WebShop's ways are kept, also the odd ones (`docs/webshop-parity.md` lists them):
+States are immutable, so an earlier state can be kept and restored. WebShop's behaviour is kept, also its oddities
+(`docs/webshop-parity.md` lists them):
 
-- A search is carried out on every page. Its words are lower-cased; an action has to begin with its name, and what
-  stands behind its last bracket does not count.
-- Two options with a value of the same name: clicking chooses it for the later option. A value that is
-  called like a button acts as the button.
-- Choosing a product, and going back to the results, forgets the chosen options; the pages that tell more do not.
-- `< Prev` goes by the words in the page's address, in which the customer's search is one of them.
+- A search works on every page. Its words are lower-cased. An action must begin with its name; text after the last
+  bracket is ignored.
+- If two options have a value of the same name, a click chooses it for the later option. A value with a button's name
+  acts as the button.
+- Choosing a product, and going back to the results, resets the chosen options; sub-pages keep them.
+- `< Prev` depends on the words in the page's URL, which include the query.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["ADDRESS", "HITS", "PAGE_SIZE", "Session", "parse_action"]
 
 ADDRESS = "http://127.0.0.1:3000"
-"""Where WebShop's pages say that they are."""
+"""Base URL in WebShop's pages."""
 
 HITS = 50
 """The most results that a search for words has."""
@@ -52,11 +52,11 @@ class Session:
     """One customer with one goal.
 
     Args:
-        products: What is sold.
-        search: Finds it.
-        prices: What it costs.
-        goal: What is wanted.
-        show_attributes: Whether a product's page leads to its attributes.
+        products: The catalogue.
+        search: The search engine.
+        prices: The prices.
+        goal: The goal.
+        show_attributes: Whether a product's page links to its attributes.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class Session:
         return page_of(visit, self.goal.instruction, show_attributes=self._show_attributes)
 
     def act(self, visit: Visit, action: str, clickables: Mapping[str, Clickable]) -> Visit | None:
-        """Return where an action leads, None if it cannot be carried out there.
+        """Return the state after an action, None if the page lacks the action.
 
         Args:
-            visit: Where the customer is.
+            visit: The current state.
             action: Any string.
-            clickables: What can be clicked on there, as the page says.
+            clickables: The clickable elements of the page.
         """
         name, argument = parse_action(action)
         if name == "search" and argument:
@@ -185,10 +185,10 @@ class Session:
 
 
 def parse_action(action: str) -> tuple[str, str]:
-    """Return the name and the lower-cased argument of `name[argument]`; no argument where it is not of that form.
+    """Return the name and the lower-cased argument of `name[argument]`; no argument for another form.
 
-    As in WebShop only the first line counts, the argument lies between the last brackets that can enclose
-    one, and what follows them is ignored.
+    As in WebShop, only the first line counts, the argument is between the last brackets that can enclose one, and text
+    after them is ignored.
     """
     line = action.partition("\n")[0]
     end = line.rfind("]")

@@ -1,4 +1,4 @@
-"""Where a customer is in the shop: one record from which every page can be shown, and which never changes."""
+"""Session state: an immutable record from which every page can be rendered."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from act_gym.engines.webshop.reward import Score
 __all__ = ["SUB_PAGES", "Visit"]
 
 SUB_PAGES = ("Description", "Features", "Reviews", "Attributes")
-"""What tells more about a product; the last one is shown where the shop is made to show attributes."""
+"""Sub-pages of a product; the last one exists only if the shop shows attributes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """One moment of a customer's visit.
+    """State of a session.
 
     Attributes:
         page: `search`, `results`, `item`, one of `SUB_PAGES`, or `done`.
-        url: The page's address in WebShop's manner, which also decides where `< Prev` leads.
-        keywords: What was searched for, split at single spaces.
-        number: Which page of the results was last shown, from 1; an odd search can make it smaller.
-        hits: Positions in the catalogue of all results of that search.
+        url: The page's URL in WebShop's form, which also decides the target of `< Prev`.
+        keywords: The query, split at single spaces.
+        number: The last page of results shown, from 1; an odd search can make it smaller.
+        hits: Positions in the catalogue of all results.
         shown: The products on that page of the results.
-        product: The one that was clicked on.
-        options: What was chosen of its options, by name.
-        seen: Identifiers of the products that were clicked on since the search page.
-        score: What the purchase was worth.
+        product: The product clicked on.
+        options: The chosen values of its options, by name.
+        seen: Identifiers of the products clicked on since the search page.
+        score: The reward of the purchase.
     """
 
     page: str

@@ -1,4 +1,4 @@
-"""Shops that are open in this process, each with its goals: environments of the same shop share them."""
+"""Cache of open shops with their goals, shared by the environments of this process."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ __all__ = ["OpenShop", "open_for", "shared_goals", "shared_shop"]
 
 @dataclass(frozen=True, slots=True)
 class OpenShop:
-    """What one environment plays in.
+    """Shop of one environment.
 
     Attributes:
-        catalogue: What it was asked for by.
-        products: What is sold.
-        search: Finds it.
-        goals: What customers want.
-        versions: The catalogue, its checksum, its nouns and what finds products.
+        catalogue: The requested name.
+        products: The catalogue.
+        search: The search engine.
+        goals: The goals.
+        versions: The catalogue, its checksum, its noun model and the search engine.
     """
 
     catalogue: str
@@ -43,16 +43,16 @@ class OpenShop:
 
 
 def open_for(catalogue: Named, *, human: bool, search_engine: Any = None) -> OpenShop:
-    """Return a shop to play in. It is opened once in a process; what finds products may be another each time.
+    """Return a shop, opened once per process; the search engine may differ at each call.
 
     Args:
         catalogue: A name or a path, as `open_shop` takes it.
-        human: Whether the goals are those that people wrote.
+        human: Whether to use the human goals.
         search_engine: See `WebShopEngine`; None for the shop's own.
 
     Raises:
         MissingDataError: The catalogue is not on this machine.
-        CorruptDataError: It is not what it should be.
+        CorruptDataError: Its content is wrong.
         UsageError: The search engine cannot be used.
     """
     shop = shared_shop(catalogue)
@@ -75,7 +75,7 @@ def shared_goals(catalogue: Named, *, human: bool) -> Goals:
 
 
 @lru_cache(maxsize=8)
-def _shop(catalogue: str, folder: Path) -> Shop:  # noqa: ARG001  (a name stands for another shop in another folder)
+def _shop(catalogue: str, folder: Path) -> Shop:  # noqa: ARG001  (a name means another shop in another folder)
     from act_gym.engines.webshop.catalogue import open_shop
 
     return open_shop(catalogue)
@@ -131,7 +131,7 @@ def _chosen(given: Any, products: Catalogue) -> tuple[str, SearchEngine]:
 
 
 class _Checked:
-    """A search engine of somebody else's, whose answers are looked at before they are shown."""
+    """User's search engine with checks of its answers."""
 
     def __init__(self, name: str, inner: SearchEngine, count: int) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""What catalogues are called."""
+"""Names of catalogues."""
 
 from __future__ import annotations
 

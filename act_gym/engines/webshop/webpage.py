@@ -1,10 +1,10 @@
 """The shop's pages as HTML, for the observation mode `html`.
 
-The markup is our own. It has the texts of WebShop's templates in their order, and the identifiers, classes, names
-and values that WebShop itself and its agents look for: `search_input`, `instruction-text`, `product-image`, the
-classes `btn`, `product-link`, `product-title`, `product-price`, and a radio button for every value of an option. So its
-own `convert_html_to_text` and `get_available_actions` find the same here. Style, scripts, and addresses of forms are
-left out: clicking is an action of the environment. Every text is escaped.
+The markup is independent of WebShop's. It has the texts of its templates in their order, and the identifiers, classes,
+names and values that WebShop and its agents need: `search_input`, `instruction-text`, `product-image`, the classes
+`btn`, `product-link`, `product-title`, `product-price`, and a radio button for every value of an option. So
+`convert_html_to_text` and `get_available_actions` give the same results. Style, scripts and form URLs are omitted,
+because clicking is an action of the environment. Every text is escaped.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _SUB_PAGE_NAMES: Mapping[str, str] = {
     "Reviews": "reviews",
     "Attributes": "attributes",
 }
-"""What WebShop calls the places of the sub pages' buttons."""
+"""WebShop's path segments of the sub-pages' buttons."""
 
 
 def html_page(visit: Visit, instruction: str, *, show_attributes: bool = False) -> str:
     """Return a page as HTML.
 
     Args:
-        visit: Which page.
-        instruction: The goal in words.
-        show_attributes: Whether a product's page leads to its attributes.
+        visit: The session's state.
+        instruction: The instruction.
+        show_attributes: Whether a product's page links to its attributes.
     """
     body = "\n".join(_body(visit, instruction, show_attributes=show_attributes))
     return f"<!DOCTYPE html>\n<html>\n<head>\n<title>WebShop</title>\n</head>\n<body>\n{body}\n</body>\n</html>"

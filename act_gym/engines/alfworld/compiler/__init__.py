@@ -1,1 +1,1 @@
-"""Turns the rules of a game into Python functions over tables of facts."""
+"""Compiles the rules of a game to Python functions over tables of facts."""

@@ -1,12 +1,11 @@
-"""Compiles action schemas: what can be done in a state, how that reads, and what it changes.
+"""Compiles action schemas: admissible commands, feedback and effects.
 
-Two ways of upstream show here (`docs/design/alfworld-native.md` has the lines):
+Two behaviours of upstream matter here (source lines in `docs/design/alfworld-native.md`):
 
-- An action whose every effect its own precondition already demands is no action: so "go to" leaves out the place
-  where the agent stands.
-- Texts see every effect of an action, conditional ones too, whether or not their condition held. Predicates with
-  such effects are kept twice: as conditions see them (the name ends in `!`) and as texts do. And texts see `not_p`
-  only of what an action once made false.
+- An action is omitted if its precondition already implies all its effects; so "go to" omits the agent's own place.
+- Texts see every effect of an action, conditional ones too, whether or not their condition held. Predicates with such
+  effects are kept twice: for conditions (the name ends in `!`) and for texts. And texts see `not_p` only for facts that
+  an action once made false.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from act_gym.engines.alfworld.language.grammar import ActionText
 __all__ = ["NOT", "deleted", "doubled", "write_apply", "write_commands", "write_feedback"]
 
 NOT = "not_"
-"""Begins the name of a predicate that holds of what an action made false."""
+"""Prefix of a predicate that holds for facts that an action made false."""
 
 
 def doubled(domain: Domain) -> frozenset[str]:
@@ -83,7 +82,7 @@ def write_commands(number: int, action: Action, text: ActionText, joins: Joins, 
 
 
 def write_feedback(action: Action, text: ActionText, texts: Texts, source: Source) -> str:
-    """Write the function that says what came of an action; return its name."""
+    """Write the function that returns an action's feedback; return its name."""
     name = source.name(f"feedback_{action.name}")
     values = [source.name(parameter.name) for parameter in action.parameters]
     body = Body(name, values)
@@ -160,10 +159,9 @@ def _is_conditional(effect: Effect) -> bool:
 
 
 def _idle(action: Action, scope: Scope) -> str:
-    """Return the test whether an action with these objects changes nothing, or nothing if it always does.
+    """Return the test whether an action with these objects changes nothing; None if it always changes something.
 
-    An effect changes nothing if the precondition demands what it makes true; a deletion also where the same
-    action adds what it deletes.
+    An effect changes nothing if the precondition implies it; a deletion also if the same action adds the same fact.
     """
     demanded = [part for part in conjuncts(action.precondition)[1] if isinstance(part, Literal)]
     tests = []
@@ -209,7 +207,7 @@ def _literals(condition: Condition) -> list[Literal]:
 
 
 def _placeholders(action: Action, values: Sequence[str]) -> tuple[tuple[tuple[str, str], str], ...]:
-    """Return what texts call an action's parameters, with what generated code calls them."""
+    """Return the names of an action's parameters in texts, with their names in generated code."""
     return tuple(
         ((parameter.name.strip("?"), parameter.type), value)
         for parameter, value in zip(action.parameters, values, strict=True)

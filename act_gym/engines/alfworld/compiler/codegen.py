@@ -1,6 +1,6 @@
-"""Writes the Python source that a game's rules are compiled to.
+"""Code generation: builds the Python source of a compiled game.
 
-Nothing of a game file goes into it but quoted: names are ours, and texts and objects pass through `repr`.
+Content of a game file enters it only quoted: identifiers are generated, and texts and objects pass through `repr`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MAX_BLOCKS = 18
 """Python nests at most twenty loops in one function."""
 
 STATE = "game, fixed, facts"
-"""What every generated function takes first: the game, its static tables, the tables of the state."""
+"""First parameters of every generated function: the game, its static tables, the tables of the state."""
 
 
 Work = tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
-"""For the lines of a function, what they are repeated over and what they call."""
+"""For the lines of a function: the tables they loop over and the functions they call."""
 
 _CALL = re.compile(rf"(\w+)\({STATE}")
 _OTHER = re.compile(r"\W", re.ASCII)
@@ -59,13 +59,13 @@ class Source:
 
 
 class Body:
-    """One function being written, line by line.
+    """Function being written, line by line.
 
     Attributes:
         name: Its name.
-        arguments: Its arguments besides the state.
-        lines: What is written so far.
-        work: For every line within loops or with calls, what it is repeated over, and what it calls.
+        arguments: Its parameters after the state.
+        lines: The lines so far.
+        work: For every line in loops or with calls, the tables it loops over and the functions it calls.
     """
 
     def __init__(self, name: str, arguments: Sequence[str]) -> None:
@@ -85,11 +85,11 @@ class Body:
 
     @contextmanager
     def block(self, head: str, repeated: str = "") -> Iterator[None]:
-        """Write the head of a block, and indent what follows.
+        """Write the head of a block, and indent the following lines.
 
         Args:
             head: Without its colon.
-            repeated: What a loop goes over: a table, or a type of objects.
+            repeated: The iterable of a loop: a table, or a type of objects.
         """
         self.line(f"{head}:")
         before = self._repeated
@@ -109,14 +109,14 @@ def as_tuple(parts: Sequence[str]) -> str:
 
 
 def execute(code: str, names: dict[str, Any]) -> dict[str, Any]:
-    """Turn generated source into functions, in a way that tracebacks can show it.
+    """Execute generated source, visible in tracebacks, and return its functions.
 
     Args:
         code: The source.
-        names: What it refers to.
+        names: Its global names.
 
     Returns:
-        The functions by name, besides `names`.
+        The functions by name, without `names`.
     """
     file = f"<compiled ALFWorld logic {id(names):x}>"
     linecache.cache[file] = (len(code), None, code.splitlines(keepends=True), file)

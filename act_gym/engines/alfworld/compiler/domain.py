@@ -1,7 +1,7 @@
-"""What a domain, a grammar and the shape of a goal compile to: functions of a game and a state.
+"""Compiled logic of a domain, a grammar and a goal's shape: functions of a game and a state.
 
-Games share it: all of ALFWorld's are played by a handful. It is plain Python source, written by `actions.py`,
-`texts.py` and `joins.py`, executed once and kept.
+Games share it: a handful covers all of ALFWorld's games. It is plain Python source, written by `actions.py`, `texts.py`
+and `queries.py`, executed once and cached.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ Binding = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Logic:
-    """How the games of one kind are played. All functions take a game, its static tables and a state's tables.
+    """Logic of one kind of games. All functions take a game, its static tables and a state's tables.
 
     Attributes:
         domain: Types, predicates and actions.
-        layout: Which tables there are.
-        changes: Where each fluent's facts stand in a state's tables.
+        layout: The tables.
+        changes: The slots of each fluent's facts in a state's tables.
         commands: For each action, adds its commands in a state to a dictionary from command to binding.
         applied: For each action, returns the tables after it; takes the objects of a binding as well.
-        feedback: For each action, returns what the game says after it; takes the objects of a binding as well.
-        intro: Returns what the game says first.
-        won: Returns whether the goal holds; takes the objects that the goal names as well.
-        queried: Predicates that the grammar asks for.
+        feedback: For each action, returns its feedback; takes the objects of a binding as well.
+        intro: Returns the first text of the game.
+        won: Returns whether the goal holds; takes the goal's objects as well.
+        queried: Predicates that the grammar queries.
         goal: The goal's shape, see `goal_shape`.
-        source: The code, for the curious.
-        work: What its functions are repeated over, to judge how long they take.
+        source: The code, for inspection.
+        work: The loops of its functions, to estimate their cost.
     """
 
     domain: Domain

@@ -1,7 +1,7 @@
-"""How facts are kept: one set a predicate, and an index for each way in which the compiled game looks them up.
+"""Fact tables: one set per predicate, and an index for each look-up of the compiled game.
 
-A table is never changed, only replaced: `add` and `remove` put new sets and dictionaries into the list they are
-given. So a state is a list of tables, a copy of it is a copy of a short list, and states share what is the same.
+Tables are immutable: `add` and `remove` put new sets and dictionaries into the given list. So a state is a list of
+tables, copying it copies a short list, and states share equal tables.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Part = Callable[[Fact], Any]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Where a predicate's facts stand in the tables of a state.
+    """Slots of a predicate's facts in the tables of a state.
 
     Attributes:
         facts: Slot of the set.
@@ -60,7 +60,7 @@ class Layout:
         return f"{'facts' if predicate in self.fluents else 'fixed'}[{slot}]"
 
     def changes(self, arity: Mapping[str, int]) -> dict[str, Changes]:
-        """Return for every fluent where its facts stand, once all tables have been named."""
+        """Return the slots of every fluent's facts, after all tables have been named."""
         for predicate in sorted(self.fluents):
             self.name(predicate, None)
         return {
@@ -85,7 +85,7 @@ class Layout:
 
 
 def add(tables: Tables, changes: Changes, fact: Fact) -> None:
-    """Make a fact true, in place of the tables that it stands in."""
+    """Add a fact; replaces its tables in the list."""
     item = fact[0] if len(fact) == 1 else fact
     if item in tables[changes.facts]:
         return
@@ -97,7 +97,7 @@ def add(tables: Tables, changes: Changes, fact: Fact) -> None:
 
 
 def remove(tables: Tables, changes: Changes, fact: Fact) -> None:
-    """Make a fact false, in place of the tables that it stands in."""
+    """Remove a fact; replaces its tables in the list."""
     item = fact[0] if len(fact) == 1 else fact
     if item not in tables[changes.facts]:
         return

@@ -1,7 +1,7 @@
-"""Compiles conditions to loops over tables: which objects make a condition true in a state?
+"""Compiles conditions to loops over tables that find the objects for which a condition holds.
 
-A conjunction becomes nested loops. Each takes the literal that leaves the fewest choices, judged by the facts of
-a sample problem, and every test stands as far out as its variables allow. The order changes no result.
+A conjunction becomes nested loops. Each loop uses the literal with the fewest choices, estimated on a sample problem,
+and every test is as far out as its variables allow. The order changes no result.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ REAL = "!"
 
 
 class Joins:
-    """Writes conditions over the tables of a layout.
+    """Writes loops and tests for conditions over the tables of a layout.
 
     Args:
         domain: Declares the types.
         layout: Names the tables.
-        source: Takes the functions that nested conditions become.
-        sample: A problem of the domain, to judge how many facts there are.
-        doubled: Predicates whose truth is kept apart from what texts see of it.
+        source: Collects the functions of nested conditions.
+        sample: A problem of the domain, to estimate the numbers of facts.
+        doubled: Predicates with separate tables for conditions and texts.
     """
 
     def __init__(
@@ -67,15 +67,15 @@ class Joins:
 
         Args:
             body: The function to write into.
-            parameters: What is still to be chosen.
-            condition: What must hold.
-            scope: What is chosen already.
-            leaf: Writes what is done with a choice.
+            parameters: The variables to choose.
+            condition: The condition.
+            scope: The variables already chosen.
+            leaf: Writes the body for one choice.
         """
         declared, parts = conjuncts(condition)
         kinds = {parameter.name: parameter.type for parameter in (*parameters, *declared)}
         if any(kind != "object" and kind not in self.domain.types for kind in kinds.values()):
-            return  # there are no objects of a type that nobody declared
+            return  # an undeclared type has no objects
         split = self._split(parts, kinds, scope)
         if split is not None:
             rest = tuple(part for part in parts if part is not split)
@@ -115,11 +115,11 @@ class Joins:
     def choices(
         self, table: Callable[[tuple[int, ...] | None], str], bound: Sequence[str | None], *, ordered: bool
     ) -> tuple[str, str]:
-        """Return what to loop over for the arguments of a predicate that are not bound, and the table it is from.
+        """Return the iterable over the unbound arguments of a predicate, and its table.
 
         Args:
             table: Names a table of the predicate by its key.
-            bound: For each argument what is bound to it, or None.
+            bound: For each argument its bound value, or None.
             ordered: Whether the facts must come in the order of their objects.
         """
         given = tuple(position for position, value in enumerate(bound) if value is not None)
@@ -143,7 +143,7 @@ class Joins:
         return f"{name}({', '.join((STATE, *variables))})"
 
     def _split(self, parts: Sequence[Condition], kinds: Mapping[str, str], scope: Scope) -> Or | None:
-        """Return the alternative that must become loops of its own: it alone says what a variable may be."""
+        """Return the disjunction that needs separate loops, because only it restricts a variable."""
         covered = set(scope)
         for part in parts:
             if isinstance(part, Literal) and part.positive:
@@ -199,7 +199,7 @@ class Joins:
         return all(term in scope for term in _terms(part) if term in kinds)
 
     def _expected(self, literal: Literal, scope: Scope) -> float:
-        """Guess how many facts are left once what is bound is bound."""
+        """Estimate the number of facts of a literal that match the bound variables."""
         facts = self._facts.get(literal.predicate, ())
         number = float(len(facts) or 1)
         for position, term in enumerate(literal.terms):
@@ -237,7 +237,7 @@ def _terms(condition: Condition) -> set[str]:
 
 
 def _chooses(condition: Condition, name: str) -> bool:
-    """Return whether some positive literal of a condition says what a variable may be."""
+    """Return whether a positive literal of a condition restricts a variable."""
     match condition:
         case Literal(predicate, terms, positive):
             return positive and predicate != "=" and name in terms

@@ -1,4 +1,4 @@
-"""Which facts could ever come true in a game, if nothing that came true were ever lost.
+"""Relaxed reachability: the facts that can ever become true in a game if no fact is ever deleted.
 
 Upstream's translator leaves out what lies beyond: an action then does not say of such a fact that it made it false.
 Only whoever asks for the facts themselves can tell the difference.
@@ -28,7 +28,7 @@ __all__ = ["reachable_facts"]
 
 
 class Start(Protocol):
-    """What there is when a game begins."""
+    """Initial state of a game."""
 
     types: Mapping[str, str]
     first_facts: Mapping[str, tuple[Fact, ...]]
@@ -88,7 +88,7 @@ def _derivations(domain: Domain, layout: Layout, sample: Problem) -> list[Any]:
 
 
 def _relaxed(condition: Condition) -> Condition:
-    """Return what is left of a condition when everything that must not hold is left out."""
+    """Return a condition without its negative parts."""
     match condition:
         case Literal(predicate, _, positive):
             return condition if positive and predicate != "=" else And(())

@@ -1,8 +1,7 @@
 """Compiles the grammar: every text the game shows becomes a function of a state and some objects.
 
-A rule sees the objects that are bound where it is referred to, so it is compiled anew for each set of bound
-variables. Queries list facts in the order of their objects and bind different variables to different objects, as
-upstream's do.
+A rule can use the objects bound at its reference, so it is compiled once for each set of bound variables. Queries list
+facts in the order of their objects and bind different variables to different objects, as upstream's do.
 """
 
 from __future__ import annotations
@@ -56,13 +55,13 @@ def constant_text(productions: Sequence[Production]) -> str | None:
 
 
 class Texts:
-    """Writes a grammar's texts as functions.
+    """Compiles a grammar's texts to functions.
 
     Args:
         grammar: The rules.
-        constants: Rules whose text each game brings along (`game.texts`).
-        joins: Knows the tables and the types.
-        source: Takes the functions.
+        constants: Rules whose text is part of each game (`game.texts`).
+        joins: Compiles the queries.
+        source: Collects the functions.
     """
 
     def __init__(self, grammar: Grammar, constants: frozenset[str], joins: Joins, source: Source) -> None:
@@ -182,7 +181,7 @@ class Texts:
         return f"{name}({', '.join((STATE, *(value for _, value in bound)))})"
 
     def _choose(self, body: Body, blocks: ExitStack, query: Query, bound: Bound) -> Bound | None:
-        """Write loops over the matches of a query; return what is bound inside, or None if nothing can match."""
+        """Write loops over the matches of a query; return the variables bound inside, or None if nothing can match."""
         for atom in query:
             found = self._choose_atom(body, blocks, atom, bound)
             if found is None:
@@ -223,7 +222,7 @@ class Texts:
         return bound
 
     def _is_fact(self, atom: Atom, bound: Bound) -> bool:
-        """Return whether an atom says something of bound objects only, so that there is nothing to choose."""
+        """Return whether an atom has only bound objects, so that there is nothing to choose."""
         known = dict(bound)
         declared = self._declared(atom.predicate)
         return (
@@ -249,6 +248,6 @@ class Texts:
         return self._joins.guard(plain, position, kind)
 
     def _may_equal(self, argument: Variable, bound: Bound) -> list[str]:
-        """Return what is bound already to objects that this variable could also stand for."""
+        """Return the bound variables that may have the same object as this one."""
         is_a = self._joins.domain.is_a
         return [value for (_, kind), value in bound if is_a(kind, argument.type) or is_a(argument.type, kind)]

@@ -1,8 +1,8 @@
-"""New ALFWorld games without end, each made from its split and number alone.
+"""Generator of ALFWorld games, each made from its split and number alone.
 
-Rooms, object types, what fits where, the goals and their wording are read from the installed alfworld
-package; what stands where in a game is drawn here. Nothing is downloaded, and TextWorld is not needed
-to make a game. How the games compare with the real ones: `docs/generated-games.md`.
+Rooms, object types, placement rules, goals and their wording come from the installed alfworld package; the placement of
+a game is drawn here. Nothing is downloaded, and TextWorld is not needed to make a game. `docs/generated-games.md`
+compares them with the real games.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _GOAL_HOLE = "UNKNOWN GOAL"
 
 
 def generate(split: str, index: int) -> dict[str, Any]:
-    """Return a game as a `.tw-pddl` file holds it: the same for the same arguments, for ever.
+    """Return a game in the form of a `.tw-pddl` file; the same arguments always give the same game.
 
     Args:
         split: `train`, `seen` or `unseen`.
-        index: The game's number in the split, from 0; there is no last one.
+        index: The game's number in the split, from 0, without an upper limit.
 
     Returns:
-        `pddl_domain`, `grammar` and `pddl_problem` as text, `solvable` (True) and `walkthrough`, a
-        list of commands that solves the game.
+        `pddl_domain`, `grammar` and `pddl_problem` as text, `solvable` (True) and `walkthrough`, a list of commands
+        that solves the game.
 
     Raises:
-        UnknownNameError: There is no such split.
+        UnknownNameError: The split does not exist.
         UsageError: The number is negative.
         MissingDependencyError: The alfworld package is not installed.
-        CorruptDataError: Its data is not what the games are made from.
+        CorruptDataError: The package's data is not the expected one.
     """
     wanted = goal(split, index)
     where = room(wanted.room)

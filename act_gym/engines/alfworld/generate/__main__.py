@@ -1,4 +1,4 @@
-"""Writes generated games as files that ALFWorld and TextWorld play.
+"""Writes generated games as files for ALFWorld and TextWorld.
 
 python -m act_gym.engines.alfworld.generate --split train --count 10 --out games
 """

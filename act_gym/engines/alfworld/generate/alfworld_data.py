@@ -1,8 +1,7 @@
-"""Reads what the alfworld package knows about rooms, objects and goals, without importing it.
+"""Reads the alfworld package's data about rooms, objects and goals, without importing it.
 
-Importing alfworld loads TextWorld and more; its data is all that is needed here, so a package
-installed without its dependencies will do. Its Python files are read as data: literal assignments
-are taken from the syntax tree, and nothing is run.
+Importing alfworld loads TextWorld and more. Only its data is needed here, so the package can be installed without its
+dependencies. Its Python files are read as data: literal assignments are taken from the syntax tree, and nothing is run.
 
 Semantics: `alfworld/gen/constants.py`, `alfworld/gen/goal_library.py`, `alfworld/data/`.
 """
@@ -34,15 +33,15 @@ _CURE = "pip install --force-reinstall --no-deps alfworld==0.4.2"
 
 @dataclass(frozen=True)
 class Rules:
-    """What there is and what fits where, by type.
+    """Object types and placement rules.
 
     Attributes:
-        objects: Every type that may stand or lie in a room and is no fixed receptacle, sorted.
+        objects: Every type that can be in a room and is not a fixed receptacle, sorted.
         receptacles: Every type of fixed receptacle, sorted.
-        movable: The objects that hold others, e.g. `Bowl`.
+        movable: The objects that can contain others, e.g. `Bowl`.
         openable: The receptacles with a door or a lid.
-        holds: What fits into each receptacle, fixed or movable.
-        allows: What can be `Heatable`, `Coolable`, `Cleanable`, `Toggleable`, `Sliceable`.
+        holds: The types that fit into each receptacle, fixed or movable.
+        allows: The types that are `Heatable`, `Coolable`, `Cleanable`, `Toggleable`, `Sliceable`.
     """
 
     objects: tuple[str, ...]
@@ -155,13 +154,13 @@ def language() -> tuple[str, str]:
 
 @cache
 def check() -> None:
-    """Refuse a package whose data would make other games than those that are frozen.
+    """Check that the package's data gives the frozen games.
 
-    What a Python file says beside the tables that are read from it does not matter.
+    Only the tables that are read from its Python files are compared.
 
     Raises:
         MissingDependencyError: The package is not installed.
-        CorruptDataError: Its data is not that of alfworld 0.4.2.
+        CorruptDataError: The data is not that of alfworld 0.4.2.
     """
     digest = hashlib.sha256()
     for table in (vars(rules()), {name: vars(goal) for name, goal in goals().items()}, language()):
@@ -208,4 +207,4 @@ def _assign(place: dict[str, Any], key: str, value: ast.expr, found: Mapping[str
             try:
                 place[key] = ast.literal_eval(value)
             except (ValueError, TypeError):
-                return  # computed: nothing that is needed here
+                return  # computed values, which are not needed here

@@ -1,8 +1,8 @@
-"""What a generated game asks for: drawn from its split and number alone, before any object is placed.
+"""Goals of generated games, drawn from split and number alone, before any object is placed.
 
-Training and seen games share rooms and goals; unseen games have rooms and goals of their own. A goal
-is a task type with an object and a receptacle (or lamp): one in five is kept for the unseen games,
-by a hash of its name, so the choice needs no list and never changes.
+Training and seen games share rooms and goals; unseen games have separate rooms and goals. A goal is a task type with an
+object and a receptacle (or lamp): one in five is reserved for the unseen games, by a hash of its name, so the choice
+needs no list and never changes.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ TOOLS: Mapping[str, tuple[str, str]] = {
     "pick_cool_then_place_in_recep": ("Coolable", "Fridge"),
     "pick_heat_then_place_in_recep": ("Heatable", "Microwave"),
 }
-"""What a task asks of its object, and the type of receptacle that does it."""
+"""Change that a task requires of its object, and the type of receptacle that makes it."""
 
 _LAMP = "DeskLamp"
-"""The one lamp of ALFWorld's games: a floor lamp stands in nothing, and only what does can be used."""
+"""The only lamp of ALFWorld's games: a floor lamp is on no receptacle, and only objects on one can be used."""
 
 _NOT_ASKED = frozenset(
     ("BathtubBasin", "HandTowelHolder", "LaundryHamper", "SinkBasin", "TVStand", "Toaster", "TowelHolder")
@@ -60,7 +60,7 @@ _HOLD_ONE = frozenset(("CoffeeMachine", "Microwave", "StoveBurner", "ToiletPaper
 
 @dataclass(frozen=True)
 class Goal:
-    """What a game asks for, and where.
+    """Goal of a game, with its room.
 
     Attributes:
         task_type: One of ALFWorld's six.
@@ -81,7 +81,7 @@ class Goal:
 
     @property
     def is_light(self) -> bool:
-        """Whether the object is to be looked at under a lamp, and not put anywhere."""
+        """Whether the object is to be examined under a lamp, and not moved."""
         return self.task_type == "look_at_obj_in_light"
 
     @property
@@ -95,7 +95,7 @@ class Goal:
         return self._fill(goals()[self.task_type].formula, self.object, self.receptacle).replace("#", "-")
 
     def sentence(self, draw: Draw) -> str:
-        """Return the goal in words, in one of the package's sentences for the task type."""
+        """Return the goal as text, in one of the package's sentences for the task type."""
         wording = draw.one(goals()[self.task_type].sentences)
         return self._fill(wording, self.object.lower(), self.receptacle.lower())
 

@@ -1,7 +1,7 @@
-"""Puts objects into a room: how many of each type, and where, by the package's rules of what fits.
+"""Object placement: numbers and positions of objects in a room, by the package's placement rules.
 
-Semantics: the initial scenes of ALFRED, as ALFWorld's games hold them (`docs/generated-games.md` has the
-figures): most small things come in one to three copies, spread over what holds their type.
+Semantics: the initial scenes of ALFRED, as in ALFWorld's games (figures in `docs/generated-games.md`): most small
+objects have one to three copies, spread over suitable receptacles.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FIXED = frozenset(
         "Window",
     )
 )
-"""Types that nobody picks up; in a room they are in the same place in every game."""
+"""Types that cannot be picked up; they are at the same place in every game of a room."""
 
 _STANDING = ("DeskLamp", "HousePlant", "Television")
 """Those of them that stand on furniture, if the room has any of `_SURFACES`."""
@@ -62,14 +62,14 @@ _SINGLE = frozenset(
         "WateringCan",
     )
 )
-"""What a room has one of, if any."""
+"""Types with at most one object in a room."""
 
 _COPIES = {"Box": 2, "Bread": 2, "Laptop": 2, "Pan": 2, "Pillow": 2, "Pot": 2}
 _MOST_COPIES = 3
 """How many of a type there are at most; each number from 1 is as likely."""
 
 _FIXED_COPIES = {"Chair": (1, 2), "Painting": (1, 2), "StoveKnob": (4, 4), "Window": (1, 2)}
-"""Fewest and most of a type that nobody picks up; 1 where it is not here."""
+"""Smallest and largest number of a fixed type; 1 if it is absent here."""
 
 _ROOMINESS = {
     "Bed": 7.0,
@@ -96,21 +96,21 @@ _ROOMINESS = {
 """How likely a receptacle is to get an object that it can hold, next to one with 1, the default."""
 
 _IN_ANOTHER = 0.03
-"""How often an object that fits lies in a bowl, mug or plate that stands where it does."""
+"""Probability that an object is in a bowl, mug or plate at its place, if it fits."""
 
 
 @dataclass(frozen=True)
 class Thing:
-    """An object in a room.
+    """Object in a room.
 
     Attributes:
         name: Type and position, e.g. `Mug|+01.84|+00.79|-01.15`.
         type: E.g. `Mug`.
-        receptacle: What it is in or on; None on the floor or the wall.
-        place: Where one stands to see it.
+        receptacle: Its receptacle; None on the floor or the wall.
+        place: The agent's place to see it.
         movable: It can be picked up.
-        inside: Name of the object that it lies in, if any.
-        cool: It is cold at first.
+        inside: Name of the object that contains it, if any.
+        cool: It is initially cold.
     """
 
     name: str
@@ -138,7 +138,7 @@ def furnish(room: Room, goal: Goal, draw: Draw) -> tuple[Thing, ...]:
 
 @cache
 def _fixtures(room: Room) -> tuple[Thing, ...]:
-    """Return what stands or hangs in a room in every game."""
+    """Return the fixed objects of a room."""
     draw = Draw(f"room {room.number}/fixtures")
     things: dict[str, Thing] = {}
     for kind in room.types:
@@ -156,10 +156,10 @@ def _fixtures(room: Room) -> tuple[Thing, ...]:
 
 
 def _holders(kind: str, receptacles: Sequence[Receptacle], goal: Goal, copy: int) -> list[Receptacle]:
-    """Return what may hold an object at first.
+    """Return the possible initial receptacles of an object.
 
-    As in ALFWorld's games, the goal's objects never begin where they are to be heated, cooled or cleaned,
-    nor where they are to be put; but if something is to be done to one first, others may be there.
+    As in ALFWorld's games, the goal's objects never start where they are to be heated, cooled or cleaned, nor at the
+    target; but if one must be changed first, other copies may be there.
     """
     able = [one for one in receptacles if kind in rules().holds.get(one.type, ())]
     if kind == goal.object:
@@ -189,7 +189,7 @@ def _put(
 
 
 def _settled(thing: Thing, placed: Sequence[Thing], goal: Goal, draw: Draw) -> Thing:
-    """Return an object with what depends on the others: what it lies in, and whether it is cold."""
+    """Return an object with the properties that depend on others: its container, and whether it is cold."""
     if not thing.movable or thing.receptacle is None:
         return thing
     inside = ""
@@ -200,7 +200,7 @@ def _settled(thing: Thing, placed: Sequence[Thing], goal: Goal, draw: Draw) -> T
             if other.receptacle == thing.receptacle and thing.type in rules().holds.get(other.type, ())
         ]
         inside = draw.one(around) if around else ""
-    # As in ALFWorld's games, which know this of no other object.
+    # As in ALFWorld's games, only these objects start cold.
     from_fridge = thing.type == goal.object and thing.receptacle.type == "Fridge"
     cool = from_fridge and thing.type in rules().allows["Coolable"]
     return Thing(thing.name, thing.type, thing.receptacle, thing.place, True, inside, cool)

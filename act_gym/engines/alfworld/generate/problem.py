@@ -1,4 +1,4 @@
-"""Writes a game in PDDL, with the objects, tables and facts that ALFWorld's own problems hold."""
+"""Writes a game in PDDL, with the objects, tables and facts of ALFWorld's own problems."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def problem(name: str, room: Room, things: Sequence[Thing], goal: Goal, draw: Dr
         name: The problem's name, a PDDL word.
         room: The room.
         things: The objects in it.
-        goal: What is asked for.
-        draw: Draws where the player stands at first: anywhere but at a receptacle.
+        goal: The goal.
+        draw: Draws the agent's initial place: anywhere but at a receptacle.
     """
     taken = {receptacle.place for receptacle in room.receptacles}
     stands = [Place(x, z, turns, _START_HORIZON) for x, z in room.floor for turns in range(4)]
@@ -91,7 +91,7 @@ def _thing_facts(things: Sequence[Thing]) -> Iterator[str]:
 
 
 def _fits(room: Room, things: Sequence[Thing]) -> Iterator[str]:
-    """Yield what fits where, for the types that the room holds."""
+    """Yield the placement rules for the types in the room."""
     kinds = sorted({thing.type for thing in things})
     for receptacle in sorted({receptacle.type for receptacle in room.receptacles}):
         holds = rules().holds.get(receptacle, frozenset())

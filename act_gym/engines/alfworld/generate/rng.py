@@ -1,8 +1,8 @@
-"""Random draws that are the same forever.
+"""Random draws that never change.
 
-A generated game is known by its split and its number alone, so its draws may not change with the
-machine, the process or a library's version. Neither numpy's generators nor most methods of Python's
-promise that; `random.Random.random` does, for a whole number as its seed.
+A generated game is identified by its split and number alone, so its draws must not depend on the machine, the process
+or a library's version. Neither numpy's generators nor most methods of Python's guarantee that; `random.Random.random`
+does, with an integer seed.
 """
 
 from __future__ import annotations

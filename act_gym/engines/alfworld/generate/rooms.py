@@ -1,9 +1,8 @@
-"""The rooms: 120 floor plans, each with its fixed receptacles and where one stands to use them.
+"""Rooms: 120 floor plans, each with its fixed receptacles and the agent's places to use them.
 
-The package lists for every room the types of things in it, the points of its floor that can be
-reached, and the receptacles that objects were once put into and taken out of, with the point and the
-direction to do it from. Receptacles that it names only by type (stove burners, coffee machines, garbage
-cans …) get a place here, at an edge of the floor, the same in every game of the room.
+The package lists for every room the object types, the reachable points of its floor, and the receptacles that were
+used, with the agent's point and direction. Receptacles that it lists only by type (stove burners, coffee machines,
+garbage cans …) get a place at an edge of the floor here, the same in every game of the room.
 
 Semantics: `alfworld/gen/layouts/`.
 """
@@ -39,7 +38,7 @@ _STEP = 15
 _HIGHEST, _LOWEST = -30, 60
 
 _ARM = 0.6
-"""Metres from the point where one stands to a receptacle that the package gives no position."""
+"""Metres from the agent's point to a receptacle without a position in the package."""
 
 _COPIES = {"StoveBurner": 4, "HandTowelHolder": 2}
 _HEIGHTS = {
@@ -59,7 +58,7 @@ _DIRECTIONS = ((0, 0, 1), (1, 1, 0), (2, 0, -1), (3, -1, 0))
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """Where and how one stands: a point of the floor in quarter metres, quarter turns, degrees down."""
+    """Place of the agent: a point of the floor in quarter metres, quarter turns, degrees down."""
 
     x: int
     z: int
@@ -74,14 +73,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Receptacle:
-    """Something fixed that holds objects.
+    """Fixed receptacle.
 
     Attributes:
         name: Type and position, e.g. `Cabinet|+00.68|+00.50|-02.20`.
         type: E.g. `Cabinet`; `SinkBasin` for `Sink|…|SinkBasin`.
         position: Metres in x, y (up) and z.
-        place: Where to stand to use it; several receptacles may share one.
-        openable: It has a door, and is closed at first.
+        place: The agent's place to use it; several receptacles may share one.
+        openable: It has a door, and is initially closed.
     """
 
     name: str
@@ -93,14 +92,14 @@ class Receptacle:
 
 @dataclass(frozen=True)
 class Room:
-    """A room before any object is in it.
+    """Room without objects.
 
     Attributes:
         number: E.g. 301.
         receptacles: Sorted by name.
         types: The types of objects and receptacles in it, sorted.
-        floor: The points one can stand on, in quarter metres.
-        edges: Point and quarter turns where something fixed can stand: the floor ends there.
+        floor: The reachable points, in quarter metres.
+        edges: Point and quarter turns at an end of the floor, where a fixed object can be.
     """
 
     number: int
@@ -121,7 +120,7 @@ def name_at(kind: str, position: Sequence[float]) -> str:
 
 
 def in_front(edge: tuple[int, int, int], height: float, aside: float = 0.0) -> tuple[float, float, float]:
-    """Return the position in metres before one who stands at an edge, moved `aside` metres along it."""
+    """Return the position in metres in front of an edge, moved `aside` metres along it."""
     x, z, turns = edge
     _, step_x, step_z = _DIRECTIONS[turns]
     return (x / 4 + step_x * _ARM + step_z * aside, height, z / 4 + step_z * _ARM + step_x * aside)
@@ -141,7 +140,7 @@ def room(number: int) -> Room:
 
     Raises:
         MissingDependencyError: The alfworld package is not installed.
-        CorruptDataError: Its data is not what the games are made from.
+        CorruptDataError: The package's data is not the expected one.
     """
     check()  # so nothing in the files needs to be doubted
     stem = f"gen/layouts/FloorPlan{number}"

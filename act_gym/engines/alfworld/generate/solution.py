@@ -1,9 +1,9 @@
-"""The names a player sees, and the shortest straightforward way to solve a game.
+"""Display names of objects, and the shortest straightforward solution of a game.
 
-Straightforward: go to an object of the goal, open what it is in, take it, go and do to it what the
-goal asks, go to the target, open it, put it there. Every choice of object, tool and target is tried
-and the shortest kept; that proves the game solvable. On the real games this gives a walkthrough of the
-length of theirs, but for the few whose object is in two receptacles at once, which none is here.
+Straightforward: go to an object of the goal, open its receptacle, take it, go and change it as required, go to the
+target, open it, put it there. Every choice of object, tool and target is tried and the shortest solution kept, which
+proves that the game is solvable. On the real games the solution is as long as their walkthrough, except for a few whose
+object is in two receptacles at once; no generated game has such an object.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def shown_names(names: Iterable[str]) -> Mapping[str, str]:
 
 
 class _Player:
-    """Writes down commands, leaving out what is done already."""
+    """Records commands; skips those already done."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = names

@@ -1,1 +1,1 @@
-"""What ALFWorld's game files are written in: PDDL and a grammar of texts, read into typed trees."""
+"""Parsers for ALFWorld's game files: PDDL and a grammar of texts, parsed into typed trees."""

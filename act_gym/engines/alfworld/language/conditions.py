@@ -1,4 +1,4 @@
-"""What a planning domain and a problem of it are made of: conditions, effects, actions, facts."""
+"""Typed trees of PDDL: conditions, effects, actions, domains and problems."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """What all games of a kind share.
+    """Planning domain, shared by all games of a kind.
 
     Attributes:
         name: The domain's name.
@@ -118,7 +118,7 @@ class Domain:
     actions: Mapping[str, Action]
 
     def is_a(self, type_: str, ancestor: str) -> bool:
-        """Return whether a type lies at or below another one."""
+        """Return whether a type is equal to or below another one."""
         if ancestor == "object" or type_ == ancestor:
             return True
         for _ in self.types:
@@ -130,7 +130,7 @@ class Domain:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What one game adds: its objects with their types, what holds at the start, and its goal."""
+    """Planning problem: objects with their types, initial facts, and goal."""
 
     objects: Mapping[str, str]
     facts: Mapping[str, tuple[Fact, ...]]

@@ -1,8 +1,8 @@
-"""Expressions: what a text says of an object, `o.indefinite + ' ' + o.name`.
+"""Text expressions about an object, e.g. `o.indefinite + ' ' + o.name`.
 
-Upstream evaluates them as Python, and so runs whatever a game file says. Here they are only parsed, and only what the
-games of ALFWorld need is accepted: strings, fields of variables, `+` and `or`. Anything else is refused as soon as
-it is seen, even where the text it stands in would never be said.
+Upstream evaluates them as Python, and so runs any code in a game file. Here they are only parsed, and only the syntax
+of ALFWorld's games is accepted: strings, fields of variables, `+` and `or`. Anything else is refused at parse time,
+even in a text that would never be used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_CHARACTERS = 1_000
 MAX_DEPTH = 20
 
 FIELDS = ("name", "id", "type", "definite", "indefinite")
-"""What may be asked of an object. Upstream's objects have more, but these are never set."""
+"""Fields of an object. Upstream's objects have more, but these are never set."""
 
 TAKEN = ("self", "context", "value")
 """Names that mean something else in the function in which upstream evaluates an expression."""
@@ -34,7 +34,7 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One of the `FIELDS` of a variable's object. A variable that stands alone says the name."""
+    """One of the `FIELDS` of a variable's object. A variable alone means its name."""
 
     variable: str
     name: str
@@ -77,7 +77,7 @@ def parse_expression(text: str) -> Expression:
 
 
 def _convert(node: ast.expr, what: str, depth: int, *, printed: bool) -> Expression:
-    """Turn Python's tree into ours; `printed` says that an object will do, for its name will stand in the text."""
+    """Convert Python's tree; `printed` means that an object is allowed, because its name will be printed."""
     if not depth:
         unsupported(f"{what} (nested deeper than {MAX_DEPTH})")
     match node:

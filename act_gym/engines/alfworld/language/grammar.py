@@ -1,14 +1,13 @@
-"""The `grammar` of an ALFWorld game file: text in, a typed tree out.
+"""Parser of the `grammar` in an ALFWorld game file.
 
-A document is a row of grammar blocks (JSON: rules by their names) and of actions, each with the template of its
-command, the template of its feedback and perhaps rules of its own. Rules of one name replace each other, the last
-one in the document stays; so do actions. Of a rule's productions the first one applies whose condition holds: weights
-are read over, as upstream does.
+A document is a sequence of grammar blocks (JSON: rules by their names) and of actions, each with the template of its
+command, the template of its feedback and optional rules. A later rule or action replaces an earlier one of the same
+name. The first production of a rule whose condition holds applies; weights are ignored, as upstream does.
 
-What upstream cannot load either is a `CorruptDataError`, what only this engine does not play an
+Input that upstream cannot load either is a `CorruptDataError`; input that only this engine does not support is an
 `UnsupportedGameError`.
 
-The format is TextWorld's: `textworld/envs/pddl/logic/logic.ebnf`. What is inside the texts is in `templates.py`.
+The format is TextWorld's: `textworld/envs/pddl/logic/logic.ebnf`. `templates.py` parses the texts.
 """
 
 from __future__ import annotations
@@ -69,11 +68,11 @@ _COMMENT = re.compile(r"^[^\S\n]*#[^\n]*", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """One thing a rule may say.
+    """Production of a rule.
 
     Attributes:
-        condition: When it applies; empty means always.
-        symbols: What it says.
+        condition: Its condition; empty means always.
+        symbols: Its symbols.
     """
 
     condition: Query
@@ -82,12 +81,12 @@ class Production:
 
 @dataclass(frozen=True, slots=True)
 class ActionText:
-    """How an action is commanded and answered.
+    """Texts of an action.
 
     Attributes:
         name: The action's name in the domain, lower case.
-        template: Its command.
-        feedback: What the game says after it.
+        template: The template of its command.
+        feedback: The template of its feedback.
     """
 
     name: str
@@ -142,7 +141,7 @@ def parse_grammar(text: str) -> Grammar:
 
 
 def _parts(scanner: Scanner) -> dict[str, str]:
-    """Read what stands in an action's braces."""
+    """Parse the content of an action's braces."""
     if not scanner.token("{"):
         _corrupt(scanner, "{")
     parts: dict[str, str] = {}

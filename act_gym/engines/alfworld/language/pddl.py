@@ -1,12 +1,11 @@
-"""PDDL as ALFWorld's game files hold it: text in, a typed tree out.
+"""Parser of the PDDL in ALFWorld's game files.
 
-The subset is what Fast Downward's translator reads of domains without derived predicates and numbers:
-typed parameters, `and`, `or`, `not`, `imply`, `exists`, `forall` and `=` in conditions, `and`, `forall` and
-`when` in effects, action costs (read over: nothing in a game depends on them). Its ways are kept where they
-show: everything is lower case, a type nobody declared has no objects, and every type lies below `object`,
-also one that is itself called `object`.
+The subset is that of Fast Downward's translator for domains without derived predicates and numbers: typed parameters,
+`and`, `or`, `not`, `imply`, `exists`, `forall` and `=` in conditions, `and`, `forall` and `when` in effects, action
+costs (ignored: a game does not depend on them). Its visible behaviour is kept: everything is lower case, an undeclared
+type has no objects, and every type is below `object`, also one that is itself called `object`.
 
-Conditions come out in negation normal form, with every quantified variable renamed to a name of its own.
+Conditions are converted to negation normal form, with a unique name for every quantified variable.
 """
 
 from __future__ import annotations
@@ -96,7 +95,7 @@ def parse_problem(text: str, domain: Domain) -> Problem:
 
 
 class _Reading:
-    """Turns what goes wrong in reading into an error that says where."""
+    """Converts parse failures to errors with their position."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -121,7 +120,7 @@ def _sections(text: str, what: str) -> list[Any]:
 
 
 def _tree(text: str) -> list[Any]:
-    """Nest what stands in parentheses; the depth is bounded, and nothing here recurses."""
+    """Nest parentheses; the depth is bounded, without recursion."""
     if len(text) > MAX_CHARACTERS:
         unsupported(f"{len(text):,} characters of PDDL (at most {MAX_CHARACTERS:,})")
     plain = _COMMENT.sub("", text)
@@ -231,7 +230,7 @@ def _add(effect: Effect, effects: list[Effect]) -> None:
 
 
 class _Conditions:
-    """Reads conditions and effects, and gives every quantified variable a name of its own."""
+    """Parses conditions and effects, and gives every quantified variable a unique name."""
 
     def __init__(self, predicates: Mapping[str, tuple[str, ...]], types: Mapping[str, str]) -> None:
         self._arity = {name: len(kinds) for name, kinds in predicates.items()} | {"=": 2}

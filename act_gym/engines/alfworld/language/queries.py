@@ -1,7 +1,7 @@
-"""Queries: which objects a text is about, and when it applies.
+"""Queries: the objects of a text, and its condition.
 
-The format is TextWorld's: the rule `conjunctiveQuery` of `textworld/logic/logic.ebnf`. Upstream reads a query when it
-is reached; here a bad one is refused as soon as it is seen, even where it would never be reached.
+The format is TextWorld's: the rule `conjunctiveQuery` of `textworld/logic/logic.ebnf`. Upstream parses a query at its
+first use; here an invalid one is refused at parse time, even if it would never be used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TYPE = re.compile(r"[\w/-]+")
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A variable of a query, `o:object`. Without a type it has its own name as one, less what primes end it."""
+    """Variable of a query, `o:object`. Without a type, its type is its name without final primes."""
 
     name: str
     type: str

@@ -1,4 +1,4 @@
-"""Walking over a text in the way of upstream's generated parsers, which shows in what they read."""
+"""Scanner that behaves like upstream's generated parsers, because their behaviour is visible in the parsed texts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["Scanner"]
 
 
 class Scanner:
-    """A place in a text, and the steps a parser takes from there. A step that fails does not move.
+    """Position in a text with the steps of a parser. A failed step does not move.
 
-    Comments `(* … *)` are passed over before every token: upstream's parser generator does so unless told otherwise.
+    Comments `(* … *)` are skipped before every token, the default of upstream's parser generator.
 
     Args:
-        text: What to walk over.
-        ignored: What is passed over before a token besides comments.
+        text: The text.
+        ignored: Further pattern to skip before a token.
     """
 
     def __init__(self, text: str, ignored: re.Pattern[str]) -> None:
@@ -24,7 +24,7 @@ class Scanner:
         self._may_close = True
 
     def skip(self) -> None:
-        """Pass over what is ignored before a token."""
+        """Skip ignored text before a token."""
         while True:
             if match := self._ignored.match(self.text, self.at):
                 self.at = match.end()
@@ -48,7 +48,7 @@ class Scanner:
         return False
 
     def here(self, pattern: re.Pattern[str]) -> str | None:
-        """Step over what a pattern matches right here, and return it."""
+        """Advance over a match of a pattern at the current position, and return it."""
         match = pattern.match(self.text, self.at)
         if match is None:
             return None

@@ -1,7 +1,7 @@
-"""Estimates how many actions it takes to make something true, as if nothing ever became false again.
+"""Planning heuristic: the number of actions to make a condition true if no fact is ever deleted.
 
-The estimate is a set of actions, so that what two goals share counts once (after the FF heuristic of Hoffmann and
-Nebel, 2001), worked out backwards from the goal and only for what it asks for. It ranks; it bounds nothing.
+The estimate is a set of actions, so an action shared by two goals counts once (after the FF heuristic of Hoffmann and
+Nebel, 2001). It is computed backwards from the goal. It ranks, but it is not a bound.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class Candidate:
 
 
 class Relaxed:
-    """Estimates for one state.
+    """Estimator for one state.
 
     Args:
         rules: The game's rules.
-        facts: What holds, of what actions change.
-        budget: How many estimates may be made; later ones find nothing.
-        kept: What no action may end.
+        facts: The fluent facts that hold.
+        budget: The largest number of estimates; later ones find nothing.
+        kept: Facts that no action may delete.
 
     Attributes:
-        complete: Whether what was found impossible is so, and not only beyond the budget.
+        complete: Whether an impossible result is proven, and not only beyond the budget.
     """
 
     def __init__(self, rules: Rules, facts: frozenset[Atom], budget: int, kept: frozenset[Goal] = frozenset()) -> None:
@@ -153,7 +153,7 @@ def ends(operator: Operator, goals: Collection[Goal]) -> bool:
 
 
 class _Choice:
-    """A judge that asks for estimates, and stops where a choice cannot be better than the limit."""
+    """Judge that requests estimates, and stops once a choice cannot be better than the limit."""
 
     def __init__(self, relaxed: Relaxed) -> None:
         self.values = relaxed.values
@@ -193,7 +193,7 @@ class _Cheapest(_Choice):
         size = found.bit_count()
         if self.best is None or size < self.best.bit_count():
             self.best, self.ties = found, []
-            self.limit = size  # with its own action, what comes next may be as small
+            self.limit = size  # with its own action, the next one may be as small
         elif size == self.best.bit_count():
             self.ties.append(found)
             if len(self.ties) == MAX_TIES:

@@ -1,7 +1,7 @@
-"""A game's actions and its goal as the planner wants them: conjunctions, and who makes what true.
+"""Operators of the planner: actions and goal as conjunctions, with the achievers of each fact.
 
-Nothing here knows ALFWorld's actions; all comes from the game's own domain. What the game rules allow in more
-ways than fit is left out: the planner may then miss a plan, but finds no wrong one, for it plays what it finds.
+Everything comes from the game's own domain. Alternatives beyond a limit are dropped: the planner may then miss a plan,
+but returns no wrong one, because it plays the plan.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Goal = tuple[Atom, bool]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an action makes true or false, and under which condition."""
+    """Conditional effect of an action."""
 
     literal: Literal
     condition: tuple[Literal, ...]
@@ -54,12 +54,12 @@ class Change:
 
 @dataclass(slots=True, eq=False)
 class Operator:
-    """An action with its objects, seen by what it needs and does.
+    """Grounded action: its preconditions and effects.
 
     Attributes:
-        bindings: The actions that need and do just this; they differ in objects that only the text names.
-        needs: What must hold.
-        changes: What it makes true or false, with conditions.
+        bindings: The actions with these preconditions and effects; they differ in objects that only occur in the text.
+        needs: The preconditions.
+        changes: The effects, with conditions.
     """
 
     bindings: list[Binding]
@@ -68,15 +68,15 @@ class Operator:
 
 
 class Rule:
-    """One alternative of an action's precondition.
+    """One disjunct of an action's precondition.
 
     Args:
-        world: What never changes in the game.
+        world: The static facts.
         number: The action's number.
         action: The action.
         kinds: All variables with their types, the action's parameters first.
-        needs: What must hold.
-        changes: What the action does.
+        needs: The preconditions.
+        changes: The effects.
     """
 
     def __init__(
@@ -142,19 +142,19 @@ class Achiever:
 
     @cached_property
     def conjunction(self) -> Conjunction:
-        """What must hold for the change."""
+        """The condition of the effect."""
         return Conjunction(self._world, self.rule.kinds, (*self.rule.needs, *self._condition))
 
 
 @dataclass(slots=True)
 class Rules:
-    """All of a game's rules.
+    """Rules of a game.
 
     Attributes:
-        world: What never changes in the game.
-        goals: The alternatives of its goal.
-        achievers: For a predicate and whether it becomes true: what makes it so.
-        complete: Whether these are all the ways that the domain knows.
+        world: The static facts.
+        goals: The disjuncts of its goal.
+        achievers: The effects that make a predicate true, or false.
+        complete: Whether no alternative was dropped.
     """
 
     world: World
@@ -193,10 +193,10 @@ def rules_of(game: Game) -> Rules:
 
 
 class _Writer:
-    """Writes conditions out, within bounds.
+    """Expands conditions, within bounds.
 
     Attributes:
-        complete: Whether nothing was left out.
+        complete: Whether no alternative was dropped.
     """
 
     def __init__(self, world: World) -> None:
@@ -234,7 +234,7 @@ class _Writer:
         ]
 
     def _written_out(self, condition: Condition) -> Condition:
-        """Return a condition in which an alternative for each object stands in place of `exists`."""
+        """Return a condition in which a disjunction over all objects replaces `exists`."""
         match condition:
             case Literal():
                 return condition

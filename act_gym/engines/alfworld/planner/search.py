@@ -1,7 +1,7 @@
-"""Finds the shortest plan among the few actions that matter for a choice of the goal's objects.
+"""Search for the shortest plan among the few relevant actions for a choice of the goal's objects.
 
-Around the estimate's actions it collects those that make true what they need, from what they make true; then it
-searches breadth first, with a state as the bits of an integer.
+It starts from the heuristic's actions and collects the achievers of their preconditions; then it searches breadth
+first, with a state as the bits of an integer.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class Budget:
 
 
 class Collection:
-    """The actions that matter for some goals; itself the judge of what they need.
+    """Relevant actions for some goals; also the judge of their preconditions.
 
     Args:
         rules: The game's rules.
-        facts: What holds.
-        goals: What must come to hold.
-        seeds: Actions to begin with.
+        facts: The facts that hold.
+        goals: The goals.
+        seeds: The initial actions.
     """
 
     def __init__(self, rules: Rules, facts: frozenset[Atom], goals: Iterable[Goal], seeds: Iterable[Operator]) -> None:
@@ -65,7 +65,7 @@ class Collection:
         return len(self.operators) >= MAX_OPERATORS
 
     def values(self, known: Atom, position: int, places: tuple[int, ...], kind: str) -> Iterable[str]:
-        """Offer what can come true."""
+        """Offer the values that can become true."""
         index = self._indexes.get((known[0], places))
         if index is None:
             index = self._indexes[known[0], places] = {}
@@ -97,7 +97,7 @@ class Collection:
                 self._indexes.clear()
 
     def _close(self) -> None:
-        """Collect what makes true what is needed and is not, or does not stay, true."""
+        """Collect the achievers of all preconditions that do not hold, or do not stay true."""
         followed: dict[Goal, tuple[int, int]] = {}
         for _ in range(MAX_ROUNDS):
             followed = dict.fromkeys(self._wanted(), (0, 0)) | followed
@@ -177,8 +177,8 @@ def shortest(collection: Collection, longest: int, budget: Budget) -> list[Opera
 
 
 _Coded = tuple[int, int, int, int, int, tuple[tuple[int, int, int, int], ...]]
-"""The number of an action; what it needs and with which values; what it clears and sets; what it does with conditions:
-bits that are asked for, their values, what is then cleared and set."""
+"""Encoded action: number; mask and values of the precondition; bits cleared and set; conditional effects, each with
+mask, values, bits cleared and set."""
 
 
 def _bits(collection: Collection) -> dict[Atom, int]:

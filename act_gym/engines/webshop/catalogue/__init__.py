@@ -1,4 +1,4 @@
-"""What a shop sells: WebShop's catalogues, or one of our own, as folders that all processes read together."""
+"""Catalogues: WebShop's own, or a generated one, as folders shared by all processes."""
 
 from act_gym.engines.webshop.catalogue.rows import document
 from act_gym.engines.webshop.catalogue.shop import OFFICIAL, Shop, open_shop, shops_folder

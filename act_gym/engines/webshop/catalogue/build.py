@@ -1,8 +1,7 @@
-"""Builds the folder that a catalogue is played from, so that it is there whole or not at all.
+"""Builds a catalogue's folder atomically and resumably.
 
-It is written beside its place and moved there at the end. What is done so far is noted every few thousand rows: a
-run that was killed goes on there. Only one run builds a folder at a time; another waits, and takes what the first
-one built.
+The folder is written under a temporary name and moved into place at the end. Progress is saved every few thousand rows,
+so a killed run resumes there. Only one run builds a folder at a time; others wait and use its result.
 """
 
 from __future__ import annotations
@@ -44,20 +43,20 @@ from act_gym.progress import count_bar
 __all__ = ["Item", "Source", "build", "lock_of"]
 
 _BATCH = 1000  # rows whose nouns are found together
-_NOTED = 5_000  # rows between two notes of what is done
+_NOTED = 5_000  # rows between two saves of the progress
 _NOTES = "done.json"
 _SHARED_FROM = 100_000  # products; a process more takes a second to start
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What a source has in one row.
+    """One row of a source.
 
     Attributes:
         product: The product; None if the row is skipped.
-        skipped: Why it is skipped.
-        entry: What `items_ins_v2*.json` would have about it.
-        people: What `items_human_ins.json` would have about it.
+        skipped: The reason for skipping it.
+        entry: Its entry in `items_ins_v2*.json`.
+        people: Its entries in `items_human_ins.json`.
     """
 
     product: Product | None
@@ -67,16 +66,16 @@ class Item:
 
 
 class Source(Protocol):
-    """Where the products of a folder come from."""
+    """Source of a folder's products."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What tells this source from others, as JSON values: it stands in the manifest."""
+        """Identity of the source, as JSON values for the manifest."""
         ...
 
     @property
     def finder(self) -> NounFinder | None:
-        """What finds nouns; None if the products have them."""
+        """The noun finder; None if the products have their nouns."""
         ...
 
     @property
@@ -85,7 +84,7 @@ class Source(Protocol):
         ...
 
     def details(self) -> Mapping[str, Any]:
-        """Return what else the manifest shall say of it; asked for when the rest is done."""
+        """Return further entries for the manifest; called at the end of the build."""
         ...
 
     def items(self, first: int) -> Iterator[Item]:
@@ -94,21 +93,21 @@ class Source(Protocol):
 
 
 def build(place: Path, source: Source, *, force: bool = False) -> Mapping[str, Any]:
-    """Build a folder, unless it is there and of this source.
+    """Build a folder, unless it already exists with this source.
 
     Args:
-        place: Where it shall be; its parent is made.
-        source: Where the products come from.
-        force: Build it anew even then.
+        place: Its path; the parent is created.
+        source: The source of the products.
+        force: Build it in any case.
 
     Returns:
         Its manifest.
 
     Raises:
-        DownloadError: There is no room for it. What is done is kept for the next run.
+        DownloadError: The disk is full. Finished work is kept for the next run.
         DataError: The source cannot be read, or has no product.
-        MissingDependencyError: What finds nouns is not installed.
-        UsageError: Nothing can be written there.
+        MissingDependencyError: The noun model is not installed.
+        UsageError: The place is not writable.
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -131,12 +130,12 @@ def build(place: Path, source: Source, *, force: bool = False) -> Mapping[str, A
 
 
 def lock_of(place: Path) -> Path:
-    """Return the file that whoever builds a folder holds."""
+    """Return the lock file for building a folder."""
     return place.with_name(f".{place.name}.lock")
 
 
 def _current(place: Path, source: Source) -> Mapping[str, Any] | None:
-    """Return the manifest of what is there if it is whole and of this source."""
+    """Return the manifest of an existing folder if it is complete and of this source."""
     try:
         manifest = read_manifest(place, cure="")
     except DataError:
@@ -154,7 +153,7 @@ def _swap(draft: Path, place: Path) -> None:
 
 
 class _Building:
-    """One run that builds a folder, or goes on with what an earlier one left."""
+    """One run that builds a folder, or resumes an earlier one."""
 
     def __init__(self, draft: Path, name: str, source: Source) -> None:
         self._draft = draft
@@ -175,7 +174,7 @@ class _Building:
         self._sizes: dict[str, list[int]] = notes.get("files", {})
 
     def run(self) -> Mapping[str, Any]:
-        """Do what is left to do and return the manifest."""
+        """Do the remaining work and return the manifest."""
         if not self._whole:
             try:
                 self._write_products()

@@ -1,4 +1,4 @@
-"""WebShop's catalogue files: products, attributes and human goals, read as streams in little memory."""
+"""WebShop's catalogue files: products, attributes and human goals, read as streams with little memory."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def read_array(path: Path, report: Callable[[int], None] | None = None) -> Itera
 
     Args:
         path: The file.
-        report: Called now and then with how many bytes have been read.
+        report: Called periodically with the number of bytes read.
 
     Raises:
-        CorruptDataError: The file is no JSON array, is cut off, or goes on after it.
+        CorruptDataError: The file is not a JSON array, is truncated, or has trailing content.
         OSError: It cannot be read.
     """
     scan = _Scan(path, report)
@@ -49,7 +49,7 @@ def read_array(path: Path, report: Callable[[int], None] | None = None) -> Itera
 
 
 class _Scan:
-    """What has been read of an array and not yet been given away."""
+    """Buffer of an array that is being read."""
 
     def __init__(self, path: Path, report: Callable[[int], None] | None) -> None:
         self._path = path
@@ -59,7 +59,7 @@ class _Scan:
         self._wanted = 0  # how long the rest has to be before another try is worth it
         self._bytes = 0
         self._count = 0
-        self._before = "["  # what has to stand before the next element; empty behind the array
+        self._before = "["  # expected before the next element; empty after the array
 
     def advance(self, count: int) -> None:
         self._bytes += count
@@ -122,7 +122,7 @@ class _Scan:
 
     @staticmethod
     def _may_go_on(text: str, end: int) -> bool:
-        """Return whether an element may be longer than it looks: a number, of which `1`, `1.` or `1e+` is there."""
+        """Return whether an element may be incomplete: a number such as `1`, `1.` or `1e+` at the end of the buffer."""
         return len(text) - end < 3 and text[end : end + 1] not in (",", "]")
 
     @staticmethod
@@ -146,18 +146,17 @@ class _Scan:
 
 @dataclass(frozen=True)
 class CatalogueFiles:
-    """The files of one catalogue: a `Source` of a folder.
+    """Files of one catalogue: a `Source` of a folder.
 
     Attributes:
         products: `items_shuffle.json`, or one like it.
-        attributes: `items_ins_v2.json`, or one like it; without it products have no attributes and there are no
-            goals put together from options.
-        people: `items_human_ins.json`; without it there are no goals that people wrote.
-        processes: How many processes share the work.
-        model: The package of the spaCy model that finds nouns; None for the small English one.
-        sums: The sha256 of those files whose sum is known, by `products`, `attributes` and `people`. Where it is not
-            given, a file is known by its size and the time of its last change.
-        notes: What else the manifest shall say.
+        attributes: `items_ins_v2.json`, or one like it; without it, there are no attributes and no synthetic goals.
+        people: `items_human_ins.json`; without it, there are no human goals.
+        processes: The number of processes.
+        model: The package of the spaCy model for nouns; None for the small English one.
+        sums: The known sha256 of files, by `products`, `attributes` and `people`. Other files are identified by size
+            and modification time.
+        notes: Further entries for the manifest.
     """
 
     products: Path
@@ -170,7 +169,7 @@ class CatalogueFiles:
 
     @staticmethod
     def beside(products: Path, processes: int = 1) -> CatalogueFiles:
-        """Return a catalogue with those other files that lie beside its products under WebShop's names."""
+        """Return a catalogue with the other files in the folder of its products, under WebShop's names."""
 
         def first(*names: str) -> Path | None:
             paths = (products.with_name(name) for name in names if name != products.name)
@@ -186,9 +185,9 @@ class CatalogueFiles:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The files' sums where they are known, else where they are, how long, and when they were last changed.
+        """Identity: the known sums of the files, else their paths, sizes and modification times.
 
-        And the model that finds nouns, where one was chosen.
+        With the noun model, if one was chosen.
         """
         found: dict[str, Any] = {}
         for role, path in self.paths().items():

@@ -1,16 +1,16 @@
-"""The folder that a catalogue is played from: mapped into memory, only read, shared by all processes.
+"""Catalogue folder: memory-mapped, read-only, shared by all processes.
 
 ```
-manifest.json      what is here: format, where it came from, counts, skipped rows, the nouns' model, sizes and sums
-products.jsonl     one product a line, an array of values in the order of `_pack`
-products.index     where each line begins
-asins, positions   sorted identifiers of ten bytes each; where each one is in the catalogue, as 32-bit numbers
-synthetic.jsonl    what the goals put together from options are made from, with .index
-human.jsonl        what people asked for, with .index
+manifest.json      contents: format, source, counts, skipped rows, the nouns' model, sizes and sums
+products.jsonl     one product per line, an array of values in the order of `_pack`
+products.index     the offset of each line
+asins, positions   sorted identifiers of ten bytes each; their positions in the catalogue, as 32-bit numbers
+synthetic.jsonl    instructions of the synthetic goals, with .index
+human.jsonl        human instructions, with .index
 search/            the search index
 ```
 
-How such a folder comes to be stands in `build.py`.
+`build.py` builds such a folder.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Products:
         return map(self._read, range(self._count))
 
     def position(self, asin: str) -> int | None:
-        """Return where a product is; None if it is not sold here."""
+        """Return the position of a product; None if it is absent."""
         wanted = asin.encode("utf-8", "replace").ljust(ASIN_WIDTH, b"\0")
         at = bisect_left(range(self._count), wanted, key=self._asin)
         if at == self._count or self._asin(at) != wanted:
@@ -85,11 +85,11 @@ class Products:
 
 
 class Instructions(Sequence[Instruction]):
-    """What the goals of a folder are made from, in the order of the products; read when it is looked at.
+    """Instructions of a folder, in the order of the products; lazy.
 
     Args:
         folder: The folder.
-        human: Those that people wrote, and not those put together from options.
+        human: The human ones instead of the synthetic ones.
     """
 
     def __init__(self, folder: Path, *, human: bool) -> None:
@@ -156,17 +156,17 @@ def unpack(values: Sequence[Any]) -> Product:
 
 
 def read_manifest(folder: Path, *, cure: str) -> Mapping[str, Any]:
-    """Return a folder's manifest after a look at whether its files are there and as it says.
+    """Check a folder's files and return its manifest.
 
-    Of files up to a few megabytes the sums are compared, of longer ones the lengths.
+    Small files are compared by checksum, files above a few megabytes by length.
 
     Args:
         folder: The folder.
-        cure: What to do if it is not so, as a sentence.
+        cure: The remedy for the message, as a sentence.
 
     Raises:
-        MissingDataError: There is no such folder, or no manifest in it.
-        CorruptDataError: It is of another format, or files are missing or cut off.
+        MissingDataError: The folder or its manifest does not exist.
+        CorruptDataError: The format is different, or files are missing or truncated.
     """
     path = folder / MANIFEST
     try:

@@ -1,8 +1,8 @@
-"""The nouns of titles, found with a spaCy model when an index is built, so that playing needs neither.
+"""Nouns of product titles, found with a spaCy model at build time, so that playing needs no model.
 
-The reward compares them (`get_type_reward` in upstream's `engine/goal.py`). Upstream's code loads `en_core_web_sm`;
-its setup installs `en_core_web_lg`, which earlier versions of the code loaded. `docs/webshop-data.md` says what the
-choice of the model can change.
+The reward compares them (`get_type_reward` in upstream's `engine/goal.py`). Upstream's code loads `en_core_web_sm`; its
+setup installs `en_core_web_lg`, which earlier versions of the code loaded. `docs/webshop-data.md` describes the effect
+of the model.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""WebShop's own catalogues on this machine: fetches or takes their files, checks them, builds their folders.
+"""Installation of WebShop's own catalogues: downloads or copies their files, checks them and builds their folders.
 
-The files are deleted when the folder is complete; a folder is all that playing needs.
+The files are deleted after the build; playing needs only the folder.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ _MIRROR = "https://huggingface.co/datasets/YWZBrandon/webshop-data/resolve/main/
 
 @dataclass(frozen=True)
 class OfficialFile:
-    """One file as WebShop's authors publish it.
+    """Official file of WebShop's authors.
 
     Attributes:
-        role: What it holds: `products`, `attributes` or `people`.
+        role: Its content: `products`, `attributes` or `people`.
         name: Its name.
         size: Its size in bytes.
         sha256: Its hexadecimal sha256.
@@ -98,7 +98,7 @@ FILES: Mapping[str, tuple[OfficialFile, ...]] = {
         _PEOPLE,
     ),
 }
-"""What each catalogue is made from: the Google Drive files of princeton-nlp/WebShop's `setup.sh`."""
+"""Files of each catalogue: the Google Drive files of princeton-nlp/WebShop's `setup.sh`."""
 
 
 def install(
@@ -112,24 +112,24 @@ def install(
     pause: float = 1.0,
     processes: int | None = None,
 ) -> str:
-    """Put one of WebShop's catalogues into the cache folder and return what is there, in words.
+    """Install a WebShop catalogue in the cache folder and return a summary.
 
     Args:
-        catalogue: `1000` or `full`; or a generated one, which is made ahead of its first use, on all cores.
+        catalogue: `1000` or `full`; or a generated one, built now on all cores instead of at its first use.
         source: A folder or an archive with the files under their own names; None for the official ones. Files that
-            differ from the official ones are taken as they are, and the manifest says so.
-        force: Fetch and build it anew even if it is complete.
-        base_url: Where the files lie under their own names, for a mirror.
-        nouns: The package of the spaCy model that finds nouns; None for the small English one.
-        files: What is fetched.
+            differ from the official ones are accepted and noted in the manifest.
+        force: Download and build it even if it is complete.
+        base_url: URL of a mirror with the files under their own names.
+        nouns: The package of the spaCy model for nouns; None for the small English one.
+        files: The files to download.
         pause: Seconds before a failed request is tried again.
-        processes: How many processes share the work; None for as many as suit the catalogue.
+        processes: The number of processes; None for a default by catalogue.
 
     Raises:
-        UnknownNameError: There is no such catalogue.
-        DownloadError: Something could not be fetched, or there is no room. What came is kept.
-        CorruptDataError: What came is not what it should be.
-        MissingDependencyError: What finds nouns is not installed.
+        UnknownNameError: The catalogue does not exist.
+        DownloadError: A download failed, or the disk is full. Received bytes are kept.
+        CorruptDataError: The content is wrong.
+        MissingDependencyError: The noun model is not installed.
         UsageError: The source cannot be used.
     """
     made = generated(catalogue, processes or _processes(catalogue))
@@ -162,7 +162,7 @@ def install(
 
 
 def describe(place: Path) -> str:
-    """Say in words what is in a folder."""
+    """Return a summary of a folder, as text."""
     manifest = read_manifest(place, cure="")
     skipped = sum(manifest["skipped"].values())
     goals = manifest["goals"]
@@ -232,7 +232,7 @@ def _take(source: str, wanted: Sequence[OfficialFile], fetched: Path) -> Path:
 
 
 def _paths(folder: Path, wanted: Sequence[OfficialFile], source: str | None) -> dict[str, Path]:
-    """Return where the files are; only what people asked for may be missing, and only from a user's own source."""
+    """Return the paths of the files; only human instructions may be missing, and only from a user's source."""
     found = {file.role: folder / file.name for file in wanted if (folder / file.name).is_file()}
     missing = [file.name for file in wanted if file.role not in found]
     if "products" not in found or "attributes" not in found:

@@ -1,8 +1,8 @@
-"""A row of WebShop's catalogue as the product that WebShop makes of it, and what customers are told about it.
+"""Parses rows of WebShop's catalogue into products and instructions.
 
 The rules are those of upstream's `load_products` (`web_agent_site/engine/engine.py`), `get_goals` (`engine/goal.py`)
-and `search_engine/convert_product_file_format.py`. What upstream drops is dropped, what it keeps is kept. On a row that
-would end its start (no title, a price that is no price, options of another form) this one goes on and says so.
+and `search_engine/convert_product_file_format.py`. The same rows are dropped as upstream. A row that would stop
+upstream's start (no title, an invalid price, options of another form) is skipped with its reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MAX_ASIN = 10
 
 
 class SkippedRow(Exception):  # noqa: N818  (data, not a failure: it is counted)
-    """A row from which no product is made; its text is the reason, the same for all rows of that kind."""
+    """Row without a product; its text is the reason, the same for all rows of that kind."""
 
 
 def product_of(row: object, entry: object = None) -> Product:
@@ -35,10 +35,10 @@ def product_of(row: object, entry: object = None) -> Product:
 
     Args:
         row: An element of `items_shuffle*.json`.
-        entry: What `items_ins_v2*.json` has under the row's `asin`; None if nothing.
+        entry: The entry in `items_ins_v2*.json` for the row's `asin`, if any.
 
     Raises:
-        SkippedRow: There is none.
+        SkippedRow: The row has no product.
     """
     if not isinstance(row, dict):
         raise SkippedRow("no object")
@@ -67,19 +67,19 @@ def product_of(row: object, entry: object = None) -> Product:
 
 
 def document(product: Product) -> str:
-    """Return what a search for products looks into: title, description, first bullet point and options, lower case."""
+    """Return the searchable text of a product: title, description, first bullet point and options, lower case."""
     options = ", and ".join(f"{name}: {', '.join(values)}" for name, values in product.options.items())
     first = product.bullet_points[0] if product.bullet_points else ""
     return f"{product.title} {product.description} {first} {options}".lower()
 
 
 def synthetic_instruction(position: int, product: Product, entry: object) -> Instruction | None:
-    """Return what the goals put together from a product's options are made from; None if it has no such goals.
+    """Return the instruction of a product's synthetic goals; None if it has none.
 
     Args:
-        position: Where the product is in the catalogue.
+        position: The product's position in the catalogue.
         product: The product.
-        entry: What `items_ins_v2*.json` has about it.
+        entry: Its entry in `items_ins_v2*.json`.
     """
     if not isinstance(entry, Mapping) or not isinstance(entry.get("instruction"), str):
         return None
@@ -95,11 +95,11 @@ def synthetic_instruction(position: int, product: Product, entry: object) -> Ins
 
 
 def human_instructions(position: int, entries: object) -> Iterator[Instruction]:
-    """Yield what people asked for with a product before them, leaving out what names no attribute, as upstream does.
+    """Yield the human instructions of a product; skip those without an attribute, as upstream does.
 
     Args:
-        position: Where the product is in the catalogue.
-        entries: What `items_human_ins.json` has about it.
+        position: The product's position in the catalogue.
+        entries: Its entries in `items_human_ins.json`.
     """
     for entry in entries if isinstance(entries, list) else ():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("instruction"), str):
@@ -194,7 +194,7 @@ def _first_image(value: object) -> str:
 
 
 def _check_texts(product: Product) -> None:
-    """Refuse what is far too long, and what has no form in UTF-8."""
+    """Refuse texts that are far too long, or that UTF-8 cannot encode."""
     texts = list(_all_texts(product))
     if sum(map(len, texts)) > MAX_TEXT:
         raise SkippedRow(f"more than {MAX_TEXT:,} characters")

@@ -1,4 +1,4 @@
-"""Opens a shop by its name or its path; makes what can be made without a download."""
+"""Opens a shop by its name or path; builds generated shops."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _COUNT = 1000  # products of `generated`
 
 @dataclass(frozen=True)
 class Shop:
-    """A shop that is open: read by any number of environments, and the same for all processes.
+    """Open shop, shared by any number of environments and processes.
 
     Attributes:
-        name: What it was asked for by.
-        folder: Where it lies.
-        manifest: What it says of itself; `manifest["nouns"]` is the model that found the nouns of titles.
-        products: What is sold.
-        search: Finds it.
+        name: The requested name.
+        folder: Its folder.
+        manifest: Its manifest; `manifest["nouns"]` is the noun model.
+        products: The products.
+        search: The search engine.
     """
 
     name: str
@@ -54,10 +54,10 @@ class Shop:
         return sha256("".join(sums).encode()).hexdigest()
 
     def instructions(self, human: bool) -> Sequence[Instruction]:
-        """Return what the goals are made from, in the order of the products; read when it is looked at.
+        """Return the instructions, in the order of the products; lazy.
 
         Args:
-            human: Those that people wrote, and not those put together from options.
+            human: The human ones instead of the synthetic ones.
         """
         if human not in self._instructions:
             self._instructions[human] = Instructions(self.folder, human=human)
@@ -68,16 +68,15 @@ def open_shop(catalogue: Named = "1000") -> Shop:
     """Open a shop.
 
     Args:
-        catalogue: `1000` or `full` for WebShop's own, which have to be downloaded; `generated`,
-            `generated-<products>` or `generated-<products>-<seed>` for one of our own, which is made when it is first
-            asked for; or the path of an index folder, or of a catalogue in WebShop's format, whose index is built when
-            it is first asked for.
+        catalogue: `1000` or `full` for WebShop's own, which need a download; `generated`, `generated-<products>` or
+            `generated-<products>-<seed>` for a generated one, built at its first use; or the path of an index folder,
+            or of a catalogue in WebShop's format, whose index is built at its first use.
 
     Raises:
-        MissingDataError: It is not on this machine.
-        CorruptDataError: It is not what it should be.
-        UnknownNameError: There is no shop of that name, and no such file.
-        MissingDependencyError: The index of a catalogue has to be built, and what finds nouns is not installed.
+        MissingDataError: The catalogue is not on this machine.
+        CorruptDataError: Its content is wrong.
+        UnknownNameError: No shop or file has that name.
+        MissingDependencyError: The index must be built, but the noun model is not installed.
     """
     name = name_of(catalogue)
     if name in OFFICIAL:
@@ -100,7 +99,7 @@ def open_shop(catalogue: Named = "1000") -> Shop:
 
 
 def generated(name: str, processes: int = 1) -> tuple[Path, GeneratedProducts] | None:
-    """Return where a generated shop lies and what it is made from; None if the name is none of such a shop."""
+    """Return the folder and the source of a generated shop; None if the name is not of a generated shop."""
     found = _GENERATED.fullmatch(name)
     if not found:
         return None
@@ -110,7 +109,7 @@ def generated(name: str, processes: int = 1) -> tuple[Path, GeneratedProducts] |
 
 
 def shops_folder() -> Path:
-    """Return where the folders of the shops lie."""
+    """Return the folder of all shops."""
     return data_dir() / "webshop"
 
 

@@ -1,7 +1,7 @@
-"""A file of JSON lines that is mapped into memory: any line is found at once, and processes share the pages.
+"""Memory-mapped JSON Lines file with random access; processes share its pages.
 
-Beside `<name>.jsonl` lies `<name>.index` with where each line begins, and where the last one ends, as unsigned 64-bit
-numbers, the low byte first.
+`<name>.index` has the offset of each line of `<name>.jsonl`, and the end of the last one, as little-endian unsigned
+64-bit numbers.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _ONE = struct.Struct("<Q")
 
 
 class Lines:
-    """The lines of a file, by number.
+    """Lines of a file, by number.
 
     Args:
-        folder: Where the two files lie.
-        name: Their name without what stands behind the point.
+        folder: The folder of the two files.
+        name: Their name without the extension.
 
     Raises:
-        CorruptDataError: The two do not belong together.
+        CorruptDataError: The two files do not match.
         OSError: They cannot be read.
     """
 
@@ -60,13 +60,13 @@ class Lines:
 
 
 class LineWriter:
-    """Appends lines to such a file, going on where an earlier run was known to be.
+    """Appends lines to such a file, from the saved position of an earlier run.
 
     Args:
-        folder: Where the two files lie.
-        name: Their name without what stands behind the point.
-        lines: How many lines to keep of what is there.
-        size: How many bytes these lines have.
+        folder: The folder of the two files.
+        name: Their name without the extension.
+        lines: The number of present lines to keep.
+        size: The size of these lines in bytes.
     """
 
     def __init__(self, folder: Path, name: str, *, lines: int = 0, size: int = 0) -> None:

@@ -1,6 +1,6 @@
-"""Full-text search with Lucene's words and Lucene's arithmetic, in numpy; `docs/webshop-search.md` compares them.
+"""Full-text search with Lucene's tokens and BM25 scores, in numpy; compared in `docs/webshop-search.md`.
 
-What is found are positions in a sequence of documents. What the documents are about is not known here.
+Results are positions in a sequence of documents, of any content.
 """
 
 from act_gym.engines.webshop.search.build import build

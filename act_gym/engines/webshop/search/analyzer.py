@@ -1,13 +1,12 @@
-"""Lucene's English analyzer, as Anserini and pyserini configure it: from a text to its terms.
+"""Lucene's English analyzer, as Anserini and pyserini configure it: maps a text to its terms.
 
 Words as in Lucene's StandardTokenizer, without a possessive 's, in lower case, without 33 stop words, stemmed. The same
 for documents and queries.
 
 The tokenizer's rules are those of Unicode's annex 29 with numbers, emoji and keycaps as wholes, and single Chinese and
-Hiragana letters. They are about 26 classes of letters, so a text is first turned into one sign for each letter's class,
-and words are found in the signs. `letters.txt` has the letters of each class (Unicode 9, as in Lucene 8 and 9); other
+Hiragana letters. They use 26 classes of characters, so a text is first mapped to one class sign per character, and
+words are found in the signs. `letters.txt` has the letters of each class (Unicode 9, as in Lucene 8 and 9); other
 letters have the class " ", which is in no word. `docs/webshop-search.md` states the rules.
-
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ __all__ = ["LONGEST", "STOP_WORDS", "analyse", "kinds", "split", "stem"]
 
 
 LONGEST = 255
-"""How many UTF-16 units a word has at most; a longer one goes on as the next word."""
+"""Longest word in UTF-16 units; the rest of a longer one is the next word."""
 
-# Marks that belong to the letter before them: X is all of them, Y those that an emoji keeps besides joiners (j).
+# Marks that belong to the letter before them: X is all of them, Y those that an emoji keeps, without joiners (j).
 _X = "[~Sjktvmqz]*"
 _Y = "[~Skmqzj]*"
 
@@ -55,8 +54,8 @@ _OTHERS = "|".join(
 _PATTERNS = tuple(map(re.compile, (_WORD, _EMOJI, _OTHERS)))
 _START = re.compile("[^ \"',.:~ktvqz]")
 
-# ASCII alone, where "_" and digits and letters are all there is: the same words, found many times as fast. No word
-# starts amid lines; to say so keeps a long row of them from being tried from each of its places.
+# ASCII fast path, with only "_", digits and letters: the same words, much faster. No word starts inside lines; stating
+# so avoids attempts at each position of a long row of them.
 _ASCII = re.compile(
     r"(?<!_)_*+(?:[A-Za-z](?:['.:](?=[A-Za-z]))?|[0-9](?:[',.;](?=[0-9]))?)+"
     r"(?:_+(?:[A-Za-z](?:['.:](?=[A-Za-z]))?|[0-9](?:[',.;](?=[0-9]))?)+)*_*"
@@ -129,7 +128,7 @@ def kinds() -> dict[str, list[tuple[int, int]]]:
     return found
 
 
-# What is replaced if something with a vowel and a consonant after it is left. The longest ending that fits counts.
+# Replaced if the rest contains a vowel followed by a consonant. The longest matching ending counts.
 _DOUBLE = {
     "ational": "ate", "tional": "tion", "enci": "ence", "anci": "ance", "izer": "ize", "bli": "ble", "alli": "al",
     "entli": "ent", "eli": "e", "ousli": "ous", "ization": "ize", "ation": "ate", "ator": "ate", "alism": "al",
@@ -266,7 +265,7 @@ def _term(word: str) -> str:
 
 
 def _lower(word: str) -> str:
-    """Lower every letter by itself, as Java does; Python's own minds what is beside it (ς) and may make two of one."""
+    """Lower-case each character alone, as Java does; Python depends on the context (ς) and may make two of one."""
     if word.isascii():
         return word.lower()
     return "".join(_LOWER.get(letter) or letter.lower() for letter in word)

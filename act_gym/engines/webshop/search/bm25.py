@@ -1,8 +1,8 @@
-"""BM25 as Lucene 8 and 9 compute it, to the last bit: which numbers are 32 bits wide, and what a length is rounded to.
+"""BM25, bit for bit as in Lucene 8 and 9: with their 32-bit operations and rounded lengths.
 
-A term's score in a document is `w - w / (1 + f n)`: w is the term's weight, f how often it is in the document, and n
-gets smaller with the document's length. Each operation rounds to 32 bits. A document's score is the sum over terms in
-64 bits, rounded to 32 at the end; the terms differ so little in size that the sum in 64 bits is exact, in any order.
+A term's score in a document is `w - w / (1 + f n)`: w is the term's weight, f its frequency in the document, and n
+decreases with the document's length. Each operation rounds to 32 bits. A document's score is the sum over terms in 64
+bits, rounded to 32 at the end; the terms differ so little in size that the sum in 64 bits is exact, in any order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _decoded(byte: int) -> int:
 
 
 LENGTHS: NDArray[np.int64] = np.array([_decoded(byte) for byte in range(256)])
-"""The length that each byte stands for, rising: Lucene's `SmallFloat.byte4ToInt`."""
+"""Length that each byte encodes, ascending: Lucene's `SmallFloat.byte4ToInt`."""
 
 
 def length_byte(lengths: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -38,17 +38,17 @@ _DOCUMENT_BITS = 24
 
 @dataclass(frozen=True)
 class Run:
-    """What some documents have. Terms are in no order; each one's postings follow each other, by document.
+    """Postings of some documents. Terms are unordered; the postings of each are contiguous, by document.
 
     Attributes:
         terms: Each once.
-        having: For each term how many documents have it.
-        documents: Which ones, from 0.
-        codes: For each of those, where its pair of frequency and length is in `pairs`.
-        pairs: The pairs that occur: 256 times the frequency, plus the length's byte.
-        size: How many documents there are.
-        filled: How many of them have any term.
-        total: How many terms they have together, with repetitions.
+        having: The number of documents of each term.
+        documents: Their numbers, from 0.
+        codes: For each of those, the index of its pair of frequency and length in `pairs`.
+        pairs: The distinct pairs: 256 times the frequency, plus the length's byte.
+        size: The number of documents.
+        filled: The number of documents with any term.
+        total: Their total number of terms, with repetitions.
     """
 
     terms: list[str]
@@ -89,7 +89,7 @@ def forget() -> None:
 
 
 def _known_pieces() -> _Pieces:
-    """Return what this process knows, or a fresh start when that has grown too large."""
+    """Return this process's cache of pieces, or an empty one if it has grown too large."""
     if len(_pieces) > _PIECES_KEPT:
         forget()
     return _pieces
@@ -191,11 +191,11 @@ def merge(runs: Sequence[Path], folder: Path, names: Sequence[str] | None) -> No
 
     Args:
         runs: Files of runs, in the order of their documents.
-        folder: Where its files come to lie.
-        names: The documents' names, which decide between equal scores; None if their order does.
+        folder: The folder of the index.
+        names: The documents' names, which break ties; None to break ties by position.
 
     Raises:
-        UsageError: There are not as many names as documents.
+        UsageError: The numbers of names and documents differ.
     """
     size, filled, total = 0, 0, 0
     numbers: dict[str, int] = {}
@@ -260,7 +260,7 @@ def _write_postings(
     pairs: NDArray[np.int64],
     folder: Path,
 ) -> None:
-    """Write the postings, run by run, each to where its terms have come so far."""
+    """Write the postings run by run, each after the earlier ones of its term."""
     shape = (int(starts[-1]),)
     kind = np.uint16 if len(pairs) <= 1 << 16 else np.uint32
     by_pair = np.argsort(pairs)
@@ -306,17 +306,16 @@ def build(
 
     Args:
         documents: The texts; the first one is at position 0. They are read once.
-        folder: Where the index comes to lie; made if it is not there. It opens only when all of it is written, and
-            what is left there of an unfinished build of the same documents is used.
-        names: The documents' names, of which the lower one comes first where scores are equal, as Lucene does it in
-            pyserini; without them, the document that came first. Read only after the last document, so that they
-            may be collected on the way.
-        workers: How many processes analyse documents beside this one, which reads them; 0 if this one does both.
-        progress: Called with how many documents have been analysed since it was last called.
+        folder: The folder of the index, created if absent. It can be opened only when complete; an unfinished build of
+            the same documents is resumed.
+        names: The documents' names. The lower one comes first if scores are equal, as in pyserini; without names, the
+            earlier document. Read after the last document, so they may be collected meanwhile.
+        workers: The number of further processes that analyse documents, while this one reads; 0 for none.
+        progress: Called with the number of documents analysed since the last call.
 
     Raises:
-        UsageError: There is an index in the folder, or not as many names as documents.
-        DataError: The disk is full. What is finished stays, and the next build goes on with it.
+        UsageError: The folder already has an index, or the numbers of names and documents differ.
+        DataError: The disk is full. Finished work is kept for the next build.
     """
     if (folder / HEADER).exists():
         raise UsageError(f"{folder} has a search index already. Give another folder, or delete it first.")

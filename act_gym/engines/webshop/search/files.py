@@ -1,8 +1,8 @@
-"""The files of a search index, and whether they are what was written.
+"""Files of a search index, with checks of their integrity.
 
-An index is a folder of numpy arrays, which are mapped into memory, and a header, which is written last: without it
-there is no index. The header knows the size of each file and its checksum. Opening compares the sizes, and the
-checksums of files up to a few megabytes; `verify` reads everything.
+An index is a folder of memory-mapped numpy arrays, and a header, which is written last: without it, there is no index.
+The header has the size and checksum of each file. Opening compares the sizes, and the checksums of files up to a few
+megabytes; `verify` reads everything.
 
 ```
 search.json      version, counts, sizes and checksums
@@ -60,11 +60,11 @@ def _digest(path: Path) -> str:
 
 
 def write_header(folder: Path, counts: Mapping[str, int]) -> None:
-    """Describe the arrays that are there, which makes an index of them.
+    """Write the header of the arrays, which completes the index.
 
     Args:
-        folder: Where they are.
-        counts: What else a reader must know: `documents`, `filled`, `terms` (with repetitions).
+        folder: Their folder.
+        counts: Further values for a reader: `documents`, `filled`, `terms` (with repetitions).
     """
     files = {}
     for name in ARRAYS:
@@ -77,11 +77,11 @@ def write_header(folder: Path, counts: Mapping[str, int]) -> None:
 
 
 def read_header(folder: Path) -> Mapping[str, Any]:
-    """Return the header of an index whose files have the sizes they should have, and, if they are small, the bytes.
+    """Check sizes, and checksums of small files, and return the header of an index.
 
     Raises:
-        MissingDataError: There is no index.
-        CorruptDataError: It is of another version, or not what was written.
+        MissingDataError: The index does not exist.
+        CorruptDataError: The version is different, or a file has changed.
     """
     path = folder / HEADER
     try:
@@ -103,11 +103,11 @@ def read_header(folder: Path) -> Mapping[str, Any]:
 
 
 def verify(folder: Path) -> None:
-    """Read all of an index and compare checksums; a second or two for each gigabyte.
+    """Verify all checksums of an index; a second or two for each gigabyte.
 
     Raises:
-        MissingDataError: There is no index.
-        CorruptDataError: It is of another version, or not what was written.
+        MissingDataError: The index does not exist.
+        CorruptDataError: The version is different, or a file has changed.
     """
     for name, expected in read_header(folder)["files"].items():
         _compare(folder / name, expected, whole=True)

@@ -1,11 +1,10 @@
-"""An open search index: exact top-k retrieval that skips documents which cannot be among the best.
+"""Search index: exact top-k retrieval that skips documents which cannot be among the best.
 
 Terms are taken in the order of their largest possible contribution. After each one, the best documents so far are
 scored completely, which gives the score of the last place. When all further terms together cannot add as much, no new
 document can enter; from there on only documents that still can are looked up (Turtle and Flood, "Query evaluation:
-strategies and optimizations", 1995). Nothing is approximate: a document is left out only where its score, rounded to
-32 bits, is lower than that of as many others as are asked for.
-
+strategies and optimizations", 1995). Nothing is approximate: a document is left out only where its score, rounded to 32
+bits, is lower than that of as many others as are asked for.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ Scores = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Postings:
-    """The documents that have a term.
+    """Postings of a term.
 
     Attributes:
-        documents: Which, rising.
-        codes: For each what it is worth, as a place in `worth`.
-        worth: What each code adds to a document's score; 0 for code 0.
-        bound: The most that any of them adds.
+        documents: The documents, ascending.
+        codes: For each, an index into `worth`.
+        worth: The contribution of each code to a document's score; 0 for code 0.
+        bound: The largest contribution.
     """
 
     documents: NDArray[np.int32]
@@ -118,7 +117,7 @@ def _needed(documents: NDArray[np.int32], others: Sequence[Postings], limit: int
 
 
 def _last(reached: Scores, limit: int) -> float:
-    """Return what less than means not among the best `limit`, even where scores are equal when rounded."""
+    """Return the score below which a document is not among the best `limit`, also after rounding."""
     if len(reached) < limit:
         return 0.0
     last = np.float32(np.partition(reached, -limit)[-limit])
@@ -140,20 +139,20 @@ _FEW_DOCUMENTS = 1 << 15
 _FEW_TO_SORT = 4
 
 _KEPT = 8 << 20
-"""Bytes, about, of what has been read of terms, so that a word that comes again costs nothing."""
+"""Approximate size in bytes of the cache of postings."""
 
 
 class SearchIndex:
-    """Finds documents. It only reads, so any number of processes and threads may use one folder.
+    """Search index. It is read-only, so any number of processes and threads may use one folder.
 
     Args:
-        folder: What `build` wrote.
-        skip: Whether documents that cannot be among the best are left out, or everything is added up. Both find the
-            same; None chooses what is faster for so many documents.
+        folder: The output of `build`.
+        skip: Whether to skip documents that cannot be among the best, or to score all. The results are equal; None
+            chooses the faster one for the number of documents.
 
     Raises:
-        MissingDataError: There is no index.
-        CorruptDataError: It is of another version, or a file is not what was written.
+        MissingDataError: The index does not exist.
+        CorruptDataError: The version is different, or a file has changed.
     """
 
     def __init__(self, folder: Path, *, skip: bool | None = None) -> None:
@@ -184,14 +183,14 @@ class SearchIndex:
         return self._size
 
     def search(self, query: str, limit: int = 50) -> tuple[int, ...]:
-        """Return the positions of the documents that have any of the query's words, the best first.
+        """Return the positions of the documents with any of the query's words, best first.
 
         Args:
-            query: Words; one that is there twice counts twice. Nothing in it is an operator.
-            limit: How many to return at most.
+            query: Words; a repeated word counts twice. There are no operators.
+            limit: The largest number of results.
 
         Raises:
-            CorruptDataError: What is found in the files cannot be; only `verify` reads all of large ones.
+            CorruptDataError: The files are inconsistent; only `verify` reads large ones completely.
         """
         return self._best(query, limit)[0]
 
@@ -219,7 +218,7 @@ class SearchIndex:
         return tuple(documents[order].tolist()), tuple(reached[order].tolist())
 
     def _read(self, term: str, count: int) -> Postings | None:
-        """Return who has a term that the query has so often; None if nobody has."""
+        """Return the postings of a term that occurs `count` times in the query; None if it has none."""
         number = self._number(term.encode())
         if number is None:
             return None

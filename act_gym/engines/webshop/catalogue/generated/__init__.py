@@ -1,4 +1,4 @@
-"""A shop of our own, made from a seed: nothing to download, any size, the same everywhere."""
+"""Generated catalogue: made from a seed, without a download, in any size, the same on every machine."""
 
 from act_gym.engines.webshop.catalogue.generated.make import GeneratedProducts
 

@@ -25,12 +25,12 @@ __all__ = ["VERSION", "Department", "GeneratedProducts", "Thing", "Words", "word
 
 @dataclass(frozen=True)
 class Thing:
-    """One kind of thing.
+    """Kind of product.
 
     Attributes:
         path: Its path through the departments, parts separated by ` › `.
-        query: The search by which it is found.
-        names: What it is called.
+        query: The query that finds it.
+        names: Its names.
     """
 
     path: str
@@ -40,19 +40,19 @@ class Thing:
 
 @dataclass(frozen=True)
 class Department:
-    """One department.
+    """Department.
 
     Attributes:
         name: Its name, as WebShop's departments are called.
-        share: The share of products that stand in it, about as in WebShop's 1,000.
-        price: What a thing costs in the middle, in dollars.
-        coloured: Whether the first thing to choose is a colour.
-        things: What it sells.
-        before: Attributes that stand before the thing.
-        having: Attributes behind `with`.
-        serving: Attributes behind `for`.
-        materials: What things are made of, or smell or taste of.
-        options: What can be chosen besides the colour, by name.
+        share: Its share of the products, about as in WebShop's 1,000.
+        price: The median price, in dollars.
+        coloured: Whether the first option is a colour.
+        things: Its kinds of products.
+        before: Attributes before the product's name.
+        having: Attributes after `with`.
+        serving: Attributes after `for`.
+        materials: Materials, scents or flavours.
+        options: Further options, by name.
     """
 
     name: str
@@ -69,15 +69,15 @@ class Department:
 
 @dataclass(frozen=True)
 class Words:
-    """All lists.
+    """Word lists.
 
     Attributes:
-        onsets: How a syllable of a brand begins.
-        vowels: How it goes on.
-        codas: How a brand ends.
-        colours: What can be chosen as a colour.
-        adjectives: Words that may stand before any thing, and are no attributes.
-        sentences: What descriptions and bullet points are made of, with gaps for `str.format`.
+        onsets: Beginnings of a brand's syllables.
+        vowels: Their vowels.
+        codas: Endings of a brand.
+        colours: Values of a colour option.
+        adjectives: Words before any product's name that are not attributes.
+        sentences: Templates of descriptions and bullet points, for `str.format`.
         departments: The departments.
     """
 
@@ -148,7 +148,7 @@ class GeneratedProducts:
         return {"kind": "generated", "version": VERSION, "products": self._count, "seed": self._seed}
 
     def details(self) -> Mapping[str, Any]:
-        """Return nothing: the identity says it all."""
+        """Return nothing: the identity is complete."""
         return {}
 
     def items(self, first: int) -> Iterator[Item]:
@@ -226,7 +226,7 @@ class _Draw:
 
 
 class _Made:
-    """One product in the making: what it is and what is said of it."""
+    """Product in construction."""
 
     def __init__(self, draw: _Draw, department: Department, thing: Thing) -> None:
         self._draw = draw
@@ -290,7 +290,7 @@ class _Made:
         return " ".join(said).replace(" ,", ","), tuple(nouns)
 
     def bullet_points(self) -> tuple[str, ...]:
-        """Return what the features page lists; the attributes stand in the first ones."""
+        """Return the list of the features page; the attributes are in its first items."""
         draw = self._draw
         points = []
         for at in range(draw.tail(3, 4.2, 7) + 1):
@@ -320,7 +320,7 @@ class _Made:
         return " ".join(said)
 
     def options(self) -> dict[str, tuple[str, ...]]:
-        """Return what can be chosen: for more than half of the products nothing."""
+        """Return the options; more than half of the products have none."""
         draw, department = self._draw, self._department
         kinds = draw.by_share(((0, 0.577), (1, 0.245), (2, 0.165), (3, 0.013)))
         choices = dict(department.options)
@@ -338,7 +338,7 @@ class _Made:
         """Return a price in dollars, or the ends of a range."""
         draw = self._draw
         if draw.chance(0.2):
-            return (100.0,)  # as where WebShop knows no price
+            return (100.0,)  # as for products without a price in WebShop
         spread = (draw.number() + draw.number() + draw.number() - 1.5) * 1.8
         low = max(1, round(self._department.price * float(np.exp(spread)))) - 0.01
         low = round(low, 2)
