@@ -41,7 +41,7 @@ def test_a_game_through_a_pipe_is_plain_lines_and_is_saved_without_what_was_take
     )
     assert "\x1b" not in shown
     assert "> open door to kitchen\n\nThe door is now open." in shown
-    assert "Took back “xyzzy”: started the task again and replayed 1 action." in shown
+    assert "Undid “xyzzy”: started the task again and replayed 1 action." in shown
     assert "[bold]x" in shown
     assert "(not understood)" in shown
     assert "There is no :nonsense" in shown
@@ -69,8 +69,8 @@ def test_a_hint_is_the_experts_next_command_and_marks_the_episode(tmp_path: Path
 def test_a_hint_after_another_way_moves_on_with_the_experts() -> None:
     pytest.importorskip("scienceworld", reason="Run: pip install -e '.[scienceworld]'")
     shown = play(["activate bathtub", ":hint", "open door to kitchen", ":hint", ":quit"])
-    assert "You left the expert's way at turn 1. The next command on it: open door to kitchen" in shown
-    assert "You left the expert's way at turn 1. The next command on it: go to kitchen" in shown
+    assert "You left the expert's solution at turn 1. Its next command: open door to kitchen" in shown
+    assert "You left the expert's solution at turn 1. Its next command: go to kitchen" in shown
 
 
 def test_hints_in_alfworld_solve_the_task_from_anywhere() -> None:
