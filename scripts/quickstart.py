@@ -35,6 +35,7 @@ from act_gym.cli import run as run_program
 from act_gym.engines.alfworld.files import GAMES_FOLDER
 from act_gym.engines.webshop.catalogue import shops_folder
 from act_gym.errors import RunError
+from act_gym.io.jsonl import read_records
 from act_gym.paths import data_dir
 from benchmarks.reporting.tables import in_words
 from benchmarks.stats.measurement import Summary
@@ -145,16 +146,16 @@ def evaluate(name: str, model: str, root: Path, env: str, *, minutes: float, gam
     )
 
 
-def measuring(root: Path) -> list[list[list[Step]]]:
-    """Return the steps that measure agents without a model on all three benchmarks."""
+def measuring(root: Path, *, play: bool = False) -> list[list[list[Step]]]:
+    """Return the steps that measure agents without a model on all three benchmarks; with `play`, one game of each."""
     kinds = {"ALFWorld": data_dir() / GAMES_FOLDER, "WebShop": shops_folder() / "1000", "ScienceWorld": None}
-    lanes = []
+    lanes, folder_name = [], "played" if play else "measured"
     for name, folder in kinds.items():
         env = f"act/{name}{_made(name, folder) if folder else ''}"
-        wanted = ("--env", f"{env}-seen", f"{env}-unseen", "--per-type", "1")
+        wanted = ("--env", f"{env}-seen", *(("--limit", "1") if play else (f"{env}-unseen", "--per-type", "1")))
         lanes.append(
             [
-                Step(f"{name}, {agent}", 0.5, root / "measured" / f"{name.lower()}-{agent}", _playing(agent, wanted))
+                Step(f"{name}, {agent}", 0.5, root / folder_name / f"{name.lower()}-{agent}", _playing(agent, wanted))
                 for agent in ("random", "expert", *(("search",) if name == "ALFWorld" else ()))
             ]
         )
@@ -267,7 +268,7 @@ def main(argv: Sequence[str]) -> int:
     kind.add_argument("--eval", action="store_true", help="measure agents without a model")
     arguments = parser.parse_args(argv)
     root: Path = arguments.out
-    phases = measuring(root) if arguments.play or arguments.eval else training(root)
+    phases = measuring(root, play=arguments.play) if arguments.play or arguments.eval else training(root)
     if arguments.play:
         phases = [[[lane[-1]] for lane in lanes] for lanes in phases]
     if status := run_phases(phases):
@@ -280,9 +281,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _show(folders: Sequence[Path]) -> int:
-    """Print the first episode of each run."""
+    """Print the episode of each run turn by turn."""
     for folder in folders:
-        if status := run_program(import_module("benchmarks.show").main, [str(folder)]):
+        (record,) = read_records(folder / "records.jsonl")
+        if status := run_program(import_module("benchmarks.show").main, [str(folder), "--task", record["task_id"]]):
             return status
     return 0
 
