@@ -27,20 +27,20 @@ WORDS = {
     "what is": r"(?<![.?] )\bwhat (?:is|are|was|were|stands|lies)\b(?![^.]*\?)",
 }
 CEILINGS = {
-    "stands": 19,
-    "lies": 3,
+    "stands": 17,
+    "lies": 2,
     "told": 7,
     "beside": 20,
     "besides": 12,
     "anew": 6,
-    "nobody": 5,
+    "nobody": 4,
     "somebody": 2,
     "whoever": 7,
     "in words": 9,
     "goes on": 13,
     "what came of": 15,
-    "What …": 123,
-    "what is": 104,
+    "What …": 118,
+    "what is": 101,
 }
 
 

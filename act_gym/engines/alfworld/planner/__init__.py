@@ -1,12 +1,12 @@
 """Plans from any state of a game, by the game's own rules.
 
-1. Choose the goal's objects by an estimate (`planner/relaxed.py`): the few best choices are looked at.
-2. For each collect the actions that matter and find the shortest plan among them (`planner/search.py`), unless the
-   best plan so far is as short as the estimate.
-3. Play the plan: what comes out is a list of commands that was seen to win.
+1. Choose the goal's objects by an estimate (`planner/heuristic.py`); only the few best choices are tried.
+2. For each, collect the relevant actions and find the shortest plan among them (`planner/search.py`), unless the best
+plan so far is as short as the estimate.
+3. Play the plan, so the returned commands are known to win.
 
-The plan is the shortest among the actions that were collected. The search is bounded by counts and not by
-time, so the same state always gives the same plan.
+The plan is the shortest among the actions that were collected. The search is bounded by counts and not by time, so the
+same state always gives the same plan.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_LENGTH = 60
 
 
 def plan(game: Game, position: Position, *, budget: int = 1_000_000) -> tuple[str, ...] | None:
-    """Return commands that win from a state; none if it is won already.
+    """Return commands that win from a state; empty if it is already won.
 
     Args:
         game: The game.
@@ -37,8 +37,8 @@ def plan(game: Game, position: Position, *, budget: int = 1_000_000) -> tuple[st
         budget: Transitions that may be tried, some 10 million a second.
 
     Returns:
-        Commands, each admissible in its turn, the last of which wins; or None if no plan was found, be it that
-        there is none or that the budget was too small.
+        Commands, each admissible in its turn, the last of which wins; or None if no plan was found, be it that there is
+        none or that the budget was too small.
     """
     if position.won:
         return ()
@@ -82,10 +82,7 @@ def _spoils(operator: Operator, goal: Goal) -> bool:
 
 
 def _careful(rules: Rules, facts: frozenset[Atom], candidate: Candidate, kept: frozenset[Goal]) -> list[Operator]:
-    """Return actions that win without ending some of what is as it should be already.
-
-    A thing may be in two receptacles at once, and taking it out of the one that the goal names is then a detour.
-    """
+    """Return actions that win without undoing goals that already hold."""
     relaxed = Relaxed(rules, facts, MAX_CAREFUL_ESTIMATES, kept)
     steps = relaxed.all_of(candidate.goals)
     return [] if steps is None else relaxed.operators(steps)

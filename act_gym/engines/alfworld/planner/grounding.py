@@ -20,7 +20,7 @@ Atom = tuple[str, ...]
 """A predicate and the objects it may hold of."""
 
 Scope = list[str]
-"""What each variable of a conjunction stands for, followed by its constants."""
+"""Object of each variable of a conjunction, followed by its constants."""
 
 
 class Judge(Protocol):
@@ -57,12 +57,12 @@ _Chain = Callable[[Scope, int, Judge], None]
 
 
 class World:
-    """What never changes in a game: its objects, and the facts that no action touches.
+    """Static part of a game: its objects, and the facts that no action changes.
 
     Args:
         objects: For every type its objects, in order.
         declared: Declared types of each predicate's arguments.
-        is_a: Whether a type lies at or below another one.
+        is_a: Whether a type is equal to or below another one.
         fluents: Predicates that actions change.
         facts: The facts of the others.
     """
@@ -88,7 +88,7 @@ class World:
         self._expected: dict[tuple[str, tuple[int, ...]], float] = {}
 
     def objects(self, kind: str) -> Sequence[str]:
-        """Return the objects of a type, in order; a type that nobody declared has none."""
+        """Return the objects of a type, in order; an undeclared type has none."""
         return self._objects.get(kind, ())
 
     def members(self, kind: str) -> frozenset[str]:
@@ -124,12 +124,12 @@ class Conjunction:
     """Literals over variables.
 
     Args:
-        world: What never changes.
+        world: The static part of the game.
         kinds: The variables with their types.
-        literals: What must hold.
+        literals: The literals.
 
     Attributes:
-        slots: Where each variable and each constant stands in a scope.
+        slots: Index of each variable and constant in a scope.
         changing: The literals that actions change.
     """
 
@@ -181,11 +181,11 @@ class Conjunction:
         """Put every choice of the variables that are not bound before a judge.
 
         Args:
-            scope: What is bound. It is changed.
-            bound: Which variables that is.
+            scope: The bound objects; modified.
+            bound: The bound variables.
             judge: Decides on what actions change, and takes the choices.
-            changing_first: Whether variables are chosen by changing literals before others; for a judge
-                that offers only few values.
+            changing_first: Whether variables are chosen by changing literals before others; for a judge that offers
+                only few values.
         """
         key = (frozenset(bound), changing_first)
         if key not in self._chains:
@@ -229,7 +229,7 @@ class Conjunction:
         return chain
 
     def _choosers(self, waiting: Sequence[Literal], bound: set[str]) -> tuple[list[Literal], list[Literal]]:
-        """Return the positive literals that restrict what is not bound: changing ones and static ones."""
+        """Return the positive literals that restrict unbound variables: changing ones and static ones."""
         loose = set(self.kinds) - bound
         found = [each for each in waiting if each.positive and each.predicate != "=" and loose & set(each.terms)]
         changing = [each for each in found if each.predicate in self.world.fluents]
