@@ -4,10 +4,14 @@ The pages show the state of the environment's engine, and every click is one of 
 shop and the same reward as an agent that reads text.
 
 ```
-serve.py      the program: arguments, opening and closing
-server.py     HTTP on 127.0.0.1;  guard.py  who may come in
-site.py       addresses: which page, which action
-customers.py  one visitor, one episode;  recording.py  the file of episodes
-pages.py, ending.py, tasks.py   what pages say, as HTML;  markup.py  escapes it;  static/  how it looks
+serve.py       the program: arguments, start and stop
+server.py      HTTP server on 127.0.0.1, and the secret in its URL
+routes.py      routes: maps URLs to pages and actions
+sessions.py    sessions: one visitor is one episode
+recording.py   the files of recorded episodes
+start_page.py  the list of tasks
+pages.py       all other pages as HTML, the end page included
+html.py        escaped HTML, and the layout of all pages
+static/        style, script and icons
 ```
 """

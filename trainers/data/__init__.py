@@ -1,1 +1,1 @@
-"""What is learnt from: steps and pairs become questions, and replies become rewards."""
+"""Training data: expert steps and action pairs become questions, and replies become rewards."""

@@ -1,14 +1,13 @@
-"""Execution of alternative actions: at every expert state each action is tried, then the state is restored.
+"""Execution of alternative actions: executes each action at every expert state, then restores the state.
 
-The expert's episode is replayed command by command. Where alternatives wait, the state is saved, each is executed, its
-outcome is noted, and the state is restored: microseconds for ALFWorld and WebShop; ScienceWorld replays the episode up
-to the state (docs/design/scienceworld.md). No model is needed.
+The expert's episode is replayed command by command. At a state with alternatives, the state is saved, each action is
+executed, its outcome is recorded, and the state is restored: microseconds for ALFWorld and WebShop; ScienceWorld
+replays the episode up to the state (docs/design/scienceworld.md). No model is needed.
 
 `compare` executes both actions of a pair. The expert is *assumed* to be better (arXiv 2603.08706). Where an environment
 can tell, this checks it: the next states may be equal, or a plan from the alternative's next state may be no longer
 than one from the expert's. ALFWorld's plans are the shortest that its planner finds (docs/expert.md), WebShop's are its
 expert's; ScienceWorld has none.
-
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Stop:
-    """A state on the expert's way where alternatives are carried out."""
+    """A state of the expert's episode where alternatives are executed."""
 
     step: ExpertStep
     attempts: tuple[Attempt, ...]
@@ -60,12 +59,12 @@ class Stop:
 
 @dataclass(frozen=True)
 class Walk:
-    """An episode to be played again, up to its last stop.
+    """An episode to replay, up to its last stop.
 
     Attributes:
         task: The task.
-        actions: What was played, from the start.
-        stops: Where alternatives wait, in order.
+        actions: The actions that were played, from the start.
+        stops: The states with alternatives, in order.
     """
 
     task: Task
@@ -74,7 +73,7 @@ class Walk:
 
     @property
     def id(self) -> str:
-        """The last stop's, which no other walk has."""
+        """The id of the last stop, which is unique among walks."""
         return self.stops[-1].step.id
 
 
@@ -87,15 +86,15 @@ class _Outcome:
 def execute(
     walks: Sequence[Walk], *, env_options: Mapping[str, Any], workers: int = 1
 ) -> Iterator[tuple[Walk, list[Transition], str]]:
-    """Walk all walks, and yield each in their order with its records and what went wrong, if anything did.
+    """Execute all walks; yield each in order with its records and its error message, empty if there is none.
 
     Args:
-        walks: What is played.
+        walks: The episodes to replay.
         env_options: The engine's own settings; they must be those of the episodes.
         workers: Processes that play at once, each with a simulator of its own.
 
     Raises:
-        RunError: A process died. What was yielded before is complete.
+        RunError: A process died. The results yielded before are complete.
         UsageError: The engine does not take the settings, or cannot go back to a state.
     """
     play = partial(_walked, json.dumps(env_options, sort_keys=True))
@@ -120,7 +119,7 @@ def execute(
 
 
 def walk(engine: Engine, way: Walk) -> Iterator[Transition]:
-    """Play an episode again and yield, for each stop, the expert's action first and then the alternatives.
+    """Replay an episode and yield, for each stop, the expert's action first and then the alternatives.
 
     Raises:
         EngineError: The simulator failed, or shows something else than it did when the steps were made.
@@ -167,7 +166,7 @@ def _engine(name: str, options: str) -> Engine:
 
 
 def _walked(options: str, way: Walk) -> tuple[Walk, list[Transition], str]:
-    """Walk one walk in this process; a simulator that fails ends it and no other."""
+    """Execute one walk in this process; a simulator that fails ends this walk only."""
     records: list[Transition] = []
     try:
         for record in walk(_engine(way.task.benchmark, options), way):
@@ -201,7 +200,7 @@ def _record(step: ExpertStep, attempt: Attempt, outcome: _Outcome, expert: _Outc
 
 
 def check_shown(step: ExpertStep, state: StepResult) -> None:
-    """Refuse to play further where the environment shows something else than it did when the episode was played."""
+    """Raise an error if the environment shows something else than it did when the episode was played."""
     if state.observation.strip() != step.observation.strip():
         raise EngineError(
             f"{step.id} was made of {_beginning(step.observation)!r}, and now {_beginning(state.observation)!r} is "
@@ -214,9 +213,9 @@ def _beginning(text: str) -> str:
 
 
 def grouped(stops: Iterable[Stop]) -> list[Walk]:
-    """Return the episodes that stops are part of, each with its stops in the order of their turns.
+    """Group stops by episode; return each episode with its stops in the order of their turns.
 
-    The way to a stop is its own history; stops share an episode where one's way is the beginning of the other's.
+    The history of a stop is its path; stops share an episode where one's path is a prefix of the other's.
     """
     found: list[Walk] = []
     of_task: dict[str, list[int]] = {}
@@ -237,7 +236,7 @@ def grouped(stops: Iterable[Stop]) -> list[Walk]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What became of a pair's two actions.
+    """The outcome of a pair's two actions.
 
     Attributes:
         id: The step's id.
@@ -287,7 +286,7 @@ def compare_all(pairs: Sequence[ActionPair], env_options: Mapping[str, Any]) -> 
     """Compare pairs episode by episode; an episode whose simulator fails is left out with a note.
 
     Args:
-        pairs: What is compared.
+        pairs: The pairs to compare.
         env_options: The engine's own settings; they must be those of the episodes.
 
     Raises:
@@ -312,7 +311,7 @@ def compare_all(pairs: Sequence[ActionPair], env_options: Mapping[str, Any]) -> 
 
 
 def compare(engine: Engine, way: Walk, pairs: Mapping[str, Sequence[ActionPair]]) -> Iterator[Comparison]:
-    """Play an episode again and compare the pairs of its states, which are given by the step's id.
+    """Replay an episode and compare the pairs of its states, which are given by the step's id.
 
     Raises:
         EngineError: The simulator failed, or shows something else than it did.

@@ -1,9 +1,10 @@
-"""Turns episodes into steps: each turn with an expert's action becomes raw data that a question can be rendered from.
+"""Expert steps: each turn with an expert's action becomes raw data that a question can be rendered from.
 
 Turns on which the expert only looks around or waits are kept: they are part of what it does.
 
 A state of ScienceWorld carries thousands of admissible commands, a third of a MiB in memory, and its training split
-has 223,572 states. So nothing here holds more than one episode: `ExpertStates` counts, and reads what was drawn.
+has 223,572 states. So nothing here holds more than one episode: `ExpertStates` counts the steps, and
+reads only those that were drawn.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def steps_of(episode: Episode, only: Container[int] | None = None, name: str = "
     Args:
         episode: An expert's, or one whose turns an expert labelled.
         only: Turns, from 0; None for all.
-        name: Stands for the task's id in the ids, where a task has several episodes.
+        name: Replaces the task's id in the ids, where a task has several episodes.
     """
     labels = labels_of([(turn.action, turn.label) for turn in episode.turns])
     past = tuple(_lean(turn) for turn in episode.turns)

@@ -1,4 +1,4 @@
-"""Expert actions of ScienceWorld that rest on hidden knowledge: on a name that the episode has not shown so far."""
+"""Hidden knowledge in ScienceWorld: expert actions with a name that the episode has not shown so far."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _KNOWN = frozenset(
 def hidden_names(step: ExpertStep, *, free_texts: bool = True) -> tuple[str, ...]:
     """Return the words of an expert's action that neither the goal nor a text so far has shown.
 
-    A word that was shown anywhere counts as known, so this is the least that is hidden: what is in a room that was only
-    named is not asked.
+    A word that was shown anywhere counts as known, so this is a lower bound: the contents of a room that was only named
+    are not considered.
 
     Args:
         step: A state of ScienceWorld.
-        free_texts: Whether the room and the inventory count besides the observations, where the record has them.
+        free_texts: Whether the room and the inventory count in addition to the observations, where the record has them.
     """
     texts = [step.goal]
     states: tuple[Turn | ExpertStep, ...] = (*step.history, step)

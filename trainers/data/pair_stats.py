@@ -1,4 +1,4 @@
-"""What stands in a file of pairs, counted, and a data sheet in words. Knows no model and no environment."""
+"""Statistics of a file of pairs, and a data sheet as text; needs no model and no environment."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _COMPARED = {
 
 
 def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
-    """Count what stands in the files of a run of `trainers.pairs`.
+    """Count the content of the files of a run of `trainers.pairs`.
 
     Args:
         pairs: The pairs.
         decisions: All expert states; counted from the pairs without it.
-        proposals: What became of every state, if there is such a file.
+        proposals: The outcome of every state, if there is such a file.
 
     Returns:
-        JSON values. Shares are 0–1; lengths are in characters. `longer_is_expert` is how often one is right who
-        takes the longer action and tosses a coin where both are equally long.
+        JSON values. Shares are 0–1; lengths are in characters. `longer_is_expert` is the accuracy of always
+        choosing the longer action, and choosing at random where both are equally long.
 
     Raises:
         RunError: A file cannot be read.
@@ -92,7 +92,7 @@ def datasheet(pairs: Path, decisions: Path, proposals: Path) -> dict[str, Any]:
 
 
 def _outcomes(proposals: Path) -> Counter[str]:
-    """Count the states that gave no pair, and what was discarded in all of them."""
+    """Count the states that gave no pair, and the discarded proposals of all states."""
     outcomes: Counter[str] = Counter()
     for outcome in read_records(proposals) if proposals.exists() else ():
         outcomes["without"] += not outcome["alternatives"]
@@ -123,7 +123,7 @@ def as_markdown(sheet: Mapping[str, Any], source: str) -> str:
     """Return the sheet as a page of Markdown.
 
     Args:
-        sheet: What `trainers.datasheet` counted.
+        sheet: The counts of `trainers.datasheet`.
         source: The file of pairs.
     """
     return "\n".join(_page(sheet, source)) + "\n"

@@ -1,8 +1,8 @@
-"""What is tried beside the expert's action: what a policy proposes, and random admissible commands.
+"""Proposers of alternatives to the expert's action: a policy, or random admissible commands.
 
 Source: Early Experience (arXiv 2510.08558). For self-reflection the policy proposes some alternatives at
 temperature 1, and those that are not admissible are replaced by random admissible commands; for implicit
-world modelling random admissible commands are tried besides.
+world modelling random admissible commands are tried as well.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 
-_TOP = 16  # of the admissible commands, as many of the likeliest stand for the policy's distribution
+_TOP = 16  # of the admissible commands, as many of the likeliest represent the policy's distribution
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ class ProposerSettings(PromptSettings):
 
 @dataclass(frozen=True)
 class Proposal:
-    """What was proposed at one state.
+    """The proposals at one state.
 
     Attributes:
         alternatives: Distinct actions, none equal to the expert's.
@@ -112,7 +112,7 @@ def generator_of(seed: int, step: ExpertStep, purpose: str) -> np.random.Generat
 
 @dataclass(frozen=True)
 class Random:
-    """Any admissible command but the expert's, each as likely as the other."""
+    """Draws uniformly from the admissible commands, the expert's left out."""
 
     seed: int
 
@@ -133,7 +133,7 @@ class Random:
 
 @dataclass(frozen=True)
 class Played:
-    """The action that was played, where the expert would have done another: by a model, or a detour."""
+    """Proposes the action that was played, by a model or as a detour, where it differs from the expert's."""
 
     @property
     def name(self) -> str:
@@ -141,7 +141,7 @@ class Played:
         return "played"
 
     def propose(self, steps: Sequence[ExpertStep], count: int) -> list[Proposal]:
-        """Return what was played; nothing where it was the expert's action, or no action; see `Proposer`."""
+        """Return the played action; nothing if it was the expert's action, or no action; see `Proposer`."""
         actions = [step.played_action.strip() for step in steps]
         return [Proposal((action,)[:count] if action else (), matched=int(not action)) for action in actions]
 
@@ -191,7 +191,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Free:
-    """What the policy writes at the state. A reply without an action is asked for again, some times."""
+    """Samples the policy's replies at the state; samples a reply without an action again, a limited number of times."""
 
     policy: Policy
     seed: int
@@ -239,14 +239,14 @@ class Free:
 def asked(
     settings: ProposerSettings, how: str, steps: Iterable[ExpertStep], count: int, folder: Path
 ) -> Iterator[tuple[ExpertStep, Proposal, str]]:
-    """Yield each step with what is proposed there, and the proposer's name; no model is loaded for no step.
+    """Yield each step with its proposal and the proposer's name; without steps no model is loaded.
 
     Args:
-        settings: Who proposes.
+        settings: The policy, and how it is asked.
         how: `free`, `ranked`, `random` or `played`.
         steps: The states; no more than a batch is read ahead.
         count: Alternatives of each at most.
-        folder: The run folder, which is told who proposes.
+        folder: The run folder, in which the proposer's name is recorded.
 
     Raises:
         RunError: Another proposer has begun the run.
@@ -311,12 +311,12 @@ RANDOM, REPLACEMENT = "random", "replacement"
 
 @dataclass(frozen=True)
 class Chosen:
-    """What is tried at one state.
+    """The actions to try at one state.
 
     Attributes:
         attempts: The policy's proposals first, then replacements, then random commands; all distinct.
         inadmissible: Proposals that the state does not admit.
-        replaced: How many random commands stand for those and for replies without an action.
+        replaced: How many random commands replace those and replies without an action.
     """
 
     attempts: tuple[Attempt, ...]
@@ -327,17 +327,17 @@ class Chosen:
 def choose(
     step: ExpertStep, proposal: Proposal, proposer: str, *, alternatives: int, explore: int, seed: int
 ) -> Chosen:
-    """Choose what is tried at a state.
+    """Choose the actions to try at a state.
 
     A proposal equal to the expert's action, or to another proposal, is dropped and not replaced. Where the
     admissible commands are not known, every proposal is kept and nothing is drawn.
 
     Args:
         step: The state.
-        proposal: What was proposed there; nothing at all is as if every reply had been unreadable.
-        proposer: Who proposed it.
+        proposal: The proposals at the state; none counts as if every reply had been unreadable.
+        proposer: The proposer's name.
         alternatives: How many were asked for.
-        explore: How many random commands are tried besides.
+        explore: How many random commands are tried in addition.
         seed: Of the draws, which depend on nothing else but the step.
     """
     commands = step.admissible_commands

@@ -1,10 +1,10 @@
-"""The two training questions, judging and acting, and the composite reward of a reply.
+"""Training questions, judging and acting, and the composite reward of a reply.
 
 Builds questions from `pairs.jsonl` and `decisions.jsonl` with the prompts of `agents.prompt_config`. No tokenizer or
 model is needed.
 
 Reward: Agentic Critical Training (arXiv 2603.08706), v1: +1.0 for the expert's action, +0.1 for another valid one, -0.5
-for a malformed reply. The paper does not say what a well-formed reply earns that names neither; here it is 0. The
+for a malformed reply. The paper gives no reward for a well-formed reply that names neither; here it is 0. The
 reward never depends on the reasoning.
 
 """
@@ -46,14 +46,14 @@ __all__ = [
 
 
 Kind = Literal["expert", "valid", "numbered", "other", "malformed"]
-"""What a reply turned out to be."""
+"""The kind of a reply."""
 
 KINDS: tuple[Kind, ...] = ("expert", "valid", "numbered", "other", "malformed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reward:
-    """What each kind of reply earns.
+    """The reward of each kind of reply.
 
     Attributes:
         expert: It names the expert's action.
@@ -76,14 +76,14 @@ class Reward:
             raise UsageError(f"The expert's action must earn more than any other reply; got {self}.")
 
     def of(self, kind: Kind) -> float:
-        """Return what a kind of reply earns."""
+        """Return the reward of a kind of reply."""
         name = "other" if kind == "numbered" else kind
         earned: float = getattr(self, name)
         return earned
 
 
 def judge(reply: str, expert_action: str, valid_actions: Collection[str]) -> Kind:
-    """Say what a reply is.
+    """Classify a reply.
 
     Args:
         reply: The model's text, without special tokens.
@@ -108,16 +108,16 @@ def normalised(actions: Iterable[str]) -> frozenset[str]:
 R = TypeVar("R", ActionPair, ExpertStep, Transition)
 
 Order = Literal["recorded", "random", "both"]
-"""Which action is shown first: as the pair recorded it, drawn anew, or each pair both ways."""
+"""Which action is shown first: as the pair recorded it, drawn at random, or each pair both ways."""
 
 
 Numbered = Literal["neither", "action"]
-"""What an answer such as `Action 1` counts as in a judging question: neither action, or the one it numbers."""
+"""How an answer such as `Action 1` counts in a judging question: as neither action, or as the one it numbers."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """One prompt with what it takes to reward a reply.
+    """One prompt with the data that the reward of a reply needs.
 
     Attributes:
         id: The step's id.
@@ -126,7 +126,7 @@ class Question:
         other_actions: Other actions that count as valid.
         expert_first: Whether the expert's action is shown as Action 1; None in an acting question.
         thinking: Whether it asks for reasoning first. Templates that have a switch for it are given this as well.
-        numbered: What an answer that only numbers an action counts as.
+        numbered: How an answer that only numbers an action counts.
     """
 
     id: str
@@ -153,7 +153,7 @@ class Question:
         return named_by_number(action, *(shown if self.expert_first else shown[::-1]))
 
     def kind(self, reply: str) -> Kind:
-        """Return what a reply is, under the question's treatment of numbers."""
+        """Classify a reply, under the question's treatment of numbers."""
         named = self.by_number(reply)
         if named is None:
             return judge(reply, self.expert_action, self.valid_actions)
@@ -170,7 +170,7 @@ def judging_questions(
     seed: int = 0,
     numbered: Numbered = "neither",
 ) -> list[Question]:
-    """Ask of every pair which action is better.
+    """Ask which action of each pair is better.
 
     Args:
         pairs: Expert actions with their alternatives.
@@ -204,7 +204,7 @@ def judging_questions(
 def in_both_orders(questions: Iterable[Question]) -> list[Question]:
     """Return those whose neighbour is the same pair the other way round; one alone would teach its position.
 
-    For questions that were posed with `order="both"` and of which some were left out since.
+    For questions that were built with `order="both"` and of which some were left out since.
     """
     kept: list[Question] = []
     alone: Question | None = None
@@ -260,7 +260,7 @@ def read_steps(path: Path, limit: int = 0) -> list[ExpertStep]:
 
 
 def read_experience(path: Path, limit: int = 0) -> list[Transition]:
-    """Read what was carried out in the first `limit` states of a file; in all of them if it is 0.
+    """Read the actions executed in the first `limit` states of a file; in all of them if it is 0.
 
     Raises:
         RunError: The file cannot be read, or holds no such records.

@@ -1,7 +1,7 @@
-"""Monologues: why the expert's action is the one to take, told by a model that saw what others led to.
+"""Rationales: a model that saw the outcomes of the alternatives explains why the expert's action is best.
 
 Source: self-reflection in Early Experience (arXiv 2510.08558). The prompt shows the state, the alternatives
-that were carried out and what each led to, and the action to take; the wording is ours. A monologue is kept if
+that were executed and the outcome of each, and the action to take; the wording is ours. A monologue is kept if
 it does not end in another action, and reads as if thought in the state: it may not mention an expert or number
 an action.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "Kind", "Monologue", "Scene", "ask", "read_monologue", "scenes", "write_monologues"]
 
 Kind = Literal["kept", "cut off", "another action", "empty", "forbidden words"]
-"""What became of a reply: usable; longer than allowed; with another action than the expert's or several; without a
+"""The kind of a reply: usable; longer than allowed; with another action than the expert's or several; without a
 word of reasoning; or speaking of an expert or of numbered actions."""
 
 KINDS: tuple[Kind, ...] = ("kept", "cut off", "another action", "empty", "forbidden words")
@@ -48,7 +48,7 @@ one. End with {reply}"""
 
 @dataclass(frozen=True)
 class Scene:
-    """An expert's state with what was tried in it.
+    """An expert's state with the actions tried in it.
 
     Attributes:
         step: The state and the expert's action.
@@ -61,11 +61,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Monologue:
-    """What a model wrote for a scene.
+    """A model's monologue for a scene.
 
     Attributes:
         id: The step's id.
-        kind: What became of it.
+        kind: The kind of its last reply.
         monologue: The reasoning; empty unless it was kept.
         asked: How often the model was asked.
         reply: Its last reply, as it was.
@@ -79,7 +79,7 @@ class Monologue:
 
 
 def scenes(experiences: Iterable[Transition], *, alternatives: int = 3) -> tuple[list[Scene], list[str]]:
-    """Put together what was tried in each state.
+    """Collect the actions tried in each state.
 
     The policy's proposals come before random actions. An alternative that leads to the same state as the
     expert's action is left out: there is no reason to prefer one of them.
@@ -112,7 +112,7 @@ def ask(scene: Scene, asking: Asking = CONVERSATION, *, seed: int = 0, max_chara
     """Ask for the monologue.
 
     Args:
-        scene: What was tried.
+        scene: The state, and the actions tried in it.
         asking: How the state is shown.
         seed: Of the order in which the actions are shown, which also depends on the step.
         max_characters: Each outcome is cut to this length.
@@ -129,10 +129,10 @@ def ask(scene: Scene, asking: Asking = CONVERSATION, *, seed: int = 0, max_chara
 
 
 def read_monologue(reply: str, expert_action: str, *, cut_off: bool = False) -> tuple[Kind, str]:
-    """Return what a reply is, and the reasoning in it if it is to be kept.
+    """Classify a reply, and return the reasoning in it if it is kept.
 
     Args:
-        reply: What the model wrote. Without any action in it, all of it is reasoning.
+        reply: The model's text. Without any action in it, all of it is reasoning.
         expert_action: The action it should end in.
         cut_off: Whether the reply came to its longest length.
     """
@@ -162,10 +162,10 @@ def write_monologues(
     max_new_tokens: int,
     max_characters: int,
 ) -> list[Monologue]:
-    """Let a model write one monologue for each scene; what it writes does not depend on the others.
+    """Let a model write one monologue for each scene, independent of the other scenes.
 
     Args:
-        policy: Who writes. Templates that have a switch for reasoning have it off: the reply is the reasoning.
+        policy: The model. Templates that have a switch for reasoning have it off: the reply is the reasoning.
         asked: The scenes.
         asking: How a state is shown.
         seed: Of every draw.

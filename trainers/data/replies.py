@@ -1,6 +1,6 @@
-"""Asks a model questions in batches, and measures what share of its replies is malformed.
+"""Batched replies of a model to questions, and the share of its replies that is malformed.
 
-A model that cannot write the answer format earns the same everywhere, so GRPO has nothing to compare.
+A model that cannot write the answer format earns the same reward everywhere, so GRPO has nothing to compare.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Turns AgentGym's trajectories of WebShop into episodes; `trainers.import_trajectories` calls it for a file of such.
+"""AgentGym's WebShop trajectories as episodes; `trainers.import_trajectories` calls it for a file of them.
 
 Each is played again in our engine with the limit that its instruction names, as the source's server had drawn others
-than we do. Observations, validity and reward are ours; the file tells no rewards. One that is not worth 1.0 is left out
+than we do. Observations, validity and reward are ours; the file holds no rewards. One that is not worth 1.0 is left out
 of the episodes and has its reason in `replays.jsonl`.
 """
 
@@ -26,11 +26,11 @@ __all__ = ["AGENT", "CAUSES", "Replies", "import_webshop", "is_webshop", "replay
 
 
 AGENT = "imported:AgentTraj-L"
-"""Who played them, as episodes name it."""
+"""The agent's name in the episodes."""
 
 
 class Replies(Protocol):
-    """What an agent said, one entry for each of its turns."""
+    """An agent's replies, one entry for each of its turns."""
 
     @property
     def replies(self) -> Sequence[str]:
@@ -49,7 +49,7 @@ class Replies(Protocol):
 
 
 def replayed_turn(said: Replies, at: int, before: StepResult, after: StepResult) -> Turn:
-    """Return a turn of which the agent's part is another group's and the rest ours."""
+    """Return a turn with the agent's part from the other group's file and the rest from our engine."""
     return Turn(
         observation=before.observation,
         response=said.replies[at],
@@ -70,7 +70,7 @@ def replayed_episode(
         env_id: The environment that it would have been played in.
         task: The task.
         engine: The engine, as it was left.
-        turns: What was played.
+        turns: The turns that were played.
         state: The last state.
         error: Why the engine failed; empty if it did not.
     """
@@ -113,7 +113,7 @@ def is_webshop(file: Path) -> bool:
 
 
 def import_webshop(file: Path, episodes: Path, replays: Path, *, task_types: Sequence[str] = (), limit: int = 0) -> str:
-    """Play trajectories again that have not been played yet, and write what came of them.
+    """Replay trajectories that have not been replayed yet, and write the outcomes.
 
     Args:
         file: The trajectories.
@@ -123,7 +123,7 @@ def import_webshop(file: Path, episodes: Path, replays: Path, *, task_types: Seq
         limit: At most this many; 0 for all.
 
     Returns:
-        Markdown: what came of each department, and the causes.
+        Markdown: the outcomes of each department, and the causes.
 
     Raises:
         CorruptDataError: A line is not a trajectory of WebShop.

@@ -1,1 +1,1 @@
-"""What a training would take, counted in operations and bytes and measured in a few steps."""
+"""Dry runs: the time and memory of a training, counted in operations and bytes or measured in a few steps."""

@@ -1,4 +1,4 @@
-"""Costs of training a decoder, counted: parameters, floating-point operations, bytes held and sent.
+"""Training costs of a decoder: parameters, floating-point operations, bytes held and sent.
 
 Each function is a count from a model's shape, and `tests/trainers/dry_run/test_costs.py` compares it with a real model,
 DeepSpeed and PyTorch's own counter. Seconds are those of an assumed device: an order of magnitude. `trainers/plan.py`
@@ -37,7 +37,7 @@ __all__ = [
 
 
 Stage = Literal[0, 2, 3]
-"""How far training states are shared by the GPUs: 0 not at all (DDP), or DeepSpeed's ZeRO-2 or ZeRO-3."""
+"""How far training states are sharded over the GPUs: 0 not at all (DDP), or DeepSpeed's ZeRO-2 or ZeRO-3."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Shape:
         return tokens * 2 * self.layers * self.kv_heads * self.head_dim * width
 
     def activation_bytes(self, tokens: float, width: int = 2, *, checkpointing: bool = True) -> float:
-        """Return the bytes of what a forward pass keeps for the backward pass, the logits aside.
+        """Return the bytes that a forward pass keeps for the backward pass, without the logits.
 
         Args:
             tokens: Of all sequences of the pass.
@@ -181,7 +181,7 @@ def states_per_gpu(parameters: float, gpus: int, stage: Stage, *, mixed: bool = 
         parameters: Trained weights.
         gpus: That share them.
         stage: How far.
-        mixed: bf16 weights and gradients beside fp32 copies in the optimizer, as DeepSpeed does for
+        mixed: bf16 weights and gradients, and fp32 copies in the optimizer, as DeepSpeed does for
             `--precision mixed`; else all in fp32.
 
     Returns:
@@ -202,7 +202,7 @@ class Traffic:
 
     Attributes:
         per_pass: In every forward and backward pass.
-        per_step: In every optimizer step, besides.
+        per_step: In every optimizer step, in addition.
     """
 
     per_pass: float
@@ -210,7 +210,7 @@ class Traffic:
 
 
 def traffic(parameters: float, gpus: int, stage: Stage, *, width: int = 2) -> Traffic:
-    """Return what sharing costs in bytes received by each GPU.
+    """Return the traffic of sharding in bytes received by each GPU.
 
     ZeRO-3 gathers all weights for the forward pass and again for the backward pass, and scatters the summed
     gradients; below a billion weights DeepSpeed keeps them in between. ZeRO-2 sums gradients in every pass, which is

@@ -1,8 +1,8 @@
-"""`--dry-run`: counts what a training, or a pipeline of them, would do and cost; writes nothing.
+"""`--dry-run`: counts the steps and costs of a training, or of a pipeline of them; writes nothing.
 
 The data, the model's tokenizer and the shape in its config.json are enough. Seconds are those of an assumed device
 (`costs.py`); `--measure-steps` (`measured_steps.py`) runs real steps on this machine. In a pipeline the first model
-takes the place of checkpoints that do not exist yet, and a stage without data is counted as far as its recipe tells.
+takes the place of checkpoints that do not exist yet, and a stage without data is counted as far as its recipe allows.
 
 """
 
@@ -30,7 +30,7 @@ __all__ = ["COLUMNS", "count", "described", "disk", "outlook", "precision_of", "
 
 _GIB = 2**30
 _STAND_IN = "smollm2"
-"""Whose tokenizer counts where the model is not on this machine."""
+"""The model whose tokenizer counts where the model itself is not on this machine."""
 
 
 def tokens_of(name: str) -> Policy:
@@ -86,13 +86,13 @@ def precision_of(config: ModelSettings) -> str:
 
 
 def count(stage: str, config: StageConfig, lengths: Sequence[int], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a stage would do and what that would cost.
+    """Return the steps and the costs of a stage.
 
     Args:
         stage: Its name.
         config: The program's.
         lengths: Tokens of each row of its data; of a GRPO question its prompt's.
-        extra: What the stage knows of its data.
+        extra: Further values of the stage on its data.
     """
     sequences, micro_batch, steps = _steps(config, len(lengths))
     found, load = described(stage, config, lengths, sequences, micro_batch, steps, extra)
@@ -145,7 +145,7 @@ def described(
     steps: int,
     extra: Mapping[str, Any],
 ) -> tuple[dict[str, Any], Load]:
-    """Return what a training would do, and what one of its steps holds.
+    """Return the steps of a training, and the load of one step.
 
     Args:
         stage: Its name.
@@ -154,7 +154,7 @@ def described(
         sequences: Of one step, of all processes.
         micro_batch: Sequences of one pass of one process.
         steps: Of the whole training.
-        extra: What else is said of the data.
+        extra: Further values on the data.
     """
     grouped = config if isinstance(config, GroupSettings) else None
     group = grouped.num_generations if grouped else 1
@@ -207,7 +207,7 @@ COLUMNS = (
     "checkpoint_gb",
     "state_gb",
 )
-"""What the table of a pipeline's dry run shows."""
+"""The columns of the table of a pipeline's dry run."""
 
 
 def outlook(
@@ -218,11 +218,11 @@ def outlook(
     *,
     measure: bool = False,
 ) -> list[dict[str, Any]]:
-    """Return what each stage would do and cost.
+    """Return the steps and the costs of each stage.
 
     Args:
         stages: Name, kind and arguments of each; see `trainers.pipeline.plan`.
-        programs: What trains, by the kind of stage.
+        programs: The training program of each kind of stage.
         model: The model before the first stage.
         count: Pairs that are made, where they are not there yet; 0 if that is not known.
         measure: Run a few steps of each stage whose data is there, instead of counting.
@@ -249,7 +249,7 @@ def outlook(
 
 
 def total(summaries: Iterable[Mapping[str, Any]]) -> str:
-    """Return the sum in words: hours of training, and the disk that all checkpoints and the largest state take."""
+    """Return the total as text: hours of training, and the disk that all checkpoints and the largest state take."""
     all_ = list(summaries)
     seconds = sum(summary.get("estimated_seconds", 0) for summary in all_)
     disk = sum(summary.get("checkpoint_gb", 0) for summary in all_) + max(

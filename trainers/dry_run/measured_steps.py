@@ -37,7 +37,7 @@ __all__ = ["MEASURED_STEPS", "estimable", "measure", "measured", "stopped_at_onc
 def stopped_at_once(folder: Path) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM end this process at once, with exit status 130 or 143; `folder` is removed first.
 
-    Only for work of which nothing is kept. Outside the main thread, where Python allows no handlers, it does nothing.
+    Use it only for work that keeps nothing. Outside the main thread, where Python allows no handlers, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -179,7 +179,7 @@ def estimable(train: Callable[[T], dict[str, Any]]) -> Callable[[T], dict[str, A
 def _measured(train: Callable[[T], dict[str, Any]], config: T) -> dict[str, Any]:
     _check_memory(config)
     with TemporaryDirectory(prefix="act-gym-measure-steps-") as folder, stopped_at_once(Path(folder)):
-        # What is there to stop or forecast a real run would take longer than the steps that are measured.
+        # The checks and forecasts of a real run would take longer than the steps that are measured.
         off: dict[str, Any] = {"probe": 0, "save_every": 0, "report_to": "none", "resume": False}
         off |= {"probe_groups": 0, "force": True} if isinstance(config, GroupSettings) else {}
         try:
@@ -212,13 +212,13 @@ def _available() -> float:
 
 
 def measure(trainer: Any, config: StageConfig, stage: str, extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a stage would do and cost; its trainer is used up.
+    """Return the measured steps and costs of a stage; its trainer is used up.
 
     Args:
         trainer: Set up with the whole data.
         config: The program's.
         stage: Its name.
-        extra: What the stage found out before.
+        extra: Values that the stage has computed before.
     """
     lengths = _lengths(trainer)
     micro_batch = trainer.args.per_device_train_batch_size

@@ -1,1 +1,1 @@
-"""GRPO with a prompt that is run once a group: how groups are made, packed, trained on and foreseen."""
+"""GRPO with shared prompts: building, packing, training and probing groups whose prompt is run once."""

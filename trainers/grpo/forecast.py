@@ -1,4 +1,4 @@
-"""Forecasts, before training, how many groups of replies will earn all the same and so teach nothing."""
+"""Probe of zero-variance groups before training: how many groups have equal rewards and teach nothing."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _MANY = 0.8
 def probe_groups(
     run: Run, policy: Policy, questions: Sequence[Question], reward: Reward, *, config: GroupStageConfig, stage: str
 ) -> dict[str, float]:
-    """Sample a whole group for some questions, log and return what became of the groups.
+    """Sample a whole group for some questions; log and return the shares of zero-variance groups.
 
-    Replies are sampled as GRPO does, from the whole distribution (`top_p` is left aside).
+    Replies are sampled as GRPO does, from the whole distribution (`top_p` is ignored).
 
     Args:
         run: Gets a line with `event="probe_groups"`.
         policy: The model as it is before this stage.
         questions: An even spread of `config.probe_groups` of them is asked.
-        reward: What replies earn.
+        reward: The reward of replies.
         config: The stage's.
         stage: The stage's name for the log.
 

@@ -1,7 +1,7 @@
-"""What writes GRPO's replies: transformers in the training process, or vLLM beside it or behind an address.
+"""Generation backends of GRPO: transformers in the training process, vLLM in it (colocate), or a vLLM server.
 
-Only settings: the sampling is TRL's. Which vLLM fits is read from the installed TRL's own requirements.
-It was never run with vLLM, which needs a GPU (docs/scale.md says what was tested without).
+Only settings: the sampling is TRL's. The versions of vLLM that fit are read from the installed TRL's own
+requirements. It was never run with vLLM, which needs a GPU (docs/scale.md lists the tests without one).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def fitting_vllm() -> SpecifierSet:
 
 
 def check(settings: GroupSettings) -> None:
-    """Look, before anything is loaded, at whether the settings' vLLM can work.
+    """Check, before anything is loaded, whether the settings' vLLM can work.
 
     Args:
         settings: The stage's.
@@ -74,7 +74,7 @@ def check(settings: GroupSettings) -> None:
 
 
 def config(settings: GroupStageConfig) -> dict[str, Any]:
-    """Return the arguments of TRL's GRPOConfig that say what writes the replies."""
+    """Return the arguments of TRL's GRPOConfig that choose the generation backend."""
     common = {"ds3_gather_for_generation": settings.gather_for_generation}
     if settings.vllm == "off":
         return common

@@ -1,12 +1,12 @@
-"""Many completions of one prompt as one sequence, in which the prompt stands once.
+"""Packing of GRPO batches: the completions of one prompt share a sequence that holds the prompt once.
 
 A batch of GRPO holds each prompt as often as there are completions of it. Here neighbouring rows with
 the same prompt become *packs*: the prompt, then each completion behind a copy of the prompt's last
 token (from which its first token is predicted). Every token sees the prompt and its own completion, and
-positions count as if the others were not there, so what the model says of each token is what it says of
-it in a row of its own.
+positions count as if the others were not there, so the model's logits for each token are those of
+a row of its own.
 
-Where attention goes sequence by sequence (`packed/attention.py`), one pack holds all there is. Where it
+Where attention is computed sequence by sequence (`varlen/attention.py`), one pack holds the batch. Where it
 can only be masked (eager, flex), a pack has one prompt, and the price is a mask as wide as the pack:
 `best_width` then counts operations and says how many completions a pack should hold. Either way rows
 stay as they are where that is cheapest.
@@ -39,9 +39,9 @@ class Packs:
         labels: The token after each one in its completion, −100 where there is none to predict, shape (R, L); with a
             layout only of the S tokens that are in a completion, shape (1, S).
         parts: Which sequence a token belongs to: 0 the prompt, from 1 the completions, −1 padding, shape (R, L); it
-            says who sees whom where a pack has one prompt.
-        places: Where in the flattened labels each completion token stands, −1 for padding, shape (B, T).
-        layout: What the only pack is made of, for a model that takes it; it may hold several prompts.
+            defines the attention mask where a pack has one prompt.
+        places: Index of each completion token in the flattened labels, −1 for padding, shape (B, T).
+        layout: The layout of the only pack, for a model that takes it; it may hold several prompts.
     """
 
     input_ids: torch.Tensor
@@ -63,7 +63,7 @@ class Packs:
             seen = (((there == 0) & (here >= 0)) | (there == here)) & (token >= other)
             if window is not None:
                 seen = seen & (self.position_ids[row, token] - self.position_ids[row, other] < window)
-            # Padding sees itself, as a row that sees nothing would give what is not a number.
+            # Padding sees itself, as softmax over no token would give NaN.
             found: torch.Tensor = seen | (token == other)
             return found
 
@@ -77,7 +77,7 @@ class Packs:
         return self.sees(window)(row, 0, at[None, :, None], at[None, None, :])[:, None]
 
     def blocks(self, window: int | None = None) -> BlockMask:
-        """Return the same for flex attention, which computes the blocks in which somebody sees somebody."""
+        """Return the same for flex attention, which computes the blocks in which any token sees another."""
         count, length = self.parts.shape
         device = self.parts.device.type
         return create_block_mask(self.sees(window), count, None, length, length, device=device)
@@ -166,7 +166,7 @@ def pack(
 
 
 def _asked(packs: Packs, layout: Layout) -> Packs:
-    """Return a pack whose labels, and with them what a model says, are those of the completions alone."""
+    """Return a pack whose labels, and with them the model's logits, are those of the completions alone."""
     said = packs.labels[0] != -100
     asked = said.nonzero()[:, 0]
     places = (said.cumsum(dim=0) - 1)[packs.places.clamp(min=0)].masked_fill(packs.places < 0, -1)

@@ -48,7 +48,7 @@ class Roomy(DynamicLayer):  # type: ignore[no-untyped-call]
         *_: Any,
         **__: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write down what new tokens gave, and return all that is held."""
+        """Append the keys and values of new tokens, and return all that are held."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         self.keys, self._keys = _added(self.keys, self._keys, key_states)
@@ -57,10 +57,10 @@ class Roomy(DynamicLayer):  # type: ignore[no-untyped-call]
 
 
 def _added(held: torch.Tensor, room: torch.Tensor | None, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what is held with new states behind it, and the tensor that it is the beginning of."""
+    """Append new states to the held ones; return the result and the tensor that it is the beginning of."""
     begin = held.shape[-2] if held.numel() else 0
     end = begin + states.shape[-2]
-    # Whoever chooses other rows leaves tensors of their own.
+    # Selecting other rows replaces the tensors.
     if room is None or held.data_ptr() != room.data_ptr() or end > room.shape[-2]:
         room = states.new_empty(*states.shape[:-2], end + _ROOM, states.shape[-1])
         if begin:
@@ -118,7 +118,7 @@ def _kind(model: Any) -> str:
 
 
 def why_not(model: Any) -> str:
-    """Return why a model's prompts cannot be shared, in words; empty if they can."""
+    """Return the reason why a model's prompts cannot be shared; empty if they can."""
     kind = _kind(model)
     if kind not in ("sdpa", NAME, "eager", _FLEX):
         return f"its attention is {kind}, and only sdpa, eager and {_FLEX} take a mask of any shape"
@@ -233,7 +233,7 @@ class SharedPromptTrainer(GRPOTrainer):  # type: ignore[misc]
 
 
 def _masks(packs: Packs, model: Any) -> Any:
-    """Return what the model takes as its attention mask: one, or one for each kind of layer."""
+    """Return the model's attention mask: one, or one for each kind of layer."""
     model_config = model.config.get_text_config()
     kinds = getattr(model_config, "layer_types", None)
     window = getattr(model_config, "sliding_window", None)

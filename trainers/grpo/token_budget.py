@@ -1,4 +1,4 @@
-"""A micro-batch run through the model in passes of at most so many tokens, whatever the lengths of its replies.
+"""Token budget of GRPO: runs a micro-batch in passes of a bounded number of tokens.
 
 `micro_batch` counts replies, so the memory of a pass follows the longest prompts. With a budget a micro-batch may hold
 many groups: as many as fit share a pass, and one that is too long for it is cut. The gradients of the passes add up to
@@ -21,7 +21,7 @@ __all__ = ["Budget", "cut"]
 
 
 class Budget:
-    """Mixed into a GRPO trainer, before it, this bounds the tokens of a forward and backward pass.
+    """Mixin, placed before a GRPO trainer, that bounds the tokens of a forward and backward pass.
 
     Attributes:
         max_tokens_per_pass: The bound; 0 for none. Prompts that are shared count once. One reply and its prompt always
@@ -58,7 +58,7 @@ class Budget:
         compute_aux_loss: bool = False,
         **images: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Return what TRL does; what is only scored, by the old or the reference weights, in passes of the bound."""
+        """Return TRL's values; rows that are only scored (old or reference weights) run in bounded passes."""
         whole = super()._get_per_token_logps_and_entropies  # type: ignore[misc]
         special = compute_aux_loss or any(value is not None for value in images.values())
         settings = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss, **images}
@@ -158,7 +158,7 @@ def _taken(inputs: dict[str, Any], rows: Sequence[int]) -> dict[str, Any]:
 
 
 def _weight(loss_type: str, part: dict[str, Any], inputs: dict[str, Any]) -> float:
-    """Return what the loss of some rows counts for in that of all: it is divided by their tokens or their number."""
+    """Return the weight of the loss of some rows in that of all: it is divided by their tokens or their number."""
     if loss_type == "dapo":  # divided by the tokens of the whole step already
         return 1.0
     if loss_type == "bnpo":

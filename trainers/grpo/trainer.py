@@ -1,8 +1,8 @@
 """GRPO on questions: groups of replies to one prompt, rewarded and compared with each other.
 
 Set-up of TRL's GRPOTrainer, shared by `act` and `rl`. The loss, the sampling and the advantages are
-TRL's; what is ours is the reward, what is logged, that a group's prompt is run once (`shared_prompt.py`),
-and the shape of the batches: one optimizer step samples `groups` x `num_generations` replies in one go,
+TRL's. Ours are the reward, the logged metrics, the shared prompt of a group (`shared_prompt.py`), and the
+shape of the batches: one optimizer step samples `groups` x `num_generations` replies in one go,
 then runs them through in micro-batches.
 """
 
@@ -43,7 +43,7 @@ _RATES: dict[Kind, str] = {
 
 
 def check(config: GroupStageConfig) -> None:
-    """Look, before there is a run folder, at whether settings fit together.
+    """Check, before there is a run folder, whether settings fit together.
 
     Raises:
         MissingDependencyError: vLLM shall write the replies and is not installed.
@@ -73,7 +73,7 @@ def train_on_groups(
         stage: `act` or `rl`; marks the log.
         config: The program's config: model, group, optimisation and output settings.
         run: The open run folder.
-        questions: What the model is asked.
+        questions: The prompts.
         asking: How the states are shown; the checkpoint says so.
 
     Returns:
@@ -116,7 +116,7 @@ def train_on_groups(
 
 
 def reward_function(questions: Sequence[Question], reward: Reward, tokenizer: Any) -> Callable[..., list[float]]:
-    """Return the function TRL calls on a batch of replies; it also logs what the replies were.
+    """Return the function TRL calls on a batch of replies; it also logs the kinds of the replies.
 
     The dataset carries only each question's index, because lists of admissible commands are long.
     """

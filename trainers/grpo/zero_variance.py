@@ -1,8 +1,8 @@
-"""What becomes of a group whose rewards are all equal: kept, left out of the loss, or replaced.
+"""Zero-variance groups in GRPO: keep, mask from the loss, or resample (DAPO dynamic sampling).
 
 Such a group's advantages are zero. It teaches nothing, and yet it counts where the loss is averaged, so
 the rest of the batch learns more slowly the more there are. `filter` leaves it out of the loss and of
-what the loss is divided by; `resample` draws other questions in its place, as DAPO's dynamic sampling
+the loss's divisor; `resample` draws other questions in its place, as DAPO's dynamic sampling
 does (arXiv 2503.14476). TRL 1.16 has neither: it counts such groups (`frac_reward_zero_std`), and its
 `mask_truncated_completions` is about length. Also here: both orders of a pair stay in one batch.
 
@@ -34,10 +34,10 @@ Batch = dict[str, Any]
 
 
 class Groups(FirstStepTrains):
-    """Mixed into a GRPO trainer, before it, this treats equal groups as it is told.
+    """Mixin, placed before a GRPO trainer, that keeps, masks or resamples zero-variance groups.
 
     Attributes:
-        equal: What becomes of them.
+        equal: `keep`, `filter` or `resample`.
         rounds: With `resample`, how often other questions are drawn at most for one batch.
         prompt_ids: Returns the tokens of a question; without it TRL renders questions by the chat template.
         block: So many neighbouring questions of the data set always share a batch.
@@ -92,7 +92,7 @@ class Groups(FirstStepTrains):
         if self.equal == "resample":
             before = {name: list(values) for name, values in logged.items()}
             batch, dull, drawn = self._replace(inputs, batch, dull)
-            # What was drawn in place of equal groups is no fair sample of the questions: metrics leave it out.
+            # Questions drawn in place of equal groups are no fair sample: metrics leave them out.
             before["num_tokens"] = logged["num_tokens"]
             logged.clear()
             logged.update(before)
@@ -167,7 +167,7 @@ def leave_out(batch: Batch, dull: torch.Tensor, gather: Callable[[torch.Tensor],
     """Return a batch in which some replies have no tokens, so that neither the loss nor its divisor sees them.
 
     Args:
-        batch: What TRL makes of the replies.
+        batch: TRL's batch of the replies.
         dull: Which replies are left out. Shapes: (B,).
         gather: Joins a tensor of each process.
     """

@@ -1,10 +1,10 @@
 """Rollout collection: plays episodes with the model in memory and keeps every token as it was sampled.
 
 An episode asks for its next reply as soon as its environment has answered; `agents.local.scheduler` writes all replies
-that are wanted, each in a cache slot that keeps the episode's conversation. The prompt of a turn is what the
-model reads in an evaluation (`agents.conversation`): tokens are appended and never rendered again. A sampled reply that
+that are wanted, each in a cache slot that keeps the episode's conversation. The prompt of a turn is the one
+of an evaluation (`agents.conversation`): tokens are appended and never rendered again. A sampled reply that
 the conversation repeats token by token is trained where it is; another one (text around the action, reasoning) is a
-branch off the conversation, so that training reads what was read when it was sampled.
+branch off the conversation, so that training reads the same context as sampling did.
 
 A reply's seed depends on the episode's seed, the task and the turn, and so do the tokens, on a CPU to the bit.
 """
@@ -140,8 +140,8 @@ class _Seat:
     """One running episode.
 
     Args:
-        collector: Whose settings hold.
-        start: What is played.
+        collector: Its settings apply.
+        start: The episode to play.
         number: Its place among the starts.
         envs: Environments to play in, by id; a failed one is taken out.
     """
@@ -191,7 +191,7 @@ class _Seat:
         self._note_state()
 
     def _look(self) -> None:
-        """Append what the environment shows to the conversation; end the episode where there is no room to reply."""
+        """Append the observation to the conversation; end the episode where there is no room to reply."""
         policy, question, limits = self.collector.policy, self.collector.question, self.collector.limits
         if not self.tokens:
             self.tokens = policy.prompt_ids(question.conversation(self._view()), thinking=question.thinking)
@@ -342,9 +342,9 @@ class _Choice:
     The log-probability is that of the whole reply, as where an evaluation ranks, and no candidate is left out.
 
     Args:
-        collector: Whose settings hold.
+        collector: Its settings apply.
         prompt: The conversation.
-        view: What the environment shows.
+        view: The agent's input.
     """
 
     def __init__(self, collector: Collector, prompt: Sequence[int], view: AgentInput) -> None:

@@ -101,7 +101,7 @@ def _by_step(
     groups: Labels,
     settings: AlgorithmSettings,
 ) -> Credit:
-    """Return the advantages of GiGPO or HGPO, which compare single decisions; a penalty is part of what is compared."""
+    """Return the advantages of GiGPO or HGPO, which compare single decisions; penalties are part of the values."""
     sizes = [len(one.turns) for one in rollouts]
     owners = np.repeat(np.arange(len(rollouts)), sizes)
     penalty = np.concatenate(penalties)

@@ -27,7 +27,7 @@ __all__ = ["Learner", "Sample"]
 
 @dataclass(frozen=True)
 class Sample:
-    """One rollout with what is learnt from it.
+    """One rollout with its advantages and the masks of its loss.
 
     Attributes:
         row: Its tokens.
@@ -103,7 +103,7 @@ class Learner:
         replayed: Sequence[Sample] = (),
         replay_weight: float = 0.0,
     ) -> dict[str, float]:
-        """Make all optimizer steps on some rollouts, and return means of what happened in them.
+        """Make all optimizer steps on some rollouts, and return the means of their metrics.
 
         Args:
             samples: All rollouts of a step.
@@ -138,7 +138,7 @@ class Learner:
         return {**stats, "grad_norm": norm}
 
     def gradients(self, samples: Sequence[Sample], *, scale: float = 1.0) -> dict[str, float]:
-        """Add the gradient of the samples' loss, times `scale`, to the weights' gradients; return what was measured.
+        """Add the gradient of the samples' loss, times `scale`, to the weights' gradients; return the metrics.
 
         `loss`; `ratio_min`, `ratio_max`, `clip_ratio` and `entropy` over the tokens of replies that were computed; `kl`
         and `observation_loss` where they are part of the loss; `trained_tokens`.
@@ -191,7 +191,7 @@ class Learner:
         return loss
 
     def _forward(self, model: Any, part: Pass) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return log-probabilities of what was drawn, of observations, and the entropy where it was drawn.
+        """Return log-probabilities of replies or choices, of observations, and the entropy of the former.
 
         Shapes: N tokens of replies or choices of commands, M tokens of observations, and N, without a gradient.
         """

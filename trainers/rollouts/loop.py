@@ -1,4 +1,4 @@
-"""The training loop of environment RL: play, assign credit, update; log, save, evaluate.
+"""Training loop of environment RL: play, assign credit, update; log, save, evaluate.
 
 Everything that is drawn follows from the seed and the step: the tasks, the episodes' seeds, branch points and
 mini-batches. So a run that was killed and resumed ends, on a CPU, in the weights of one that was not, bit for bit.
@@ -43,7 +43,7 @@ __all__ = ["STAGE", "Training"]
 
 STAGE = "rollout"
 _SAMPLES = 4  # episodes of a step that samples.jsonl shows
-_EPISODES, _BRANCHES = 0, 1  # what a seed is for
+_EPISODES, _BRANCHES = 0, 1  # the purpose of a seed
 
 
 class Training:
@@ -109,11 +109,11 @@ class Training:
 
     @property
     def notes(self) -> dict[str, Any]:
-        """What a checkpoint says besides its weights."""
+        """The metadata of a checkpoint."""
         return {TRAINED_WITH: self.question.facts()}
 
     def resume(self) -> None:
-        """Go to the last saved state, if there is one, and take out of the records what came after it."""
+        """Go to the last saved state, if there is one, and remove the later records."""
         place = checkpoints.last_state(self.run.folder)
         if place is not None:
             values = load_state(place, self.learner)
@@ -288,7 +288,7 @@ class Training:
         return starts
 
     def _samples(self, rollouts: Sequence[Rollout], credit: Credit) -> list[Sample]:
-        """Return what is trained on: all rollouts, with marks on replies that do not count."""
+        """Return the training samples: all rollouts, with marks on replies that do not count."""
         settings, taught = self.settings, credit.taught()
         masked = {"none": (), "tokens": ("tokens",), "all": ("tokens", "turns")}[settings.mask_truncated]
         rows = [row_of(one, observations=settings.observation_weight > 0) for one in rollouts]

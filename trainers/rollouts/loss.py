@@ -59,7 +59,7 @@ def kl_k3(new: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
 def token_weights(
     counts: Sequence[int], episodes: Sequence[int], kept: Sequence[bool], mean: LossMean, constant: int = 1
 ) -> Floats:
-    """Return what each token of a reply counts in the loss, shape (S,); 0 for replies that are left out.
+    """Return the weight of each token of a reply in the loss, shape (S,); 0 for replies that are left out.
 
     Args:
         counts: Tokens of each reply, shape (S,).

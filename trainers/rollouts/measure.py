@@ -1,4 +1,4 @@
-"""Metrics of rollouts: what was solved, how the model played, and how well its decisions can be compared."""
+"""Metrics of rollouts: success, validity of actions, and coverage of the groups that advantages compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is looked at before environment RL begins: how long episodes get, and whether the model writes actions."""
+"""Probes before environment RL begins: the length of episodes, and the share of replies without an action."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def conversation_lengths(
 
 
 def check_lengths(lengths: Sequence[int], limit: int, context: int) -> float:
-    """Return the share of conversations that a limit of tokens would cut, and say it where there are any.
+    """Return the share of conversations that a limit of tokens would cut, and log it where there are any.
 
     Args:
         lengths: Tokens of each.
         limit: --max-episode-tokens.
-        context: What the model takes.
+        context: The model's context length.
 
     Raises:
         UsageError: It would cut more than half of them.

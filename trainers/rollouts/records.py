@@ -1,4 +1,4 @@
-"""Records of environment rollouts: what is played, and an episode with every token as it was sampled."""
+"""Records of environment rollouts: the episodes to play, and played episodes with every token as it was sampled."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Reply:
         after: How many of the conversation's tokens it follows.
         tokens: As sampled; the token that ended it is the last one.
         log_probabilities: Of each token when it was sampled; with candidates one number, of the choice among them.
-        in_place: Whether the conversation goes on with these tokens.
+        in_place: Whether the conversation continues with these tokens.
         is_cut: It reached the limit of a reply without ending.
         candidates: With ranked decoding, the replies that it was chosen from, itself among them; else none.
     """
@@ -51,7 +51,7 @@ class Reply:
 
     @property
     def units(self) -> int:
-        """What was drawn: tokens, or one command of several."""
+        """The sampled units: tokens, or one command of several."""
         return len(self.log_probabilities)
 
 
@@ -60,7 +60,7 @@ class Point:
     """A state of a rollout from which other continuations are played.
 
     Attributes:
-        rollout: What was played before.
+        rollout: The rollout that was played before.
         turn: Before which decision of it, from 0.
     """
 
@@ -92,7 +92,7 @@ class Rollout:
     """One episode as it was played, T turns, of which those before `first` are of the rollout that it continues.
 
     Attributes:
-        start: What was asked for.
+        start: The requested episode.
         goal: The task as text.
         turns: Every decision; the commands of each turn are left out.
         replies: Of each turn from `first` on.
@@ -100,16 +100,16 @@ class Rollout:
         states: The simulator's state before each decision and after the last one, T + 1; equal states compare equal.
         plans: Commands that a planner needs from each of them, T + 1; -1 where there is no way. Empty without shaping.
         snapshots: Of each decision, to continue from; empty if they were not kept.
-        tokens: The conversation, with what the environment showed last.
+        tokens: The conversation, with the last observation.
         observed: First token and end of each observation after the first, with the template's text around it.
-        final_observation: What the environment showed last.
+        final_observation: The last observation.
         success: Whether the task was solved.
         score: Final progress, 0-1.
         raw_score: The simulator's own.
         stop: `terminated`, `truncated` or `env_error`.
-        cut: What truncated it, `turns` or `tokens`; empty if nothing did.
-        error: What failed, with `env_error`.
-        versions: Of what shaped the episode.
+        cut: The limit that truncated it, `turns` or `tokens`; empty if none did.
+        error: The failure, with `env_error`.
+        versions: Of the software and data that shaped the episode.
     """
 
     start: Start

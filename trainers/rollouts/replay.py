@@ -39,7 +39,7 @@ class ReplayBuffer:
     returns: list[float] = field(default_factory=list)
 
     def samples(self, step: int) -> list[Sample]:
-        """Return what is learnt again in a step."""
+        """Return the episodes to learn again in a step."""
         self.kept = [one for one in self.kept if step - one[0] <= self.settings.imitate_age]
         if not self.kept:
             return []
@@ -65,11 +65,11 @@ class ReplayBuffer:
                 self.kept.append((step, float(value), row_of(one)))
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed training needs, as JSON values."""
+        """Return the state that a resumed training needs, as JSON values."""
         return {"kept": [[step, value, asdict(row)] for step, value, row in self.kept], "returns": self.returns}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take what `state` returned."""
+        """Restore a value of `state`."""
         self.returns = list(state["returns"])
         self.kept = [(step, value, _row(row)) for step, value, row in state["kept"]]
 

@@ -30,8 +30,8 @@ class Row:
     """One rollout as tokens.
 
     Attributes:
-        tokens: The conversation, as far as it is trained or read before what is trained.
-        replies: What is trained; replies that are not in place branch off the conversation.
+        tokens: The conversation, up to the last token that is trained.
+        replies: The replies that are trained; those that are not in place branch off the conversation.
         observed: First token and end of each observation that is trained.
     """
 
@@ -46,12 +46,12 @@ class Row:
 
     @property
     def units(self) -> int:
-        """What is trained: tokens of replies, or choices of commands."""
+        """The trained units: tokens of replies, or choices of commands."""
         return sum(reply.units for reply in self.replies)
 
 
 def branches_of(reply: Reply) -> tuple[tuple[int, ...], ...]:
-    """Return what branches off the conversation at a reply: all candidates, or the reply if it is not in place."""
+    """Return the branches of the conversation at a reply: all candidates, or the reply if it is not in place."""
     return reply.candidates or (() if reply.in_place else (reply.tokens,))
 
 
@@ -94,14 +94,14 @@ class Choices:
 
 @dataclass(frozen=True)
 class Pass:
-    """What goes through the model at once, L tokens, of which S are asked: those of replies, then of observations.
+    """One forward and backward pass: L tokens, of which S are asked: those of replies, then of observations.
 
     Attributes:
         input_ids: Shape (1, L).
         position_ids: Shape (1, L).
         asked: The place before each asked token, shape (S,).
         labels: The asked tokens, shape (S,).
-        layout: What the row is made of; None for one sequence that attends as usual.
+        layout: The sequences of the row; None for one sequence that attends as usual.
         first: Where the replies begin in the flat arrays.
         units: How many values of the flat arrays they have: one a token, or one a choice.
         replies: How many of the asked tokens are of replies.
@@ -120,7 +120,7 @@ class Pass:
 
 
 def row_of(rollout: Rollout, *, observations: bool = False) -> Row:
-    """Return a rollout as a row; of a continuation only what was played here is trained.
+    """Return a rollout as a row; of a continuation only the turns played here are trained.
 
     Args:
         rollout: With replies.
@@ -212,7 +212,7 @@ def _clusters(rows: Sequence[Row], budget: int) -> Iterator[_Cluster]:
 
 
 def _joined(cluster: _Cluster, row: Row) -> _Cluster | None:
-    """Return a cluster with one more row; None where they cannot share, or what they share is not worth a mask."""
+    """Return a cluster with one more row; None where they cannot share, or share too little to be worth a mask."""
     rows = (*cluster.rows, row)
     if any(branches_of(reply) for one in rows for reply in one.replies):
         return None
@@ -250,7 +250,7 @@ class _Line:
     Attributes:
         tokens: All tokens.
         positions: Their places in the sequence that each belongs to.
-        parts: What the row is made of.
+        parts: The sequences of the row.
         replies: Of each token of a reply, or of a candidate, the place that is asked and the token.
         observed: The same of observations.
         sizes, counts, chosen: See `Choices`.
@@ -267,7 +267,7 @@ class _Line:
         self.chosen: list[int] = []
 
     def add(self, cluster: _Cluster) -> None:
-        """Lay out what the rows share, then what each has of its own."""
+        """Lay out the shared tokens, then each row's own."""
         begin = len(self.tokens)
         shared = cluster.shared if len(cluster.rows) > 1 else len(cluster.rows[0].tokens)
         self._append(cluster.rows[0].tokens[:shared], 0)
@@ -298,7 +298,7 @@ class _Line:
         self.positions += range(position, position + len(tokens))
 
     def _reply(self, reply: Reply, places: Sequence[int]) -> list[tuple[int, int]]:
-        """Ask for a reply's tokens, or for those of its candidates, and return what branches off for it."""
+        """Ask for a reply's tokens, or for those of its candidates, and return its branches."""
         branches = branches_of(reply)
         if not branches:
             self._ask(places[reply.after - 1 : reply.after + len(reply.tokens) - 1], reply.tokens)
@@ -316,6 +316,6 @@ class _Line:
 
 
 def on(part: Pass, device: Any) -> dict[str, Any]:
-    """Return what the model takes of a pass, on a device."""
+    """Return the model's arguments for a pass, on a device."""
     given = {"input_ids": part.input_ids.to(device), "position_ids": part.position_ids.to(device)}
     return given if part.layout is None else {**given, "layout": part.layout}

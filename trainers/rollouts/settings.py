@@ -21,7 +21,7 @@ _NotNegative = Annotated[float, Bound(least=0)]
 
 @dataclass(frozen=True, kw_only=True)
 class PlaySettings:
-    """What is played, and how."""
+    """Settings of play: environments, tasks, episodes and decoding."""
 
     env: tuple[str, ...] = ("act/ALFWorld-train",)
     """Environments whose tasks are played."""
@@ -143,7 +143,7 @@ class AlgorithmSettings:
     other tasks are played in their place (DAPO's dynamic sampling)."""
 
     resample_rounds: NotNegative = 2
-    """With resample: how often other tasks are played for one step at most; what is left is filtered."""
+    """With resample: how often other tasks are played for one step at most; the groups left are filtered."""
 
     mask_truncated: Literal["none", "tokens", "all"] = "none"
     """Which truncated episodes are not trained on: none, those cut by max_episode_tokens, or also those cut by

@@ -1,4 +1,4 @@
-"""States that environment RL resumes from, and files that are cut back to such a state.
+"""Training states of environment RL: save, resume, and cut files back to a state.
 
 ```
 state/checkpoint-<step>/   weights.pt, optimizer.pt, and trainer_state.json, which is written last
@@ -29,7 +29,7 @@ def save_state(folder: Path, step: int, learner: Learner, values: Mapping[str, A
         folder: The run's `state` folder.
         step: Steps that are done.
         learner: With its weights and optimizer.
-        values: What else there is, as JSON values.
+        values: The other state, as JSON values.
     """
     place, draft = folder / f"checkpoint-{step}", folder / ".draft"
     shutil.rmtree(draft, ignore_errors=True)
@@ -62,7 +62,7 @@ def load_state(place: Path, learner: Learner) -> dict[str, Any]:
 
 
 def cut_back(path: Path, step: int) -> None:
-    """Take out the records of a file that are of later steps, which are done again."""
+    """Remove the records of later steps from a file; these steps are repeated."""
     if not path.exists():
         return
     kept = [record for record in read_records(path) if record["step"] <= step]

@@ -1,4 +1,4 @@
-"""Choice of tasks: each once before any comes again, and of these first those that are neither mastered nor hopeless.
+"""Task sampling: each task once before any repeats; optionally those neither mastered nor hopeless first.
 
 Which tasks a step plays follows from the seed, from how many were drawn before, and from the running success.
 """
@@ -101,14 +101,14 @@ class TaskChooser:
             count.solved += sum(solved)
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed training needs, as JSON values."""
+        """Return the state that a resumed training needs, as JSON values."""
         return {
             "drawn": self.drawn,
             "counts": {name: [count.played, count.solved] for name, count in self.counts.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take what `state` returned."""
+        """Restore a value of `state`."""
         self.drawn = state["drawn"]
         self.counts = {name: _Count(*values) for name, values in state["counts"].items()}
 

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on answers: the loss covers the answer's tokens and the token that ends its turn.
+"""Supervised fine-tuning on answers, with loss on the answer's tokens and the token that ends its turn.
 
 Uses TRL's SFTTrainer for every supervised stage. Prompts are tokenised by the same call as at inference. The chat
 template decides which token ends a turn: a model that learns another one never stops.
@@ -38,8 +38,8 @@ def end_of_turn(policy: Policy) -> int:
     """Return the token with which the chat template ends the model's turn.
 
     Raises:
-        UsageError: The template does not write the answer down as it is given, or the model does not stop at
-            what ends a turn; the message says what to add.
+        UsageError: The template does not render the answer unchanged, or the model does not stop at the token
+            that ends a turn; the message says what to add.
     """
     stops = policy.model.generation_config.eos_token_id
     listed = stops if isinstance(stops, list | tuple) else [stops]
@@ -91,10 +91,10 @@ def train_on_answers(
         config: The program's config: supervised, model, optimisation and output settings.
         run: The open run folder.
         questions: The prompts.
-        answers: What the model shall reply to each.
+        answers: The reply to learn for each.
         asking: How the states are shown; the checkpoint says so.
         acting: Whether the answers are actions, so that the malformed share can be measured before training.
-        extra: What else the summary shall hold.
+        extra: Further values of the summary.
 
     Returns:
         The stage's summary; its loss is the mean over the last quarter, in nats a token.
@@ -136,7 +136,7 @@ def encode(policy: Policy, question: Question, answer: str) -> dict[str, list[in
 
 
 def spoken_ids(policy: Policy, prompt: Sequence[int], answer: str) -> list[int]:
-    """Return the tokens that the model shall write after a prompt: the answer and the end of its turn.
+    """Return the tokens to learn after a prompt: the answer and the end of its turn.
 
     Raises:
         UsageError: The model could not learn to stop with its chat template; see `templates.end_of_turn`.
@@ -152,11 +152,11 @@ def trainer_of(config: SupervisedStageConfig, policy: Policy, rows: Sequence[dic
     from trainers.run.schedule import FirstStepTrains
 
     class AnswerTrainer(FirstStepTrains, SFTTrainer):  # type: ignore[misc, unused-ignore]
-        """TRL's trainer, of which the first step trains already."""
+        """TRL's trainer, whose first step trains already."""
 
     trl_config = SFTConfig(
         **common_config(config, sequences=step_size(config.batch, len(rows), config.micro_batch)),
-        max_length=None,  # cutting would lose the answer, which stands last; drop_long bounds the length
+        max_length=None,  # cutting would lose the answer, which comes last; drop_long bounds the length
         packing=False,
     )
     return AnswerTrainer(
@@ -170,7 +170,7 @@ def trainer_of(config: SupervisedStageConfig, policy: Policy, rows: Sequence[dic
 
 
 def _collator(config: SupervisedStageConfig, policy: Policy) -> PackingCollator | None:
-    """Return what packs samples into rows; None leaves them in rows of their own, padded by TRL."""
+    """Return the collator that packs samples into rows; None leaves one sample a row, padded by TRL."""
     if not config.pack:
         return None
     from trainers.sft.sample_packing import PackingCollator, why_not

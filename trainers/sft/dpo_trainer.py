@@ -16,8 +16,8 @@ class TokenisedDPOTrainer(FirstStepTrains, DPOTrainer):  # type: ignore[misc, un
     """Takes rows that are tokens already; TRL would render each reply by the chat template once more.
 
     TRL averages preferences over the pairs of a micro-batch and its `sft` loss over the tokens of a micro-batch, and
-    then averages over micro-batches. Here both are sums, divided by what the whole optimizer step holds in all
-    processes.
+    then averages over micro-batches. Here both are sums, divided by the totals of the whole optimizer step in
+    all processes.
     """
 
     loss_weights: list[float]  # TRL's
@@ -31,7 +31,7 @@ class TokenisedDPOTrainer(FirstStepTrains, DPOTrainer):  # type: ignore[misc, un
         return dataset
 
     def get_batch_samples(self, *args: Any, **settings: Any) -> Any:
-        """Return the micro-batches of the next step, as transformers does, and count what they hold."""
+        """Return the micro-batches of the next step, as transformers does, and count their pairs and tokens."""
         batches, items = super().get_batch_samples(*args, **settings)
         if batches:
             here = torch.stack([_counts(batch) for batch in batches]).sum(dim=0).to(self.accelerator.device)

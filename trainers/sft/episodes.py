@@ -1,8 +1,8 @@
-"""Imitation of whole episodes: one sequence an episode, with loss on every label.
+"""Imitation of whole episodes, one sequence an episode, with loss on every label.
 
 The episode is the conversation that the model reads when it plays (`agents.conversation`), so its tokens are computed
 once for all turns. A turn whose played action is its label is trained in place. Where another action was played, the
-label is a branch: its tokens follow the episode up to that turn and see nothing of what comes later, so states that
+label is a branch: its tokens follow the episode up to that turn and do not attend to anything later, so states that
 another agent reached are trained on too (DAgger). A turn without a label is context only.
 
 The loss equals that of training every state alone with the same history.
@@ -108,7 +108,7 @@ def encode_episode(
         episode: With labels (`Turn.label`).
         question: How the model is asked; its history is a conversation.
         max_tokens: The episode is cut before the turn that does not fit; 0 keeps all.
-        observations: Whether what follows the last label is kept, because observations are trained too.
+        observations: Whether the tokens after the last label are kept, because observations are trained too.
 
     Raises:
         UsageError: The model could not learn to stop with its chat template.

@@ -1,8 +1,8 @@
-"""Supervised samples of unlike lengths in few rows, none of which sees another.
+"""Sample packing: several supervised samples share a row, and none attends to another.
 
-A padded batch computes its padding. Here a batch's samples are put end to end, and positions begin anew
-with each. Where attention goes sequence by sequence (`packed/attention.py`), and with flash attention,
-all stand in a single row. Elsewhere transformers reads the bounds off the positions and masks each sample
+A padded batch computes its padding. Here a batch's samples are put end to end, and positions restart at 0
+with each. Where attention is computed sequence by sequence (`varlen/attention.py`), and with flash attention,
+all share a single row. Elsewhere transformers reads the bounds off the positions and masks each sample
 from the others. A token's attention is then as wide as its row, so rows hold as much as the longest sample
 or a multiple of that (first fit, longest first), whichever takes the fewest operations.
 """
@@ -24,7 +24,7 @@ __all__ = ["PackingCollator", "bins", "why_not"]
 
 
 def why_not(model: Any) -> str:
-    """Return why a model's samples cannot share rows, in words; empty if they can."""
+    """Return the reason why a model's samples cannot share rows; empty if they can."""
     return attends_alone(model)
 
 
@@ -71,7 +71,7 @@ class PackingCollator:
     def __call__(self, samples: Sequence[Mapping[str, Sequence[int]]]) -> dict[str, Any]:
         """Return `input_ids`, `labels` (−100 where nothing is learnt) and `position_ids`, each of shape (R, L).
 
-        For a model that takes a layout also `layout`, what the only row is made of, and `shift_labels`, the S tokens
+        For a model that takes a layout also `layout`, the layout of the only row, and `shift_labels`, the S tokens
         that are learnt, shape (1, S): with them the model's head, and its loss, are of these alone.
         """
         lengths = [len(sample["input_ids"]) for sample in samples]
@@ -92,7 +92,7 @@ class PackingCollator:
                 at += lengths[item]
         batch: dict[str, Any] = {"input_ids": ids, "labels": labels, "position_ids": positions}
         if self.by_sequence:
-            # The loss asks for tokens that are learnt; each is said by the one before it.
+            # The loss needs the tokens that are learnt; each is predicted from the one before it.
             asked = (labels[0, 1:] != -100).nonzero()[:, 0]
             batch["layout"] = Layout(tuple(Sequences(lengths[item]) for item in rows[0]), asked)
             batch["shift_labels"] = labels[:, asked + 1]

@@ -1,1 +1,1 @@
-"""Sequences that share rows: what that costs, and how each attends to itself alone."""
+"""Variable-length attention: sequences share a row, and each attends to itself alone."""

@@ -1,12 +1,12 @@
-"""Attention in a row that several sequences share, each of them on its own.
+"""Variable-length attention in a row that several sequences share.
 
-A mask over such a row is as wide as the row, and kernels compute what it hides. Here the row is cut where its
-sequences end: a start attends to itself, with the kernel that knows no more than that nobody looks ahead, and each of
-its continuations attends to the start and to itself. What a token sees, and so what the model says of it, is what it
-would be in a row of its own; what others say is never looked at.
+A mask over such a row is as wide as the row, and kernels compute the masked pairs too. Here the row is cut where its
+sequences end: a start attends to itself with the causal kernel, and each of its continuations attends to the start and
+to itself. A token attends to the same tokens as in a row of its own, so its logits are the same; tokens of other
+sequences are never read.
 
-Registered with transformers as one of its kinds of attention; `models.py` lets a model use it. Without a layout it is
-sdpa's. Written against transformers 5.23.
+Registered with transformers as one of its kinds of attention; `model_support.py` lets a model use it. Without a layout
+it is sdpa's. Written against transformers 5.23.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def by_sequence(
         key: Shape (1, key heads, L, channels).
         value: Shape (1, key heads, L, channels).
         attention_mask: With a layout one without content, whose last size is the window, 0 for none.
-        layout: What the row is made of.
+        layout: The sequences of the row.
         settings: Of the kernel.
 
     Returns:
@@ -84,7 +84,7 @@ def _continuations(
     window: int,
     settings: Mapping[str, Any],
 ) -> torch.Tensor:
-    """Return what continuations of one start see, shape (1, tokens of them, heads, channels)."""
+    """Return the attention output of continuations of one start, shape (1, tokens of them, heads, channels)."""
     count, longest, device = len(part.continuations), max(part.continuations), rest[0].device
     even = len(set(part.continuations)) == 1
     if not even:

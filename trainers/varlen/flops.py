@@ -1,4 +1,4 @@
-"""Floating-point operations of a forward pass, by which it is decided what shares a row with what."""
+"""FLOPs of a forward pass; packing chooses which sequences share a row by them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a row of tokens is made of, and what of it is seen from where."""
+"""Layout of a row of tokens: its sequences, and the attention masks between them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["Layout"]
 
 @dataclass(frozen=True)
 class Layout:
-    """What one row of tokens is made of, from its beginning to its end.
+    """The sequences of one row of tokens, from its beginning to its end.
 
     Attributes:
         parts: Sequences, side by side.
-        asked: Which of the row's places a next token is asked of, shape (S,); None for all. What comes after the
-            layers, a head of a hundred thousand words, is computed for these alone.
+        asked: Which of the row's places predict a next token, shape (S,); None for all. The model's head, with its
+            vocabulary of a hundred thousand tokens, is computed for these alone.
     """
 
     parts: Sequence[Sequences]
@@ -38,7 +38,7 @@ class Layout:
         return sum(part.pairs for part in self.parts)
 
     def ahead(self, length: int, window: int, device: torch.device) -> torch.Tensor:
-        """Return what tokens of a start see through a window, as booleans of shape (1, 1, length, length)."""
+        """Return the causal mask of a start within a window, as booleans of shape (1, 1, length, length)."""
         key = ("start", length, window, device)
         if key not in self._made:
             at = torch.arange(length, device=device)
@@ -46,7 +46,7 @@ class Layout:
         return self._made[key]
 
     def branches(self, part: Sequences, window: int, device: torch.device) -> torch.Tensor:
-        """Return what continuations see that follow different places of a start.
+        """Return the attention mask of continuations that follow different places of a start.
 
         Returns:
             Booleans of shape (continuations, 1, longest, start + longest).
@@ -62,7 +62,7 @@ class Layout:
         return self._made[key]
 
     def behind(self, start: int, longest: int, window: int, device: torch.device) -> torch.Tensor:
-        """Return what tokens of a continuation see of the start and of itself, shape (1, 1, longest, start + longest).
+        """Return the attention mask of a continuation over the start and itself: (1, 1, longest, start + longest).
 
         Args:
             start: Tokens of the start.
@@ -77,13 +77,13 @@ class Layout:
         return self._made[key]
 
     def places(self, lengths: tuple[int, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return where continuations' tokens are found when all are made as long as the longest, and the way back."""
+        """Return the indices that pad continuations to the longest, and the indices that undo it."""
         if ("out", lengths, device) not in self._made:
             count, longest = len(lengths), max(lengths)
             ends = torch.tensor(lengths).cumsum(dim=0)
             at = torch.arange(longest).expand(count, -1)
             real = at < torch.tensor(lengths)[:, None]
-            # What is made longer is filled with the first token; nobody real looks at it.
+            # Padding repeats the first token; no real token attends to it.
             out = (at + (ends - torch.tensor(lengths))[:, None]).where(real, 0).flatten()
             self._made["out", lengths, device] = out.to(device)
             self._made["back", lengths, device] = real.flatten().nonzero()[:, 0].to(device)

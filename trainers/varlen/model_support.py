@@ -1,4 +1,4 @@
-"""Which models' rows can be shared, and which of them take a layout instead of a mask.
+"""Model support of variable-length attention: which models can share rows, and which take a layout.
 
 `use` lets a model attend by `attention.py`: a pass then takes one argument more, `layout`, which its layers hand on. In
 passes without it nothing changes.
@@ -22,14 +22,14 @@ _FULL, _SLIDING = "full_attention", "sliding_attention"
 
 
 def attends_alone(model: Any) -> str:
-    """Return what lets a model's tokens see each other besides masked attention, in words; empty if nothing does."""
+    """Return the mechanism, other than masked attention, by which a model's tokens see each other; empty if none."""
     model_config = model.config.get_text_config()
     other = sorted(set(getattr(model_config, "layer_types", None) or ()) - {_FULL, _SLIDING})
     if other:
         return f"it has layers of {', '.join(other)}"
     if model_config.is_encoder_decoder or not hasattr(model_config, "num_attention_heads"):
         return f"{type(model).__name__} is not a decoder with attention alone"
-    if not takes_positions(model):  # what follows another sequence would be far from its start
+    if not takes_positions(model):  # a sequence after another would be far from its start
         return f"{type(backbone(model)).__name__} takes no positions"
     peft = getattr(model, "active_peft_config", None)
     if peft is not None and peft.is_prompt_learning:
@@ -40,8 +40,8 @@ def attends_alone(model: Any) -> str:
 def use(model: Any) -> bool:
     """Let a model that attends with sdpa take a `layout`; returns whether it can.
 
-    The layers of most models hand what they are not told about on to attention, as transformers asks them to. A
-    model with one that does not is left as it is.
+    The layers of most models pass unknown arguments on to attention, as transformers asks them to. A model with a
+    layer that does not is left as it is.
     """
     model_config = model.config.get_text_config()
     if model_config._attn_implementation == NAME:
@@ -73,7 +73,7 @@ def _asked_alone(_: Any, __: Any, settings: Mapping[str, Any], output: Any) -> A
 
 
 def _windows(model_config: Any) -> Any:
-    """Return what `by_sequence` takes for a model's masks: tensors without content, whose last size is a window.
+    """Return the masks of a model that `by_sequence` takes: tensors without content, whose last size is a window.
 
     A model hands each layer the mask of its kind, and so the window reaches the layers it is for.
     """
@@ -88,9 +88,9 @@ def _windows(model_config: Any) -> Any:
 
 
 def _hands_on(model: Any) -> bool:
-    """Return whether whatever in a model takes a mask does something with arguments that it does not name.
+    """Return whether every module that takes a mask passes on the arguments that it does not name.
 
-    StableLM's attention, for one, takes them and lets them fall.
+    StableLM's attention, for example, accepts them and drops them.
     """
     for module in model.modules():
         forward = inspect.unwrap(type(module).forward)

@@ -1,4 +1,4 @@
-"""Sequences that stand side by side in a row."""
+"""Sequences of a row: a common start and its continuations."""
 
 from __future__ import annotations
 
