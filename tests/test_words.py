@@ -27,20 +27,20 @@ WORDS = {
     "what is": r"(?<![.?] )\bwhat (?:is|are|was|were|stands|lies)\b(?![^.]*\?)",
 }
 CEILINGS = {
-    "stands": 17,
+    "stands": 11,
     "lies": 2,
-    "told": 7,
-    "beside": 20,
-    "besides": 12,
-    "anew": 6,
-    "nobody": 4,
-    "somebody": 2,
-    "whoever": 7,
-    "in words": 9,
-    "goes on": 13,
-    "what came of": 15,
-    "What …": 118,
-    "what is": 101,
+    "told": 3,
+    "beside": 12,
+    "besides": 6,
+    "anew": 4,
+    "nobody": 2,
+    "somebody": 0,
+    "whoever": 6,
+    "in words": 3,
+    "goes on": 12,
+    "what came of": 6,
+    "What …": 43,
+    "what is": 44,
 }
 
 
