@@ -21,7 +21,7 @@ PAGES = [
 OURS = ("act-gym", "python -m trainers", "python -m benchmarks", "python -m agents", "python -m act_gym")
 RUN_ELSEWHERE = {  # how a block begins, and the test that runs it
     "from datasets import Dataset": "tests/trainers/grpo/test_tool_calls.py",
-    "from act_gym.integrations.openenv": "tests/act_gym/integrations/test_openenv.py",
+    "from act_gym.integrations.openenv_server": "tests/act_gym/integrations/test_openenv.py",
 }
 
 

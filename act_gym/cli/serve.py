@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(ServeConfig, sys.argv[1:] if argv is None else argv, program="act-gym serve")
     if arguments.sessions < 1:
         raise UsageError(f"--sessions is at least 1; got {arguments.sessions}.")
-    from act_gym.integrations.openenv import make_app
+    from act_gym.integrations.openenv_server import make_app
 
     token = secrets.token_urlsafe(24)
     options = read_settings(arguments.env_options, "--env-options")

@@ -159,7 +159,7 @@ def test_a_recipe_may_leave_a_needed_argument_to_the_command_line(recipe, capsys
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"), [("[1, 2]", "holds list"), ("", "holds NoneType"), ("a: [", "is not YAML")]
+    ("text", "complaint"), [("[1, 2]", "is a list"), ("", "is a NoneType"), ("a: [", "is not YAML")]
 )
 def test_a_file_that_is_no_recipe_is_named(recipe, text, complaint):
     with pytest.raises(UsageError, match=complaint):

@@ -47,7 +47,7 @@ def test_a_folder_of_ones_own_is_a_set(own: Path) -> None:
     [
         ("$environment $goal $reply", r"lacks \$observation"),
         ("$environment $goal $observation $reply $history", r"unknown place \$history"),
-        ("$environment $goal $observation $reply costs $5", "no template"),
+        ("$environment $goal $observation $reply costs $5", "not a template"),
     ],
 )
 def test_a_template_without_its_places_is_refused(own: Path, text: str, message: str) -> None:

@@ -85,7 +85,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest_one() -> None:
         ("local:thinking=maybe", "true or false"),
         ("local:decode=ranked,thinking=true", "no reasoning"),
         ("local:window=-2", "0 or more"),
-        ("local:decode=ranked,fast", "no setting"),
+        ("local:decode=ranked,fast", "not a setting"),
         ("local:format=xml", "No format xml"),
         ("chat:model=m,retries=often", "type int"),
         ("chat", "needs a model"),

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 from act_gym import play, tasks  # noqa: E402
-from act_gym.integrations.openenv import Command, GameClient  # noqa: E402
+from act_gym.integrations.openenv_server import Command, GameClient  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 ENV = "act/ALFWorld-generated-train"
@@ -121,7 +121,7 @@ def test_an_action_that_is_none_is_refused_and_the_session_plays_on(address, rec
 
 def test_the_pages_snippet_plays_an_episode_to_its_end(address):
     page = (ROOT / "docs" / "integrations.md").read_text()
-    snippet = re.search(r"```python\n(from act_gym.integrations.openenv.*?)```", page, re.DOTALL).group(1)
+    snippet = re.search(r"```python\n(from act_gym.integrations.openenv_server.*?)```", page, re.DOTALL).group(1)
     done = subprocess.run([sys.executable, "-c", snippet], input=address, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"address: [\d.]+ (True|False)\n", done.stdout)

@@ -4,7 +4,7 @@ import pytest
 
 from act_gym import play, tasks
 from act_gym.errors import UnknownNameError, UsageError
-from act_gym.integrations.trl import ToolEnvironment, environment_factory, training_rows
+from act_gym.integrations.trl_environment import ToolEnvironment, environment_factory, training_rows
 
 ENV = "act/ALFWorld-generated-train"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 pytest.importorskip("verifiers.v1")
 
 from act_gym import play, tasks
-from act_gym.integrations.verifiers import read_action
+from act_gym.integrations.verifiers_taskset import read_action
 
 ENV = "act/ALFWorld-generated-train"
 ADAPTERS = Path(__file__).resolve().parents[3] / "act_gym" / "integrations"

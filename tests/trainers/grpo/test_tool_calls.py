@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from act_gym import tasks
-from act_gym.integrations.trl import ToolEnvironment, environment_factory, training_rows
+from act_gym.integrations.trl_environment import ToolEnvironment, environment_factory, training_rows
 
 pytest.importorskip("trl")
 pytestmark = [

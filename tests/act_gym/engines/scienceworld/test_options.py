@@ -151,7 +151,11 @@ def test_patterns_and_objects_make_up_the_commands(make):
 
 def test_gymnasiums_own_checker_finds_nothing_with_every_option():
     env = gym.make(
-        "act/ScienceWorld-seen", observe=("look", "inventory"), admissible_commands="templates", step_limit="eto"
+        "act/ScienceWorld-seen",
+        observe=("look", "inventory"),
+        admissible_commands="templates",
+        step_limit="eto",
+        max_episode_steps=-1,
     ).unwrapped
     try:
         check_env(env)  # its warnings are errors here

@@ -51,7 +51,9 @@ class ToolEnvironment:
             UsageError: The row names no task. All episodes of a group must play the same one.
         """
         if not task_id:
-            raise UsageError("A row of the dataset needs a task_id; act_gym.integrations.trl.training_rows.")
+            raise UsageError(
+                "A row of the dataset needs a task_id; act_gym.integrations.trl_environment.training_rows."
+            )
         observation, self._info = self._env.reset(options={"task_id": task_id})
         self._over = False
         return f"Task: {self._info['goal']}\n\nObservation:\n{observation}"
