@@ -1,12 +1,12 @@
-"""What ACT adds before imitation, on a small model and a CPU, beside its controls, by seeds.
+"""Ablation of ACT before imitation against its controls, on a small model and a CPU, over several seeds.
 
     .venv/bin/python scripts/ablation.py --env act/ALFWorld --seeds 3 [--out runs/ablation]
 
 Every row sees the same expert states and is measured on the same held-out ones, of tasks like those it
 was trained on and of tasks unlike them. Every stage has as many steps of as many sequences. The controls are
-the paper's: IL twice, and SFT on the choice, which is told what ACT has to find out, in ACT's place. Like the
+the paper's: IL twice, and SFT on the choice in ACT's place, which gets the answer that ACT has to find. Like the
 quickstart it is a chain of the project's own programs; finished steps are not repeated. It ends with a table
-of means over the seeds and their population standard deviations, and one of what ACT→IL has more than IL and
+of means over the seeds and their population standard deviations, and a table of the gain of ACT→IL over IL and
 the controls, state by state, with a 95 % bootstrap interval over tasks. Both are written to `table.md` too.
 """
 
@@ -35,7 +35,7 @@ BESIDE = ("IL", "IL→IL", "choice→IL")
 
 
 def collected(env: str, root: Path) -> Iterator[Step]:
-    """Yield the steps that make the data all rows share."""
+    """Yield the steps that make the shared data of all rows."""
     seen, unseen = TYPES[env]
     for name, split, types, per_type in (
         ("train", TRAINING[env], seen, 6),
@@ -90,7 +90,7 @@ def measured(row: str, model: str, folder: Path, root: Path) -> Iterator[Step]:
 
 
 def table(root: Path, seeds: int) -> str:
-    """Return the table of what was measured: per cent, mean ± population standard deviation over the seeds."""
+    """Return the table of measurements: per cent, mean ± population standard deviation over the seeds."""
     wanted = (("judge", "accuracy"), ("judge", "right_in_both"), ("next_action", "accuracy"))
     cells: dict[tuple[str, str, str], list[float]] = {}
     for row in ROWS:
@@ -120,7 +120,7 @@ def table(root: Path, seeds: int) -> str:
 
 
 def added(root: Path, seeds: int) -> str:
-    """Return the table of ACT→IL less others, in points: the same states, a mean over seeds, then over each task."""
+    """Return the table of ACT→IL minus others, in points: the same states, a mean over seeds, then over each task."""
     lines = ["| ACT→IL less | | split | points | tasks |", "|---|---|---|--:|--:|"]
     for other, module in product(BESIDE, ("judge", "next_action")):
         tasks: dict[str, dict[str, list[float]]] = {}
@@ -144,7 +144,7 @@ def _right(record: Mapping[str, Any]) -> float:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run every step that has not been finished; returns the exit status of the first that fails."""
+    """Run every step that has not been finished; return the exit status of the first that fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--env", choices=sorted(TYPES), default="act/ALFWorld", help="whose tasks (%(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="how often everything is trained (%(default)s)")

@@ -1,4 +1,4 @@
-"""The main job in one go: train a small model to solve household tasks with ACT, imitation and DAgger, and measure it.
+"""Quickstart: trains a small model to solve household tasks with ACT, imitation and DAgger, and evaluates it.
 
     ./scripts/quickstart             train and measure; two cores are used
     ./scripts/quickstart --eval      measure agents without a model on all three benchmarks, in a few minutes
@@ -11,7 +11,7 @@ actions. The last table has the solved games before and after, in rooms that wer
 (unseen), with 95 % intervals.
 
 Every step is a command of the project, which is printed and can be repeated alone. A run that was stopped continues
-with the same command. What a step prints is in `<its folder>.log`.
+with the same command. The output of a step is in `<its folder>.log`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Step:
     """One command and its run folder.
 
     Attributes:
-        title: For the progress line.
+        title: The step's name in the progress line.
         minutes: A rough guess for one free core of an Intel Xeon with AMX.
         out: The run folder.
         words: The command after `act-gym`, without `--out`.
@@ -63,12 +63,12 @@ class Step:
 
     @property
     def command(self) -> list[str]:
-        """The command line after `act-gym`."""
+        """Command line after `act-gym`."""
         return [*self.words, "--out", str(self.out)]
 
     @property
     def marker(self) -> Path:
-        """A file that says that the step is finished."""
+        """File that marks the step as finished."""
         return self.out / ".finished"
 
 
@@ -133,14 +133,14 @@ def arm(name: str, model: str, root: Path, env: str, episodes: Path) -> tuple[St
 
 
 def evaluate(name: str, model: str, root: Path, env: str, *, minutes: float, games: int) -> Step:
-    """Return the step that plays games that no training game is: as many of each split."""
+    """Return the step that plays games other than the training games: as many of each split."""
     return Step(
         f"{LABELS[name]}: play seen and unseen games",
         minutes,
         root / "measured" / name,
         (
             *("eval", "--env", f"{env}-seen", f"{env}-unseen", "--task-types", *TYPES, "--limit", str(games)),
-            # The longest command has 19 tokens; a model that never ends one writes on.
+            # The longest command has 19 tokens; a model that does not end its reply is cut there.
             *("--agent", f"local:model={model},history=conversation,max_new_tokens=24", "--label", LABELS[name]),
         ),
     )
@@ -175,7 +175,7 @@ def _made(name: str, folder: Path) -> str:
 
 
 class Progress:
-    """One line where a step begins and ends, with the time that has passed."""
+    """Progress log: one line when a step begins and ends, with the elapsed time."""
 
     def __init__(self, phases: Sequence[Sequence[Sequence[Step]]]) -> None:
         self._steps = [step for lanes in phases for lane in lanes for step in lane]

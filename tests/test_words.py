@@ -27,20 +27,20 @@ WORDS = {
     "what is": r"(?<![.?] )\bwhat (?:is|are|was|were|stands|lies)\b(?![^.]*\?)",
 }
 CEILINGS = {
-    "stands": 11,
+    "stands": 3,
     "lies": 2,
-    "told": 3,
-    "beside": 12,
-    "besides": 6,
-    "anew": 4,
-    "nobody": 2,
+    "told": 1,
+    "beside": 3,
+    "besides": 0,
+    "anew": 3,
+    "nobody": 1,
     "somebody": 0,
-    "whoever": 6,
-    "in words": 3,
-    "goes on": 12,
-    "what came of": 6,
-    "What …": 43,
-    "what is": 44,
+    "whoever": 2,
+    "in words": 1,
+    "goes on": 9,
+    "what came of": 0,
+    "What …": 11,
+    "what is": 19,
 }
 
 

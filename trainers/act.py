@@ -1,8 +1,8 @@
-"""Agentic Critical Training: GRPO on the judgement which of two actions is better.
+"""Agentic Critical Training (ACT): GRPO on judging which of two actions is better.
 
 The model sees a state and two actions, the expert's and an alternative, reasons freely or not at all,
-and names one inside `<action>`. The reward compares the name with the expert's action and never looks
-at the reasoning. Source: arXiv 2603.08706; what it leaves open is listed in docs/design/trainers.md.
+and names one inside `<action>`. The reward compares the name with the expert's action and ignores
+the reasoning. Source: arXiv 2603.08706; docs/design/trainers.md lists the details that it leaves open.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class ActConfig(GroupStageConfig, JudgingInputs):
 @estimable
 @discard_unstarted
 def train(arguments: ActConfig) -> dict[str, Any]:
-    """Run the stage and return its summary; for what it raises see `grpo.trainer`."""
+    """Run the stage and return its summary; see `grpo.trainer` for the errors it raises."""
     opened, summary = open_run("trainers.act", arguments, [arguments.pairs], check=check)
     if summary is not None:
         return summary

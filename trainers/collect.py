@@ -1,15 +1,16 @@
-"""Collects demonstrations: plays an expert, or any agent, and keeps the episodes. The first stage of a training.
+"""Demonstration collection: plays an expert, or any agent, and keeps the episodes.
 
     act-gym train collect --env act/ScienceWorld-train-seen --per-type 4 --out runs/x/collect
     act-gym train collect --env act/ALFWorld-train --agent search --detours 0.2 --out runs/x/collect
 
-Every turn carries a label, the action that imitation learns there: the agent's own, also where a detour played
-another one. Writes `episodes.jsonl` in the order of the tasks, whatever the number of processes, and
-`failures.jsonl` with what was left out because it did not end in success, and why.
+This is the first stage of a training. Every turn carries a label, the action that imitation learns there: the agent's
+own, also where a detour played another one. The stage writes `episodes.jsonl` in the order of the tasks, independent of
+the number of processes. `failures.jsonl` lists the episodes that were left out because they did not succeed, with the
+cause.
 
 Every turn carries the whole list of admissible commands by default: the alternatives of `trainers.pairs`
 and the reward of `trainers.rl` need it, and a sample would call most admissible actions inadmissible.
-It costs most of the file (see docs/design/evaluation.md); `--max-commands` keeps a sample instead.
+The list is most of the file's size (see docs/design/evaluation.md); `--max-commands` keeps a sample instead.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ class CollectConfig:
     """Play an expert on tasks of one or more environments and keep its episodes."""
 
     env: tuple[str, ...] = ("act/ScienceWorld-train-seen",)
-    """Environments whose tasks are played; a task that stands in two of them is played once."""
+    """Environments whose tasks are played; a task that two of them share is played once."""
     task_types: tuple[str, ...] = ()
-    """Only tasks of these types, wherever they stand; all types if none is given."""
+    """Only tasks of these types, in all environments; all types if none is given."""
     per_type: NotNegative = 0
     """At most this many tasks of each type in each environment; 0 for all."""
     limit: NotNegative = 0
@@ -76,7 +77,7 @@ class CollectConfig:
     So the data shows how to recover from states that the agent alone never reaches."""
     mistakes: Annotated[float, Bound(least=0, below=1)] = 0.0
     """Share of turns, 0-1, that play a command which the game does not accept, such as one without its number; the
-    label stays the agent's. So the data shows how to go on after a mistake, which a model otherwise repeats."""
+    label stays the agent's. So the data shows how to recover from a mistake, which a model otherwise repeats."""
     labels: Literal["agent", "search", "expert"] = "agent"
     """Who labels each state with the action to learn: the agent, or an expert that watches it play. `search` knows what
     the episode has shown (ALFWorld); `expert` plans with the whole state (ALFWorld, WebShop). Episodes that an expert
@@ -94,14 +95,14 @@ class CollectConfig:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status."""
+    """Run the program and return its exit status."""
     play(parse(CollectConfig, sys.argv[1:] if argv is None else argv, program="act-gym train collect"))
     return 0
 
 
 @discard_unstarted
 def play(arguments: CollectConfig) -> None:
-    """Play what is not played yet, and write the summary of the run to stdout.
+    """Play the remaining episodes, and write the summary of the run to stdout.
 
     Raises:
         UsageError: The arguments do not fit together.
@@ -181,7 +182,7 @@ def check_labels(env_ids: Sequence[str], labels: str, env_options: Mapping[str, 
     """Refuse an expert that cannot label the states which another agent reaches.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: The expert cannot label them.
     """
     for env_id in env_ids:
         benchmark = parse_id(env_id)[0].name

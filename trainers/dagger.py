@@ -1,4 +1,4 @@
-"""DAgger: on-policy imitation. The model plays, an expert labels every state it reaches, and the model learns them.
+"""DAgger: on-policy imitation with an expert that labels every state the model reaches.
 
     act-gym train dagger --model runs/imitation/checkpoint --episodes runs/collect/episodes.jsonl --out runs/dagger
 
@@ -45,14 +45,14 @@ class DaggerConfig(rounds.RoundSettings):
     """Share of turns that the expert plays, 0-1, in each round; the last one holds for all later rounds."""
 
     temperature: Annotated[float, Bound(least=0)] = 0.0
-    """Of the model that plays; 0 takes the likeliest token, as an evaluation does."""
+    """Sampling temperature of the model that plays; 0 takes the likeliest token, as an evaluation does."""
 
 
 def check(arguments: DaggerConfig) -> None:
-    """Refuse settings that cannot work, before anything is played.
+    """Refuse settings that cannot work, before any game is played.
 
     Raises:
-        UsageError: They cannot; or the expert cannot label the states of an environment.
+        UsageError: The settings cannot work, or the expert cannot label the states of an environment.
     """
     rounds.check(arguments, "dagger")
     if not arguments.betas:
@@ -70,7 +70,7 @@ def train(arguments: DaggerConfig) -> dict[str, Any]:
 
 
 def _play_round(arguments: DaggerConfig, run: Run, number: int, model: str) -> None:
-    """Play a round's games that are not played yet, and log what came out."""
+    """Play a round's games that are not played yet, and log the result."""
     beta = arguments.betas[min(number, len(arguments.betas)) - 1]
 
     def agent() -> MixtureAgent:

@@ -1,9 +1,9 @@
-"""A data sheet of a file of pairs: what is in it, what was left out and why, and what is wrong with it.
+"""Data sheet of a file of pairs: its contents, its exclusions with their causes, and its defects.
 
     act-gym train datasheet --pairs runs/x/pairs/pairs.jsonl
 
-`trainers.pairs` writes the short one, of what stands in its files (`sheets.py`). This adds the tokens of a model, and
-carries both actions of pairs out to see which alternatives are as good as the expert's (`comparison.py`).
+`trainers.pairs` writes a short data sheet from its files alone (`sheets.py`). This program adds the tokens of a model,
+and executes both actions of pairs to find alternatives that are as good as the expert's (`comparison.py`).
 It writes `datasheet.json`, `datasheet.md`, and the compared pairs as `comparisons.jsonl`.
 """
 
@@ -41,11 +41,11 @@ class DatasheetConfig:
     pairs: Path = Path("runs/pairs/pairs.jsonl")
     """The pairs, from trainers.pairs."""
     execute: Annotated[int, Bound(least=-1)] = 200
-    """Pairs whose two actions are carried out, an even spread of all; 0 carries out none, -1 all."""
+    """Pairs whose two actions are executed, spread evenly over the file; 0 executes none, -1 all."""
     env_options: tuple[str, ...] = ()
     """The engine's own settings as name=value, those that the episodes were collected with."""
     model: str = "smollm2"
-    """Whose tokens are counted: a folder or a name of a model, of which only the tokenizer is read; empty for none."""
+    """Model whose tokens are counted, a folder or a name; only its tokenizer is read; empty for none."""
     out: Path | None = None
     """Where the data sheet goes; the pairs' folder if left out."""
 
@@ -83,11 +83,11 @@ def _states(decisions: Path, pairs: Sequence[ActionPair]) -> Iterable[ExpertStep
 
 
 def lengths(pairs: Sequence[ActionPair], tokens: Tokens | None = None) -> dict[str, dict[str, float]]:
-    """Return mean, median, 95th percentile and largest length of what pairs hold; a question as a conversation.
+    """Return mean, median, 95th percentile and largest length of the texts in pairs; a question as a conversation.
 
     Args:
         pairs: At least one.
-        tokens: Counts a text's tokens; if it is given, tokens are measured besides characters.
+        tokens: Counts a text's tokens; if it is given, tokens are measured as well as characters.
     """
     texts = {
         "expert": [pair.step.expert_action for pair in pairs],
@@ -107,11 +107,11 @@ def lengths(pairs: Sequence[ActionPair], tokens: Tokens | None = None) -> dict[s
 
 
 def compared(found: Sequence[Comparison]) -> dict[str, Any]:
-    """Sum comparisons up.
+    """Summarise comparisons.
 
     Returns:
-        `compared`: how many there are; shares of them, 0-1, of what `Comparison` says; `as_good_by_type`. What
-        needs plans is a share of the pairs whose engine has them, and left out if none has.
+        `compared`: the number of comparisons; the share, 0-1, of each property of `Comparison`; `as_good_by_type`. A
+        property that needs plans is a share of the pairs whose engine has them, and is left out if none has.
     """
     if not found:
         return {"compared": 0}

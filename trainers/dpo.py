@@ -1,8 +1,8 @@
-"""Direct preference optimisation: in a state, the expert's action rather than the alternative.
+"""Direct preference optimisation (DPO) of the expert's action over the alternative.
 
-The prompt is the acting question, so a preference is learned and no judgement is asked for. It is the
+The prompt is the acting question: the model learns a preference and answers no judging question. It is the
 control of Agentic Critical Training (arXiv 2603.08706, version 2: "DPO"). The loss is TRL's `DPOTrainer`
-(Rafailov et al., arXiv 2305.18290); ours are the questions and their tokens, which are those of
+(Rafailov et al., arXiv 2305.18290); the questions and their tokens are this project's, the same as in
 `imitation`. The reference is the model that the stage begins with, also after a kill.
 """
 
@@ -40,7 +40,7 @@ __all__ = ["DPOStageConfig", "check", "main", "train", "trainer_of"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Inputs(BatchSettings, PairInputs):
-    """What is preferred to what, and how strongly."""
+    """Preference pairs and the strength of the preference."""
 
     sequences_per_row: ClassVar[int] = 2
 
@@ -48,21 +48,21 @@ class _Inputs(BatchSettings, PairInputs):
     """Pairs in one optimizer step; each is two sequences."""
 
     beta: PositiveFloat = 0.1
-    """How strongly the policy is held to the reference; above 0."""
+    """Strength of the regularisation towards the reference policy; above 0."""
 
     loss_type: Literal["sigmoid", "ipo", "hinge", "robust", "apo_zero"] = "sigmoid"
-    """How the difference of the two rewards becomes a loss (TRL's names); sigmoid is DPO as published."""
+    """Loss of the difference of the two rewards (TRL's names); sigmoid is DPO as published."""
 
     label_smoothing: Annotated[float, Bound(least=0, below=0.5)] = 0.0
     """With `robust`: how likely an alternative is better than the expert's action, 0 to below 0.5."""
 
     imitation_weight: Annotated[float, Bound(least=0)] = 0.0
-    """Weight of imitating the expert's action beside the preference (TRL's `sft` loss); keeps its probability from
-    falling together with the alternative's."""
+    """Weight of an imitation loss on the expert's action, added to the preference loss (TRL's `sft` loss); keeps its
+    probability from falling together with the alternative's."""
 
     reference: Literal["precomputed", "model"] = "precomputed"
-    """Work the reference's log-probabilities out before training, which needs no second model in memory, or keep a
-    second model. With LoRA there is none: the adapters are switched off."""
+    """precomputed: compute the reference's log-probabilities before training, without a second model in memory. model:
+    keep a second model. LoRA needs no second model: the adapters are switched off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +91,10 @@ def train(arguments: DPOStageConfig) -> dict[str, Any]:
 
 
 def check(arguments: DPOStageConfig) -> None:
-    """Look at whether settings fit together.
+    """Check that settings fit together.
 
     Raises:
-        UsageError: They do not.
+        UsageError: The settings do not fit together.
     """
     if arguments.label_smoothing and arguments.loss_type != "robust":
         raise UsageError(f"The loss {arguments.loss_type} takes no --label-smoothing; use --loss-type robust.")
@@ -106,7 +106,7 @@ def _train(arguments: DPOStageConfig, opened: Run, pairs: Sequence[ActionPair]) 
     else:
         quiet()
         policy = checkpoints.load(arguments.model, arguments.precision)
-    # A pair from elsewhere may hold the same action twice; nothing is preferred there.
+    # A pair from another source may hold the same action twice; it has no preference.
     differing = [p for p in pairs if normalise(p.alternative) != normalise(p.step.expert_action)]
     asking = arguments.asking()
     questions = shortened(
@@ -147,7 +147,7 @@ def trainer_of(arguments: DPOStageConfig, policy: Policy, rows: Sequence[dict[st
     from trainers.sft.dpo_trainer import TokenisedDPOTrainer
 
     class Trainer(TokenisedDPOTrainer):
-        """Asks no reference where steps are measured: a step takes as long whatever it said."""
+        """Trainer that skips the reference where steps are measured; its values do not change a step's time."""
 
         def _precompute_ref_logps(self, dataset: Any, *others: Any) -> Any:
             if not arguments.measure_steps:
@@ -156,12 +156,12 @@ def trainer_of(arguments: DPOStageConfig, policy: Policy, rows: Sequence[dict[st
                 dataset = dataset.add_column(name, [0.0] * len(dataset))
             return dataset
 
-    # Memory and speed are those of sequences, and a pair is two.
+    # Memory and speed depend on sequences, and a pair is two.
     in_pairs = replace(arguments, micro_batch=max(1, arguments.micro_batch // arguments.sequences_per_row))
     losses = ["sft"] if arguments.imitation_weight else []
     config = DPOConfig(
         **common_config(in_pairs, sequences=step_size(arguments.batch, len(rows), in_pairs.micro_batch)),
-        max_length=None,  # cutting would lose the action, which stands last; drop_long bounds the length
+        max_length=None,  # truncation would cut the action, which is last; drop_long bounds the length
         beta=arguments.beta,
         loss_type=[arguments.loss_type, *losses],
         loss_weights=[1.0, *(arguments.imitation_weight for _ in losses)],

@@ -1,13 +1,13 @@
-"""Makes the data of Early Experience: alternatives to the expert's actions, carried out in the environment.
+"""Early Experience data: outcomes of alternatives to the expert's actions in the environment.
 
     act-gym train early-experience --decisions runs/x/pairs/decisions.jsonl --out runs/x/early-experience
 
 At every expert state the policy proposes `--alternatives` actions and `--explore` random admissible
-commands are drawn (`alternatives.py`); each is carried out and the state restored (`execution.py`).
-Writes `experience.jsonl`, a line for each action: the expert's first, then the others; `proposals.jsonl`
-(what was proposed), `walks.jsonl` (what became of every episode) and `summary.json`. The stages
+commands are drawn (`alternatives.py`); each is executed and the state restored (`execution.py`).
+The program writes `experience.jsonl`, a line for each action: the expert's first, then the others; `proposals.jsonl`
+(the proposals), `walks.jsonl` (the outcome of every episode) and `summary.json`. The stages
 `self-reflection` and `world-model` learn from it. With `--proposer pairs` the alternatives of a file of pairs are
-carried out instead, which says how many of them are as good as the expert's action. Source: arXiv 2510.08558.
+executed instead; this measures how many of them are as good as the expert's action. Source: arXiv 2510.08558.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ __all__ = ["EarlyExperienceConfig", "carry_out", "main"]
 
 @dataclass(frozen=True, kw_only=True)
 class EarlyExperienceConfig(ProposerSettings):
-    """Carry out alternatives to the expert's actions and keep what came of them."""
+    """Execute alternatives to the expert's actions and keep their outcomes."""
 
     decisions: Path = Path("runs/pairs/decisions.jsonl")
-    """Expert states from `act-gym train pairs`; each holds the way to it."""
+    """Expert states from `act-gym train pairs`; each holds the actions that lead to it."""
     env_options: tuple[str, ...] = ()
     """The engine's own settings as name=value, those that the episodes were collected with."""
     proposer: Literal["free", "ranked", "random", "pairs"] = "free"
@@ -50,11 +50,11 @@ class EarlyExperienceConfig(ProposerSettings):
     alternatives: NotNegative = 3
     """Proposals at each state; 0 asks no model."""
     explore: NotNegative = 8
-    """Random admissible commands tried at each state besides."""
+    """Random admissible commands tried at each state in addition."""
     limit: NotNegative = 0
     """Only the first so many states; 0 for all."""
     tries: Positive = 1
-    """How often free is asked until a reply holds an action; random commands stand for those that hold none."""
+    """With free: attempts until a reply holds an action; random commands replace replies that hold none."""
     workers: Positive = 1
     """Processes that play at once, each with its own simulator."""
     out: Path = Path("runs/early-experience")
@@ -64,7 +64,7 @@ class EarlyExperienceConfig(ProposerSettings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status."""
+    """Run the program and return its exit status."""
     carry_out(
         parse(EarlyExperienceConfig, sys.argv[1:] if argv is None else argv, program="act-gym train early-experience")
     )
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @discard_unstarted
 def carry_out(arguments: EarlyExperienceConfig) -> dict[str, Any]:
-    """Carry out what is not carried out yet, write the summary of the run to stdout and return it.
+    """Execute the remaining actions, write the summary of the run to stdout and return it.
 
     Raises:
         UsageError: The arguments do not fit together.
@@ -110,7 +110,7 @@ def carry_out(arguments: EarlyExperienceConfig) -> dict[str, Any]:
 def _proposals(
     arguments: EarlyExperienceConfig, steps: Sequence[ExpertStep], run: Run
 ) -> dict[str, tuple[Proposal, str]]:
-    """Return what is proposed at each step, and by whom."""
+    """Return the proposal at each step, and its proposer."""
     if arguments.proposer == "pairs":
         provenance.take_over(arguments.pairs, run.folder)
         return _from_pairs(arguments.pairs, steps)
@@ -151,10 +151,10 @@ def _walk_all(arguments: EarlyExperienceConfig, walks: Sequence[Walk], run: Run)
     options = read_settings(arguments.env_options, "--env-options")
     played = execute(waiting, env_options=options, workers=arguments.workers)
     played = track(played, "episodes", total=len(walks), done=len(walks) - len(waiting))
-    # A kill loses nothing of what was written, and what the machine itself might lose is found again.
+    # A kill loses no written record; a crash of the machine may lose some, which are computed again.
     with RecordWriter(kept, sync_every=1.0) as records, RecordWriter(log) as outcomes:
         for way, found, error in played:
-            # The same is found again, so what a kill has left of an episode is its beginning.
+            # The run is deterministic, so the lines of an interrupted episode are its beginning.
             for record in found[sum(written[stop.step.id] for stop in way.stops) :]:
                 records.write(record.to_json())
             records.sync()  # before the line that says it is complete

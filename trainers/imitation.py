@@ -1,8 +1,8 @@
 """Imitation learning: maximum likelihood of the expert's action, in whole episodes or state by state.
 
-The loss covers the answer alone, and reasoning is off, in the question and in the chat template: an expert's
-trajectory holds none to imitate. `self-reflection` is imitation with reasoning; docs/method.md says what each stage
-teaches a thinking model. Source: the IL stage of Agentic Critical Training (arXiv 2603.08706).
+The loss covers the answer alone. Reasoning is off, in the question and in the chat template: an expert's
+trajectory holds none to imitate. `self-reflection` is imitation with reasoning; docs/method.md describes the effect of
+each stage on a thinking model. Source: the IL stage of Agentic Critical Training (arXiv 2603.08706).
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""Turns trajectories that others published into episodes: beside `trainers.collect`, another source.
+"""Import of published trajectories as episodes, an alternative to `trainers.collect`.
 
     python -m trainers.import_trajectories --file scienceworld.jsonl --out runs/x/imports
     python -m trainers.import_trajectories --file webshop.jsonl --out runs/y/imports
 
-WebShop's are played again by `imports_webshop.py`; the rest of this is about ScienceWorld's. The file is AgentGym's
-(`AgentTraj-L`, Xi et al. 2024): solutions of the simulator, with thoughts that a model wrote to them, as a talk in
-which every reply is `Thought:` … `Action:` …. It holds no scores. So every trajectory is played again in our engine,
-its observations, scores and validity are ours, and one that does not end at 100 is left out.
+`imports_webshop.py` replays WebShop's trajectories; the rest of this text is about ScienceWorld's. The file is
+AgentGym's (`AgentTraj-L`, Xi et al. 2024): solutions of the simulator with thoughts added by a model, as a chat in
+which every reply is `Thought:` … `Action:` …. It holds no scores. So every trajectory is replayed in our engine:
+observations, scores and validity are ours, and a trajectory that does not end at 100 is left out.
 
-- `episodes.jsonl`: those that end at 100, with the thoughts.
-- `replays.jsonl`: a line for each trajectory: its score, and, if it is not 100, why (see `CAUSES`) and where our
-  world first answered something else.
+- `episodes.jsonl`: the trajectories that end at 100, with the thoughts.
+- `replays.jsonl`: a line for each trajectory: its score, and, if it is not 100, the cause (see `CAUSES`) and the first
+  command whose answer differs in our engine.
 
 The source was played in an older version of the simulator with the doors open, and its numbers count variations in the
-order of `TASK_TYPES`. What that version called otherwise is renamed. The order of things in a room was left to chance
-then, so answers are compared as bags of words.
+order of `TASK_TYPES`. Names of that version are renamed. The order of things in a room was random in it, so answers are
+compared as bags of words.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ TASK_TYPES = (
     "identify-life-stages-1",
     "identify-life-stages-2",
 )
-"""The task types of the source in its order; it counts all variations of one, then those of the next."""
+"""The task types in the source's order; the source numbers all variations of one type, then those of the next."""
 
 CAUSES = {
     "other task": "the task in words is another one",
@@ -78,9 +78,9 @@ CAUSES = {
     "other answer": "the world answered something else to the same commands",
     "ends before": "every answer was the same, and the trajectory ends before the task does",
 }
-"""Why a trajectory does not end at 100, the first that applies."""
+"""Causes why a trajectory does not end at 100; the first that applies is recorded."""
 
-# What the older version said, and what this one says.
+# Names in the older version, and in this one.
 _RENAMED = (("green house", "greenhouse"), ("bath tub", "bathtub"), (" degrees celsius", " degrees"))
 
 _REPLY = re.compile(r"\s*Thought:(?P<thought>.*?)Action:(?P<action>.*)", re.DOTALL)
@@ -89,12 +89,12 @@ _NUMBER = re.compile(r"sciworld_(\d{1,6})")
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """Play published trajectories again and keep those that end at 100, or at WebShop's 1.0, as episodes."""
+    """Replay published trajectories and keep those that end at 100, or at WebShop's 1.0, as episodes."""
 
     file: Path
     """AgentGym's trajectories of ScienceWorld or of WebShop, a JSON object a line."""
     simplifications: str = "openDoors"
-    """What was made easier when those of ScienceWorld were made."""
+    """Simplifications of ScienceWorld in the source."""
     task_types: tuple[str, ...] = ()
     """Only trajectories of these task types; all if none is given."""
     limit: NotNegative = 0
@@ -102,7 +102,7 @@ class ImportConfig:
     out: Path = Path("runs/imports")
     """The run folder."""
     resume: bool = False
-    """Continue the run in the folder; only what the simulator failed in is played again."""
+    """Continue the run in the folder; trajectories that the simulator failed in are replayed again."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,9 @@ class Trajectory:
 
     Attributes:
         item: The source's name for it.
-        task: Which task its number stands for.
-        opening: The task in words and the first observation.
-        replies: What the source's agent said, in order.
+        task: The task of its number.
+        opening: The task description and the first observation.
+        replies: The replies of the source's agent, in order.
         thoughts: The reasoning in each reply.
         actions: The command in each reply, in the words of this version of the simulator.
         answers: The observation after each reply but the last.
@@ -130,13 +130,13 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Replay:
-    """What came of a trajectory.
+    """Result of replaying a trajectory.
 
     Attributes:
-        episode: It, as played in our engine.
+        episode: The trajectory as played in our engine.
         cause: One of `CAUSES`; empty if it ends at 100.
-        same: How many answers were the same, of those that the source tells.
-        at: The first command whose answer was another one, from 0; −1 if there is none.
+        same: How many answers were the same, of those that the source holds.
+        at: The first command whose answer differs, from 0; −1 if there is none.
         expected: The source's answer to it.
         found: Ours.
     """
@@ -150,7 +150,7 @@ class Replay:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status."""
+    """Run the program and return its exit status."""
     arguments = parse(
         ImportConfig, sys.argv[1:] if argv is None else argv, program="python -m trainers.import_trajectories"
     )
@@ -211,7 +211,7 @@ def read_trajectories(file: Path) -> Iterator[Trajectory]:
             found = _NUMBER.fullmatch(item)
             if found is None:
                 raise ValueError(f"{item!r} is no name of a trajectory of ScienceWorld")
-            # The first two turns are instructions and a promise to follow them.
+            # The first two turns are the instructions and their confirmation.
             values = [str(turn["value"]) for turn in record["conversations"][2:]]
             yield _trajectory(item, known[ids[int(found[1])]], values)
         except (KeyError, IndexError, TypeError, ValueError) as cause:
@@ -221,11 +221,11 @@ def read_trajectories(file: Path) -> Iterator[Trajectory]:
 
 
 def replay(engine: Engine, trajectory: Trajectory) -> Replay:
-    """Play a trajectory's commands, until they or the task end.
+    """Replay a trajectory's commands until they or the task end.
 
     Args:
-        engine: Of ScienceWorld, made with the source's simplifications.
-        trajectory: Which.
+        engine: ScienceWorld's, made with the source's simplifications.
+        trajectory: The trajectory.
     """
     turns: list[Turn] = []
     state, error = StepResult(observation="", score=0, raw_score=0, success=False, terminated=False), ""
@@ -289,7 +289,7 @@ def _renamed(text: str) -> str:
 
 
 def _same(expected: str, found: str) -> bool:
-    """Whether two texts hold the same words in any order, under the names of this version."""
+    """Compare two texts as bags of words, under the names of this version."""
     one, other = (sorted(re.findall(r"[^\s,.:()]+", _renamed(text))) for text in (expected, found))
     return one == other
 
@@ -306,7 +306,7 @@ def _in_turn(found: Iterator[Trajectory], task_types: Sequence[str]) -> list[Tra
 
 
 def _latest(path: Path) -> dict[str, dict[str, Any]]:
-    """Return each trajectory's last record; one that the simulator failed in is played again on resume."""
+    """Return each trajectory's last record; a resume repeats those that the simulator failed in."""
     return {record["item"]: record for record in read_records(path)} if path.exists() else {}
 
 
@@ -331,7 +331,7 @@ def _record(trajectory: Trajectory, found: Replay) -> dict[str, Any]:
 
 
 def _summary(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return Markdown: what came of each task type, and the causes."""
+    """Return Markdown: the results of each task type, and the causes."""
     by_type: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         by_type.setdefault(record["task_type"], []).append(record)

@@ -1,7 +1,7 @@
-"""Starts a stage in several processes: `act-gym train --launch zero3 imitation …`.
+"""Multi-process launcher of a stage: `act-gym train --launch zero3 imitation …`.
 
-The same as `accelerate launch --config_file trainers/configs/zero3.yaml -m trainers.imitation …`, which a
-checkout has and an installed package has not: there the programs are off the import path. For several
+It is the same as `accelerate launch --config_file trainers/configs/zero3.yaml -m trainers.imitation …`. That command
+works in a checkout only: in an installed package the programs are not on the import path. For several
 machines see docs/scale.md.
 """
 
@@ -27,7 +27,7 @@ def command(argv: Sequence[str], gpus: int) -> list[str]:
 
     Args:
         argv: `--launch CONFIGURATION [--processes N] COMMAND [ARGUMENTS]`.
-        gpus: How many this machine has: the processes, where none are asked for.
+        gpus: GPUs of this machine: the number of processes if `--processes` is not given.
 
     Raises:
         UsageError: The words do not fit this form.
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
     """Start the processes and wait for them; return 0, or the status of the first that failed."""
     if {"-h", "--help"} & set(argv):
         return _help(argv)
-    words = command(argv, 2)  # what is asked wrongly is said before torch is imported, which takes seconds
+    words = command(argv, 2)  # report usage errors before torch is imported, which takes seconds
     try:
         import torch
         from accelerate.commands.launch import launch_command, launch_command_parser
@@ -69,13 +69,13 @@ def main(argv: Sequence[str]) -> int:
         raise MissingDependencyError("A package that training needs", "train") from cause
     words = command(argv, torch.cuda.device_count())
     if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # it is found without, after a warning from each process
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # DeepSpeed detects it too, but each process warns
     programs = str(Path(__file__).resolve().parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (programs, os.environ.get("PYTHONPATH"))))
     try:
         launch_command(launch_command_parser().parse_args(words))
     except ChildFailedError as error:
-        # What went wrong the process has said itself; the launcher's own traceback says nothing of it.
+        # The process has printed its error already; the launcher's own traceback does not contain it.
         _, failure = error.get_first_failure()
         sys.stderr.write(f"act-gym: a training process ended with status {failure.exitcode}.\n")
         return failure.exitcode if failure.exitcode > 0 else 1
@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _help(argv: Sequence[str]) -> int:
-    """Show the help of the program that would be started; without one, how one is."""
+    """Show the help of the program that would be started; without a program, the launcher's usage."""
     named = next((word for word in argv if word in TRAINERS), None)
     if named is not None:
         return int(import_module(TRAINERS[named][0]).main(["--help"]) or 0)

@@ -1,9 +1,9 @@
-"""Puts an alternative beside every expert action: the questions of Agentic Critical Training.
+"""Action pairs of Agentic Critical Training: every expert action with an alternative.
 
     act-gym train pairs --episodes runs/x/collect/episodes.jsonl --proposer ranked --out runs/x/pairs
 
-Writes `decisions.jsonl` (every expert state; imitation and RL learn from them), `pairs.jsonl` (the
-judgement's training data), `proposals.jsonl` (what became of every state) and `summary.json`.
+The program writes `decisions.jsonl` (every expert state; imitation and RL learn from them), `pairs.jsonl` (the
+judgement's training data), `proposals.jsonl` (the outcome of every state) and `summary.json`.
 
 An alternative equal to the expert's action after `agents.prompts.normalise` is discarded and the
 state then gives no pair, as in version 2 of the paper. With `--per-state K` up to K distinct
@@ -55,7 +55,7 @@ class PairsConfig(ProposerSettings):
     """expert: the states of successful expert episodes. policy: every state that an expert labelled, in any episode,
     also of a model that failed."""
     reuse: Path | None = None
-    """Take the pairs of this file as they are, whoever made them; no model is asked. The run says whose they are."""
+    """Take the pairs of this file as they are, from any model; no model is asked. The run records their proposer."""
     proposer: Literal["free", "ranked", "random", "played"] = "ranked"
     """free: what the policy writes. ranked: drawn from its 16 likeliest admissible commands. random: any of them.
     played: the action that was played where the expert's label is another; no model is asked."""
@@ -73,14 +73,14 @@ class PairsConfig(ProposerSettings):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the program; returns its exit status."""
+    """Run the program and return its exit status."""
     propose(parse(PairsConfig, sys.argv[1:] if argv is None else argv, program="act-gym train pairs"))
     return 0
 
 
 @discard_unstarted
 def propose(arguments: PairsConfig) -> None:
-    """Propose what is not proposed yet, and write the summary of the run to stdout.
+    """Propose the remaining alternatives, and write the summary of the run to stdout.
 
     Raises:
         UsageError: The arguments do not fit together.
@@ -105,10 +105,10 @@ def propose(arguments: PairsConfig) -> None:
 
 
 def check(arguments: PairsConfig) -> None:
-    """Look at whether settings fit together.
+    """Check that settings fit together.
 
     Raises:
-        UsageError: They do not.
+        UsageError: The settings do not fit together.
     """
     check_bounds(arguments)
     if bool(arguments.episodes) == bool(arguments.reuse):
@@ -129,7 +129,7 @@ def _order(arguments: PairsConfig, states: int) -> list[int]:
 
 
 def _propose_all(arguments: PairsConfig, states: ExpertStates, run: Run) -> None:
-    """Write the states that are drawn, and ask about them; with `count`, of no more than it takes."""
+    """Write the drawn states, and ask about them; with `count`, about no more than are needed."""
     order, path = _order(arguments, len(states)), run.path("decisions.jsonl")
     drawn = arguments.count + arguments.count // 4 + 64 if arguments.count else len(order)
     while True:

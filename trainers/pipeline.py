@@ -1,4 +1,4 @@
-"""Runs stages one after the other, each from the checkpoint of the stage before.
+"""Pipeline of stages, each from the checkpoint of the stage before.
 
     act-gym train pipeline --stages warmup act imitation rl --data runs/pairs --out runs/act-il-rl
 
@@ -81,9 +81,9 @@ PROGRAMS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "rl": rl.train,
     "rollout": rollout.train,
 }
-"""What runs each stage that trains."""
+"""The program of each stage that trains."""
 
-_MAKING: tuple[Stage, ...] = ("collect", "pairs", "early-experience")  # they make data and train nothing
+_MAKING: tuple[Stage, ...] = ("collect", "pairs", "early-experience")  # they make data and do not train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class PipelineConfig:
     """Run stages one after the other, each from the checkpoint of the stage before."""
 
     stages: tuple[Stage, ...] = ("warmup", "act", "imitation", "rl")
-    """What is run, in order; a stage may come twice."""
+    """Stages to run, in order; a stage may come twice."""
 
     data: Path = Path("runs/pairs")
     """A run folder of trainers.pairs, for pipelines that do not begin with collect and pairs."""
@@ -159,10 +159,10 @@ class PipelineConfig:
     """Continue the run in the folder."""
 
     dry_run: bool = False
-    """Count what every stage would do and what it would cost; leave nothing behind."""
+    """Count the work of every stage and its cost; leave no files."""
 
     measure_steps: bool = False
-    """Run three real steps of every stage whose data is there, throw them away, and say what the whole would cost."""
+    """Run three real steps of every stage whose data exists, discard them, and print the cost of the whole training."""
 
 
 def plan(arguments: PipelineConfig) -> Iterator[tuple[str, Stage, Any]]:
@@ -247,10 +247,10 @@ def _inputs(stage: Stage, arguments: PipelineConfig, data: Path) -> dict[str, An
 
 
 def check(arguments: PipelineConfig, stages: Sequence[tuple[str, Stage, Any]]) -> None:
-    """Look at settings, inputs and models of all stages, before the first one runs and a model is converted.
+    """Check settings, inputs and models of all stages, before the first one runs and a model is converted.
 
     Args:
-        arguments: The pipeline's.
+        arguments: The pipeline's settings.
         stages: See `plan`.
 
     Raises:
@@ -316,7 +316,7 @@ def train(arguments: PipelineConfig) -> Sequence[Mapping[str, Any]]:
     if arguments.dry_run or arguments.measure_steps:
         return outlook(stages, PROGRAMS, arguments.model, arguments.pairs.count, measure=arguments.measure_steps)
     distributed.by_first(lambda: check(arguments, stages))
-    # A stage says itself what may change in its settings.
+    # Each stage defines which of its settings may change.
     free = {f"{_field_of(stage)}.{name}" for stage in PROGRAMS for name in (*FREE_ARGUMENTS, *FREE_SETTINGS)}
     distributed.by_first(lambda: Run(arguments.out, "trainers.pipeline", arguments, free=free, resume=arguments.resume))
     summaries: list[Mapping[str, Any]] = []

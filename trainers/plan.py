@@ -1,4 +1,4 @@
-"""Plans a training from counts: does it fit the GPUs, and how long does a step take?
+"""Training planner: estimates memory per GPU and time per step from counted operations.
 
     act-gym train plan --parameters 8e9 --gpus 8
     act-gym train plan --model models/Qwen3-8B --gpus 8
@@ -218,12 +218,12 @@ def _time(s: PlanConfig, shape: Shape) -> Iterator[str]:
     pairs = _pairs(s)
     training = passes * factor * (shape.token_flops * tokens + shape.pair_flops * pairs)
     sent = traffic(n, s.gpus, s.zero)
-    # Whole weights for whatever writes the replies; under ZeRO-2 they are there.
+    # Generation needs whole weights; under ZeRO-2 every GPU holds them already.
     handed = 2 * n * (s.gpus - 1) / s.gpus if s.zero == 3 else 0.0
     moved, link = passes * sent.per_pass + sent.per_step + handed, _link(s)
     reading = per_gpu * s.prompt / (s.num_generations if s.shared_prompt else 1)
     read = shape.forward_flops(reading, s.prompt)
-    # Every token reads the weights once for all replies that are written side by side, and each reply's cache.
+    # Every token reads the weights once for all replies of the batch, and each reply's cache.
     together = per_gpu * s.tensor_parallel
     cached = shape.cache_bytes(together * (s.prompt + s.completion / 2))
     written = s.completion * (2 * n + cached) / s.tensor_parallel

@@ -1,12 +1,13 @@
-"""Rejection sampling fine-tuning (RFT): the model plays, and learns from the episodes in which it succeeded.
+"""Rejection sampling fine-tuning (RFT): supervised training on the model's own successful episodes.
 
     act-gym train rft --model runs/imitation/checkpoint --episodes-per-task 4 --out runs/rft
 
 A round plays each of its training games several times at a temperature, keeps the successful episodes, each sequence of
 actions once and the shortest first, and trains on them as whole episodes (`trainers.rounds`). `played.jsonl` of a round
-holds all its episodes, `episodes.jsonl` those that were kept. An action that the environment refused is read and not
-learnt. Sources: Yuan et al., "Scaling Relationship on Learning Mathematical Reasoning with Large Language Models"
-(2023, RFT); Zelikman et al., "STaR" (2022), which trains the initial model in each round (`--start initial`).
+holds all its episodes, `episodes.jsonl` those that were kept. An action that the environment refused stays in the
+context, without a loss. Sources: Yuan et al., "Scaling Relationship on Learning Mathematical Reasoning with Large
+Language Models" (2023, RFT); Zelikman et al., "STaR" (2022), which trains the initial model in each round
+(`--start initial`).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class RFTConfig(rounds.RoundSettings):
     the model of each round at --temperature if empty."""
 
     temperature: Annotated[float, Bound(least=0)] = 1.0
-    """Of the model that plays; at 0 all episodes of a game are the same."""
+    """Sampling temperature of the model that plays; at 0 all episodes of a game are the same."""
 
     episodes_per_task: Positive = 4
     """Episodes of each game, with different seeds."""
@@ -59,10 +60,10 @@ class RFTConfig(rounds.RoundSettings):
 
 
 def check(arguments: RFTConfig) -> None:
-    """Refuse settings that cannot work, before anything is played.
+    """Refuse settings that cannot work, before any game is played.
 
     Raises:
-        UsageError: They cannot.
+        UsageError: The settings cannot work.
     """
     rounds.check(arguments, "rft")
     if arguments.agent and arguments.rounds > 1:
@@ -111,7 +112,7 @@ def _play_round(arguments: RFTConfig, run: Run, number: int, model: str) -> None
     """Play a round's games that are not played yet, and keep the successful episodes.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No episode is successful.
     """
 
     def agent() -> Agent:

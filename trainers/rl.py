@@ -1,4 +1,4 @@
-"""RL on expert states: GRPO where the model proposes one action and is compared with the expert.
+"""RL on expert states: GRPO with a reward that compares the model's action with the expert's.
 
 No environment runs: the reward is the same composite as in ACT, against the expert's action and the
 commands that were admissible. Source: the RL stage of Agentic Critical Training (arXiv 2603.08706).
@@ -41,7 +41,7 @@ class RLConfig(GroupStageConfig, DecisionInputs):
 @estimable
 @discard_unstarted
 def train(arguments: RLConfig) -> dict[str, Any]:
-    """Run the stage and return its summary; for what it raises see `grpo.trainer`."""
+    """Run the stage and return its summary; see `grpo.trainer` for the errors it raises."""
     opened, summary = open_run("trainers.rl", arguments, [arguments.decisions], check=check)
     if summary is not None:
         return summary

@@ -1,9 +1,9 @@
-"""Environment RL: the model plays, and a policy gradient learns from whole episodes (GRPO, RLOO, GiGPO, HGPO, branch).
+"""Environment RL: policy gradients on whole episodes that the model plays (GRPO, RLOO, GiGPO, HGPO, branch).
 
     act-gym train rollout --model runs/imitation/checkpoint --algorithm gigpo --groups 16 --num-generations 8
 
-A step plays `groups` tasks, `num_generations` episodes each, and trains on every token that was sampled in them. The
-formulas, what each setting does and what every metric means: docs/rollout.md.
+A step plays `groups` tasks, `num_generations` episodes each, and trains on every token that was sampled in them.
+docs/rollout.md has the formulas, the settings and the metrics.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def check(arguments: Rollout) -> None:
 
     Raises:
         MissingDependencyError: A package that trains is not installed.
-        UsageError: They cannot.
+        UsageError: The settings cannot work.
     """
     check_bounds(arguments)
     arguments.check_algorithm()
@@ -110,7 +110,7 @@ def _check_plans(env_id: str, options: Mapping[str, Any]) -> None:
     """Refuse shaping where the engine has no planner.
 
     Raises:
-        UsageError: It has none.
+        UsageError: The engine has no planner.
     """
     env = gym.make(env_id, **options)
     try:
@@ -145,7 +145,7 @@ def train(arguments: Rollout) -> dict[str, Any]:
 
 
 def _open(arguments: Rollout) -> Run:
-    """Open the run folder; its manifest says how the model is asked, and what is privileged."""
+    """Open the run folder; its manifest records the prompt settings and the privileged information in use."""
     weights = sorted(checkpoints.find_model(arguments.model).glob("*.safetensors"))
     facts = {
         "launched": distributed.described(),
@@ -164,7 +164,7 @@ def _open(arguments: Rollout) -> Run:
 
 
 def _prepared(arguments: Rollout, run: Run, games: Sequence[tuple[str, Task]]) -> Training:
-    """Return the training at its beginning or at the state that it resumes from.
+    """Prepare the training, at its beginning or at the state that it resumes from.
 
     Raises:
         RunError: The model writes no actions.
@@ -269,7 +269,7 @@ def _trained(training: Training, run: Run, arguments: Rollout) -> dict[str, Any]
 
 
 def _counted(arguments: Rollout, games: Sequence[tuple[str, Task]]) -> dict[str, Any]:
-    """Return what the stage would do; episodes played at random say how many tokens one has."""
+    """Count the work of the stage; episodes of a random agent give the tokens per episode."""
     policy = estimate.tokens_of(arguments.model)
     lengths = _lengths(policy, arguments.question(), arguments, games)
     episodes = arguments.groups * (

@@ -1,7 +1,7 @@
-"""Rounds of playing and training, which DAgger and rejection sampling share.
+"""Rounds of playing and training, shared by DAgger and rejection sampling.
 
-Each round has a folder `round-<n>`: `episodes.jsonl`, which it has made, and the training `train` on all episodes
-so far, those of --episodes included. A run that was stopped continues where it was.
+Each round has a folder `round-<n>`: its own `episodes.jsonl`, and the training `train` on all episodes
+so far, those of --episodes included. A stopped run continues where it was.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ class RoundSettings(EpisodeStageConfig, Playing):
 
 
 def check(arguments: RoundSettings, stage: str) -> None:
-    """Refuse settings that no stage of rounds can work with, before anything is played.
+    """Refuse settings that no stage of rounds can work with, before any game is played.
 
     Raises:
         RunError: A file holds no episodes.
-        UsageError: They cannot work, or a file holds episodes of another benchmark.
+        UsageError: The settings cannot work, or a file holds episodes of another benchmark.
     """
     check_bounds(arguments)
     if arguments.dry_run or arguments.measure_steps:
@@ -107,8 +107,8 @@ def train_in_rounds(
     """Run all rounds that are not finished; return the last training's summary.
 
     Args:
-        arguments: The stage's.
-        program: Its module.
+        arguments: The stage's settings.
+        program: The stage's module.
         play_round: Makes the episodes of a round that are not there yet, from the run, the round's number (from 1) and
             the model that plays.
     """
@@ -169,7 +169,7 @@ def play_missing(
     """Play the games that a file does not hold yet, add them to it, and return all that it holds then.
 
     Args:
-        arguments: The stage's.
+        arguments: The stage's settings.
         jobs: The games.
         path: The file.
         agent: Makes the player; not called if no game is missing.

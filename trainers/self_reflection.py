@@ -1,8 +1,8 @@
 """Self-reflection: supervised training on monologues that end in the expert's action, mixed with expert data.
 
-The model first writes, for every state of `trainers.early_experience`, why the expert's action is better than what was
-tried beside it (`monologues.py`). Then it is trained on two kinds of examples: asked to reason, it answers
-`<think>monologue</think><action>…</action>`; asked not to, it answers with the expert's action alone.
+The model first writes a monologue for every state of `trainers.early_experience`: why the expert's action is better
+than the alternatives (`monologues.py`). Then it is trained on two kinds of examples: with reasoning, the answer is
+`<think>monologue</think><action>…</action>`; without, it is the expert's action alone.
 Source: Early Experience (arXiv 2510.08558).
 """
 
@@ -40,16 +40,16 @@ __all__ = ["SelfReflectionConfig", "lessons", "main", "train"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Inputs(ExperienceInputs):
-    """What is reflected on."""
+    """Settings of the monologues."""
 
     alternatives: Positive = 3
-    """Alternatives that a monologue is shown at most, with what they led to."""
+    """Most alternatives in the prompt of a monologue, with their outcomes."""
 
     writer: str = ""
     """The model that writes the monologues, if it is not the one that is trained."""
 
     temperature: Annotated[float, Bound(least=0)] = 0.7
-    """Of sampling them."""
+    """Sampling temperature of the monologues."""
 
     max_new_tokens: Positive = 512
     """Longest monologue."""
@@ -58,7 +58,7 @@ class _Inputs(ExperienceInputs):
     """Each outcome in the prompt is cut to this length."""
 
     tries: Positive = 2
-    """How often the model is asked for a monologue until one can be kept."""
+    """Attempts for each monologue until one can be kept."""
 
     mix_expert: bool = True
     """Whether every expert action is also learned without reasoning."""
@@ -72,7 +72,7 @@ class SelfReflectionConfig(SupervisedStageConfig, _Inputs):
     """Train a model on its own reasons for the expert's actions."""
 
     out: Path = Path("runs/self-reflection")
-    """The run folder; `reflections.jsonl` holds the monologues and what became of every reply."""
+    """The run folder; `reflections.jsonl` holds the monologues and the outcome of every reply."""
 
 
 @estimable
@@ -90,7 +90,7 @@ def train(arguments: SelfReflectionConfig) -> dict[str, Any]:
         return summary
     experiences = read_experience(arguments.experience, arguments.limit)
     found, bare = scenes(experiences, alternatives=arguments.alternatives)
-    if arguments.dry_run or arguments.measure_steps:  # nothing is asked of the model; words of half the length count
+    if arguments.dry_run or arguments.measure_steps:  # no generation; texts of half the length count
         counts: dict[str, int] = {}
         monologues = {scene.step.id: " ".join(["because"] * (arguments.max_new_tokens // 2)) for scene in found}
     else:
@@ -123,7 +123,7 @@ def lessons(
     """Pose the questions and give their answers: those with reasoning first.
 
     Args:
-        experiences: Where the states and the expert's actions come from.
+        experiences: The source of the states and the expert's actions.
         monologues: Reasoning by the step's id.
         asking: How a state is shown.
         mix_expert: Whether every step is also asked without reasoning.
@@ -139,7 +139,7 @@ def lessons(
 
 
 def _write(arguments: SelfReflectionConfig, opened: Run, found: Sequence[Scene]) -> dict[str, int]:
-    """Write the monologues that are not written yet; return how many replies became what."""
+    """Write the remaining monologues; return the number of replies by outcome."""
     log = opened.path("reflections.jsonl")
     done = {record["id"] for record in read_records(log)} if log.exists() else set()
     waiting = [scene for scene in found if scene.step.id not in done]
@@ -154,7 +154,7 @@ def _written(arguments: SelfReflectionConfig, waiting: Sequence[Scene]) -> Any:
         return
     from agents.local.model import Policy
 
-    # As in evaluation, and not in the precision of training: nothing is learned here.
+    # Precision as in evaluation, and not as in training: no weight is updated here.
     policy = Policy.load(str(checkpoints.find_model(arguments.writer or arguments.model)))
     for start in range(0, len(waiting), arguments.generation_batch):
         for monologue in write_monologues(

@@ -1,8 +1,8 @@
-"""Supervised training on the choice: the judging question of a pair, with the expert's action as its answer.
+"""Supervised fine-tuning on the choice: the judging question of a pair, with the expert's action as its answer.
 
-The control of Agentic Critical Training (arXiv 2603.08706, version 2: "SFT-on-choice"): the same pairs and
-the same question as in `act`, but the answer is told and not found by trial. The loss covers the answer
-alone; there is no reasoning in it, because nobody has written any.
+It is the control of Agentic Critical Training (arXiv 2603.08706, version 2: "SFT-on-choice"): the same pairs and
+the same question as in `act`, but the answer is given and not found by trial. The loss covers the answer
+alone. The answer holds no reasoning, because the data has none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["SFTChoiceConfig", "main", "train"]
 
 @dataclass(frozen=True, kw_only=True)
 class SFTChoiceConfig(SupervisedStageConfig, JudgingInputs):
-    """Train a model by examples to name the expert's action of two."""
+    """Train a model on examples to name the expert's action of two."""
 
     out: Path = Path("runs/sft-choice")
     """The run folder."""

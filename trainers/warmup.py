@@ -1,8 +1,8 @@
 """Warm-up: supervised training on the answer format, with the answer drawn at random.
 
-A model that cannot write `<action>…</action>` earns the same reward everywhere and GRPO teaches it
-nothing. This stage teaches the format and, by drawing every answer from a coin, no judgement: the
-expert's action is the answer of half the judging questions. It is ours; the paper's models need none.
+A model that cannot write `<action>…</action>` earns the same reward for every reply, and GRPO has no gradient.
+This stage teaches the format and no judgement, because every answer is a coin flip: the
+expert's action is the answer of half the judging questions. The paper has no such stage; its models need none.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _THOUGHT = "I compare what the actions would do and decide."
 
 @dataclass(frozen=True, kw_only=True)
 class _Inputs(PairInputs):
-    """What the format is practised on."""
+    """Examples of the answer format."""
 
     examples: NotNegative = 128
     """Pairs used, evenly spread over the file; 0 uses all."""
@@ -72,7 +72,7 @@ def lessons(
     is any admissible command with equal odds; where the list is missing, either action of the pair.
 
     Args:
-        pairs: Where the states and actions come from.
+        pairs: The source of the states and actions.
         asking: How a state is shown; whether questions ask for reasoning, and answers hold some.
         acting_share: Probability of an acting question, 0–1.
         seed: Seeds all draws.

@@ -1,4 +1,4 @@
-"""Implicit world modelling: supervised training on what an action leads to.
+"""Implicit world modelling: supervised training on the observation that follows an action.
 
 The model reads a state and an action, and learns the observation that followed when `trainers.early_experience`
 carried the action out: the expert's, and random admissible ones. `imitation` comes after it, as a stage of
@@ -33,16 +33,16 @@ _ASK = "You do this: {action}\n\nWhat do you observe then? Reply with the observ
 
 @dataclass(frozen=True, kw_only=True)
 class _Inputs(ExperienceInputs):
-    """What is foreseen."""
+    """Transitions to learn."""
 
     actions: Literal["random", "all"] = "random"
-    """Whose consequences are learned besides those of the expert's actions: random admissible actions, or the policy's
-    proposals too."""
+    """Actions whose outcomes are learned in addition to those of the expert's actions: random admissible actions, or
+    the policy's proposals too (all)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorldModelConfig(SupervisedStageConfig, _Inputs):
-    """Train a model to foresee what an action leads to. `probe` is not used: the replies are no actions."""
+    """Train a model to predict the outcome of an action. `probe` is not used: the replies are no actions."""
 
     out: Path = Path("runs/world-model")
     """The run folder."""
@@ -51,12 +51,12 @@ class WorldModelConfig(SupervisedStageConfig, _Inputs):
 def lessons(
     experiences: Iterable[Transition], asking: Asking = CONVERSATION, *, actions: Literal["random", "all"] = "random"
 ) -> tuple[list[Question], list[str]]:
-    """Ask of every action what it leads to, with what it did lead to.
+    """Return a question about the outcome of every action, and the outcome that was observed.
 
     Args:
         experiences: Actions that were carried out.
         asking: How a state is shown, and how long an observation may be.
-        actions: Which of those that are not the expert's.
+        actions: The actions in addition to the expert's, `random` or `all`.
     """
     questions, answers = [], []
     for record in experiences:

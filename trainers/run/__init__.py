@@ -1,1 +1,1 @@
-"""What every stage stands on: its settings, run folder, checkpoints, processes and where its data came from."""
+"""Infrastructure of every stage: settings, run folder, checkpoints, processes and provenance of the data."""

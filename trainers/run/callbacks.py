@@ -1,6 +1,6 @@
-"""What a training says while it runs: `metrics.jsonl` and a progress bar.
+"""Training callbacks: `metrics.jsonl`, a progress bar and corrections of a resume.
 
-Sits between Transformers' trainers and a run folder as callbacks; knows nothing of rewards or losses.
+They connect Transformers' trainers with a run folder, and are independent of rewards and losses.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from act_gym.io.run_dir import Run
 
 __all__ = ["MetricsCallback", "ProgressCallback", "ResumeCallback"]
 
-# The libraries' names for what we log, and ours. What is not here is not logged.
+# The libraries' names of metrics, and ours. Other metrics are not logged.
 _NAMES: Mapping[str, str] = {
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -52,7 +52,7 @@ Logs = Mapping[str, Any] | None
 
 
 class MetricsCallback(TrainerCallback):
-    """Writes every logging step to the run's metrics, under names of our own.
+    """Callback that writes every logging step to the run's metrics, under names of our own.
 
     Args:
         run: The run folder.
@@ -90,10 +90,10 @@ def _number(logs: Mapping[str, Any], name: str) -> float | None:
 
 
 class ResumeCallback(TrainerCallback):
-    """Adds to a resume what the libraries leave out: intervals that changed, and the epoch of our own sampler."""
+    """Callback that restores what the libraries miss in a resume: changed intervals and our own sampler's epoch."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
-        """Log and save as often as the arguments say; a state brings the intervals that it was saved with."""
+        """Set the intervals of logging and saving from the arguments; a state restores the ones it was saved with."""
         state.compute_steps(args, state.max_steps)
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:  # noqa: ARG002 (theirs)
@@ -105,7 +105,7 @@ class ResumeCallback(TrainerCallback):
 
 
 class ProgressCallback(TrainerCallback):
-    """A progress bar on stderr with the metrics worth watching; quiet when it is not a terminal."""
+    """Progress bar on stderr with the main metrics; off when stderr is not a terminal."""
 
     WATCHED = ("loss", "reward", "accuracy", "format_error_rate", "zero_variance_groups")
 
@@ -130,7 +130,7 @@ class ProgressCallback(TrainerCallback):
             self.bar.start()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
-        """Move on by one step."""
+        """Advance the bar by one step."""
         self.bar.update(self.task, completed=state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Logs = None, **_: Any) -> None:  # noqa: ARG002 (theirs)
@@ -141,9 +141,9 @@ class ProgressCallback(TrainerCallback):
             self.bar.update(self.task, metrics="  ".join(shown))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
-        """Leave the bar as it stands."""
+        """Stop the bar without clearing it."""
         self.stop()
 
     def stop(self) -> None:
-        """Give the terminal back."""
+        """Release the terminal."""
         self.bar.stop()

@@ -1,4 +1,4 @@
-"""Models on disk: where a stage finds its model, where it leaves it, and how it marks that it is done.
+"""Checkpoints on disk: a stage's input model, its output model, and the marker that it is done.
 
 ```
 runs/<name>/
@@ -47,7 +47,7 @@ def find_model(name: str) -> Path:
 
 
 def load(name: str, precision: Precision) -> Policy:
-    """Load a model with its tokenizer from this machine; nothing is fetched.
+    """Load a model with its tokenizer from this machine, without a download.
 
     Args:
         name: See `find_model`.
@@ -61,7 +61,7 @@ def load(name: str, precision: Precision) -> Policy:
 
 
 def gathered(trainer: Any) -> dict[str, Any] | None:
-    """Return a trained model's weights, which ZeRO-3 has sharded, whole in the first process's main memory.
+    """Gather a trained model's weights, which ZeRO-3 has sharded, whole in the first process's main memory.
 
     All processes must take part. The others get an empty dictionary; None where no weight is sharded.
     """
@@ -79,17 +79,17 @@ def save(
     base: str | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write a complete model and tokenizer to a folder, whole or not at all; return its sha256.
+    """Write a complete model and tokenizer to a folder atomically; return its sha256.
 
-    Adapters are merged into the weights first, so that whoever loads it needs no peft.
+    Adapters are merged into the weights first, so that loading needs no peft.
 
     Args:
-        model: As it was trained.
+        model: The trained model.
         tokenizer: Its tokenizer.
         folder: Where the model goes.
-        weights: Those of `gathered`; None takes the model's own.
+        weights: The weights that `gathered` returned; None takes the model's own.
         base: The model, see `find_model`, that sharded adapters are merged into.
-        notes: JSON files that are written too, by name.
+        notes: Additional JSON files, by name.
     """
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload() if weights is None else _merged(model, weights, str(base))
@@ -106,12 +106,12 @@ def save(
 
 
 def _merged(model: Any, weights: dict[str, Any], base: str) -> Any:
-    """Return the model that training began with, and into it merged the adapters that were trained."""
+    """Merge the trained adapters into the model that training began with; return it."""
     from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
     from transformers import AutoModelForCausalLM
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
-    # Or this process would wait for the others to take their shares.
+    # Otherwise this process would wait for the others to take their shares.
     unset_hf_deepspeed_config()  # type: ignore[no-untyped-call]
     whole = AutoModelForCausalLM.from_pretrained(find_model(base), dtype=next(iter(weights.values())).dtype)
     adapted = get_peft_model(whole, model.peft_config["default"])
@@ -128,7 +128,7 @@ def hash_of(folder: Path) -> str:
 
 
 def last_state(run_folder: Path) -> Path | None:
-    """Return the newest complete state to resume from; a state torn by a kill is passed over."""
+    """Return the newest complete state to resume from; skip a state that a kill left incomplete."""
     states = sorted((run_folder / "state").glob("checkpoint-*"), key=lambda path: step_of(path) or 0)
     return next((path for path in reversed(states) if _is_whole(path)), None)
 
@@ -139,16 +139,16 @@ def step_of(state: Path | None) -> int | None:
 
 
 def _is_whole(state: Path) -> bool:
-    """Return whether a state was written to its end, which in every process is the random state.
+    """Return whether a state is complete: every process writes its random state last.
 
-    The first process writes trainer_state.json after it.
+    The first process writes trainer_state.json after that.
     """
     others = range(distributed.count()) if distributed.count() > 1 else ()
     return _is_json(state / "trainer_state.json") and all((state / f"rng_state_{n}.pth").exists() for n in others)
 
 
 def mark_done(run_folder: Path, checkpoint_sha256: str, summary: Mapping[str, Any]) -> None:
-    """Say that a stage is finished, and drop the states it could have resumed from."""
+    """Mark a stage as finished, and delete the states it could have resumed from."""
     write_json(run_folder / "done.json", {"checkpoint_sha256": checkpoint_sha256, "summary": dict(summary)})
     shutil.rmtree(run_folder / "state", ignore_errors=True)
 

@@ -1,7 +1,7 @@
-"""Removes the run folder of a command that failed before it did any work, so that the corrected one can have it.
+"""Cleanup of the run folder of a command that failed before any work, so that the corrected command can use it.
 
-A mistake in the data, a model that is not there or a prompt that is too long shows only after the folder was made.
-A folder that holds more than settings and measurements from before the training is never touched.
+Invalid data, a missing model or a prompt that is too long is detected only after the folder was made.
+A folder that holds more than settings and measurements from before the training is never removed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PREPARED = frozenset({"config.json", "manifest.json", "proposer.json", "decisio
 
 
 def discard_unstarted(program: Callable[[S], T]) -> Callable[[S], T]:
-    """Let a program that takes arguments with `out` leave no run folder if it fails before it does any work.
+    """Decorate a program whose arguments have `out`: remove its run folder if it fails before it does any work.
 
     Work is a finished record, a training step or a saved state. A folder that held a run before the call stays.
     """

@@ -1,4 +1,4 @@
-"""Arguments that several trainers share, in groups that a program's own dataclass inherits.
+"""Shared arguments of trainers, in groups that a program's own dataclass inherits.
 
 A program lists its groups from the last to the first (dataclasses collect fields from the end of the
 base classes), so that its help reads in the order of the flow: model, method, optimisation, output.
@@ -60,8 +60,8 @@ FREE_SETTINGS = frozenset(
         *("vllm", "vllm_server", "vllm_timeout", "vllm_memory", "vllm_tensor_parallel", "vllm_sleep"),
     }
 )
-"""Settings of a training that may change when it resumes: how it fits into memory, what writes the replies, what it
-logs and saves, and what it looks at before its first step."""
+"""Settings of a training that may change when it resumes: memory, the generator of the replies, logging and saving, and
+the checks before the first step."""
 
 
 class DataInputs:
@@ -74,7 +74,7 @@ class DataInputs:
 
 @dataclass(frozen=True, kw_only=True)
 class PairInputs(DataInputs):
-    """What stages learn from that put two actions side by side."""
+    """Training data of stages that compare two actions."""
 
     pairs: Path = Path("runs/pairs/pairs.jsonl")
     """Pairs of expert and alternative actions, from trainers.pairs."""
@@ -86,19 +86,19 @@ class PairInputs(DataInputs):
 
 @dataclass(frozen=True, kw_only=True)
 class JudgingInputs(PairInputs):
-    """What is judged."""
+    """Pairs of actions to judge, and their order."""
 
     order: Order = "recorded"
-    """Which action is shown first: as recorded with the pair (drawn once), drawn anew from the seed, or
+    """Which action is shown first: as recorded with the pair (drawn once), drawn again from the seed, or
     each pair both ways."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecisionInputs(DataInputs):
-    """Where the model acts as the expert does."""
+    """Expert decisions that the model learns to make."""
 
     decisions: Path = Path("runs/pairs/decisions.jsonl")
-    """Expert decisions; a file of pairs will do as well."""
+    """Expert decisions; a file of pairs is accepted as well."""
 
     def data_files(self) -> tuple[Path, ...]:
         """Return the file of decisions."""
@@ -107,7 +107,7 @@ class DecisionInputs(DataInputs):
 
 @dataclass(frozen=True, kw_only=True)
 class ExperienceInputs(DataInputs):
-    """What Early Experience learns from."""
+    """Training data of Early Experience."""
 
     experience: Path = Path("runs/early-experience/experience.jsonl")
     """Actions that were carried out, from trainers.early_experience."""
@@ -159,7 +159,7 @@ class PromptSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """Which model is trained, and how it is held in memory."""
+    """The model to train, and how it is held in memory."""
 
     model: str = "smollm2"
     """A folder with a model and its tokenizer, such as runs/warmup/checkpoint, or a name that
@@ -243,7 +243,7 @@ class GroupSettings:
     micro_batch."""
 
     scale_rewards: Literal["group", "batch", "none"] = "group"
-    """By whose standard deviation advantages are divided."""
+    """Scope of the standard deviation that advantages are divided by; none does not divide them."""
 
     iterations: Positive = 1
     """Passes over each batch of replies; above 1 the later ones are off-policy and cost no sampling."""
@@ -253,22 +253,22 @@ class GroupSettings:
     same and GRPO would learn nothing."""
 
     force: bool = False
-    """Train even then."""
+    """Train even if the malformed share is above max_malformed."""
 
     groups: Positive = 4
     """Questions in one optimizer step; with num_generations replies each."""
 
     zero_variance: ZeroVariance = "keep"
-    """A group whose rewards are all equal teaches nothing. keep: it counts where the loss is averaged, as TRL
-    does it. filter: it is left out there as well. resample: other questions are sampled in its place."""
+    """Zero-variance groups (all rewards equal) have no gradient. keep: count them where the loss is averaged, as
+    TRL does. filter: leave them out there as well. resample: sample other questions in their place."""
 
     resample_rounds: NotNegative = 3
-    """With resample: how often other questions are sampled at most for one batch; what is still equal then is
+    """With resample: most rounds of sampling other questions for one batch; zero-variance groups that remain are
     left out."""
 
     probe_groups: NotNegative = 8
-    """Questions that get a whole group of replies before training, which tells the share of equal groups it
-    begins with; 0 skips it."""
+    """Questions that get a whole group of replies before training, to measure the initial share of zero-variance
+    groups; 0 skips it."""
 
     shared_prompt: bool = True
     """Run a question through the model once for all its replies, not once for each: the same numbers to
@@ -281,11 +281,11 @@ class GroupSettings:
     as many share a pass as fit. Sampling is not bounded. 0 runs it in one."""
 
     vllm: Literal["off", "colocate", "server"] = "off"
-    """What writes the replies: transformers (off), vLLM in the training processes (colocate), or vLLM behind an
+    """Generator of the replies: transformers (off), vLLM in the training processes (colocate), or a vLLM server at an
     address (server). docs/scale.md has the commands."""
 
     vllm_server: str = "http://127.0.0.1:8000"
-    """With server: where it is. It takes weights from whoever reaches it, so keep it off public networks."""
+    """With server: its address. It accepts weights from any client, so keep it off public networks."""
 
     vllm_timeout: PositiveFloat = 240.0
     """With server: seconds to wait until it is up."""
@@ -368,7 +368,7 @@ class EvalSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSettings(EvalSettings):
-    """Where the run goes and what it says on the way."""
+    """The run folder, and what the run logs, saves and checks."""
 
     out: Path = Path("runs/train")
     """The run folder."""
@@ -393,11 +393,11 @@ class OutputSettings(EvalSettings):
     """Continue the run in the folder."""
 
     dry_run: bool = False
-    """Count what would be done and what it would cost, without weights and without a step; leave nothing behind."""
+    """Count the work and its cost, without weights and without a step; leave no files."""
 
     measure_steps: bool = False
-    """Run three real steps on this machine, throw them away, and say what the whole would cost; leave nothing
-    behind."""
+    """Run three real steps on this machine, discard them, and print the cost of the whole training; leave no
+    files."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
-"""Several processes that train one model together: who does what only one may do, and how the others learn of it.
+"""Multi-process training: runs work in the first process only and shares the result with the others.
 
-`accelerate launch` starts a program several times and tells each copy its number (`RANK`). Whatever writes a
-run folder, plays episodes or asks a model goes through `by_first`; all else is the same in every process.
-In a program that was started by itself all of this is nothing, and costs nothing.
+`accelerate launch` starts a program several times and gives each copy its number (`RANK`). All code that writes a
+run folder, plays episodes or asks a model goes through `by_first`; the rest is the same in every process.
+In a program that was started by itself all of this has no effect and no cost.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 T = TypeVar("T")
 
-# What the first process does alone may take hours: expert episodes, alternatives, the hash of large weights.
+# Work of the first process alone may take hours: expert episodes, alternatives, the hash of large weights.
 _PATIENCE = timedelta(days=30)
 _waiting: Any = None
 
@@ -59,7 +59,7 @@ def shards_weights() -> bool:
 
 
 def described() -> str:
-    """Return how this program was started, in words: what its saved states fit."""
+    """Return a description of how this program was started; saved states fit only the same one."""
     if count() == 1:
         return "1 process"
     stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")
@@ -70,7 +70,7 @@ def per_process(sequences: int, what: str = "sequences") -> int:
     """Return each process's share of an optimizer step.
 
     Raises:
-        UsageError: They cannot be shared equally.
+        UsageError: The sequences cannot be shared equally.
     """
     if sequences % count():
         raise UsageError(f"{sequences} {what} a step cannot be shared by {count()} processes equally.")
@@ -78,7 +78,7 @@ def per_process(sequences: int, what: str = "sequences") -> int:
 
 
 def join() -> None:
-    """Meet the other processes; the first call waits for all of them.
+    """Join the other processes; the first call waits for all of them.
 
     Raises:
         MissingDependencyError: The launcher asks for DeepSpeed and it is not installed.
@@ -95,7 +95,7 @@ def join() -> None:
         PartialState()
     else:
         PartialState(cpu=not uses_deepspeed(), backend="gloo")
-    # NCCL gives up after minutes; waiting goes over a group of its own, which does not.
+    # NCCL times out after minutes; waiting uses a group of its own, which does not.
     _waiting = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
     atexit.register(_part)
 
@@ -103,7 +103,7 @@ def join() -> None:
 def _part() -> None:
     import torch
 
-    # After an exception the others may be in the middle of a collective operation and could not take part in an end.
+    # After an exception the others may be in the middle of a collective operation and cannot take part in a shutdown.
     if torch.distributed.is_initialized() and not hasattr(sys, "last_value"):
         torch.distributed.destroy_process_group()
 
@@ -115,12 +115,12 @@ def _prepare_deepspeed(*, on_gpu: bool) -> None:
     except ImportError as cause:
         raise MissingDependencyError("The package deepspeed", "deepspeed") from cause
     if not on_gpu:
-        # An all-reduce of its own, compiled with g++ on first use. Gloo's does, and needs no compiler.
+        # DeepSpeed would compile its own all-reduce with g++ on first use. Gloo's works without a compiler.
         deepspeed.ops.__compatible_ops__[ShareMemCommBuilder.NAME] = False
 
 
 def by_first(action: Callable[[], T]) -> T:
-    """Let the first process do something while the others wait; all return what it returned.
+    """Run an action in the first process while the others wait; return its result in all of them.
 
     Args:
         action: Called in the first process; what it returns must be picklable.
@@ -166,7 +166,7 @@ def sharded_loading(*, mixed: bool) -> Iterator[None]:
     """Let `from_pretrained` keep only this process's share of each weight, where the launcher asks for ZeRO-3.
 
     Args:
-        mixed: Whether training calculates in bfloat16: DeepSpeed then holds the weights in it, beside an
+        mixed: Whether training calculates in bfloat16: DeepSpeed then holds the weights in bfloat16 and an
             fp32 copy in the optimizer.
     """
     join()

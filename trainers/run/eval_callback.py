@@ -1,4 +1,4 @@
-"""Callback that evaluates by play every N optimizer steps, keeps the best checkpoint, and writes samples of replies.
+"""Evaluation callback: plays games every N optimizer steps, keeps the best checkpoint, and writes samples of replies.
 
 Playing does not change the training: random states, the mode of every module and gradients are restored, so the weights
 are the same bits with and without it.
@@ -41,17 +41,17 @@ __all__ = [
 
 
 def acting_policy(trainer: Any, tokenizer: Any, name: str) -> Policy:
-    """Return the model as it is in memory, with its adapters; to be used in a block of `untouched`."""
+    """Wrap the model in memory, with its adapters, as a policy; use it in a block of `untouched`."""
     model = trainer.model
     return Policy(model.get_base_model() if hasattr(model, "merge_and_unload") else model, tokenizer, name)
 
 
 @contextmanager
 def untouched(model: Any, *, bf16: bool = False) -> Iterator[None]:
-    """Leave a model's modes and all random states as they were before the block, in which the model is evaluated.
+    """Restore a model's modes and all random states after the block, in which the model is evaluated.
 
     Args:
-        model: As it is trained.
+        model: The model in training.
         bf16: Whether its arithmetic is in bf16 in the block, as in mixed training.
     """
     modes = [(module, module.training) for module in model.modules()]
@@ -84,7 +84,7 @@ class Sample:
     """One question.
 
     Attributes:
-        number: Which row of the training data.
+        number: Row of the training data.
         prompt: Its tokens.
         target: The tokens that are trained after it; none in GRPO.
         longest: Tokens of a reply at most.
@@ -97,7 +97,7 @@ class Sample:
 
 
 class SampleCallback(TrainerCallback):
-    """Writes what the model replies to the same questions every N steps, and changes nothing in the training.
+    """Callback that writes the model's replies to the same questions every N steps, without an effect on the training.
 
     Args:
         trainer: Transformers', before it trains.
@@ -110,7 +110,7 @@ class SampleCallback(TrainerCallback):
         self.trainer, self.tokenizer, self.folder, self.every = trainer, tokenizer, folder, every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
-        """Ask, if it is time."""
+        """Write samples, if they are due."""
         if state.global_step % self.every == 0:
             distributed.by_first(lambda: self._write(state.global_step, bf16=args.bf16))
 
@@ -118,7 +118,7 @@ class SampleCallback(TrainerCallback):
         path = self.folder / SAMPLES
         known = list(read_records(path)) if path.exists() else []
         if any(line["step"] == step for line in known):
-            return  # a training that resumes comes to the same weights again
+            return  # a resumed training reaches the same weights again
         with untouched(self.trainer.model, bf16=bf16):
             policy = acting_policy(self.trainer, self.tokenizer, self.folder.name)
             lines = [self._line(policy, sample, step) for sample in samples_of(self.trainer, policy)]
@@ -184,7 +184,7 @@ def evaluations(
 
 
 class EvalCallback(TrainerCallback):
-    """Plays a fixed panel of games every N steps and after the last one, and keeps the best checkpoint.
+    """Callback that plays a fixed panel of games every N steps and after the last one, and keeps the best checkpoint.
 
     Of several processes the first plays and the others wait. An evaluation that `evals.jsonl` holds is not repeated
     when a training resumes before it: the training comes to the same weights again.
@@ -195,7 +195,7 @@ class EvalCallback(TrainerCallback):
         run: The run folder.
         arguments: The program's.
         stage: The stage's name; marks the log.
-        notes: JSON files that a checkpoint holds besides the model.
+        notes: JSON files that a checkpoint holds in addition to the model.
         base: The model that the training began with.
     """
 
@@ -226,7 +226,7 @@ class EvalCallback(TrainerCallback):
             distributed.by_first(lambda: self._evaluate(args, state, control))
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Evaluate, if it is time."""
+        """Evaluate, if an evaluation is due."""
         if state.global_step % self.arguments.eval_every == 0 or state.global_step == state.max_steps:
             distributed.by_first(lambda: self._evaluate(args, state, control))
 
@@ -244,7 +244,7 @@ class EvalCallback(TrainerCallback):
         self.trainer.callback_handler.on_log(args, state, copy(control), logs)
 
     def _keep_best(self) -> None:
-        """Save the model as `best`; adapters are merged into a copy, so that the training goes on with its own."""
+        """Save the model as `best`; adapters are merged into a copy, so that the training keeps its own."""
         model = self.trainer.model
         adapted = hasattr(model, "merge_and_unload")
         weights = {name: value.cpu() for name, value in model.state_dict().items()} if adapted else None

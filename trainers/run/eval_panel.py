@@ -1,9 +1,9 @@
-"""Evaluation by play: a fixed panel of seen and unseen games, and what a training's `evals.jsonl` says of it.
+"""Evaluation by play: a fixed panel of seen and unseen games, and the training's log of it, `evals.jsonl`.
 
 One line of `evals.jsonl` is one environment at one optimizer step: `step`, `env_id`, `split`, `games`, `solved`,
 `success` with Wilson's interval (`low`, `high`; none where an episode ended with an error), `score`, `turns` and
 `seconds`. The best checkpoint is chosen by the success on all panels that are not of an unseen split, so that the
-unseen games stay a test.
+unseen games remain a test set.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _ERRORS = ("agent_error", "env_error")
 
 @dataclass(frozen=True)
 class Panel:
-    """What is played, and how the model is asked.
+    """Panel of evaluation games, and the prompt and decoding settings of the model.
 
     Attributes:
         env_ids: The environments.
@@ -74,7 +74,7 @@ class Panel:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What metrics call each environment: its split, with its benchmark where there are several."""
+        """Name of each environment in metrics: its split, with its benchmark where there are several."""
         named = [parse_id(env_id) for env_id in self.env_ids]
         several = len({entry.name for entry, _ in named}) > 1
         return {
@@ -87,7 +87,7 @@ class Panel:
         return select_from(self.env_ids, limit=self.games, env_options=self.env_options)
 
     def play(self, policy: Policy, step: int) -> list[dict[str, Any]]:
-        """Let a model play all games, greedily, and return a line for each environment.
+        """Play all games with a model, greedily, and return a line for each environment.
 
         Args:
             policy: The model.
@@ -126,10 +126,10 @@ class Panel:
 
 
 def check(config: EvalSettings, inputs: Sequence[Path]) -> None:
-    """Refuse evaluations that cannot be made, before anything is trained.
+    """Refuse evaluations that cannot be made, before the training.
 
     Raises:
-        MissingDataError: The data of an environment is not here.
+        MissingDataError: The data of an environment is not on this machine.
         UsageError: There is no such environment, or the weights are sharded.
     """
     if not config.eval_every:
@@ -154,9 +154,9 @@ def panel_of(config: EvalSettings, run_folder: Path, notes: Mapping[str, Any]) -
     """Return the panel of a training.
 
     Args:
-        config: The program's.
+        config: The program's settings.
         run_folder: Its manifest names the data.
-        notes: What the checkpoint will say of how it was asked in training.
+        notes: The checkpoint's record of the prompt settings in training.
     """
     written = notes.get(TRAINED_WITH, {})
     values = {one.name: written[one.name] for one in fields(Question) if one.name in written}
@@ -177,7 +177,7 @@ def read_evals(run_folder: Path) -> list[dict[str, Any]]:
 
 
 def write_evals(run_folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
-    """Add the lines of one step, whole or not at all; what an earlier kill left of this step is replaced."""
+    """Add the lines of one step atomically; lines of this step from before a kill are replaced."""
     kept = [line for line in read_evals(run_folder) if line["step"] != lines[0]["step"]]
     write_records(run_folder / EVALS, [*kept, *lines])
 
@@ -190,11 +190,11 @@ def record_evals(
     play: Callable[[], list[dict[str, Any]]],
     keep_best: Callable[[], None],
 ) -> dict[str, float]:
-    """Evaluate a step that `evals.jsonl` does not hold yet, keep the best model, and log what came out.
+    """Evaluate a step that `evals.jsonl` does not hold yet, keep the best model, and log the result.
 
     Args:
         run: The run folder.
-        stage: Marks the log.
+        stage: The stage's name in the log.
         step: The optimizer step.
         env_ids: The panel's environments.
         play: Plays the panel and returns its lines.
@@ -237,7 +237,7 @@ def best_of(lines: Sequence[Mapping[str, Any]]) -> tuple[int, float] | None:
 
 
 def summary_of(run_folder: Path) -> dict[str, Any]:
-    """Return what a stage's summary says of its best checkpoint; nothing without evaluations."""
+    """Return the entries on the best checkpoint in a stage's summary; none without evaluations."""
     best = best_of(read_evals(run_folder))
     return {"best_step": best[0], "best_success": round(best[1], 4)} if best else {}
 
@@ -246,7 +246,7 @@ def _usual(inputs: Sequence[Path]) -> tuple[str, ...]:
     """Return the seen and unseen splits that belong to a training's data.
 
     Raises:
-        UsageError: The data does not say of which benchmark it is.
+        UsageError: The data does not name its benchmark.
     """
     task = next((found for path in inputs if path.suffix == ".jsonl" and (found := _first_task(path))), None)
     if task is None or task.benchmark not in BENCHMARKS:
@@ -255,7 +255,7 @@ def _usual(inputs: Sequence[Path]) -> tuple[str, ...]:
 
 
 def usual_panel(task: Task) -> tuple[str, ...]:
-    """Return the seen and unseen splits of a task's benchmark, of generated games if no others are here."""
+    """Return the seen and unseen splits of a task's benchmark, of generated games if the official ones are missing."""
     entry = BENCHMARKS[task.benchmark]
     official = [f"{NAMESPACE}/{entry.name}-{side}" for side in ("seen", "unseen")]
     generated = [f"{NAMESPACE}/{entry.name}-generated-{side}" for side in ("seen", "unseen")]

@@ -1,4 +1,4 @@
-"""Logging of a stage: notes to the user, and libraries kept quiet and offline.
+"""Logging of a stage: notes to the user; keeps libraries quiet and offline.
 
 Transformers, TRL, datasets and DeepSpeed print progress bars and advice, some of it to stdout, which here carries
 results only. `quiet()` is called before any of them is imported.
@@ -26,7 +26,7 @@ def note(text: str) -> None:
 
 
 def quiet() -> None:
-    """Turn off other libraries' progress bars, advice and telemetry. Errors still come through."""
+    """Turn off other libraries' progress bars, advice and telemetry, but not their errors."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ.setdefault("TQDM_DISABLE", "1")  # the only switch of some of TRL's bars
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # forked workers would warn

@@ -1,8 +1,8 @@
-"""`metrics.jsonl` of a training: what a resumed one reads back, and what it takes out because it is done again.
+"""Metrics file `metrics.jsonl` of a training: reads it on a resume, and removes the lines of steps that are repeated.
 
-A line with `step` is of an optimizer step, and one with `event` of something else: `start` of each start of the
-training (`after` is the last step before it, `sequences` how many a step has), `format` and `probe_groups` of what was
-measured before the first step.
+A line with `step` belongs to an optimizer step, and a line with `event` to another event: `start` to each start of the
+training (`after` is the last step before it, `sequences` the sequences of a step), `format` and `probe_groups` to the
+measurements before the first step.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def read_lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def rewind(folder: Path, step: int | None) -> None:
-    """Take out the lines after the state that a training resumes from, since it writes them again.
+    """Remove the lines after the state that a training resumes from, since it writes them again.
 
     Args:
         folder: The run folder.
-        step: The state's optimizer step; None if there is no state, so that everything is done again.
+        step: The state's optimizer step; None if there is no state, so that all steps are repeated.
     """
     lines = read_lines(folder)
     kept = [line for line in lines if step is not None and line.get("step", 0) <= step and line.get("event") != "done"]
@@ -44,7 +44,7 @@ def check_sequences(lines: Sequence[dict[str, Any]], sequences: int) -> None:
     Where there are fewer rows than a batch, `micro_batch` decides how many a step takes.
 
     Raises:
-        RunError: The lines of the earlier starts tell another number.
+        RunError: The lines of the earlier starts hold another number.
     """
     then = next((line["sequences"] for line in lines if "sequences" in line), sequences)
     if then != sequences:
@@ -55,7 +55,7 @@ def check_sequences(lines: Sequence[dict[str, Any]], sequences: int) -> None:
 
 
 def measured_before(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return what a training that is resumed had measured before its first step, under the summary's names."""
+    """Return a resumed training's measurements from before its first step, under the summary's names."""
     found: dict[str, float] = {}
     for line in lines:
         if line.get("event") == "format":

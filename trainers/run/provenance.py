@@ -1,8 +1,8 @@
-"""Whose alternatives a file holds: which model proposed them, down to its weights.
+"""Provenance of the alternatives in a file: the model that proposed them, with a hash of its weights.
 
-Pairs made with one model may train another, larger or smaller one. The run that asks a model leaves
-`proposer.json` beside what it writes; a run that takes its pairs over copies that file; and whoever trains on
-them says in its manifest, and when it begins, whose they are.
+Pairs made with one model may train another, larger or smaller one. The run that asks a model writes
+`proposer.json` into its folder. A run that reuses its pairs copies that file. A training on
+the pairs names their proposer in its manifest, and in its log when it begins.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ NAME = "proposer.json"
 
 
 def note_proposer(folder: Path, name: str, model: str = "", policy: Policy | None = None) -> None:
-    """Write down who proposes in a run, before it proposes.
+    """Record the proposer of a run, before it proposes.
 
     Args:
         folder: The run folder.
         name: The proposer's name, e.g. `SmolLM2-135M-Instruct:ranked`.
-        model: What was asked for, a folder or an id; empty for proposers without a model.
+        model: The requested model, a folder or an id; empty for proposers without a model.
         policy: The model as it was loaded.
 
     Raises:
@@ -52,12 +52,12 @@ def note_proposer(folder: Path, name: str, model: str = "", policy: Policy | Non
 
 
 def take_over(source: Path, folder: Path) -> None:
-    """Say of a run that it takes over another one's file as it is."""
+    """Record that a run reuses another run's file as it is."""
     write_json(folder / NAME, origin(source))
 
 
 def origin(path: Path) -> dict[str, Any]:
-    """Return who proposed the alternatives in a file: its run's word, or at least the name in its first record.
+    """Return the proposer of the alternatives in a file: its run's record, or at least the name in its first line.
 
     Returns:
         `name`, and where it is known `model`, `revision` (of a hub's model) and `weights_sha256`. Empty for a file that
@@ -76,7 +76,7 @@ def origin(path: Path) -> dict[str, Any]:
 
 
 def in_words(found: Mapping[str, Any]) -> str:
-    """Return a proposer in a few words."""
+    """Return a short description of a proposer."""
     details = [f"model {found['model']}"] if found.get("model") else []
     details += [f"revision {found['revision'][:12]}"] if found.get("revision") else []
     details += [f"weights {found['weights_sha256'][:12]}"] if found.get("weights_sha256") else []
@@ -98,7 +98,7 @@ def _revision(policy: Policy) -> str:
 
 
 def _weights(model: str, policy: Policy) -> str:
-    """Return one sha256 over the names and contents of a model's weights; empty where they are nowhere to be found."""
+    """Return one sha256 over the names and contents of a model's weights; empty if they cannot be found."""
     folder = Path(model_path(model)).expanduser()
     if not folder.is_dir():
         from huggingface_hub import try_to_load_from_cache

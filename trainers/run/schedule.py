@@ -1,7 +1,7 @@
-"""The learning rate of every stage, and whether a training changed any weight.
+"""Learning-rate schedule of every stage, and a fingerprint that detects whether a training changed any weight.
 
-Transformers' schedules begin at a learning rate of 0, so their first step changes nothing, and a training of one step
-nothing at all. Here the warm-up's first step has the rate 1 / (warm-up steps + 1) of the peak, as in nanoGPT.
+Transformers' schedules begin at a learning rate of 0, so the first step, and a training of one step, changes no weight.
+Here the warm-up's first step has the rate 1 / (warm-up steps + 1) of the peak, as in nanoGPT.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def rate(step: int, *, schedule: str, warmup: int, steps: int) -> float:
     Args:
         step: From 0.
         schedule: `constant`, `linear` (to 0 after the last step) or `cosine` (the same).
-        warmup: Steps in which it rises.
-        steps: Of the whole training.
+        warmup: Steps in which the rate rises.
+        steps: Steps of the whole training.
     """
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -34,7 +34,7 @@ def rate(step: int, *, schedule: str, warmup: int, steps: int) -> float:
 
 
 class FirstStepTrains:
-    """Mixed into a trainer of Transformers, before it, this takes the schedule of `rate`."""
+    """Mixin for Transformers' trainers, listed before the trainer class, that uses the schedule of `rate`."""
 
     def create_scheduler(self: Any, num_training_steps: int, optimizer: Any = None) -> LambdaLR:
         """Replace the schedule that Transformers makes; it keeps the optimizer and the number of warm-up steps."""

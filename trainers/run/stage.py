@@ -1,4 +1,4 @@
-"""What every stage does around its trainer: resume, train, save, sum up.
+"""Life cycle of a stage around its trainer: resume, train, save, summarise.
 
 Shared by the supervised stages (`supervised/`) and the GRPO stages (`grpo/`).
 """
@@ -52,7 +52,7 @@ _SUMMED_UP = (
     "preferred",
     "margin",
 )
-"""Metrics of which a summary holds the mean over the last quarter of the training."""
+"""Metrics whose mean over the last quarter of the training is in a summary."""
 _UNCHANGED = (
     "warning: {stage} ends with the weights it began with; none of its {steps} steps changed them. Every gradient was "
     "zero, or every update was rounded away."
@@ -77,14 +77,14 @@ def open_run(
 
     Args:
         program: The stage's module.
-        config: The program's.
+        config: The program's settings.
         inputs: Files of records it reads.
         models: Other models than the one that is trained.
-        check: Called with the arguments of a stage that is not finished. What it raises leaves no folder behind.
+        check: Called with the arguments of a stage that is not finished. If it raises, no folder is left.
 
     Raises:
         MissingDependencyError: A package that trains is not installed.
-        MissingDataError: A model is not there.
+        MissingDataError: A model is missing.
         RunError: An input cannot be read or is empty, or the folder holds another run.
         UsageError: A setting is outside its bounds.
     """
@@ -123,10 +123,10 @@ def open_run(
 
 
 def check_inputs(inputs: Iterable[Path]) -> None:
-    """Look at whether files hold records; only the first of each is read.
+    """Check that files hold records; only the first record of each is read.
 
     Raises:
-        RunError: One cannot be read or is empty.
+        RunError: A file cannot be read or is empty.
     """
     for path in inputs:
         if next(iter(read_records(path)), None) is None:
@@ -134,7 +134,7 @@ def check_inputs(inputs: Iterable[Path]) -> None:
 
 
 def check_packages() -> None:
-    """Look for what trains before there is a run folder: it is imported only when the training begins.
+    """Check the training packages before there is a run folder; they are imported only when the training begins.
 
     Raises:
         MissingDependencyError: A package is not installed.
@@ -145,29 +145,29 @@ def check_packages() -> None:
 
 
 def facts_of(inputs: Sequence[Path]) -> dict[str, Any]:
-    """Return what a manifest says besides arguments: how the training was launched, and whose alternatives it reads."""
+    """Return a manifest's entries other than arguments: the launch, and the proposers of the alternatives it reads."""
     origins = {str(path): found for path in inputs if path.suffix == ".jsonl" and (found := origin(path))}
     return {"launched": distributed.described(), **({"alternatives": origins} if origins else {})}
 
 
 def _tell(origins: Mapping[str, Mapping[str, Any]], model: str) -> None:
-    """Say whose alternatives a model is trained on; they need not be its own."""
+    """Print the proposers of the alternatives that a model is trained on; it need not be the model itself."""
     for path, found in origins.items():
         note(f"{path}: alternatives by {in_words(found)}; {model} is trained.")
 
 
 class _Watched(Run):
-    """A run folder that another process writes, or that is not made in a dry run."""
+    """Run folder that another process writes, or that is not made in a dry run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def log(self, **values: Any) -> None:
-        """Leave it to the first process."""
+        """Do nothing; the first process logs."""
 
 
 def resolve_precision(precision: Precision) -> Precision:
-    """Return what `auto` stands for on this machine: `mixed` where the hardware multiplies in bf16, else `fp32`."""
+    """Resolve `auto` on this machine: `mixed` where the hardware multiplies in bf16, else `fp32`."""
     if precision != "auto":
         return precision
     import torch
@@ -176,7 +176,7 @@ def resolve_precision(precision: Precision) -> Precision:
 
     if torch.cuda.is_available():
         return "mixed" if torch.cuda.is_bf16_supported() else "fp32"
-    # Transformers lets DeepSpeed have bf16 on GPUs only.
+    # Transformers allows bf16 with DeepSpeed on GPUs only.
     return "mixed" if cpu_has_bf16() and not distributed.uses_deepspeed() else "fp32"
 
 
@@ -203,7 +203,7 @@ def common_config(config: StageConfig, *, sequences: int) -> dict[str, Any]:
         sequences: Sequences in one optimizer step, of all processes together.
 
     Raises:
-        UsageError: They do not divide into processes and micro-batches.
+        UsageError: The sequences do not divide into processes and micro-batches.
     """
     import torch
 
@@ -224,7 +224,7 @@ def common_config(config: StageConfig, *, sequences: int) -> dict[str, Any]:
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
         "bf16": mixed,
-        # Without it, bf16 is refused off the GPU; with it, DeepSpeed is passed over.
+        # Without it, bf16 is refused off the GPU; with it, DeepSpeed is ignored.
         "use_cpu": not on_gpu and not distributed.uses_deepspeed() and (mixed or distributed.count() > 1),
         "ddp_find_unused_parameters": False,
         "ddp_backend": None if on_gpu or distributed.count() == 1 else "gloo",
@@ -245,11 +245,11 @@ def micro_batches(sequences: int, micro_batch: int) -> tuple[int, int]:
     """Return the sequences of a process's micro-batch, and how many of those it runs in an optimizer step.
 
     Args:
-        sequences: Of one optimizer step, of all processes together.
-        micro_batch: As many as are wanted in one; where a step has fewer, it is one micro-batch.
+        sequences: Sequences in one optimizer step, of all processes together.
+        micro_batch: Sequences wanted in a micro-batch; a step that has fewer is one micro-batch.
 
     Raises:
-        UsageError: They do not divide into processes and micro-batches.
+        UsageError: The sequences do not divide into processes and micro-batches.
     """
     sequences = distributed.per_process(sequences)
     micro_batch = min(micro_batch, sequences)
@@ -264,7 +264,7 @@ def micro_batches(sequences: int, micro_batch: int) -> tuple[int, int]:
 def dataset_of(rows: Sequence[Mapping[str, Any]], config: OutputSettings) -> Any:
     """Return rows as a dataset; of several processes each reads the same files.
 
-    What a trainer keeps beside a dataset, the others then find: TRL's DPO has its reference log-probabilities there.
+    So all processes share a trainer's cache in the dataset's folder: TRL's DPO keeps reference log-probabilities there.
     """
     from datasets import Dataset, load_from_disk
 
@@ -281,7 +281,7 @@ def dataset_of(rows: Sequence[Mapping[str, Any]], config: OutputSettings) -> Any
 
 
 def step_size(batch: int, rows: int, micro_batch: int) -> int:
-    """Return how many rows an optimizer step takes: a batch, or, where there are fewer, whole micro-batches of them."""
+    """Return the rows of an optimizer step: a batch, or, where there are fewer rows, whole micro-batches of them."""
     return batch if rows >= batch else rows - rows % min(micro_batch, rows)
 
 
@@ -294,9 +294,9 @@ def finish(
     extra: Mapping[str, Any],
     notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train, or go on training; save the checkpoint; mark the stage done; return its summary.
+    """Train, or resume training; save the checkpoint; mark the stage done; return its summary.
 
-    `notes` are JSON files that the checkpoint holds besides the model, by name.
+    `notes` are JSON files that the checkpoint holds in addition to the model, by name.
     """
     if config.measure_steps:
         return measured_steps.measure(trainer, config, stage, extra)
@@ -382,7 +382,7 @@ def show(summary: Mapping[str, Any], out: Path) -> None:
 
 
 def table(summaries: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
-    """Return summaries as lines of aligned columns; what a stage does not measure is a dash."""
+    """Return summaries as lines of aligned columns; a metric that a stage does not measure is a dash."""
     rows = [tuple(columns), *(tuple(str(summary.get(name, "-")) for name in columns) for summary in summaries)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(columns))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

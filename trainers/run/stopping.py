@@ -1,4 +1,4 @@
-"""Stops a training at SIGINT and SIGTERM with a state saved, so that nothing but the step in progress is waited for."""
+"""Graceful stop: ends a training at SIGINT or SIGTERM after the step in progress, with a state saved."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopCallback(TrainerCallback):
-    """Ends a training after the optimizer step in which a signal arrives, and saves a state there.
+    """Callback that ends a training after the optimizer step in which a signal arrives, and saves a state there.
 
     A second signal ends it at once. All processes of a training stop at the same step, whichever got the signal.
 
@@ -34,7 +34,7 @@ class StopCallback(TrainerCallback):
         self.signal = 0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
-        """Ask for a state and the end, if a signal has arrived."""
+        """Request a saved state and the end of the training, if a signal has arrived."""
         if state.global_step % self.every == 0:
             self.signal = distributed.largest(self.signal)
             if self.signal and state.global_step < state.max_steps:
@@ -42,7 +42,7 @@ class StopCallback(TrainerCallback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals while a training runs; only a program's main thread can."""
+        """Handle the signals while a training runs; only a program's main thread can."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -61,7 +61,7 @@ class StopCallback(TrainerCallback):
             _end(number)
         self.signal = number
         if distributed.is_first():
-            # Not through sys.stderr, in the middle of whose writing the signal may have come.
+            # Not through sys.stderr: the signal may have interrupted a write to it.
             os.write(2, b"\nStopping after this step, with a state saved. The same once more stops at once.\n")
 
     def finish(self, state: Any) -> None:

@@ -1,12 +1,12 @@
-"""Reports a training to TensorBoard, Weights & Biases or trackio: one run of theirs for one run folder.
+"""Experiment trackers: reports a training to TensorBoard, Weights & Biases or trackio, one tracker run per run folder.
 
 ```
 runs/<name>/
-├── tensorboard/    event files, one for each start; what a resume repeats is purged
+├── tensorboard/    event files, one for each start; steps that a resume repeats are purged
 ├── wandb/          W&B's own files
-└── tracker.json    what W&B and trackio call the run, for a resume to continue it
+└── tracker.json    W&B's and trackio's name of the run, for a resume to continue it
 ```
-trackio keeps its files where `TRACKIO_DIR` says. Keys stay where each library looks for them.
+trackio keeps its files in the folder `TRACKIO_DIR`. Keys remain where each library looks for them.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = ["PROJECT", "Report", "check", "reporter", "reporting", "run_name"]
 PROJECT = "act-gym"
 
 Report = Callable[[int, Mapping[str, float]], None]
-"""Takes a step and its values, whose names are `train/…` and `eval/…`."""
+"""Function of a step and its values, whose names are `train/…` and `eval/…`."""
 
 
 def check(report_to: ReportTo) -> None:
-    """Look for a tracker's package.
+    """Check that a tracker's package is installed.
 
     Raises:
         MissingDependencyError: It is not installed.
@@ -45,7 +45,7 @@ def check(report_to: ReportTo) -> None:
 
 
 def run_name(folder: Path) -> str:
-    """Return what trackers call a run: its folder's name, after the pipeline's where the run is a stage of one."""
+    """Return a run's name in trackers: its folder's name, after the pipeline's where the run is a stage of one."""
     folder = folder.resolve()
     is_stage = (folder.parent / "config.json").exists()
     return f"{folder.parent.name}/{folder.name}" if is_stage else folder.name
@@ -53,13 +53,13 @@ def run_name(folder: Path) -> str:
 
 @contextmanager
 def reporting(trainer: Any, report_to: ReportTo, folder: Path, step: int) -> Iterator[None]:
-    """Report what a trainer logs in the block; of several processes the first does.
+    """Report the logs of a trainer in the block, from the first of several processes.
 
     Args:
         trainer: Transformers', set up without a tracker of its own.
         report_to: The tracker.
         folder: The run folder.
-        step: Optimizer steps that were done before, of which the tracker knows.
+        step: Optimizer steps that were done, and reported, before.
 
     Raises:
         UsageError: The tracker cannot begin, for example because it wants a key.
@@ -79,7 +79,7 @@ def reporter(report_to: ReportTo, folder: Path, step: int) -> Iterator[Report]:
     Args:
         report_to: The tracker.
         folder: The run folder.
-        step: Steps that were done before, of which the tracker knows.
+        step: Steps that were done, and reported, before.
 
     Raises:
         UsageError: The tracker cannot begin, for example because it wants a key.
@@ -94,7 +94,7 @@ def reporter(report_to: ReportTo, folder: Path, step: int) -> Iterator[Report]:
 
 @contextmanager
 def _opened(report_to: ReportTo, begin: Callable[[], tuple[Any, Callable[[], Any]]]) -> Iterator[Any]:
-    """Call what begins a tracker, yield the first of what it returns, and end with the second."""
+    """Open a tracker with `begin`, yield the first of its two results, and close it with the second."""
     with redirect_stdout(sys.stderr):  # stdout is for results
         try:
             given, finish = begin()
@@ -135,7 +135,7 @@ def _writer(folder: Path, step: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     place = folder / "tensorboard"
-    # A resumed training does steps again that an earlier event file has.
+    # A resumed training repeats steps that an earlier event file has.
     return SummaryWriter(str(place), purge_step=step + 1 if place.exists() else None)
 
 
@@ -151,7 +151,7 @@ def _begin_wandb(folder: Path) -> Any:
     import wandb
 
     known = _known(folder)
-    mode: Any = os.environ.get("WANDB_MODE")  # wandb has read it once for the whole process
+    mode: Any = os.environ.get("WANDB_MODE")  # wandb reads it once for the whole process
     return wandb.init(
         project=os.environ.get("WANDB_PROJECT") or PROJECT,
         name=os.environ.get("WANDB_NAME") or known["name"],
@@ -186,7 +186,7 @@ def _trackio(trainer: Any, folder: Path, step: int) -> Any:  # noqa: ARG001 (as 
     trainer.add_callback(TrackioCallback())  # type: ignore[no-untyped-call]
 
     def finish() -> None:
-        with suppress(RuntimeError):  # the callback has, unless the training was broken off
+        with suppress(RuntimeError):  # the callback has, unless the training was interrupted
             trackio.finish()
 
     return finish
