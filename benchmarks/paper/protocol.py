@@ -236,7 +236,8 @@ class Protocol:
 
 def _shown(pipeline: PipelineConfig) -> dict[str, Any]:
     """Return how every row is asked: as the proposer is, whose settings those of the other stages should equal."""
-    return {field.name: getattr(pipeline.pairs, field.name) for field in fields(PromptSettings)}
+    names = {field.name for field in fields(PromptSettings)} - {"max_prompt_tokens"}  # of trainings alone
+    return {name: getattr(pipeline.pairs, name) for name in sorted(names)}
 
 
 def _prompting(row: Row, version: Version) -> tuple[str, ...]:

@@ -79,10 +79,10 @@ def test_both_rows_of_early_experience_run_through(tmp_path, model, capsys):
     # Each carries out alternatives of its own.
     made = [
         "collect",
-        "eval",
-        "eval",
         "early-experience",
         "early-experience",
+        "eval",
+        "eval",
         "imitation",
         "pairs",
         "self-reflection",
