@@ -179,7 +179,9 @@ def test_every_shipped_row_is_counted_without_its_model(
     tmp_path: Path, data: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimate, "_STAND_IN", str(tiny_model))
-    rows = sorted(path for path in RECIPES.glob("v*/*.yaml") if not path.stem.startswith("prompt"))
+    # Rows with rollouts check their model before they count.
+    found = RECIPES.glob("v*/*.yaml")
+    rows = sorted(path for path in found if not path.stem.startswith("prompt") and "rollout" not in path.stem)
     layers = product(("qwen3-8b", "qwen3-4b", "olmo3-7b"), ("node-8gpu", "gpu-lora"))
     combinations = list(layers)
     for number, row in enumerate(rows):
