@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, SupportsFloat, runtime_checkable
 
 from act_gym.errors import ActGymError, AgentError, CorruptDataError, EngineError, UsageError, one_line
 from act_gym.types import Task, Turn
@@ -72,6 +72,44 @@ class AgentAction:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: float = 0.0
+
+    def turn(
+        self,
+        observation: str,
+        reward: SupportsFloat,
+        info: Mapping[str, Any],
+        *,
+        admissible_commands: Sequence[str] = (),
+        seconds: float = 0.0,
+        observed: Mapping[str, str] | None = None,
+    ) -> Turn:
+        """Return the turn in which this was played.
+
+        Args:
+            observation: The observation before the action.
+            reward: Of the step.
+            info: Of the step.
+            admissible_commands: Those before the action, as far as they are recorded.
+            seconds: Time the decision took.
+            observed: Further texts before the action; see `Turn`.
+        """
+        return Turn(
+            observation=observation,
+            admissible_commands=tuple(admissible_commands),
+            response=self.response,
+            thought=self.thought,
+            action=self.action,
+            label=self.label,
+            prompt_hash=self.prompt_hash,
+            action_valid=info["action_valid"],
+            reward=float(reward),
+            score=info["score"],
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            cost=self.cost,
+            seconds=seconds,
+            observed=dict(observed or {}),
+        )
 
 
 class Agent(Protocol):

@@ -21,7 +21,7 @@ from act_gym.env import TextEnv
 from act_gym.errors import AgentError, CorruptDataError, EngineError, UsageError
 from act_gym.types import Episode, Task, Turn
 
-__all__ = ["BatchStream", "Job", "play", "play_jobs", "unplayed"]
+__all__ = ["BatchStream", "Job", "make_env", "observed_texts", "play", "play_jobs", "unplayed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,16 @@ def _play(waiting: Iterator[Job], agent: Agent, num_envs: int, settings: _Settin
         stream.close()
         for seat in seats:
             seat.close()
+
+
+def make_env(env_id: str, env_options: Mapping[str, Any]) -> gym.Env[str, str]:
+    """Return `gym.make(env_id)` with the texts in `info` that are recorded with each turn (`Benchmark.observe`)."""
+    return gym.make(env_id, **{"observe": parse_id(env_id)[0].observe, **env_options})
+
+
+def observed_texts(env: TextEnv, info: Mapping[str, Any]) -> dict[str, str]:
+    """Return the recorded texts of a state by name; see `Turn.observed`."""
+    return {name: info[name] for name in env.observed}
 
 
 def unplayed(job: Job, agent_name: str, stop: str, error: str) -> Episode:
@@ -261,27 +271,10 @@ class _Seat:
             self.observation, reward, terminated, truncated, self.info = self.env.step(choice.action)
         except (EngineError, CorruptDataError) as error:
             return self._end("env_error", str(error))
-        self.turns.append(
-            Turn(
-                observation=before,
-                admissible_commands=commands,
-                response=choice.response,
-                thought=choice.thought,
-                action=choice.action,
-                label=choice.label,
-                prompt_hash=choice.prompt_hash,
-                action_valid=self.info["action_valid"],
-                reward=float(reward),
-                score=self.info["score"],
-                prompt_tokens=choice.prompt_tokens,
-                completion_tokens=choice.completion_tokens,
-                cost=choice.cost,
-                seconds=seconds,
-                observed=observed,
-            )
-        )
+        turn = choice.turn(before, reward, self.info, admissible_commands=commands, seconds=seconds, observed=observed)
+        self.turns.append(turn)
         if self.settings.on_turn is not None:
-            self.settings.on_turn(self.turns[-1])
+            self.settings.on_turn(turn)
         if terminated or truncated:
             return self._end("terminated" if terminated else "truncated")
         return None
@@ -297,12 +290,11 @@ class _Seat:
         if self.env is not None and self.env_id != self.job.env_id:
             self.close()
         if self.env is None:
-            options = {"observe": parse_id(self.job.env_id)[0].observe, **self.settings.env_options}
-            self.env, self.env_id = gym.make(self.job.env_id, **options), self.job.env_id
+            self.env, self.env_id = make_env(self.job.env_id, self.settings.env_options), self.job.env_id
         return self.env
 
     def _observed(self) -> dict[str, str]:
-        return {name: self.info[name] for name in self._text_env().observed}
+        return observed_texts(self._text_env(), self.info)
 
     def _text_env(self) -> TextEnv:
         assert self.env is not None

@@ -25,6 +25,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 import act_gym  # noqa: F401  registers the environments
+from act_gym.agent import AgentAction
 from act_gym.benchmarks import parse_id
 from act_gym.config import parse, read_settings
 from act_gym.engine import observing
@@ -288,17 +289,9 @@ class Game:
             self.screen.say(str(error), "red")
             return
         now = time.monotonic()
+        played = AgentAction(action=action, response=action)
         self.turns.append(
-            Turn(
-                observation=before,
-                admissible_commands=commands,
-                response=action,
-                action=action,
-                action_valid=self.info["action_valid"],
-                reward=float(reward),
-                score=self.info["score"],
-                seconds=now - self._asked,
-            )
+            played.turn(before, reward, self.info, admissible_commands=commands, seconds=now - self._asked)
         )
         self._asked = now
         self.stop = "terminated" if terminated else "truncated" if truncated else ""

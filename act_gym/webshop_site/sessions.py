@@ -16,6 +16,7 @@ from threading import RLock
 
 import gymnasium as gym
 
+from act_gym.agent import AgentAction
 from act_gym.engines.webshop.engine import WebShopEngine
 from act_gym.engines.webshop.session import Session
 from act_gym.engines.webshop.session_state import Visit
@@ -81,18 +82,8 @@ class Customer:
             self.stop, self.error = "env_error", str(error)
             return
         self.visit = self._engine.visit
-        self.turns.append(
-            Turn(
-                observation=before,
-                admissible_commands=commands,
-                response=action,
-                action=action,
-                action_valid=self.info["action_valid"],
-                reward=float(reward),
-                score=self.info["score"],
-                seconds=now - self.last,
-            )
-        )
+        played = AgentAction(action=action, response=action)
+        self.turns.append(played.turn(before, reward, self.info, admissible_commands=commands, seconds=now - self.last))
         self.last = time.monotonic()
         self.stop = "terminated" if terminated else "truncated" if truncated else ""
 
