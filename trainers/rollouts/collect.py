@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import torch
 
-from act_gym.agent import AgentInput
+from act_gym.agent import AgentAction, AgentInput
 from act_gym.engine import restorable
 from act_gym.env import Snapshot, TextEnv
 from act_gym.errors import CorruptDataError, EngineError
+from act_gym.rollout import make_env, observed_texts
 from act_gym.types import Turn
 from agents.conversation import following_ids, reply_ids
 from agents.local.constrained_decoding import RankingWork
@@ -133,7 +134,7 @@ class Collector:
 
     def make(self, env_id: str) -> gym.Env[str, str]:
         """Return a new environment."""
-        return gym.make(env_id, **self._options)
+        return make_env(env_id, self._options)
 
 
 class _Seat:
@@ -227,19 +228,18 @@ class _Seat:
         collector, after = self.collector, len(self.tokens)
         reply, text = self.choice.drawn() if self.choice else self._written()
         read = collector.question.reply.read(text)
-        before, started = self.observation, time.perf_counter()
-        turn = Turn(
-            observation=before,
-            response=text,
-            prompt_hash=self.prompt_hash,
-            thought=read.thought,
+        before, observed, started = self.observation, self._observed(), time.perf_counter()
+        played = AgentAction(
             action=read.action or "",
+            response=text,
+            thought=read.thought,
+            prompt_hash=self.prompt_hash,
             prompt_tokens=after,
             completion_tokens=len(reply.tokens),
         )
         try:
             env = self.envs[self.start.env_id]
-            self.observation, reward, terminated, _, self.info = env.step(turn.action)
+            self.observation, reward, terminated, _, self.info = env.step(played.action)
             if not terminated:
                 self._note_state()
         except (EngineError, CorruptDataError) as error:
@@ -247,8 +247,7 @@ class _Seat:
             return
         finally:
             collector.env_seconds += time.perf_counter() - started
-        valid, score = self.info["action_valid"], self.info["score"]
-        self.turns.append(replace(turn, action_valid=valid, reward=float(reward), score=score))
+        self.turns.append(played.turn(before, reward, self.info, observed=observed))
         self._append(reply)
         if terminated:
             self.states.append(None)
@@ -300,7 +299,11 @@ class _Seat:
             admissible_commands=self.info["admissible_commands"],
             history=tuple(self.turns),
             seed=self.start.seed,
+            observed=self._observed(),
         )
+
+    def _observed(self) -> dict[str, str]:
+        return observed_texts(self._text_env(), self.info)
 
     def _text_env(self) -> TextEnv:
         inner = self.envs[self.start.env_id].unwrapped

@@ -9,6 +9,7 @@ import gymnasium as gym
 import pytest
 
 from act_gym.agent import AgentInput
+from act_gym.benchmarks import tasks
 from act_gym.errors import EngineError
 from act_gym.rollout import Job, play_jobs
 from agents.local.agent import LocalAgent, LocalSettings
@@ -46,6 +47,23 @@ def test_the_agent_of_an_evaluation_plays_the_same(policy: Any, rollouts: list[R
         first = episodes[one.start.task.id, one.start.seed].turns[0]
         assert one.turns[0].response.startswith(first.response)
         assert one.turns[0].prompt_hash == first.prompt_hash
+
+
+def test_rooms_and_inventories_are_read_as_in_an_evaluation(policy: Any) -> None:
+    env_id = "act/ScienceWorld-train-seen"
+    start = Start(env_id=env_id, task=tasks(env_id)[0], seed=3, group=0)
+    collector = Collector(policy, QUESTION, replace(LIMITS, turns=2), parallel=1)
+    (one,) = collector.play([start])
+    collector.close()
+    settings = LocalSettings(history="conversation", temperature=1.0, max_new_tokens=LIMITS.reply)
+    agent = LocalAgent(settings, policy=policy)
+    (episode,) = play_jobs([Job(env_id, start.task, 3)], agent, env_options={"max_episode_steps": 1})
+    assert one.turns[0].observed == episode.turns[0].observed
+    assert one.turns[0].observed.keys() == {"look", "inventory"}
+    assert one.turns[0].prompt_hash == episode.turns[0].prompt_hash
+    whole = AgentInput(task=start.task, goal=one.goal, observation=one.turns[1].observation, history=one.turns[:1])
+    asked = policy.prompt_ids(QUESTION.conversation(replace(whole, observed=one.turns[1].observed)))
+    assert asked == list(one.tokens[: one.replies[1].after])
 
 
 def test_episodes_do_not_depend_on_their_neighbours(policy: Any, rollouts: list[Rollout]) -> None:
