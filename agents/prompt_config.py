@@ -22,6 +22,7 @@ __all__ = [
     "HISTORIES",
     "TRAINED_WITH",
     "Question",
+    "other_prompts",
     "trained_with",
     "view_of",
     "view_seed",
@@ -185,18 +186,22 @@ def trained_with(model: str) -> dict[str, Any]:
     return found
 
 
-def warn_if_other(model: str, question: Question, *, judging: bool = False) -> None:
-    """Warn if the prompts differ from those that a checkpoint was trained with.
+def other_prompts(model: str, question: Question, *, judging: bool = False) -> list[str]:
+    """Return the names of the prompt settings that differ from those of a checkpoint's training.
 
     Args:
-        model: A model's name or folder; no warning if it has no record of its training.
+        model: A model's name or folder; nothing differs if it has no record of its training.
         question: The current prompt settings.
         judging: Whether to compare the judging texts too.
     """
     trained, now = trained_with(model), question.facts()
     ignored = set() if judging else {"judge_prompts_sha256"}
-    differs = [name for name, value in now.items() if name not in ignored and trained.get(name, value) != value]
-    if differs:
+    return [name for name, value in now.items() if name not in ignored and trained.get(name, value) != value]
+
+
+def warn_if_other(model: str, question: Question, *, judging: bool = False) -> None:
+    """Warn if the prompts differ from those that a checkpoint was trained with; see `other_prompts`."""
+    if differs := other_prompts(model, question, judging=judging):
         warnings.warn(
             f"{model} was trained with other prompts than it is asked with now; they differ in {', '.join(differs)}. "
             "Its numbers are not those of its training.",
