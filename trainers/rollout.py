@@ -25,7 +25,7 @@ from act_gym.errors import UsageError
 from act_gym.io.run_dir import Run, named_files
 from act_gym.sampling import select_from
 from act_gym.types import Task
-from agents.prompt_config import Question, trained_with
+from agents.prompt_config import Question, other_prompts
 from trainers.dry_run import estimate
 from trainers.rollouts.settings import AlgorithmSettings, PlaySettings, UpdateSettings
 from trainers.run import checkpoints, distributed, eval_panel, metrics, trackers
@@ -183,9 +183,7 @@ def _prepared(arguments: Rollout, run: Run, games: Sequence[tuple[str, Task]]) -
             "cannot be played in slots of one cache. Train it with act-gym train dagger or rl."
         )
     question = arguments.question()
-    trained = trained_with(arguments.model)
-    if trained and trained != question.facts():
-        differs = [name for name, value in question.facts().items() if trained.get(name) != value]
+    if differs := other_prompts(arguments.model, question):
         note(f"warning: {arguments.model} was trained with other prompts; they differ in {', '.join(differs)}.")
     training = Training(arguments, run, policy, question, games)
     if arguments.decode == "ranked" and not training.learner.packed:
@@ -276,7 +274,7 @@ def _counted(arguments: Rollout, games: Sequence[tuple[str, Task]]) -> dict[str,
         arguments.num_generations
         + arguments.branch_points * arguments.continuations * (arguments.algorithm == "branch")
     )
-    shape = estimate.shape_of(checkpoints.find_model(arguments.model))
+    shape, reason = estimate.shape_or_reason(arguments.model)
     return {
         "stage": "rollout",
         "dry_run": True,
@@ -288,7 +286,8 @@ def _counted(arguments: Rollout, games: Sequence[tuple[str, Task]]) -> dict[str,
         "longest": max(lengths),
         "cut_by_tokens": round(sum(one > arguments.max_episode_tokens for one in lengths) / len(lengths), 4),
         **estimate.disk(shape, arguments),
-        "how": f"counted: {len(lengths)} episodes of --max-turns were played at random; solved ones are shorter",
+        "how": f"counted{f', {reason}' if reason else ''}; {len(lengths)} random episodes of --max-turns; "
+        "solved ones are shorter",
     }
 
 

@@ -25,7 +25,18 @@ from trainers.run.logging import note
 if TYPE_CHECKING:
     from agents.local.model import Policy
 
-__all__ = ["COLUMNS", "count", "described", "disk", "outlook", "precision_of", "shape_of", "tokens_of", "total"]
+__all__ = [
+    "COLUMNS",
+    "count",
+    "described",
+    "disk",
+    "outlook",
+    "precision_of",
+    "shape_of",
+    "shape_or_reason",
+    "tokens_of",
+    "total",
+]
 
 
 _GIB = 2**30
@@ -72,6 +83,16 @@ def _found(name: str) -> tuple[Shape | None, Path, str]:
     return shape_of(folder), folder, ""
 
 
+def shape_or_reason(name: str) -> tuple[Shape | None, str]:
+    """Return a model's shape as far as it is known, and why its own tokens are not counted; empty if they are.
+
+    Raises:
+        MissingDataError: The model is not here, and nothing is known of its shape.
+    """
+    shape, _, reason = _found(name)
+    return shape, reason
+
+
 def shape_of(folder: Path) -> Shape | None:
     """Return the shape in a folder's config.json; None if it is not there or not of a decoder that is known."""
     try:
@@ -96,7 +117,7 @@ def count(stage: str, config: StageConfig, lengths: Sequence[int], extra: Mappin
     """
     sequences, micro_batch, steps = _steps(config, len(lengths))
     found, load = described(stage, config, lengths, sequences, micro_batch, steps, extra)
-    shape, _, reason = _found(config.model)
+    shape, reason = shape_or_reason(config.model)
     if shape is None:
         how = f"counted: tokens and steps; the shape of {config.model} is not known, so no time and no memory"
         return {**found, "how": how}
