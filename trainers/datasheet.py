@@ -2,8 +2,8 @@
 
     act-gym train datasheet --pairs runs/x/pairs/pairs.jsonl
 
-`trainers.pairs` writes a short data sheet from its files alone (`sheets.py`). This program adds the tokens of a model,
-and executes both actions of pairs to find alternatives that are as good as the expert's (`comparison.py`).
+`trainers.pairs` writes a short data sheet from its files alone (`pair_stats.py`). This program adds the tokens of a
+model, and executes both actions of pairs to find alternatives that are as good as the expert's (`execution.py`).
 It writes `datasheet.json`, `datasheet.md`, and the compared pairs as `comparisons.jsonl`.
 """
 

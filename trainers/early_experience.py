@@ -3,7 +3,7 @@
     act-gym train early-experience --decisions runs/x/pairs/decisions.jsonl --out runs/x/early-experience
 
 At every expert state the policy proposes `--alternatives` actions and `--explore` random admissible
-commands are drawn (`alternatives.py`); each is executed and the state restored (`execution.py`).
+commands are drawn (`proposers.py`); each is executed and the state restored (`execution.py`).
 The program writes `experience.jsonl`, a line for each action: the expert's first, then the others; `proposals.jsonl`
 (the proposals), `walks.jsonl` (the outcome of every episode) and `summary.json`. The stages
 `self-reflection` and `world-model` learn from it. With `--proposer pairs` the alternatives of a file of pairs are

@@ -3,7 +3,7 @@
     python -m trainers.import_trajectories --file scienceworld.jsonl --out runs/x/imports
     python -m trainers.import_trajectories --file webshop.jsonl --out runs/y/imports
 
-`imports_webshop.py` replays WebShop's trajectories; the rest of this text is about ScienceWorld's. The file is
+`webshop_trajectories.py` replays WebShop's trajectories; the rest of this text is about ScienceWorld's. The file is
 AgentGym's (`AgentTraj-L`, Xi et al. 2024): solutions of the simulator with thoughts added by a model, as a chat in
 which every reply is `Thought:` … `Action:` …. It holds no scores. So every trajectory is replayed in our engine:
 observations, scores and validity are ours, and a trajectory that does not end at 100 is left out.

@@ -1,7 +1,7 @@
 """Self-reflection: supervised training on monologues that end in the expert's action, mixed with expert data.
 
 The model first writes a monologue for every state of `trainers.early_experience`: why the expert's action is better
-than the alternatives (`monologues.py`). Then it is trained on two kinds of examples: with reasoning, the answer is
+than the alternatives (`rationales.py`). Then it is trained on two kinds of examples: with reasoning, the answer is
 `<think>monologue</think><action>…</action>`; without, it is the expert's action alone.
 Source: Early Experience (arXiv 2510.08558).
 """

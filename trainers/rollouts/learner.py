@@ -7,7 +7,7 @@ sampled come with the rollouts, so the first pass over them is on-policy up to r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import chain
@@ -88,7 +88,7 @@ class Learner:
     def reference(self, rows: Sequence[Row]) -> list[tuple[float, ...]]:
         """Return the log-probabilities of each row's reply tokens under the initial model."""
         model = self._reference or self.model
-        context = self.model.disable_adapter() if self.adapted else _nothing()
+        context = self.model.disable_adapter() if self.adapted else nullcontext()
         with context, _mode(model, training=False):
             parts = [self._forward(model, part)[0] for part in self._passes(rows)]
         flat = torch.cat(parts).tolist() if parts else []
@@ -284,8 +284,3 @@ def _mode(model: Any, *, training: bool) -> Iterator[None]:
         yield
     finally:
         model.train(before)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield

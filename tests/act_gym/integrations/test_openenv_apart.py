@@ -61,7 +61,7 @@ def environment() -> Path:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(is_here(), reason="openenv is in this environment; test_served.py runs here")
+@pytest.mark.skipif(is_here(), reason="openenv is in this environment; test_openenv.py runs here")
 def test_the_adapters_tests_pass_with_openenv():
     tests = ROOT / "tests" / "act_gym" / "integrations" / "test_openenv.py"
     done = subprocess.run(
