@@ -55,7 +55,7 @@ def example_for(
     write = find_format(format_name).write
     lines = [f"Task: {episode.goal.strip()}"]
     for turn in episode.turns:
-        # The action is among what was possible, so what the expert clicks is shown.
+        # The action counts as possible, so the button that the expert clicks is shown.
         lines += [f"Observation:\n{shorten(turn.observation, max_characters, [turn.action])}", write(turn.action, "")]
     return "\n\n".join(lines)
 

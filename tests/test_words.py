@@ -28,19 +28,19 @@ WORDS = {
 }
 CEILINGS = {
     "stands": 3,
-    "lies": 2,
+    "lies": 1,
     "told": 1,
-    "beside": 3,
+    "beside": 0,
     "besides": 0,
-    "anew": 3,
-    "nobody": 1,
+    "anew": 0,
+    "nobody": 0,
     "somebody": 0,
-    "whoever": 2,
-    "in words": 1,
-    "goes on": 9,
+    "whoever": 0,
+    "in words": 0,
+    "goes on": 3,
     "what came of": 0,
-    "What …": 11,
-    "what is": 19,
+    "What …": 3,
+    "what is": 7,
 }
 
 

@@ -70,7 +70,7 @@ TASK_TYPES = (
 """The task types in the source's order; the source numbers all variations of one type, then those of the next."""
 
 CAUSES = {
-    "other task": "the task in words is another one",
+    "other task": "the task text differs",
     "engine failed": "the simulator failed",
     "spoilt": "the wrong thing was focused on",
     "not understood": "a command that the source's world understood was not understood",

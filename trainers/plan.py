@@ -174,7 +174,7 @@ def _memory(s: PlanConfig, shape: Shape) -> Iterator[str]:
     if s.zero == 3:
         rows.append(("weights gathered for the moment", f"2 × {live / 1e9:.2f}·10⁹", 2 * live))
     rows += [
-        (f"activations of {how} = {tokens:,.0f} tokens", "what is kept of each block", activations),
+        (f"activations of {how} = {tokens:,.0f} tokens", "kept of each block", activations),
         ("logits and their gradient, fp32", f"2 × 4 × {s.micro_batch * s.completion:,} × {shape.vocabulary}", logits),
     ]
     training = sum(number for *_, number in rows)
@@ -258,7 +258,7 @@ def _time(s: PlanConfig, shape: Shape) -> Iterator[str]:
     yield "|---|---|--:|"
     for what, arithmetic, number in rows:
         yield f"| {what} | {arithmetic} | {number:.2f} |"
-    yield f"| together; sharing goes on beside the training pass | | **{step:.1f}** |"
+    yield f"| together; sharing overlaps with the training pass | | **{step:.1f}** |"
     yield ""
     steps = int(s.questions * s.epochs / s.groups)
     slower = "sharing" if seconds["move"] > seconds["train"] else "arithmetic"

@@ -75,7 +75,7 @@ def fetch(
             if fruitless >= _TRIES:
                 raise DownloadError(
                     f"{url} could not be fetched: {lost}. {job.there():,} bytes are kept; run the command again "
-                    "to go on from there."
+                    "to continue."
                 ) from lost.__cause__
             time.sleep(pause * 2 ** (fruitless - 1))
         except OSError as cause:
@@ -202,7 +202,7 @@ class _Job:
             if error.headers.get("Content-Range") == f"bytes */{self.there()}":
                 return
             self._forget()
-            raise _Interrupted("what was there is longer than the file") from error
+            raise _Interrupted("the part on disk is longer than the file") from error
         if error.code in _RETRIED:
             raise _Interrupted(f"the server answered {error.code} {error.reason}") from error
         raise DownloadError(

@@ -51,7 +51,7 @@ def _inside(child: object) -> str:
 
 
 NOTES = {
-    "stale": "That was on an earlier page. The visit goes on from here: what was done cannot be taken back.",
+    "stale": "That was on an earlier page. The visit continues here; earlier actions cannot be taken back.",
     "absent": "There is no such button on this page.",
     "empty": "Write what you are looking for.",
     "task": "This shop has no such task.",

@@ -50,7 +50,7 @@ def end_page(customer: Customer, note: str = "") -> str:
         "nav",
         button("Another task", "/start", style="plain strong"),
         element("a", "All tasks", href="/", class_="plain"),
-        aria_label="What to do next",
+        aria_label="Next steps",
     )
     return document("The end", body, again, footer=_done_footer(customer), note="" if note == "stale" else note)
 

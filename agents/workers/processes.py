@@ -237,7 +237,7 @@ def _serve(connection: Connection, setup: _Setup) -> None:
         except Exception as error:
             connection.send(_failure(error))
     except (EOFError, OSError, KeyboardInterrupt):
-        return  # whoever asked is gone
+        return  # the parent process has ended
 
 
 def _received(connection: Connection) -> Iterator[Job]:

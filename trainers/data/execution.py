@@ -115,7 +115,7 @@ def execute(
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
     except BrokenProcessPool as cause:
-        raise RunError("A process that played died. What was finished is kept; continue with --resume.") from cause
+        raise RunError("A worker process died. Finished work is kept; continue with --resume.") from cause
 
 
 def walk(engine: Engine, way: Walk) -> Iterator[Transition]:

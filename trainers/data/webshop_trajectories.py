@@ -97,7 +97,7 @@ CAUSES = {
     "engine failed": "the shop failed",
     "refused": "an action that the source's shop offered was not available",
     "no purchase": "it ends before anything is bought",
-    "worth less": "what was bought is not worth 1.0",
+    "worth less": "the purchase is not worth 1.0",
 }
 """Why a trajectory does not end at a reward of 1.0, the first that applies."""
 

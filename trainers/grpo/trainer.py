@@ -199,5 +199,5 @@ def _trainer(
     trainer.max_tokens_per_pass = config.max_tokens_per_pass
     trainer.block = 2 if config.both_orders else 1
     if config.shared_prompt and trainer.unshared:
-        note(f"note: each reply runs its prompt anew, as TRL does it: {trainer.unshared}.")
+        note(f"note: each reply runs its own prompt, as in TRL: {trainer.unshared}.")
     return trainer

@@ -45,7 +45,7 @@ def note_proposer(folder: Path, name: str, model: str = "", policy: Policy | Non
     path = folder / NAME
     if path.exists() and _read(path) != found:
         raise RunError(
-            f"{folder} was begun with alternatives by {in_words(_read(path))}, and now it would go on with "
+            f"{folder} was begun with alternatives by {in_words(_read(path))}, and would continue with "
             f"{in_words(found)}. Choose another --out."
         )
     write_json(path, found)
@@ -80,7 +80,7 @@ def in_words(found: Mapping[str, Any]) -> str:
     details = [f"model {found['model']}"] if found.get("model") else []
     details += [f"revision {found['revision'][:12]}"] if found.get("revision") else []
     details += [f"weights {found['weights_sha256'][:12]}"] if found.get("weights_sha256") else []
-    return f"{found.get('name') or 'nobody known'}" + (f" ({', '.join(details)})" if details else "")
+    return f"{found.get('name') or 'an unknown model'}" + (f" ({', '.join(details)})" if details else "")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -226,7 +226,7 @@ def _check(staging: Path, place: Path, kinds: tuple[str, ...], source: str | Non
         )
     lacking = _missing(staging, kinds)
     if source is None and lacking:
-        raise CorruptDataError(f"The release lacks files of {lacking:,} of {expected:,} games. What was there is kept.")
+        raise CorruptDataError(f"The release lacks files of {lacking:,} of {expected:,} games. Its games are kept.")
     there = sum(count_games(place).values())
     if found < there and not force:
         raise UsageError(

@@ -112,7 +112,7 @@ class GameStore:
         return (found.st_size, found.st_mtime_ns) == (size, changed)
 
     def _damaged(self, cause: Exception) -> CorruptDataError:
-        return CorruptDataError(f"Cannot read {self._path}: {cause}. Build it anew: act-gym download alfworld --force")
+        return CorruptDataError(f"Cannot read {self._path}: {cause}. Build it again: act-gym download alfworld --force")
 
 
 def build_store(folder: Path, names: Iterable[str], report: Callable[[str], None] | None = None) -> dict[str, str]:

@@ -98,8 +98,7 @@ class TextWorldEngine:
             raise EngineError("No ALFWorld game is loaded. Call reset(task) first.")
         command = command.strip()
         if command not in self._commands:
-            # What upstream would answer, without its work of deriving the same commands again; and
-            # so no text of an agent's ever reaches its parsers.
+            # Upstream's answer, without deriving the same commands again; so no text of an agent reaches its parsers.
             self._state = StepResult(
                 observation=NOTHING_HAPPENS,
                 score=self._state.score,

@@ -49,7 +49,7 @@ class WebShopEngine:
         human_goals: Whether the goals are those that people wrote, and not those put together from attributes.
         observation_mode: One of `OBSERVATION_MODES`.
         show_attrs: Whether a product's page leads to its attributes.
-        search_engine: What finds products instead of the shop's own BM25: an object with `search(query, limit)` that
+        search_engine: Finds products instead of the shop's own BM25: an object with `search(query, limit)` that
             returns positions in the catalogue; or `module:name` of something, or something itself, that makes one when
             it is called with the catalogue.
         prices: Prices that are not to be drawn, or a JSON file with them; see `Prices`.

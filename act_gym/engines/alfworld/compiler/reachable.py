@@ -1,7 +1,7 @@
 """Relaxed reachability: the facts that can ever become true in a game if no fact is ever deleted.
 
-Upstream's translator leaves out what lies beyond: an action then does not say of such a fact that it made it false.
-Only whoever asks for the facts themselves can tell the difference.
+Upstream's translator leaves other facts out, so an action does not report that it made such a fact false. Only the list
+of facts shows the difference.
 """
 
 from __future__ import annotations

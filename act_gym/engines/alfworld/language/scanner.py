@@ -56,7 +56,7 @@ class Scanner:
         return match.group()
 
     def next(self, pattern: re.Pattern[str]) -> str | None:
-        """Step over what a pattern matches after what is ignored, and return it."""
+        """Skip ignored text, and consume and return the match of a pattern."""
         start = self.at
         self.skip()
         found = self.here(pattern)
@@ -65,6 +65,6 @@ class Scanner:
         return found
 
     def at_end(self) -> bool:
-        """Return whether nothing is left but what is ignored."""
+        """Return whether only ignored text is left."""
         self.skip()
         return self.at == len(self.text)

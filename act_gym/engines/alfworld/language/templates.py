@@ -39,7 +39,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What another rule says: `#rule name#`."""
+    """Reference to the text of another rule: `#rule name#`."""
 
     rule: str
 

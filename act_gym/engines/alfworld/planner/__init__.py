@@ -110,5 +110,5 @@ def _played(game: Game, position: Position, steps: Sequence[Operator]) -> tuple[
 
 
 def _shared(binding: Binding, later: Sequence[Binding]) -> list[int]:
-    """Count the objects an action shares with each later one: one goes to what is opened or taken from next."""
+    """Count the objects an action shares with each later one: the next action opens them or takes from them."""
     return [len({*binding[1:]} & {*other[1:]}) for other in later]

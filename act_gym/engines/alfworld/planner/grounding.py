@@ -1,7 +1,7 @@
 """Enumerates the objects that make a conjunction true, for the planner.
 
-A conjunction is turned into a chain of functions, each of which binds variables or tests what is bound and calls
-the next. What never changes is looked up here; what actions change is put before a `Judge`, so that the same
+A conjunction is turned into a chain of functions, each of which binds variables or tests bound ones and calls
+the next. Constant facts are looked up here; facts that actions change are put before a `Judge`, so that the same
 chain serves to estimate (a judge that counts steps) and to collect actions (a judge that knows what can come true).
 """
 

@@ -200,4 +200,4 @@ def verify(folder: Path) -> None:
     """
     for name, expected in read_manifest(folder, cure="")["files"].items():
         if file_sha256(folder / name) != expected["sha256"]:
-            raise CorruptDataError(f"{folder / name} is not what it was when it was built. Build it anew.")
+            raise CorruptDataError(f"{folder / name} has changed since it was built. Build it again.")

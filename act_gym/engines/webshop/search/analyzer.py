@@ -27,7 +27,7 @@ LONGEST = 255
 _X = "[~Sjktvmqz]*"
 _Y = "[~Skmqzj]*"
 
-# What may come between two letters ("don't", "x:y", "a.b") or two digits ("3.5", "1,200"), but not at the end. A Hebrew
+# Signs between two letters ("don't", "x:y", "a.b") or two digits ("3.5", "1,200"), but not at the end. A Hebrew
 # letter (h) may also have an apostrophe at the end, or a quotation mark before another, but not after one of those.
 _BETWEEN = f"(?:['.:]{_X}[aih]{_X})*"
 _LETTER = f"[ai]{_X}{_BETWEEN}"
