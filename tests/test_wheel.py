@@ -70,8 +70,8 @@ def bare(wheel, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def simulating(wheel, tmp_path_factory):
-    """The `bin` of an environment with the extra `scienceworld`."""
-    return make_environment(tmp_path_factory.mktemp("simulating"), wheel, extras=("scienceworld",))
+    """The `bin` of an environment with the extras `eval` and `scienceworld`."""
+    return make_environment(tmp_path_factory.mktemp("simulating"), wheel, extras=("eval", "scienceworld"))
 
 
 @pytest.fixture(scope="session")
@@ -121,8 +121,9 @@ def test_without_extras_the_library_imports_and_lists_what_to_install(bare, tmp_
     [
         (["train", "act", "--limit", "1"], "train"),
         (["train", "imitation", "--limit", "1"], "train"),
-        (["eval", "--agent", "local", "--env", "act/WebShop-generated-seen", "--limit", "1"], "local"),
-        (["eval", "--agent", "random", "--limit", "1"], "scienceworld"),
+        (["eval", "--agent", "random", "--limit", "1"], "eval"),
+        (["train", "collect", "--agent", "local", "--env", "act/WebShop-generated-seen", "--limit", "1"], "train"),
+        (["play", "act/ScienceWorld-seen"], "scienceworld"),
     ],
 )
 def test_a_command_that_lacks_an_extra_names_it(bare, tmp_path, words, extra):

@@ -70,6 +70,7 @@ EXTRAS: dict[str, str] = {
     **dict.fromkeys(("lm_eval", "math_verify"), "reasoning"),
     **dict.fromkeys(("wandb", "trackio"), "tracking"),
     **{name: name for name in ("ray", "verifiers")},
+    "scipy": "eval",
     "openai": "chat",
     "matplotlib": "plots",
     "openenv": "openenv",

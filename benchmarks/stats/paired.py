@@ -109,11 +109,10 @@ def contrast(
     difference = newcombe(*sides, _correlation(pairs))
     test, p_value = "", None
     if tested:
-        flipped = paired_permutation(differences.tolist())
         exact = name == "success" and one_seed(first) and one_seed(second)
         test = "mcnemar" if exact else "permutation"
-        p_value = mcnemar(only_first, only_second) if exact else flipped.p_value
-        difference = agreeing(difference, p_value, flipped)
+        p_value = mcnemar(only_first, only_second) if exact else paired_permutation(differences)
+        difference = agreeing(difference, p_value, lambda shift: paired_permutation(differences - shift))
     needed = None
     if detect and len(one) > 1:
         measured = components(_outcomes(first, name), _outcomes(second, name))

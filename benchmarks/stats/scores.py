@@ -193,10 +193,13 @@ def _gap(records: Sequence[Record], near: str, far: str, generator: np.random.Ge
     found = []
     for name in OUTCOMES:
         sides = list(per_task(seen, name).values()), list(per_task(unseen, name).values())
-        tested = permutation(*sides)
+
+        def test(difference: float, sides: tuple[list[float], list[float]] = sides) -> float:
+            return permutation([value - difference for value in sides[0]], sides[1])
+
         exact = name == "success" and one_seed(seen) and one_seed(unseen)
-        p_value = fisher(*((int(sum(side)), len(side)) for side in sides)) if exact else tested.p_value
-        gap = agreeing(newcombe(sure(name, seen), sure(name, unseen)), p_value, tested)
+        p_value = fisher(*((int(sum(side)), len(side)) for side in sides)) if exact else test(0.0)
+        gap = agreeing(newcombe(sure(name, seen), sure(name, unseen)), p_value, test)
         errors = errors_in(seen) + errors_in(unseen)
         found.append(_outcome(name, gap, group, errors))
         if errors:

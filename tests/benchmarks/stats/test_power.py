@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from statsmodels.regression.mixed_linear_model import MixedLM
 
 from act_gym import UsageError
 from benchmarks.stats.power import components, seeds_needed
@@ -31,17 +30,6 @@ def test_tasks_that_differ_need_more_tasks_and_not_more_seeds():
     needed = seeds_needed(components(first, second), 0.05)
     assert needed.seeds is None
     assert needed.tasks > 1000
-
-
-def test_the_variances_are_those_of_statsmodels_mixed_model():
-    generator = np.random.default_rng(1)
-    true = generator.normal(0.1, 0.3, size=80)
-    draws = true[:, None] + generator.normal(0, 0.5, size=(80, 4))
-    measured = components({str(n): row.tolist() for n, row in enumerate(draws)}, {str(n): [0.0] * 4 for n in range(80)})
-    groups = np.repeat(np.arange(80), 4)
-    fitted = MixedLM(draws.ravel(), np.ones((320, 1)), groups).fit(reml=True)
-    assert measured.within == pytest.approx(fitted.scale, rel=1e-3)
-    assert measured.between == pytest.approx(float(fitted.cov_re[0, 0]), rel=1e-2)
 
 
 def test_the_seeds_that_were_asked_for_show_the_difference_as_often_as_they_should():
