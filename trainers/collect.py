@@ -38,8 +38,7 @@ from act_gym.progress import track
 from act_gym.rollout import Job, play_jobs
 from act_gym.sampling import select_from
 from act_gym.types import Episode, Task, Turn
-from agents.mistakes import MistakenAgent
-from agents.mixture import MixtureAgent
+from agents.mixture import MistakenAgent, MixtureAgent
 from agents.registry import make_agent
 from agents.workers.processes import play_jobs_parallel
 from trainers.run.cleanup import discard_unstarted

@@ -20,7 +20,7 @@ from act_gym.cli import run
 from act_gym.config import Bound, Positive, PositiveFloat, check_bounds, parse
 from act_gym.errors import UsageError
 from trainers.dry_run.costs import SHAPES, Shape, gathered_parameters, states_per_gpu, traffic
-from trainers.varlen.sequences import Sequences
+from trainers.sequences import Sequences
 
 __all__ = ["PlanConfig", "main", "planned"]
 

@@ -22,8 +22,8 @@ import pytest
 from benchmarks.speed.output import Say
 from benchmarks.speed.passes import Peak, Shape, group_of, run_pass, trainer, with_gradients
 from trainers.grpo.packing import pack
-from trainers.varlen.flops import Costs
-from trainers.varlen.model_support import use
+from trainers.sequences import Costs
+from trainers.varlen import use
 
 pytestmark = pytest.mark.timeout(3600)
 

@@ -31,8 +31,8 @@ from act_gym.types import Record
 from benchmarks.speed import passes
 from trainers.dry_run import costs
 from trainers.grpo.packing import pack
-from trainers.varlen.flops import Costs
-from trainers.varlen.model_support import use
+from trainers.sequences import Costs
+from trainers.varlen import use
 
 __all__ = ["Measured", "TrainingStepConfig", "main", "matmul_rate", "measure", "operations", "table"]
 

@@ -9,8 +9,7 @@ from act_gym.errors import UsageError
 from act_gym.rollout import play
 from act_gym.types import Episode
 from agents.baselines import RandomAgent
-from agents.mistakes import MistakenAgent
-from agents.mixture import MixtureAgent
+from agents.mixture import MistakenAgent, MixtureAgent
 from agents.search_expert import SearchExpert
 
 ENVS = ("act/ALFWorld-generated-seen", "act/WebShop-generated-seen")

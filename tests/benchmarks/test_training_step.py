@@ -17,9 +17,8 @@ from benchmarks.speed import supervised_step
 from benchmarks.speed.training_step import Measured, matmul_rate, operations, shape_of, table
 from tests.trainers.dry_run.counted import SMALL
 from trainers.dry_run.costs import Shape
-from trainers.varlen.layout import Layout
-from trainers.varlen.model_support import use
-from trainers.varlen.sequences import Sequences
+from trainers.sequences import Sequences
+from trainers.varlen import Layout, use
 
 # What the counter does not know by itself: a CPU's fused attention, and products that are added in place.
 FUSED = {

@@ -16,10 +16,9 @@ from act_gym.types import ActionPair, Transition
 from agents.prompts import read_reply
 from tests.trainers.conftest import make_pair
 from trainers.data.questions import Question
-from trainers.data.rationales import KINDS, ask, read_monologue, scenes
 from trainers.imitation import ImitationConfig
 from trainers.run import checkpoints
-from trainers.self_reflection import SelfReflectionConfig, lessons, train
+from trainers.self_reflection import KINDS, SelfReflectionConfig, ask, lessons, read_monologue, scenes, train
 from trainers.sft.answers import train_on_answers
 
 

@@ -6,7 +6,7 @@ token (from which its first token is predicted). Every token sees the prompt and
 positions count as if the others were not there, so the model's logits for each token are those of
 a row of its own.
 
-Where attention is computed sequence by sequence (`varlen/attention.py`), one pack holds the batch. Where it
+Where attention is computed sequence by sequence (`trainers/varlen.py`), one pack holds the batch. Where it
 can only be masked (eager, flex), a pack has one prompt, and the price is a mask as wide as the pack:
 `best_width` then counts operations and says how many completions a pack should hold. Either way rows
 stay as they are where that is cheapest.
@@ -22,9 +22,8 @@ from typing import Any
 import torch
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-from trainers.varlen.flops import Costs
-from trainers.varlen.layout import Layout
-from trainers.varlen.sequences import Sequences
+from trainers.sequences import Costs, Sequences
+from trainers.varlen import Layout
 
 __all__ = ["Packs", "best_width", "pack", "runs"]
 

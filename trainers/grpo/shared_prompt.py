@@ -23,9 +23,8 @@ from trl import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
 from trainers.grpo.packing import Packs, pack, runs
-from trainers.varlen.attention import NAME
-from trainers.varlen.flops import Costs
-from trainers.varlen.model_support import attends_alone, use
+from trainers.sequences import Costs
+from trainers.varlen import NAME, attends_alone, use
 
 __all__ = ["Roomy", "SharedPromptTrainer", "from_one_prompt", "why_not"]
 

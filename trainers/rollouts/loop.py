@@ -1,34 +1,42 @@
-"""Training loop of environment RL: play, assign credit, update; log, save, evaluate.
+"""Training loop of environment RL: play, assign credit, update; log, save, evaluate, resume.
 
 Everything that is drawn follows from the seed and the step: the tasks, the episodes' seeds, branch points and
-mini-batches. So a run that was killed and resumed ends, on a CPU, in the weights of one that was not, bit for bit.
+mini-batches. So a run that was killed and resumed ends, on a CPU, in the weights of one that was not, bit for bit, and
+a saved state needs no random state:
+
+```
+state/checkpoint-<step>/   weights.pt, optimizer.pt, and trainer_state.json, which is written last
+```
+
 """
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from act_gym.io.jsonl import RecordWriter
+from act_gym.io.jsonl import RecordWriter, read_records, write_json, write_records
 from act_gym.io.run_dir import Run
 from act_gym.progress import count_bar
 from agents.local.model import Policy
 from agents.prompt_config import TRAINED_WITH, Question
+from trainers.rollouts.advantages import Credit, advantages_of
 from trainers.rollouts.collect import Collector
-from trainers.rollouts.credit import Credit, advantages_of
 from trainers.rollouts.learner import Learner, Sample
 from trainers.rollouts.measure import anchor_metrics, play_metrics
 from trainers.rollouts.records import Limits, Point, Rollout, Start
 from trainers.rollouts.replay import ReplayBuffer
 from trainers.rollouts.rows import row_of
-from trainers.rollouts.states import cut_back, load_state, save_state
 from trainers.rollouts.tasks import Game, TaskChooser, seed_of
 from trainers.run import checkpoints, eval_panel
 from trainers.run.eval_callback import SAMPLES, untouched
@@ -39,7 +47,55 @@ from trainers.run.trackers import Report
 if TYPE_CHECKING:
     from trainers.rollout import Rollout as Settings
 
-__all__ = ["STAGE", "Training"]
+__all__ = ["STAGE", "Training", "cut_back", "load_state", "save_state"]
+
+
+def save_state(folder: Path, step: int, learner: Learner, values: Mapping[str, Any]) -> None:
+    """Save a state after a step, whole or not at all, and drop the ones before it.
+
+    Args:
+        folder: The run's `state` folder.
+        step: Steps that are done.
+        learner: With its weights and optimizer.
+        values: The other state, as JSON values.
+    """
+    place, draft = folder / f"checkpoint-{step}", folder / ".draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    trained = {name: weight.detach() for name, weight in learner.model.named_parameters() if weight.requires_grad}
+    torch.save(trained, draft / "weights.pt")
+    optimizer = {"optimizer": learner.optimizer.state_dict(), "schedule": learner.schedule.state_dict()}
+    torch.save(optimizer, draft / "optimizer.pt")
+    write_json(draft / "trainer_state.json", {"step": step, **values})
+    shutil.rmtree(place, ignore_errors=True)
+    draft.rename(place)
+    for other in folder.glob("checkpoint-*"):
+        if other != place:
+            shutil.rmtree(other)
+
+
+def load_state(place: Path, learner: Learner) -> dict[str, Any]:
+    """Give a learner the weights and the optimizer of a state, and return the state's other values."""
+    device = next(learner.model.parameters()).device
+    trained = torch.load(place / "weights.pt", map_location=device)
+    with torch.no_grad():
+        for name, weight in learner.model.named_parameters():
+            if name in trained:
+                weight.copy_(trained[name])
+    saved = torch.load(place / "optimizer.pt", map_location=device)
+    learner.optimizer.load_state_dict(saved["optimizer"])
+    learner.schedule.load_state_dict(saved["schedule"])
+    values: dict[str, Any] = json.loads((place / "trainer_state.json").read_text(encoding="utf-8"))
+    return values
+
+
+def cut_back(path: Path, step: int) -> None:
+    """Remove the records of later steps from a file; these steps are repeated."""
+    if not path.exists():
+        return
+    kept = [record for record in read_records(path) if record["step"] <= step]
+    write_records(path, kept)
+
 
 STAGE = "rollout"
 _SAMPLES = 4  # episodes of a step that samples.jsonl shows

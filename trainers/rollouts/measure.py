@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from trainers.rollouts.advantages import numbered, zero_variance
-from trainers.rollouts.credit import Credit
+from trainers.rollouts.advantages import Credit, numbered, zero_variance
 from trainers.rollouts.records import Rollout
 
 __all__ = ["anchor_metrics", "play_metrics"]

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from trainers.rollouts.records import Reply, Rollout
+from trainers.sequences import Sequences
 from trainers.sft.episodes import passes
-from trainers.varlen.layout import Layout
-from trainers.varlen.sequences import Sequences
+from trainers.varlen import Layout
 
 __all__ = ["Choices", "Pass", "Row", "branches_of", "make_passes", "on", "row_of"]
 
@@ -138,7 +138,7 @@ def make_passes(rows: Sequence[Row], budget: int, *, packed: bool, padding: int,
     Args:
         rows: All rows.
         budget: Tokens of a pass.
-        packed: Whether the model takes a layout (`trainers.varlen.model_support`); else each sequence is its own pass.
+        packed: Whether the model takes a layout (`trainers.varlen`); else each sequence is its own pass.
         padding: A token to pad with.
         share: Whether neighbours share the tokens that they begin with.
     """

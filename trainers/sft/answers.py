@@ -173,9 +173,9 @@ def _collator(config: SupervisedStageConfig, policy: Policy) -> PackingCollator 
     """Return the collator that packs samples into rows; None leaves one sample a row, padded by TRL."""
     if not config.pack:
         return None
+    from trainers.sequences import Costs
     from trainers.sft.sample_packing import PackingCollator, why_not
-    from trainers.varlen.flops import Costs
-    from trainers.varlen.model_support import use
+    from trainers.varlen import use
 
     reason = why_not(policy.model)
     if reason:

@@ -16,9 +16,9 @@ from trl import SFTTrainer
 
 from trainers.grpo.token_budget import Budget
 from trainers.run.schedule import FirstStepTrains
+from trainers.sequences import Sequences
 from trainers.sft.episodes import EpisodeRow, passes, unbranched
-from trainers.varlen.layout import Layout
-from trainers.varlen.sequences import Sequences
+from trainers.varlen import Layout
 
 __all__ = ["EpisodeCollator", "EpisodeTrainer"]
 

@@ -309,7 +309,7 @@ def _trainer_of(config: EpisodeStageConfig, policy: Policy, rows: Sequence[Episo
     from trl import SFTConfig
 
     from trainers.sft.episode_trainer import EpisodeCollator, EpisodeTrainer
-    from trainers.varlen.model_support import attends_alone, use
+    from trainers.varlen import attends_alone, use
 
     batch = step_size(config.batch, len(rows), config.batch)
     settings = {**common_config(config, sequences=batch), "remove_unused_columns": False}

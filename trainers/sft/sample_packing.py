@@ -15,10 +15,8 @@ from typing import Any
 
 import torch
 
-from trainers.varlen.flops import Costs
-from trainers.varlen.layout import Layout
-from trainers.varlen.model_support import attends_alone
-from trainers.varlen.sequences import Sequences
+from trainers.sequences import Costs, Sequences
+from trainers.varlen import Layout, attends_alone
 
 __all__ = ["PackingCollator", "bins", "why_not"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from act_gym.types import ExpertStep, Task, Turn
-from trainers.data.hidden import hidden_knowledge, hidden_names
+from trainers.datasheet import hidden_knowledge, hidden_names
 
 TASK = Task(id="scienceworld/boil/0", benchmark="ScienceWorld", split="train", task_type="boil")
 STEP = ExpertStep(

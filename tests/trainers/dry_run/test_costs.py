@@ -18,7 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from act_gym.errors import UsageError
 from tests.trainers.dry_run.counted import PASSES, SMALL
 from trainers.dry_run.costs import SHAPES, Shape, states_per_gpu, traffic
-from trainers.varlen.flops import Costs
+from trainers.sequences import Costs
 
 
 @pytest.fixture(scope="module")

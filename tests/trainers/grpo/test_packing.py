@@ -7,9 +7,8 @@ import torch
 
 from trainers.dry_run.costs import SHAPES
 from trainers.grpo.packing import Packs, pack
-from trainers.varlen.flops import Costs
-from trainers.varlen.layout import Layout
-from trainers.varlen.sequences import Sequences
+from trainers.sequences import Costs, Sequences
+from trainers.varlen import Layout
 
 SMALL = SHAPES["smollm2-135m"]
 COSTS = Costs(token=2 * SMALL.layers * SMALL.layer_parameters, pair=SMALL.pair_flops)

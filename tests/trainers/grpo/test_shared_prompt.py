@@ -16,7 +16,7 @@ from trl import GRPOConfig, GRPOTrainer
 from tests.tiny_models import CONFIGS, build
 from trainers.grpo.shared_prompt import SharedPromptTrainer, why_not
 from trainers.run.logging import quiet
-from trainers.varlen.attention import NAME
+from trainers.varlen import NAME
 
 ATTENTION = ("sdpa", "sdpa, masked", "eager")
 PROMPTS = ("Go to the kitchen.", "Which of two actions is better? It is dark. " * 3, "Look around, then open the door.")
@@ -83,7 +83,7 @@ def test_log_probabilities_and_gradients_are_those_of_separate_rows(
     kind: str, attention: str, batch: str, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if attention == "sdpa, masked":  # as of a model whose layers drop arguments
-        monkeypatch.setattr("trainers.varlen.model_support._hands_on", lambda model: False)
+        monkeypatch.setattr("trainers.varlen._hands_on", lambda model: False)
     model = build(kind, attention.partition(",")[0])
     trainer = trainer_of(SharedPromptTrainer, model, tiny_model, tmp_path)
     assert trainer.unshared == ""

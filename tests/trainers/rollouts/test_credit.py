@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from act_gym.types import Task, Turn
-from trainers.rollouts.credit import advantages_of, anchors_of, contexts_of, rewards_of
+from trainers.rollouts.advantages import advantages_of, anchors_of, contexts_of, rewards_of
 from trainers.rollouts.measure import anchor_metrics, play_metrics
 from trainers.rollouts.records import Point, Reply, Rollout, Start
 from trainers.rollouts.settings import AlgorithmSettings

@@ -12,8 +12,8 @@ import torch
 
 from tests.tiny_models import build
 from tests.trainers.rollouts.conftest import LIMITS, QUESTION, starts
+from trainers.rollouts.advantages import advantages_of
 from trainers.rollouts.collect import Collector
-from trainers.rollouts.credit import advantages_of
 from trainers.rollouts.learner import Learner, Sample
 from trainers.rollouts.records import Point, Reply, Rollout
 from trainers.rollouts.rows import Row, make_passes, row_of
@@ -198,7 +198,7 @@ def test_the_reference_is_the_initial_model(policy: Any, rollouts: list[Rollout]
 
 
 def test_shaping_needs_the_planner_and_sums_to_the_way_that_is_left(rollouts: list[Rollout]) -> None:
-    from trainers.rollouts.credit import rewards_of
+    from trainers.rollouts.advantages import rewards_of
 
     one = replace(rollouts[0], plans=(5, 4, 4, 6, 3))
     assert rewards_of(one, AlgorithmSettings(shaping=0.5)).tolist() == [0.5, 0, -1, 1.5]

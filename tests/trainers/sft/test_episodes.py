@@ -52,7 +52,7 @@ def loss_of(policy: Any, rows: list[EpisodeRow], *, budget: int = 0, packed: boo
     import torch
 
     from trainers.sft.episode_trainer import EpisodeCollator
-    from trainers.varlen.model_support import use
+    from trainers.varlen import use
 
     if packed:
         assert use(policy.model)

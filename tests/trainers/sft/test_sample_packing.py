@@ -13,9 +13,9 @@ from transformers import MambaConfig, MambaForCausalLM
 
 from tests.tiny_models import CONFIGS, build
 from trainers.imitation import ImitationConfig, train
+from trainers.sequences import Costs
 from trainers.sft.sample_packing import PackingCollator, bins, why_not
-from trainers.varlen.flops import Costs
-from trainers.varlen.model_support import use
+from trainers.varlen import use
 
 LENGTHS = (31, 4, 17, 9, 9, 2, 1, 13)
 

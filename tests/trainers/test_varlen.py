@@ -21,11 +21,8 @@ from trl.trainer.utils import add_fused_lm_head
 
 from tests.tiny_models import SMALL, build
 from trainers.grpo.packing import pack
-from trainers.varlen.attention import NAME, by_sequence
-from trainers.varlen.flops import Costs
-from trainers.varlen.layout import Layout
-from trainers.varlen.model_support import attends_alone, use
-from trainers.varlen.sequences import Sequences
+from trainers.sequences import Costs, Sequences
+from trainers.varlen import NAME, Layout, attends_alone, by_sequence, use
 
 LAYER = SimpleNamespace(is_causal=True, num_key_value_groups=2)
 HEADS, KEY_HEADS, CHANNELS = 4, 2, 8

@@ -1,1 +1,0 @@
-"""Variable-length attention: sequences share a row, and each attends to itself alone."""
