@@ -55,7 +55,7 @@ def group_heads(device: str) -> None:
     """Enable grouped-query attention without copies on a CPU, by transformers' switch; a user's value has priority.
 
     Without it, a pass of several tokens with a mask copies keys and values for every head, which takes 1.2 to 1.4 times
-    as long (`benchmarks/speed/bench_attention.py`). Fast GPU kernels do not support a mask with grouped heads, so GPUs
+    as long (measured on a CPU). Fast GPU kernels do not support a mask with grouped heads, so GPUs
     are left unchanged.
     """
     if device == "cpu":
@@ -67,7 +67,7 @@ def folding_heads(model: Any) -> Iterator[None]:
     """Let a model on a CPU read each key once for all heads that share it, in passes of a few tokens per row.
 
     The heads of a group are folded into the token dimension of one head. A pass of 32 rows with 2 to 8 new tokens takes
-    0.5 to 0.7 of the time (`benchmarks/speed/bench_attention.py`), and the result is equal up to rounding.
+    0.5 to 0.7 of the time (measured on a CPU), and the result is equal up to rounding.
     """
     model_config = model.config.get_text_config()
     if model.device.type != "cpu" or model_config._attn_implementation != "sdpa":

@@ -1,21 +1,14 @@
-"""ALFWorld benchmark: the native engine and upstream's packages in one run; time, memory, open files.
+"""ALFWorld benchmark: the native engine and upstream's packages in one run.
 
-    python -m pytest benchmarks/speed/bench_alfworld.py --benchmark-group-by=group --benchmark-columns=median,iqr,rounds
+    pytest benchmarks/speed/bench_alfworld.py --benchmark-group-by=group --benchmark-timer=time.process_time
 
-On a machine that others use too, add `--benchmark-timer=time.process_time`: a call of microseconds is seldom
-interrupted and a call of seconds always is, so that on the clock of the wall upstream looks slower than it is.
-
-Both play the same twelve games: of each type the first one seen and the first one unseen. Machines differ and are
-shared: read ratios inside a group. Other numbers than times are printed between the lines of the run. Upstream is used
-as its own `AlfredTWEnv` builds it. The whole run takes ten minutes or more, and 5 GB. Nothing here asserts a time.
+Processor time, because a call of microseconds is seldom interrupted and a call of seconds always is: by the clock on
+the wall upstream looks slower than it is. Both play the same twelve games: of each type the first one seen and the
+first one unseen. Upstream is used as its own `AlfredTWEnv` builds it. Some minutes; `-k "not upstream"` takes seconds.
 """
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
-import os
-import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
@@ -31,8 +24,6 @@ from act_gym.engines.alfworld.game_cache import GAMES_KEPT
 from act_gym.engines.alfworld.native import NativeEngine
 from act_gym.engines.alfworld.store import STORE_FILE, GameStore, build_store
 from act_gym.splits.alfworld import FOLDERS, TASK_TYPES
-from benchmarks.speed.clock import own_resident
-from benchmarks.speed.output import Say
 
 pytestmark = [
     # Upstream leaves game files and pipes to the garbage collector.
@@ -41,7 +32,6 @@ pytestmark = [
 ]
 
 BATCH = 64
-BATCH_ROUNDS = 3
 EVERYTHING = act_gym.tasks("act/ALFWorld")
 SAMPLE = [
     next(task for task in act_gym.tasks(env_id) if task.task_type == kind)
@@ -101,12 +91,6 @@ def upstream() -> Any:
 def start_upstream(env: Any, games: Path, task: act_gym.Task) -> Any:
     env.load(str(games / task.payload["game"] / GAME_FILE))
     return env.reset()
-
-
-def resident() -> int:
-    """Return how many bytes of this process are in memory, without unreferenced objects."""
-    gc.collect()
-    return own_resident()
 
 
 def replay(start: Callable[[act_gym.Task], list[str]], step: Callable[[str], Any]) -> Callable[[], None]:
@@ -238,48 +222,6 @@ def bench_batch(benchmark: Any, games: Path) -> None:
     envs.close()
 
 
-def bench_batch_upstream(benchmark: Any, games: Path, say: Say) -> None:
-    from alfworld.agents.environment.alfred_tw_env import AlfredTWEnv
-
-    benchmark.group = f"ALFWorld batch of {BATCH}, one step of each"
-    config = {
-        "env": {
-            "goal_desc_human_anns_prob": 0,
-            "task_types": [1, 2, 3, 4, 5, 6],
-            "domain_randomization": False,
-            "expert_type": "handcoded",
-        },
-        "dataset": {"eval_ood_data_path": str(games / "valid_unseen"), "num_eval_games": -1},
-        "general": {"training_method": "dqn"},
-        "rl": {"training": {"max_nb_steps_per_episode": 50}},
-    }
-    env = AlfredTWEnv(config, train_eval="eval_out_of_distribution").init_env(batch_size=BATCH)
-    started = time.perf_counter()
-    first = env.reset()[1]["admissible_commands"]
-    say(f"Upstream's batch of {BATCH}: first reset of all {time.perf_counter() - started:.1f} s")
-    play = play_at_random(lambda actions: env.step(actions)[3]["admissible_commands"], first)
-    _, before = of_children()
-    benchmark.pedantic(play, rounds=BATCH_ROUNDS)
-    size, after = of_children()
-    say(
-        f"Upstream's batch of {BATCH}: {size / BATCH / 1e6:.1f} MB a game, "
-        f"{(after - before) / BATCH_ROUNDS:.2f} s of its processes' time a step"
-    )
-    env.close()
-
-
-def of_children() -> tuple[int, float]:
-    """Return the bytes of memory of the processes that this one started, a shared page by its share, and their time."""
-    size, ticks = 0, 0
-    for process in multiprocessing.active_children():
-        folder = Path("/proc") / str(process.pid)
-        lines = (folder / "smaps_rollup").read_text().splitlines()
-        size += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return size, ticks / os.sysconf("SC_CLK_TCK")
-
-
 def bench_snapshot_and_restore(benchmark: Any, make: Any) -> None:
     benchmark.group = "ALFWorld back to a moment"
     env = make()
@@ -292,61 +234,7 @@ def bench_store_opening(benchmark: Any, games: Path) -> None:
     benchmark.pedantic(lambda: GameStore.find(games), rounds=200)
 
 
-def bench_store_building(benchmark: Any, games: Path, say: Say) -> None:
+def bench_store_building(benchmark: Any, games: Path) -> None:
     benchmark.group = "ALFWorld store"
-    names = [task.payload["game"] for task in EVERYTHING]
-    benchmark.pedantic(lambda: build_store(games, names), rounds=1)
-    say(f"Store of {len(names):,} games: {(games / STORE_FILE).stat().st_size / 1e6:.1f} MB")
-
-
-@pytest.mark.usefixtures("native")
-def bench_memory_of_further_environments(benchmark: Any, make: Any, say: Say) -> None:
-    benchmark.group = "ALFWorld further environments"
-    count = GAMES_KEPT
-    make().reset(options={"task_id": SAMPLE[0].id})
-    for name, tasks in (("the same game", [SAMPLE[0]] * count), ("a game of its own", EVERYTHING[-count:])):
-        before = resident()
-        envs = [make() for _ in tasks]
-        for env, task in zip(envs, tasks, strict=True):
-            env.reset(options={"task_id": task.id})
-            for command in env.unwrapped.expert_commands()[:10]:
-                env.step(command)
-        say(f"Each of {count} further environments in {name}: {(resident() - before) / count / 1e3:.1f} kB")
-    benchmark.pedantic(make, rounds=200)
-
-
-def bench_memory_of_further_simulators_upstream(benchmark: Any, games: Path, say: Say) -> None:
-    benchmark.group = "ALFWorld further environments"
-    kept = [upstream()]
-    start_upstream(kept[0], games, SAMPLE[0])
-    before, count = resident(), 4
-
-    def further() -> None:
-        kept.append(upstream())
-        start_upstream(kept[-1], games, SAMPLE[0])
-
-    benchmark.pedantic(further, rounds=count)
-    each = (resident() - before) / count
-    say(f"Each of {count} further simulators of upstream's in the same game: {each / 1e6:.1f} MB")
-
-
-def bench_many_resets(benchmark: Any, make: Any, say: Say) -> None:
-    benchmark.group = "ALFWorld 100,000 resets"
-    env = make()
-
-    def resets(count: int) -> None:
-        for _ in range(count):
-            env.reset()
-
-    def left() -> tuple[float, int]:
-        return resident() / 1e6, len(list(Path("/dev/fd").iterdir()))
-
-    env.reset(seed=0)
-    resets(10_000)
-    before = left()
-    benchmark.pedantic(resets, args=(100_000,), rounds=1)
-    after = left()
-    say(
-        f"100,000 resets of {len(EVERYTHING):,} games: {before[0]:.1f} MB and {before[1]} open files before, "
-        f"{after[0]:.1f} MB and {after[1]} after"
-    )
+    benchmark.pedantic(build_store, (games, [task.payload["game"] for task in EVERYTHING]), rounds=1)
+    benchmark.extra_info["bytes"] = (games / STORE_FILE).stat().st_size

@@ -1,20 +1,18 @@
 """Evaluator benchmark: the whole command with a cheap agent, and a local model compared with bare `generate`.
 
-    python -m pytest benchmarks/speed/bench_evaluate.py --benchmark-group-by=group --benchmark-columns=median,rounds \\
+    pytest benchmarks/speed/bench_evaluate.py --benchmark-group-by=group --benchmark-json=speed.json \\
         --benchmark-timer=benchmarks.speed.clock.processor_time
 
 The command's time is that of all its processes. The model's shape is that of a run: eight episodes at once, their
 real prompts turn by turn, greedy replies of at most 16 tokens that end at `</action>`. Bare `generate` gets the same
 prompts in batches of eight, tokenised and padded already, and writes 16 tokens for each: it looks for no end, has no
-environments, and keeps nothing from turn to turn. Tokens a second, read and written, and the ratios
-are written between the lines of the run. Machines differ and are shared: read the ratios. Nothing here asserts a time.
+environments, and keeps nothing from turn to turn. `extra_info` in the JSON has the tokens a second, read and written.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +23,6 @@ from act_gym.agent import AgentInput
 from act_gym.benchmarks import tasks
 from act_gym.rollout import BatchStream, Job, play_jobs
 from act_gym.types import Episode
-from benchmarks.speed.clock import processor_time
-from benchmarks.speed.output import Say
 
 pytestmark = pytest.mark.timeout(3600)
 
@@ -35,17 +31,14 @@ SIZE, TURNS, REPLY = 8, 3, 16
 OPTIONS = {"max_episode_steps": TURNS, "admissible_commands": False}
 
 
-def bench_random_agent_on_all_games_of_alfworld(benchmark: Any, tmp_path: Path, say: Say) -> None:
+def bench_random_agent_on_all_games_of_alfworld(benchmark: Any, tmp_path: Path) -> None:
     benchmark.group = "act-gym eval, random agent, 274 games of ALFWorld"
     script = "import sys; from act_gym.cli import main; sys.exit(main())"
     words = ["eval", "--agent", "random", "--env", "act/ALFWorld-seen", "act/ALFWorld-unseen", "--out"]
     folders = iter(tmp_path / str(number) for number in range(10))
 
     def command() -> None:
-        started, before = time.perf_counter(), processor_time()
         subprocess.run([sys.executable, "-c", script, *words, str(next(folders))], cwd=ROOT, check=True, stdout=-3)
-        spent = processor_time() - before
-        say(f"whole command: {time.perf_counter() - started:.1f} s on the wall, {spent:.1f} s of processor time")
 
     benchmark.pedantic(command, rounds=3)
 
@@ -59,12 +52,6 @@ def agent() -> Any:
     made = LocalAgent(LocalSettings(max_new_tokens=REPLY))
     made.stream(1).close()  # the first one tries out once whether the model takes masks of four dimensions
     return made
-
-
-@pytest.fixture(scope="module")
-def rates() -> dict[str, float]:
-    """Tokens a second of each way."""
-    return {}
 
 
 @pytest.fixture(scope="module")
@@ -85,36 +72,24 @@ def view_of(episode: Episode, turn: int) -> AgentInput:
     )
 
 
-def measure(benchmark: Any, name: str, rates: dict[str, float], say: Say, run: Callable[[], int]) -> None:
+def measure(benchmark: Any, run: Callable[[], int]) -> None:
     benchmark.group = f"SmolLM2-135M, {SIZE} episodes of {TURNS} turns"
-    spent, tokens = 0.0, 0
-
-    def timed() -> None:
-        nonlocal spent, tokens
-        before = processor_time()
-        tokens += run()
-        spent += processor_time() - before
-
-    benchmark.pedantic(timed, rounds=1)
-    rates[name] = tokens / spent
-    ratios = [f"{rates[name] / rate:.2f} times {other}" for other, rate in rates.items() if other != name]
-    say(", ".join([f"{name}: {rates[name]:.0f} tokens/s of processor time", *ratios]))
+    tokens = benchmark.pedantic(run, rounds=1)
+    benchmark.extra_info["tokens_per_second"] = tokens / benchmark.stats.stats.median
 
 
 @pytest.mark.parametrize("way", ["stream", "stream, nothing kept", "lockstep"])
-def bench_evaluator(
-    benchmark: Any, agent: Any, played: list[Episode], rates: dict[str, float], say: Say, way: str
-) -> None:
+def bench_evaluator(benchmark: Any, agent: Any, played: list[Episode], way: str) -> None:
     player = {"lockstep": Lockstep, "stream, nothing kept": Forgetful}.get(way, lambda one: one)(agent)
 
     def run() -> int:
         played[:] = play(player)
         return tokens_of(played)
 
-    measure(benchmark, way, rates, say, run)
+    measure(benchmark, run)
 
 
-def bench_bare_generate(benchmark: Any, agent: Any, played: list[Episode], rates: dict[str, float], say: Say) -> None:
+def bench_bare_generate(benchmark: Any, agent: Any, played: list[Episode]) -> None:
     import torch
 
     from agents.local.sampling import left_padded
@@ -142,7 +117,7 @@ def bench_bare_generate(benchmark: Any, agent: Any, played: list[Episode], rates
         return count
 
     with torch.inference_mode():
-        measure(benchmark, "generate", rates, say, run)
+        measure(benchmark, run)
 
 
 def tokens_of(episodes: list[Episode]) -> int:

@@ -23,7 +23,6 @@ from act_gym.io.jsonl import RecordWriter
 from act_gym.rollout import play
 from agents.baselines import RandomAgent
 from benchmarks.report import main
-from benchmarks.speed.output import Say
 from benchmarks.stats.intervals import Interval
 from benchmarks.stats.measurement import Measurement, Summary
 
@@ -68,7 +67,7 @@ def window(run: Path) -> Iterator[Any]:
         browser.close()
 
 
-def bench_opening(benchmark: Any, run: Path, window: Any, say: Say) -> None:
+def bench_opening(benchmark: Any, run: Path, window: Any) -> None:
     """From the beginning of the navigation until the list of episodes can be used."""
     ready: list[float] = []
 
@@ -79,9 +78,5 @@ def bench_opening(benchmark: Any, run: Path, window: Any, say: Say) -> None:
         ready.append(float(window.evaluate("document.documentElement.dataset.ready")))
 
     benchmark.pedantic(open_page, rounds=5, warmup_rounds=1)
-    size = (run / "report.html").stat().st_size / 2**20
-    rounds = ", ".join(f"{each:.0f}" for each in ready)
-    say(
-        f"{EPISODES} episodes, {size:.1f} MiB: ready after {sorted(ready)[len(ready) // 2]:.0f} ms "
-        f"(of {len(ready)}: {rounds})"
-    )
+    benchmark.extra_info["ready_ms"] = sorted(ready)
+    benchmark.extra_info["bytes"] = (run / "report.html").stat().st_size

@@ -1,34 +1,30 @@
-"""ScienceWorld benchmark: `gym.make` and the package's own environment in one run; time, memory, open files.
+"""ScienceWorld benchmark: `gym.make` and the package's own environment in one run.
 
-    python -m pytest benchmarks/speed/bench_scienceworld.py --benchmark-group-by=group --benchmark-columns=median,iqr \\
-        --benchmark-timer=benchmarks.speed.clock.processor_time
+    pytest benchmarks/speed/bench_scienceworld.py --benchmark-group-by=group \\
+        --benchmark-timer=benchmarks.speed.clock.processor_time -k boil
 
 Both play the solution of the first official test variation of seven task types, over and over. Upstream's Java gets
 the options that ours has (`_OPTIONS` of `act_gym.engines.scienceworld.jvm`), which make the simulator deterministic
 and slow it down by a third or so; its heap is left as it is. The timer counts the processor time of this process and
-of its Java processes, the compiling of Java's included: on the clock of the wall neither could be measured on a busy
-machine. Other numbers than times are printed between the lines of the run. Upstream's `step` always lists all valid
-commands. The whole run takes ten minutes or more, and 6 GB (`-k "not upstream"` 1 GB). `python -m
-benchmarks.checks.footprint` measures memory and many resets by themselves. Nothing here asserts a time.
+of its Java processes, the compiling of Java's included. Upstream's `step` always lists all valid commands. All takes
+ten minutes or more, and 6 GB (`-k "not upstream"` 1 GB).
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from itertools import cycle
 from typing import Any
 
 import gymnasium as gym
+import psutil
 import pytest
 
 import act_gym
 from act_gym.engines.java import find_java
-from act_gym.engines.scienceworld.jvm import _OPTIONS, Jvm, shared_jvm
-from benchmarks.speed.clock import processor_time, resident
-from benchmarks.speed.output import Say
+from act_gym.engines.scienceworld.jvm import _OPTIONS, shared_jvm
 
 # Upstream's environment leaves sockets to the garbage collector.
 pytestmark = [
@@ -50,7 +46,6 @@ TASKS = {
 }
 MEMORY = "1g"
 LONGEST = 30  # commands of a solution
-REPLAYS = 8
 TOGETHER = 16
 
 Make = Callable[..., gym.Env[str, str]]
@@ -127,12 +122,6 @@ def measure(
     benchmark.pedantic(play, setup=prepare, rounds=rounds, warmup_rounds=rounds)
 
 
-def spoken(benchmark: Any) -> str:
-    """Describe the median of a step."""
-    step = benchmark.stats.stats.median / benchmark.extra_info["steps"]
-    return f"{1000 * step:.2f} ms a step, {1 / step:,.0f} steps a second"
-
-
 def end_upstream(env: Any) -> None:
     """End its Java process, and close what the package leaves to the garbage collector, which warns."""
     env.close()
@@ -152,7 +141,7 @@ def start_upstream(env: Any, task: act_gym.Task) -> None:
 
 @pytest.mark.parametrize("listed", [False, True], ids=["without", "with-commands"])
 @pytest.mark.parametrize("name", TASK_TYPES)
-def bench_step(benchmark: Any, make: Make, solutions: Any, say: Say, name: str, listed: bool) -> None:
+def bench_step(benchmark: Any, make: Make, solutions: Any, name: str, listed: bool) -> None:
     benchmark.group = f"ScienceWorld step, {name}"
     env = make()
 
@@ -162,77 +151,34 @@ def bench_step(benchmark: Any, make: Make, solutions: Any, say: Say, name: str, 
             len(info["admissible_commands"])
 
     measure(benchmark, lambda: env.reset(options={"task_id": TASKS[name].id}), step, solutions[name], rounds=10)
-    say(f"{name} {'with commands' if listed else 'without'}: {spoken(benchmark)}")
 
 
 @pytest.mark.parametrize("name", TASK_TYPES)
-def bench_step_upstream(benchmark: Any, upstream: Any, solutions: Any, say: Say, name: str) -> None:
+def bench_step_upstream(benchmark: Any, upstream: Any, solutions: Any, name: str) -> None:
     benchmark.group = f"ScienceWorld step, {name}"
     measure(benchmark, lambda: start_upstream(upstream, TASKS[name]), upstream.step, solutions[name], rounds=3)
-    say(f"{name} upstream: {spoken(benchmark)}")
 
 
 @pytest.mark.parametrize("name", TASK_TYPES)
 def bench_reset(benchmark: Any, make: Make, name: str) -> None:
     benchmark.group = f"ScienceWorld reset, {name}"
     env = make()
-    benchmark.pedantic(lambda: env.reset(options={"task_id": TASKS[name].id}), rounds=40, warmup_rounds=20)
+    benchmark.pedantic(lambda: env.reset(options={"task_id": TASKS[name].id}), rounds=5, iterations=8, warmup_rounds=2)
 
 
 @pytest.mark.parametrize("name", TASK_TYPES)
 def bench_reset_upstream(benchmark: Any, upstream: Any, name: str) -> None:
     benchmark.group = f"ScienceWorld reset, {name}"
-    benchmark.pedantic(lambda: start_upstream(upstream, TASKS[name]), rounds=20, warmup_rounds=10)
+    benchmark.pedantic(lambda: start_upstream(upstream, TASKS[name]), rounds=5, iterations=4, warmup_rounds=2)
 
 
-@pytest.mark.parametrize("listed", [False, True], ids=["without", "with-commands"])
-def bench_share_of_the_simulator(benchmark: Any, make: Make, solutions: Any, say: Say, listed: bool) -> None:
-    """Of a step's processor time, how much is spent in the thread of Java that carries our calls out."""
-    benchmark.group = "ScienceWorld, the simulator's share of a step"
-    env = make()
-    benchmark.pedantic(lambda: env.reset(options={"task_id": TASKS["boil"].id}), rounds=1)
-    jvm = shared_jvm(MEMORY, "")
-    for name in TASK_TYPES:
-        spent = [_spent(env, name, solutions[name][:-1][:LONGEST], jvm, listed) for _ in range(2 * REPLAYS)]
-        java, ours, everything = (sum(times) / REPLAYS for times in zip(*spent[REPLAYS:], strict=True))
-        say(
-            f"{name} {'with commands' if listed else 'without'}: Java's thread {java:.2f} ms a step, Python {ours:.2f} "
-            f"ms, Java's other threads {everything - java - ours:.2f} ms: {java / (java + ours):.0%} of a step in the "
-            "simulator's thread"
-        )
-
-
-def _spent(
-    env: gym.Env[str, str], name: str, commands: Sequence[str], jvm: Jvm, listed: bool
-) -> tuple[float, float, float]:
-    """Return milliseconds a step: of the thread that answers us, of this process, and of all threads of both."""
-    env.reset(options={"task_id": TASKS[name].id})
-    before = (_thread_time(jvm), time.process_time(), processor_time())
-    for command in commands:
-        info = env.step(command)[4]
-        if listed:
-            len(info["admissible_commands"])
-    after = (_thread_time(jvm), time.process_time(), processor_time())
-    java, ours, everything = (1000 * (now - then) / len(commands) for then, now in zip(before, after, strict=True))
-    return java, ours, everything
-
-
-def _thread_time(jvm: Jvm) -> float:
-    """Return how long the thread that answers this connection has been running, in seconds."""
-    with jvm.calling("reading the time"):
-        bean = jvm.classes.java.lang.management.ManagementFactory.getThreadMXBean()
-        nanoseconds = bean.getCurrentThreadCpuTime()
-        jvm.discard(bean)
-    return float(nanoseconds) / 1e9
-
-
-def bench_together(benchmark: Any, make: Make, solutions: Any, say: Say) -> None:
+def bench_together(benchmark: Any, make: Make, solutions: Any) -> None:
     """A step of each of 16 environments with a task each, one Java process for all."""
     benchmark.group = f"ScienceWorld, a step of each of {TOGETHER}"
     players = _players(make, solutions, TOGETHER)
-    jvm = shared_jvm(MEMORY, "")
     benchmark.pedantic(lambda: [next(player) for player in players], rounds=40, warmup_rounds=20)
-    say(f"{TOGETHER} environments: {resident(os.getpid(), jvm.pid):,.0f} MB, of which Java {resident(jvm.pid):,.0f} MB")
+    java = psutil.Process(shared_jvm(MEMORY, "").pid)
+    benchmark.extra_info["bytes"] = psutil.Process().memory_full_info().pss + java.memory_full_info().pss
 
 
 def _players(make: Make, solutions: Any, count: int) -> list[Iterator[None]]:
@@ -247,22 +193,3 @@ def _players(make: Make, solutions: Any, count: int) -> list[Iterator[None]]:
                 yield
 
     return [play(name) for name, _ in zip(cycle(TASK_TYPES), range(count), strict=False)]
-
-
-def bench_together_upstream(benchmark: Any, make_upstream: Callable[[], Any], solutions: Any, say: Say) -> None:
-    benchmark.group = f"ScienceWorld, a step of each of {TOGETHER}"
-
-    def play(name: str) -> Iterator[None]:
-        env = make_upstream()
-        processes.append(env._gateway.java_process.pid)
-        while True:
-            start_upstream(env, TASKS[name])
-            for command in solutions[name][:-1]:
-                env.step(command)
-                yield
-
-    processes: list[int] = []
-    players = [play(name) for name, _ in zip(cycle(TASK_TYPES), range(TOGETHER), strict=False)]
-    benchmark.pedantic(lambda: [next(player) for player in players], rounds=8, warmup_rounds=4)
-    size = resident(os.getpid(), *processes)
-    say(f"{TOGETHER} of upstream's: {size:,.0f} MB, of which Java {resident(*processes):,.0f} MB")
