@@ -46,6 +46,9 @@ _STANDING = ("DeskLamp", "HousePlant", "Television")
 
 _SURFACES = ("Desk", "Dresser", "SideTable", "TVStand", "Shelf", "CoffeeTable", "DiningTable", "CounterTop")
 
+_LAMP_SURFACES = {"SideTable": 0.72, "Desk": 0.43, "Dresser": 0.36, "Shelf": 0.13}
+"""Share of ALFWorld's training rooms with such a receptacle whose lamp is on it; one room has it on a coffee table."""
+
 _SINGLE = frozenset(
     (
         "BaseballBat",
@@ -149,6 +152,8 @@ def _fixtures(room: Room) -> tuple[Thing, ...]:
         for basin in around:
             things[basin.name] = Thing(basin.name.removesuffix(f"|{basin.type}"), kind, None, basin.place, False)
         on = [one for one in room.receptacles if one.type in _SURFACES] if kind in _STANDING else []
+        if kind == "DeskLamp":
+            on = [one for one in on if one.type in _LAMP_SURFACES] or on
         for _ in range(0 if around else draw.between(*_FIXED_COPIES.get(kind, (1, 1)))):
             thing = _put(kind, on, room, draw, things, movable=False)
             things[thing.name] = thing
@@ -172,10 +177,15 @@ def _holders(kind: str, receptacles: Sequence[Receptacle], goal: Goal, copy: int
 def _put(
     kind: str, able: Sequence[Receptacle], room: Room, draw: Draw, things: dict[str, Thing], *, movable: bool
 ) -> Thing:
+    types = [one.type for one in able]
+    if kind == "DeskLamp":
+        weights = [_LAMP_SURFACES.get(one, 1) / types.count(one) for one in types]
+    else:
+        weights = [_ROOMINESS.get(one, 1.0) for one in types]
     while True:
         receptacle = None
         if able:
-            receptacle = draw.weighted(able, [_ROOMINESS.get(one.type, 1.0) for one in able])
+            receptacle = draw.weighted(able, weights)
             x, y, z = receptacle.position
             position = (x + draw.between(-30, 30) / 100, y + 0.05, z + draw.between(-30, 30) / 100)
             place = receptacle.place
