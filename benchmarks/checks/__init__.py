@@ -1,1 +1,0 @@
-"""Programs that check a claim about the environments or the statistics, run by hand."""

@@ -1,1 +1,0 @@
-"""Expert benchmarks: success from any state, length of solutions, and time."""
