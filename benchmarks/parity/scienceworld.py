@@ -23,12 +23,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from act_gym import sampling
 from act_gym.config import parse
 from act_gym.engines.scienceworld import JvmEngine
 from act_gym.engines.scienceworld.jvm_globals import Globals, Values
-from act_gym.errors import EngineError, UsageError
+from act_gym.errors import EngineError, UnknownNameError, UsageError
+from act_gym.splits.scienceworld import tasks
 from act_gym.types import StepResult, Task
-from benchmarks.checks.gold import chosen, in_turn
 from benchmarks.parity.comparison import Pair
 from benchmarks.parity.sweep import Sweep, run, summary
 
@@ -152,6 +155,25 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
+def chosen(task_types: Sequence[str], seed: int) -> list[Task]:
+    """Return one variation of every task type, or of these, then a second one of each, and so on, drawn with a seed.
+
+    Raises:
+        UnknownNameError: There is no such task type.
+    """
+    by_type: dict[str, list[Task]] = {}
+    for task in tasks():
+        by_type.setdefault(task.task_type, []).append(task)
+    for name in task_types:
+        if name not in by_type:
+            raise UnknownNameError("task type of ScienceWorld", name, sorted(by_type))
+    drawn = []
+    for name in sorted(task_types or by_type):
+        order = np.random.default_rng([seed, *name.encode()]).permutation(len(by_type[name]))
+        drawn.append([by_type[name][index] for index in order])
+    return list(sampling.in_turn(drawn))
+
+
 def make_pair(*, shield: bool = True) -> Pair:
     """Make both engines."""
     return Pair(ReferenceEngine(shield=shield), JvmEngine())
@@ -163,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(ParityConfig, sys.argv[1:] if argv is None else argv, program=program)
     if arguments.steps < 0 or arguments.limit < 0 or arguments.workers < 1:
         raise UsageError("--steps and --limit are 0 or more, and --workers is at least 1.")
-    wanted = in_turn(chosen(arguments.tasks), arguments.seed)[: arguments.limit or None]
+    wanted = chosen(arguments.tasks, arguments.seed)[: arguments.limit or None]
     sweep = Sweep(partial(make_pair, shield=arguments.shield), arguments.steps, arguments.seed)
     records = run(sweep, wanted, workers=arguments.workers, out=arguments.out, report=print)
     print(summary(records))  # noqa: T201

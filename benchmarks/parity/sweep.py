@@ -6,6 +6,8 @@ Processes are replaced after a number of tasks, because a reference may grow wit
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -22,9 +24,8 @@ from act_gym.io.jsonl import RecordWriter, read_records
 from act_gym.progress import track
 from act_gym.types import Task
 from benchmarks.parity.comparison import Comparison, Difference, Pair, compare
-from benchmarks.programs import end_with_parent
 
-__all__ = ["Sweep", "as_record", "describe", "run", "summary"]
+__all__ = ["Sweep", "as_record", "describe", "end_with_parent", "run", "summary"]
 
 TASKS_PER_PROCESS = 100
 """After this many a process is replaced."""
@@ -163,3 +164,15 @@ def _compare(task: Task) -> Comparison:
     sweep, pair = _current[0]
     drawn = int.from_bytes(sha256(task.id.encode()).digest()[:8], "big")
     return compare(pair, task, steps=sweep.steps, random=np.random.default_rng([sweep.seed, drawn]))
+
+
+def end_with_parent() -> None:
+    """Let a process of a pool end when the program was killed: no other process would stop it."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

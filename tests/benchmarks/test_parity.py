@@ -18,8 +18,7 @@ from act_gym.io.jsonl import read_records
 from act_gym.splits.alfworld import TASK_TYPES, tasks
 from benchmarks.parity.__main__ import main
 from benchmarks.parity.alfworld import make_pair
-from benchmarks.parity.commands import random_command
-from benchmarks.parity.comparison import Pair, compare
+from benchmarks.parity.comparison import Pair, compare, random_command
 from benchmarks.parity.sweep import Sweep, as_record, run, summary
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 PARENT = """
 import multiprocessing, os, sys, time
 from concurrent.futures import ProcessPoolExecutor
-from benchmarks.programs import end_with_parent
+from benchmarks.parity.sweep import end_with_parent
 
 if __name__ == "__main__":
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=end_with_parent) as pool:

@@ -4,8 +4,8 @@
     python -m benchmarks.parity webshop --original WebShop/ --data items/ --goals 200
 
 The first plays published trajectories again, action by action (`published.py`). The second runs the original's text
-environment, Flask templates and BeautifulSoup and all, plays the same random walks on both (`walks.py`), and judges the
-same purchases (`purchases.py`). Both need the catalogue 1000.
+environment, Flask templates and BeautifulSoup and all, plays the same random walks on both and judges the
+same purchases (`walks.py`). Both need the catalogue 1000.
 """
 
 from __future__ import annotations

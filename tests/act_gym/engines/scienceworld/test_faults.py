@@ -13,8 +13,8 @@ from act_gym.agent import AgentAction
 from act_gym.engines.scienceworld import JvmEngine, gold, recovery
 from act_gym.engines.scienceworld.jvm import shared_jvm
 from act_gym.errors import EngineError, UsageError
-from benchmarks.checks import faults
-from benchmarks.checks.determinism import Walk
+from tests.act_gym.engines.scienceworld.under_fire import leftovers, open_files, under_fire
+from tests.act_gym.engines.scienceworld.walks import Walk, traces
 
 TASKS = {task.id.removeprefix("scienceworld/"): task for task in act_gym.tasks("act/ScienceWorld")}
 
@@ -284,16 +284,12 @@ def test_a_world_costs_no_more_than_commands_and_digests(make):
 
 @pytest.mark.timeout(900)  # every kill costs a start, which takes seconds where others work too
 def test_kills_at_random_moments_change_nothing():
-    """As `python -m benchmarks.checks.faults` does a hundred times."""
-    walks = [Walk(SENSITIVE, "walk", WALK), Walk(TASKS["boil/0"], "walk", WALK)]
-    expected, before, wrong = faults.undisturbed(walks), faults.open_files(), []
-    arguments = faults.FaultsConfig(kills=4, environments=2, commands=4, stopped=0.05, call_timeout=10)
-    report = faults.under_fire(walks, expected, arguments, wrong.append)
-    assert wrong == []
+    walks = [Walk(SENSITIVE, WALK), Walk(TASKS["boil/0"], WALK)]
+    expected, before = traces(walks), open_files()
+    report = under_fire(walks, expected, kills=4, stopped=0.05)
     assert report.hanging == 0
     assert report.kills >= 3  # one that was about to end anyway is not counted
-    assert report.busy
     assert report.hit
     assert set(report.ended) <= {"equal", "env_error"}
     assert all("ScienceWorld's Java" in cause for cause in report.causes)
-    assert faults.leftovers(report, before) == []
+    assert leftovers(report, before) == []
