@@ -193,8 +193,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             generated_splits=("generated-train", "generated-seen", "generated-unseen"),
             generator_package="alfworld",
             own_task_source="act_gym.splits.alfworld:tasks_of_files",
-            # verl-agent's and ETO's settings; AgentBoard's is `max_num_steps` of its main results.
-            step_limits={"verl-agent": 50, "eto": 40, "agentboard": 30},
+            # verl-agent's, ETO's and RLVMR's settings; AgentBoard's is `max_num_steps` of its main results.
+            step_limits={"verl-agent": 50, "eto": 40, "agentboard": 30, "rlvmr": 30},
         ),
         Benchmark(
             name="ScienceWorld",

@@ -14,7 +14,7 @@ from act_gym.agent import AgentInput
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.types import ExpertStep, Turn
 from agents.prompt_sets import DEFAULT, find_prompts
-from agents.prompts import Message, shorten_alone, state_text
+from agents.prompts import Message, shorten, shorten_alone, state_text
 from agents.reply_formats import Format, find_format
 
 __all__ = [
@@ -33,9 +33,7 @@ TRAINED_WITH = "act_gym.json"
 HISTORIES = ("window", "conversation")
 _LONGEST_UNREAD = 400  # characters kept in a conversation of a reply without an action
 
-_EXAMPLE = (
-    "Here is another task of this kind and how it was solved.\n\n{example}\n\nNow comes your own task.\n\n{state}"
-)
+_EXAMPLE = "Here is another task of this kind and how it was solved.\n\n{example}\n\nNow comes your own task."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +72,8 @@ class Question:
         if self.history not in HISTORIES:
             raise UnknownNameError("history", self.history, HISTORIES)
         find_prompts(self.prompts)
-        if self.history == "conversation" and (self.list_commands or self.example):
-            raise UsageError("list_commands and example need history=window; a conversation shows neither.")
+        if self.history == "conversation" and self.list_commands:
+            raise UsageError("list_commands needs history=window; a conversation lists no commands.")
 
     @property
     def reply(self) -> Format:
@@ -90,7 +88,11 @@ class Question:
         """
         if self.history == "conversation":
             return self.conversation(view)
-        return self.reply.ask(self._state(view), self.thinking)
+        prompts, state = find_prompts(self.prompts), self._state(view)
+        if not prompts.has_window:
+            return self.reply.ask(state, self.thinking)
+        asked = prompts.reply(self.format, reasoning=self.thinking)
+        return [{"role": "user", "content": f"{state}\n\n{asked}"}]
 
     def judging(self, view: AgentInput, first: str, second: str) -> list[Message]:
         """Return the messages that ask which of two actions is better; the state is rendered as for acting.
@@ -109,6 +111,8 @@ class Question:
     def _state(self, view: AgentInput) -> str:
         """Return a state as one text: the environment, the few-shot example if any, and the recent turns."""
         prompts = find_prompts(self.prompts)
+        if prompts.has_window:
+            return self._window(view)
         state = state_text(
             view.goal,
             view.observation,
@@ -119,12 +123,32 @@ class Question:
             max_characters=self.max_characters,
             observed=prompts.observed(view.task.benchmark, view.observation, view.observed, self.max_characters),
         )
-        if self.example:
-            from agents.few_shot import example_for
+        return "\n\n".join(filter(None, [prompts.environment(view.task.benchmark), self._example(view), state]))
 
-            example = example_for(view.task, self.format, self.max_characters, env_options=view.env_options)
-            state = _EXAMPLE.format(example=example, state=state)
-        return f"{prompts.environment(view.task.benchmark)}\n\n{state}"
+    def _window(self, view: AgentInput) -> str:
+        """Return a state in the prompt set's own layout."""
+        prompts, limit = find_prompts(self.prompts), self.max_characters
+        commands = view.admissible_commands
+        observation = shorten(view.observation, limit, commands if self.list_commands else ())
+        observed = prompts.observed(view.task.benchmark, view.observation, view.observed, limit)
+        return prompts.window(
+            "\n\n".join(filter(None, [prompts.environment(view.task.benchmark), self._example(view)])),
+            view.goal,
+            view.history,
+            "\n\n".join([observation, *observed]),
+            commands[: self.list_commands] if self.list_commands else (),
+            window=self.window,
+            max_characters=limit,
+        )
+
+    def _example(self, view: AgentInput) -> str:
+        """Return the few-shot example with its announcement; empty if there is to be none."""
+        if not self.example:
+            return ""
+        from agents.few_shot import example_for
+
+        example = example_for(view.task, self.format, self.max_characters, env_options=view.env_options)
+        return _EXAMPLE.format(example=example)
 
     def conversation(self, view: AgentInput) -> list[Message]:
         """Return an episode as a chat: the opening, then each reply and the next observation.
@@ -134,7 +158,7 @@ class Question:
         """
         shown = list(self._observations(view))
         opening = find_prompts(self.prompts).opening(
-            view.task.benchmark, view.goal, shown[0], self.format, reasoning=self.thinking
+            view.task.benchmark, view.goal, shown[0], self.format, reasoning=self.thinking, example=self._example(view)
         )
         messages: list[Message] = [{"role": "user", "content": opening}]
         for turn, observation in zip(view.history, shown[1:], strict=True):

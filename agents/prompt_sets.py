@@ -9,6 +9,10 @@ no step, with `$text`; not shown if the file is absent | | `act.txt` | the openi
 `$first` and `$second`; follows the state | | `reply_<format>.txt`, `reply_<format>_reasoning.txt` | how to answer; see
 `agents.reply_formats` |
 
+| `window.txt`, `window_first.txt`, `turn.txt` | optional: one message with the recent turns, in play and at the first
+turn, and one recent turn; see `PromptSet.window` |
+
+A set whose folder has `base.txt`, with the name of another set, takes the files that it lacks from that set.
 Substitution is not recursive, so a `$` in an observation is plain text.
 """
 
@@ -16,14 +20,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from string import Template
 
 from act_gym.errors import UnknownNameError, UsageError
-from agents.prompts import shorten_alone
+from act_gym.types import Turn
+from agents.prompts import shorten, shorten_alone
 
 __all__ = ["DEFAULT", "PromptSet", "find_prompts"]
 
@@ -34,6 +39,9 @@ _PLACES = {
     "judge": frozenset({"first", "second"}),
     "judge_reasoning": frozenset({"first", "second"}),
 }
+_TURN = frozenset({"number", "observation", "action"})
+_WINDOW = frozenset({"environment", "goal", "history", "taken", "shown", "step", "observation", "commands"})
+_OPTIONAL = {"turn": _TURN, "window": _WINDOW, "window_first": _WINDOW}  # a template may leave some of these out
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,9 @@ class PromptSet:
         names = (name for name in sorted(self.texts) if name.startswith("judge") == judging)
         return hashlib.sha256("".join(f"{name}\0{self.texts[name]}\0" for name in names).encode()).hexdigest()
 
-    def opening(self, benchmark: str, goal: str, observation: str, reply: str, *, reasoning: bool = False) -> str:
+    def opening(
+        self, benchmark: str, goal: str, observation: str, reply: str, *, reasoning: bool = False, example: str = ""
+    ) -> str:
         """Return the first message of an episode.
 
         Args:
@@ -71,16 +81,75 @@ class PromptSet:
             observation: The first observation.
             reply: The name of the reply format.
             reasoning: Whether the model reasons before its action.
+            example: A few-shot example; it follows the text about the environment.
 
         Raises:
             UsageError: The set has no text for this reply format.
         """
-        asked = [f"reply_{reply}_reasoning"] * reasoning + [f"reply_{reply}"]
-        found = next((self.texts[name] for name in asked if name in self.texts), None)
+        asked = self.reply(reply, reasoning=reasoning)
+        environment = "\n\n".join([self.environment(benchmark), *filter(None, [example])])
+        return self._filled("act", environment=environment, goal=goal, observation=observation, reply=asked)
+
+    def reply(self, name: str, *, reasoning: bool = False) -> str:
+        """Return how to answer in a reply format.
+
+        Raises:
+            UsageError: The set has no text for it.
+        """
+        asked = [f"reply_{name}_reasoning"] * reasoning + [f"reply_{name}"]
+        found = next((self.texts[file] for file in asked if file in self.texts), None)
         if found is None:
-            raise UsageError(f"The prompt set {self.name} has no file {asked[0]}.txt, which format={reply} needs.")
-        environment = self.environment(benchmark)
-        return self._filled("act", environment=environment, goal=goal, observation=observation, reply=found)
+            raise UsageError(f"The prompt set {self.name} has no file {asked[0]}.txt, which format={name} needs.")
+        return found.strip()
+
+    @property
+    def has_window(self) -> bool:
+        """Whether the set has its own layout of a window."""
+        return "window" in self.texts
+
+    def window(
+        self,
+        environment: str,
+        goal: str,
+        history: Sequence[Turn],
+        observation: str,
+        commands: Sequence[str],
+        *,
+        window: int,
+        max_characters: int,
+    ) -> str:
+        """Return one message with the recent turns, in the set's own layout.
+
+        `$taken` is the number of turns so far, `$shown` that of the shown ones, `$step` the number of this turn, and
+        `$commands` the listed commands, each in quotes.
+
+        Args:
+            environment: Text about the environment.
+            goal: The task.
+            history: All earlier turns.
+            observation: The current observation.
+            commands: The commands to list.
+            window: The number of recent turns shown.
+            max_characters: Each earlier observation is cut to this length.
+        """
+        recent = history[-window:] if window else ()
+        before = len(history) - len(recent)
+        turns = [
+            self._filled("turn", number=str(before + number), observation=text, action=turn.action)
+            for number, turn in enumerate(recent, 1)
+            for text in [shorten(turn.observation, max_characters)]
+        ]
+        return self._filled(
+            "window" if history or "window_first" not in self.texts else "window_first",
+            environment=environment,
+            goal=goal,
+            history="\n".join(turns),
+            taken=str(len(history)),
+            shown=str(len(recent)),
+            step=str(len(history) + 1),
+            observation=observation,
+            commands=", ".join(f"'{command}'" for command in commands),
+        )
 
     def environment(self, benchmark: str) -> str:
         """Return the description of a benchmark's environment and commands."""
@@ -142,19 +211,23 @@ def _read(name: str, folder: str) -> PromptSet:
         for entry in place.iterdir()
         if entry.name.endswith(".txt")
     }
+    if "base" in texts:
+        texts = {**find_prompts(texts.pop("base").strip()).texts, **texts}
     for needed in ("act", "other"):
         if needed not in texts:
             raise UsageError(
                 f"The prompt set {name} has no file {needed}.txt. Copy agents/prompt_sets/default and edit it."
             )
     for template, text in texts.items():
-        if template in _PLACES or _OBSERVED.fullmatch(template):
+        if template in _OPTIONAL:
+            _check(name, template, text, _OPTIONAL[template], partly=True)
+        elif template in _PLACES or _OBSERVED.fullmatch(template):
             _check(name, template, text, _PLACES.get(template, frozenset({"text"})))
     return PromptSet(name, texts)
 
 
-def _check(name: str, template: str, text: str, expected: frozenset[str]) -> None:
-    """Check that a template has its placeholders and no unknown ones."""
+def _check(name: str, template: str, text: str, expected: frozenset[str], *, partly: bool = False) -> None:
+    """Check that a template has its placeholders, or with `partly` some of them, and no unknown ones."""
     try:
         places = frozenset(Template(text).get_identifiers())
         Template(text).substitute(dict.fromkeys(places, ""))
@@ -162,7 +235,7 @@ def _check(name: str, template: str, text: str, expected: frozenset[str]) -> Non
         raise UsageError(
             f"{template}.txt of the prompt set {name} is not a template: {cause}. Write $$ for a $."
         ) from cause
-    if places != expected:
+    if places != expected and not (partly and places < expected):
         lacking, unknown = sorted(expected - places), sorted(places - expected)
         found = [f"lacks ${one}" for one in lacking] + [f"has the unknown place ${one}" for one in unknown]
         raise UsageError(

@@ -113,7 +113,7 @@ def _check(first: FinishedRun, second: FinishedRun, suites: Sequence[str]) -> No
         table = difference_table(changes, ("", str(first.folder), str(second.folder)))
         raise RunError(
             f"The two runs cannot be compared, because they did not measure the same:\n{table}\n"
-            "Play the same suites under the same conditions, or name those that both have with --suite."
+            "Play the same suites under the same conditions and protocol, or name those that both have with --suite."
         )
 
 
@@ -146,6 +146,7 @@ def _conditions(run: FinishedRun, suites: Sequence[str]) -> dict[str, Any]:
     return {
         "suites": {name: {key: entry[key] for key in _OF_SUITE if key in entry} for name, entry in chosen.items()},
         "shard": run.manifest["shard"],
+        "protocol": run.manifest.get("protocol", "none"),
         "env_options": run.manifest["env_options"],
         "env_option_files": run.manifest.get("env_option_files", {}),
         "simulators": {name: simulators[name] for name in simulators if name in played},

@@ -39,6 +39,7 @@ from act_gym.types import Episode, Turn
 from agents.registry import is_foreign, make_agent
 from agents.workers.backend import Backend, play_on
 from agents.workers.processes import Guarded
+from benchmarks.protocols import agent_settings, applied, protocol
 from benchmarks.reporting.loggers import check_trackers, tracking
 from benchmarks.reporting.plots import check_plots, write_plots
 from benchmarks.reporting.progress import Progress, watch
@@ -145,6 +146,9 @@ class EvalConfig:
     env: tuple[str, ...] = ()
     """Environments, whose tasks you choose yourself; `act-gym list` shows them all. Without suite and environment,
     act/ScienceWorld-seen and act/ScienceWorld-unseen, which need no download."""
+    protocol: str = ""
+    """Settings under which other work reports its numbers, e.g. `verl-agent`: suites, step limit, prompts, history,
+    sampling; `act-gym protocols` shows them all."""
     agent_options: tuple[str, ...] = ()
     """The agent's own settings as name=value, e.g. `decode=ranked model=runs/x/checkpoint`."""
     model: str = ""
@@ -212,11 +216,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         check_plots()
     backend = _backend(arguments)
     plan = plan_of(arguments)
-    for name in arguments.suite:
+    for name in applied(arguments).suite:
         suite(name).check_simulator()
-    options = dict(_option(word) for word in arguments.agent_options)
-    named = {"model": arguments.model, "base_url": arguments.base_url}
-    options |= {name: value for name, value in named.items() if value}
+    options = _options(arguments)
     # Before the folder is made: a mistake leaves nothing.
     if backend.name == "local":
         check_environments(plan)
@@ -293,12 +295,15 @@ def make_summary(records: Sequence[Record], plan: Plan, label: str, agent: str =
         agent: Its name where no episode tells it.
     """
     subject = next((record["agent"] for record in records if record["agent"]), agent)
+    sample = protocol(plan.protocol).sample if plan.protocol else {}
+    measured = measure(records, np.random.default_rng(0), sample=sample)
     return Summary(
         kind="episodes",
         label=label or subject,
         subject=subject,
-        measurements=named(measure(records, np.random.default_rng(0)), plan.names()),
+        measurements=named(measured, plan.names()),
         failures=failures(records),
+        protocol=plan.protocol,
     )
 
 
@@ -349,7 +354,19 @@ def check_environments(plan: Plan) -> None:
 
 def _told(arguments: EvalConfig) -> dict[str, Any]:
     """Return the settings that trackers get: tasks and options, without any that could be secret."""
-    names = ("agent", "suite", "env", "limit", "per_type", "max_turns", "step_limit", "seeds", "batch_size", "workers")
+    names = (
+        "agent",
+        "suite",
+        "env",
+        "protocol",
+        "limit",
+        "per_type",
+        "max_turns",
+        "step_limit",
+        "seeds",
+        "batch_size",
+        "workers",
+    )
     return {name: vars(arguments)[name] for name in names}
 
 
@@ -366,7 +383,8 @@ def _backend(arguments: EvalConfig) -> Backend:
 
 
 def plan_of(arguments: EvalConfig) -> Plan:
-    """Return the plan of the arguments; `make_plan` lists the errors."""
+    """Return the plan of the arguments; `make_plan` and `benchmarks.protocols.applied` list the errors."""
+    arguments = applied(arguments)
     return make_plan(
         arguments.suite,
         arguments.env or (() if arguments.suite else _DEFAULT),
@@ -378,6 +396,7 @@ def plan_of(arguments: EvalConfig) -> Plan:
         per_type=arguments.per_type,
         limit=arguments.limit,
         shard=arguments.shard,
+        protocol=arguments.protocol,
     )
 
 
@@ -406,6 +425,14 @@ def _agent(spec: str, options: dict[str, str], backend: Backend) -> tuple[Callab
     """
     make = partial(make_agent, spec, options)
     return make, None if is_foreign(spec) and backend.name == "ray" else Guarded(make())
+
+
+def _options(arguments: EvalConfig) -> dict[str, str]:
+    """Return the agent's settings: as they were given, and those of the protocol."""
+    options = dict(_option(word) for word in arguments.agent_options)
+    named = {"model": arguments.model, "base_url": arguments.base_url}
+    options |= {name: value for name, value in named.items() if value}
+    return agent_settings(arguments.protocol, arguments.agent, options)
 
 
 def _option(word: str) -> tuple[str, str]:

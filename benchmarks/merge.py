@@ -32,7 +32,7 @@ from benchmarks.stats.scores import key_of
 __all__ = ["MergeConfig", "main"]
 
 _JOINED = ("suite", "env", "seeds", "shard")  # arguments that say which share of the whole a run is
-_SAME = ("program", "format", "env_options", "env_option_files", "agent")
+_SAME = ("program", "format", "protocol", "env_options", "env_option_files", "agent")
 _BY_NAME = ("suites", "simulators", "success")  # what runs have of these in common must be the same
 _OF_START = ("started", "git", "versions", "machine", "resumed")
 

@@ -17,14 +17,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from act_gym.benchmarks import parse_id
+from act_gym.benchmarks import Benchmark, parse_id
 from act_gym.benchmarks import tasks as list_tasks
 from act_gym.cli.list_envs import entries
 from act_gym.config import parse
@@ -38,6 +38,7 @@ __all__ = [
     "SuitesConfig",
     "content_hash",
     "installed",
+    "limits_of",
     "main",
     "simulator_of",
     "suite",
@@ -107,6 +108,17 @@ class Suite:
             )
         return found
 
+    def limits(self, name: str = "") -> int | dict[str, int]:
+        """Return the step limit under a named limit: a number, or one for each task type. Its own without a name.
+
+        Raises:
+            UnknownNameError: The benchmark has no such limit.
+        """
+        if not name:
+            return self.max_turns
+        entry = parse_id(self.env_id)[0]
+        return limits_of(entry, name, self.tasks())
+
     def check_simulator(self) -> None:
         """Refuse a simulator of another minor version; one that is not installed is noticed when it is started.
 
@@ -122,6 +134,12 @@ class Suite:
                 f"otherwise to the same actions; {self.simulator}",
                 command=f"pip install '{package}=={minor}.*'",
             )
+
+
+def limits_of(entry: Benchmark, name: str, chosen: Iterable[Task]) -> int | dict[str, int]:
+    """Return a benchmark's named step limit for some tasks: a number, or one for each of their types."""
+    by_type = {kind: entry.step_limit(name, kind) for kind in sorted({task.task_type for task in chosen})}
+    return next(iter(by_type.values())) if len(set(by_type.values())) == 1 else by_type
 
 
 def installed(package: str) -> str:

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("act_gym.cli.serve", "serve an environment to OpenEnv clients on this machine"),
     "shop": ("act_gym.webshop_site.serve", "serve WebShop as web pages on this machine"),
     "suites": ("benchmarks.suites", "list every suite of tasks with its size and hash"),
+    "protocols": ("benchmarks.protocols", "show the evaluation protocols of other work, side by side"),
     "eval": ("benchmarks.evaluate", "evaluate an agent on all tasks of a split"),
     "compare": ("benchmarks.compare", "compare two evaluations task by task"),
     "merge": ("benchmarks.merge", "merge evaluations of other seeds, suites or shards of the tasks"),

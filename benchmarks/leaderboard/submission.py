@@ -147,6 +147,12 @@ def make_entries(run: Path, leaderboard: Path, label: str = "", *, count_errors:
     manifest, config = (_json(run / name) for name in ("manifest.json", "config.json"))
     summary = _json(run / "summary.json")
     episodes = [Episode.from_json(data) for data in read_records(run / "episodes.jsonl")]
+    if "protocol" in manifest:
+        name = manifest["protocol"]["name"]
+        raise RunError(
+            f"{run} was played under the protocol {name}. The leaderboard ranks runs of the suites' own limits, in "
+            "which each agent chooses its prompts; compare runs of one protocol with act-gym compare or report."
+        )
     made = []
     for name, played in manifest.get("suites", {}).items():
         frozen = suite(name)

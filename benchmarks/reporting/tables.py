@@ -132,6 +132,7 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "episodes": (
         ("errors", "errors"),
         ("success", "success"),
+        ("success_sampled", "of samples"),
         ("score", "score"),
         ("turns", "turns"),
         ("invalid_actions", "invalid"),
@@ -276,8 +277,12 @@ def _table(summary: Summary) -> Table:
 
 def _caption(summary: Summary) -> str:
     words = _about_errors(summary.errors > 0)
-    spread = any(one.name.endswith("_std_over_seeds") for one in summary.measurements)
-    return f"{words}; ± is the population standard deviation over seeds" if spread else words
+    names = {one.name for one in summary.measurements}
+    if any(name.endswith("_std_over_seeds") for name in names):
+        words += "; ± is the population standard deviation over seeds"
+    if "success_sampled" in names:
+        words += "; of samples: 95 of 100 samples of tasks that the protocol's papers draw have a success in this range"
+    return words
 
 
 def _about_errors(has_errors: bool) -> str:

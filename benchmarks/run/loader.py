@@ -69,9 +69,11 @@ class FinishedRun:
         return errors_in(self.of(suite))
 
     def title(self, suite: str) -> str:
-        """Return a suite's name, and how many of its tasks were played if it was not all."""
+        """Return a suite's name, how many of its tasks were played if it was not all, and the protocol if any."""
         entry = self.suites[suite]
-        return suite if entry["tasks"] == entry["of"] else f"{suite}, {entry['tasks']:,} of {entry['of']:,}"
+        share = [] if entry["tasks"] == entry["of"] else [f"{entry['tasks']:,} of {entry['of']:,}"]
+        named = self.manifest.get("protocol", {}).get("name")
+        return ", ".join([suite, *share, *([f"protocol {named}"] if named else [])])
 
     def _check(self) -> None:
         path = self.folder / "records.jsonl"

@@ -12,6 +12,7 @@ from act_gym.errors import MissingDataError
 from act_gym.io.run_dir import named_files, source_sha256
 from act_gym.types import Task
 from agents.registry import is_foreign, parse_agent
+from benchmarks.protocols import protocol
 from benchmarks.run.schedule import Plan
 from benchmarks.suites import SIMULATORS, SUCCESS, installed, simulator_of
 
@@ -41,6 +42,7 @@ def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: A
         },
         "seeds": list(plan.seeds),
         "shard": "/".join(map(str, plan.shard)),
+        **_if_any("protocol", protocol(plan.protocol).facts() if plan.protocol else {}),
         "env_options": {name: value for name, value in plan.env_options.items() if name != "engine"},
         **_if_any("env_option_files", named_files(plan.env_options)),
         "success": {name: SUCCESS[name] for name in names},

@@ -7,7 +7,7 @@ in which episodes are begun and in which `records.jsonl` lists them; the order i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from act_gym.benchmarks import parse_id
@@ -15,7 +15,7 @@ from act_gym.errors import UsageError
 from act_gym.sampling import select, select_from
 from act_gym.types import Task
 from benchmarks.stats.scores import Key
-from benchmarks.suites import content_hash, suite
+from benchmarks.suites import content_hash, limits_of, suite
 
 __all__ = ["Key", "Part", "Plan", "make_plan", "read_shard"]
 
@@ -68,12 +68,14 @@ class Plan:
         seeds: Each task is played once with each of them.
         env_options: Options for `gym.make` in every environment.
         shard: Which of how many shares of the tasks, counted from 1; `(1, 1)` for all.
+        protocol: Name of the protocol that fixes the settings; see `benchmarks.protocols`. Empty for none.
     """
 
     parts: tuple[Part, ...]
     seeds: tuple[int, ...]
     env_options: Mapping[str, Any]
     shard: tuple[int, int] = (1, 1)
+    protocol: str = ""
 
     def episodes(self) -> Iterator[tuple[Part, Task, int]]:
         """Yield part, task and seed of every episode in the stated order."""
@@ -94,6 +96,7 @@ class Plan:
                 is_suite = part.name != part.env_id
                 name = part.name if is_suite else " ".join(filter(None, place))
                 chosen = "" if part.is_whole else f", {word}{len(part.tasks):,} of {part.size:,}"
+                chosen += f", protocol {self.protocol}" if self.protocol else ""
                 found[place] = f"{name}{chosen}{share}" if is_suite or chosen or share else ""
         return found
 
@@ -114,6 +117,7 @@ def make_plan(
     per_type: int = 0,
     limit: int = 0,
     shard: str = "",
+    protocol: str = "",
 ) -> Plan:
     """Plan an evaluation.
 
@@ -122,18 +126,19 @@ def make_plan(
         env_ids: Further environments whose tasks are played.
         seeds: With which each task is played.
         env_options: The environments' own settings.
-        step_limit: Name of a published step limit; not for suites, which have their own.
+        step_limit: Name of a published step limit; not for suites, which have their own, but with a protocol.
         max_turns: A step limit in actions; 0 for the benchmark's own. Not for suites either.
         task_types: Only these types; empty for all.
         per_type: At most this many tasks of each type in each part; 0 for all.
         limit: At most this many tasks of each part; 0 for all.
         shard: `1/2` for the first of two shares of the tasks; empty for all.
+        protocol: Name of the protocol that the settings are of; empty for none.
 
     Raises:
         UnknownNameError: There is no such suite, environment, step limit or task type.
         UsageError: Settings contradict each other, or a task would be played twice.
     """
-    if suites and (step_limit or max_turns):
+    if suites and (step_limit or max_turns) and not protocol:
         raise UsageError("A suite has its own step limit. For another one, name environments with --env instead.")
     for name in suites:
         _check_options(name, env_options)
@@ -143,11 +148,11 @@ def make_plan(
     elif max_turns:
         options["max_episode_steps"] = max_turns
     chosen: dict[str, Any] = {"task_types": task_types, "per_type": per_type, "limit": limit}
-    parts = [_of_suite(name, **chosen) for name in suites]
+    parts = [_of_suite(name, step_limit, **chosen) for name in suites]
     for env_id, tasks in select_from(env_ids, **chosen, env_options=env_options).items():
         parts.append(_of_environment(env_id, tasks, env_options, step_limit, max_turns))
     _check_overlap(parts)
-    return Plan(tuple(parts), tuple(seeds), options, read_shard(shard))
+    return Plan(tuple(parts), tuple(seeds), options, read_shard(shard), protocol)
 
 
 def read_shard(word: str) -> tuple[int, int]:
@@ -164,16 +169,15 @@ def read_shard(word: str) -> tuple[int, int]:
     return int(first), int(count)
 
 
-def _of_suite(name: str, *, task_types: Sequence[str], per_type: int, limit: int) -> Part:
+def _of_suite(name: str, step_limit: str, *, task_types: Sequence[str], per_type: int, limit: int) -> Part:
     frozen = suite(name)
-    tasks = frozen.tasks()
-    part = Part(name, frozen.env_id, tasks, frozen.max_turns, frozen.sha256, frozen.version, len(tasks))
-    if not (task_types or per_type or limit):
-        return part
-    here = [each for each in task_types if any(task.task_type == each for task in tasks)]
-    fewer = () if task_types and not here else select(tasks, task_types=here, per_type=per_type, limit=limit)
-    digest = content_hash(frozen.benchmark, [task.id for task in fewer], frozen.max_turns)
-    return replace(part, tasks=fewer, sha256=digest, version=frozen.version if digest == frozen.sha256 else 0)
+    tasks, limits = frozen.tasks(), frozen.limits(step_limit)
+    size = len(tasks)
+    if task_types or per_type or limit:
+        here = [each for each in task_types if any(task.task_type == each for task in tasks)]
+        tasks = () if task_types and not here else select(tasks, task_types=here, per_type=per_type, limit=limit)
+    digest = content_hash(frozen.benchmark, [task.id for task in tasks], limits)
+    return Part(name, frozen.env_id, tasks, limits, digest, frozen.version if digest == frozen.sha256 else 0, size)
 
 
 def _of_environment(
@@ -182,9 +186,7 @@ def _of_environment(
     entry, split = parse_id(env_id)
     limits: int | dict[str, int] = max_turns or entry.max_turns
     if step_limit:
-        types = sorted({task.task_type for task in tasks})
-        by_type = {task_type: entry.step_limit(step_limit, task_type) for task_type in types}
-        limits = next(iter(by_type.values())) if len(set(by_type.values())) == 1 else by_type
+        limits = limits_of(entry, step_limit, tasks)
     size = len(entry.tasks(split, **entry.choosing(env_options)))
     digest = content_hash(entry.name, [task.id for task in tasks], limits)
     return Part(env_id, env_id, tasks, limits, digest, 0, size)

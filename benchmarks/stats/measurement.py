@@ -89,6 +89,7 @@ class Summary:
         subject: The agent or model that was measured, with whatever changes its behaviour.
         measurements: The numbers.
         failures: How often each cause of a failure occurred.
+        protocol: The protocol that fixed the settings; empty for none.
     """
 
     kind: str
@@ -96,6 +97,7 @@ class Summary:
     subject: str
     measurements: tuple[Measurement, ...]
     failures: Mapping[str, int] = field(default_factory=dict)
+    protocol: str = ""
 
     @property
     def errors(self) -> int:
@@ -116,6 +118,7 @@ class Summary:
             "subject": self.subject,
             "measurements": [measurement.to_json() for measurement in self.measurements],
             "failures": dict(self.failures),
+            **({"protocol": self.protocol} if self.protocol else {}),
         }
 
     def write(self, folder: Path) -> None:
@@ -138,6 +141,7 @@ class Summary:
                 subject=data["subject"],
                 measurements=tuple(Measurement.from_json(item) for item in data["measurements"]),
                 failures=data.get("failures", {}),
+                protocol=data.get("protocol", ""),
             )
         except OSError as cause:
             raise RunError(f"Cannot read {path}: {cause.strerror or cause}. Has the run finished?") from cause

@@ -40,6 +40,7 @@ __all__ = [
     "measure",
     "one_seed",
     "per_task",
+    "sampled",
     "sure",
 ]
 
@@ -51,6 +52,7 @@ OUTCOMES = ("success", "score")
 """Outcomes of an episode; each in 0–1."""
 
 _ERRORS = ("agent_error", "env_error")  # how an episode stops that tells nothing of the agent's play
+_SAMPLES = 10_000  # drawn of a panel
 _MEANS = ("turns", "prompt_tokens", "completion_tokens", "cost")
 
 
@@ -93,18 +95,25 @@ def errors_in(records: Iterable[Record]) -> int:
     return sum(map(is_error, records))
 
 
-def measure(records: Iterable[Record], generator: np.random.Generator) -> tuple[Measurement, ...]:
+def measure(
+    records: Iterable[Record], generator: np.random.Generator, *, sample: Mapping[str, Any] | None = None
+) -> tuple[Measurement, ...]:
     """Measure every split, every task type in it, and the gap between seen and unseen.
 
     Args:
         records: Lines made by `flat_record`.
         generator: Draws the bootstrap's resamples.
+        sample: A protocol's rule of drawing tasks from each split: `size`, and `replace` for independent draws.
+            `success_sampled` then says between which numbers 95 of 100 such samples fall.
     """
     # Sorted, because the order in which parallel episodes end must not move a bootstrap interval.
     lines = sorted(records, key=lambda record: (record["env_id"], record["task_id"], record["seed"]))
     measurements: list[Measurement] = []
     for group, members in grouped(lines):
         measurements += _measure_group(group, members, generator)
+        if sample and not group[2] and not errors_in(members):
+            values = list(per_task(members, "success").values())
+            measurements.append(Measurement.of("success_sampled", sampled(values, **sample), group))
     for benchmark in sorted({record["benchmark"] for record in lines}):
         own = [record for record in lines if record["benchmark"] == benchmark]
         for unseen in sorted({record["split"] for record in own if record["split"].endswith("unseen")}):
@@ -140,6 +149,23 @@ def sure(name: str, records: Sequence[Record]) -> Interval:
     if name == "success" and one_seed(records):
         return wilson(int(sum(values)), len(values))
     return clustered(values)
+
+
+def sampled(values: Sequence[float], *, size: int, replace: bool) -> Interval:
+    """Return a panel's mean, and between which means 95 of 100 samples of its tasks fall.
+
+    Args:
+        values: One for each task of the panel.
+        size: Tasks in a sample; the whole panel if it has fewer and none is drawn twice.
+        replace: Whether a sample may have a task several times, as independent draws do.
+    """
+    generator, panel = np.random.default_rng(0), np.asarray(values)
+    if replace:
+        means = panel[generator.integers(len(panel), size=(_SAMPLES, size))].mean(axis=1)
+    else:
+        means = np.array([generator.permutation(panel)[:size].mean() for _ in range(_SAMPLES)])
+    low, high = np.quantile(means, (0.025, 0.975)).tolist()
+    return Interval(float(panel.mean()), low, high, len(panel))
 
 
 def one_seed(records: Iterable[Record]) -> bool:
