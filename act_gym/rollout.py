@@ -322,4 +322,5 @@ class _Seat:
             stop=stop,
             error=error,
             versions=versions,
+            details={"reward_info": reward_info} if (reward_info := self.info.get("reward_info")) else {},
         )

@@ -147,6 +147,7 @@ class Episode(Record):
         stop: `terminated`, `truncated`, `env_error` or `agent_error`.
         error: The error message, if `stop` is one of the two errors.
         versions: Versions of the packages and settings that determine the episode.
+        details: Further facts of the last state: WebShop's `reward_info` after a purchase.
     """
 
     task: Task
@@ -162,6 +163,7 @@ class Episode(Record):
     stop: str
     error: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Episode:

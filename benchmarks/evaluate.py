@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import partial
@@ -55,39 +55,34 @@ from benchmarks.suites import suite
 __all__ = ["EarlyStop", "EvalConfig", "main", "make_summary", "plan_of", "play_plan", "status_of", "words_of"]
 
 
-_FIRST = 5  # episodes; one error in five of them may be a task's own
+_IN_A_ROW = 5  # equal errors; fewer may be the tasks' own
 _PLACE = re.compile(r"\((?P<file>[^()]+:\d+)\)$")  # where an exception was raised; see `agents.workers.processes`
 
 
 class EarlyStop:
-    """Counts the first episodes of a run, until one ends without an error or with another one.
+    """Counts equal errors of episodes that end one after the other.
 
     Args:
-        before: Flat records of episodes that are not played again; the count begins after them.
-        limit: How many equal errors end the run; 0 for none.
+        limit: How many of them end the run; 0 for none.
     """
 
-    def __init__(self, before: Iterable[Record] = (), *, limit: int = _FIRST) -> None:
-        self._left = 0 if any(not is_error(record) for record in before) else limit
+    def __init__(self, *, limit: int = _IN_A_ROW) -> None:
+        self._limit = limit
+        self._count = 0
         self._cause: tuple[str, ...] | None = None
 
     def add(self, record: Record) -> None:
         """Count the flat record of an episode that has just ended.
 
         Raises:
-            FailedEpisodesError: It was the last of the first episodes, and all of them ended with the same error.
+            FailedEpisodesError: It was the last of so many that ended with the same error.
         """
-        if not self._left:
-            return
-        cause = _cause(record)
-        self._cause = self._cause or cause
-        if not is_error(record) or cause != self._cause:
-            self._left = 0
-            return
-        self._left -= 1
-        if not self._left:
+        cause = _cause(record) if is_error(record) else None
+        self._count = self._count + 1 if cause == self._cause else 1
+        self._cause = cause
+        if cause is not None and self._count == self._limit:
             raise FailedEpisodesError(
-                f"The first {_FIRST} episodes ended with the same error, so the run stopped. The last one: "
+                f"{self._limit} episodes in a row ended with the same error, so the run stopped. The last one: "
                 f"{record['stop']}: {record['error']}\n"
                 "Mend the cause and continue with --resume, or play all episodes with --resume --keep-going."
             )
@@ -203,7 +198,7 @@ class EvalConfig:
     keep_errors: bool = False
     """With --resume, leave also the episodes that ended with an error as they are."""
     keep_going: bool = False
-    """Play on where the first five episodes ended with the same error, which otherwise stops the run."""
+    """Play on where five episodes in a row ended with the same error, which otherwise stops the run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -257,7 +252,7 @@ def _play(
         if journal.retried:
             sys.stderr.write(f"{journal.retried} episodes ended with an error and are tried again.\n")
         progress = Progress(Counter(env_id for env_id, _, _ in keys), journal.records)
-        early_stop = EarlyStop(journal.records, limit=0 if arguments.keep_going else 5)
+        early_stop = EarlyStop(limit=0 if arguments.keep_going else _IN_A_ROW)
         playing = play(journal.finished, progress.turn)
         with tracking(
             arguments.report_to, run.folder, arguments.label or arguments.agent, _told(arguments)

@@ -29,7 +29,7 @@ from benchmarks.run.loader import FinishedRun
 from benchmarks.run.schedule import Plan
 from benchmarks.stats.scores import key_of
 
-__all__ = ["MergeConfig", "main"]
+__all__ = ["MergeConfig", "main", "read_config"]
 
 _JOINED = ("suite", "env", "seeds", "shard")  # arguments that say which share of the whole a run is
 _SAME = ("program", "format", "protocol", "env_options", "env_option_files", "agent")
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.out.exists() and any(arguments.out.iterdir()):
         raise RunError(f"{arguments.out} is not empty. Choose another --out.")
     runs = [FinishedRun.read(folder) for folder in arguments.runs]
-    configs = [_config(run.folder) for run in runs]
+    configs = [read_config(run.folder) for run in runs]
     for run, config in zip(runs[1:], configs[1:], strict=True):
         _check_same(runs[0], run, configs[0], config)
     asked = _joined(configs, arguments)
@@ -79,7 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status_of(summary)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the arguments of an evaluation from its run folder.
+
+    Raises:
+        RunError: They are not there, or of another version.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as cause:

@@ -27,6 +27,7 @@ from act_gym.types import Episode, Turn
 from agents.prompt_replay import asked, question_of
 from agents.registry import parse_agent
 from benchmarks.html_report.markup import plain
+from benchmarks.stats.failure_modes import TURN_MODES, modes
 
 if TYPE_CHECKING:
     from agents.prompt_config import Question
@@ -45,6 +46,8 @@ class ShowConfig:
     """A task's id, or a part of it that only one task has; empty lists all episodes."""
     seed: Annotated[int, Bound(least=-1)] = -1
     """The episode's seed, where a task was played with several; -1 takes the first."""
+    tasks: bool = False
+    """List tasks instead of episodes, each with its success over the seeds."""
     turn: NotNegative = 0
     """A turn, counted from 1; 0 for all."""
     prompt: bool = False
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _prompt(arguments.run, episode, arguments.turn) if arguments.prompt else _played(episode, arguments.turn)
         )
     else:
-        lines = [_line(episode) for episode in episodes]
+        lines = _by_task(episodes) if arguments.tasks else [_line(episode) for episode in episodes]
     text = "\n".join(lines).encode("utf-8", "replace").decode()
     # A terminal obeys what it is sent; a file or another program gets the text as it is.
     sys.stdout.write((plain(text) if sys.stdout.isatty() else text) + "\n")
@@ -85,7 +88,21 @@ def _found(episodes: Sequence[Episode], task: str, seed: int) -> Episode:
 
 def _line(episode: Episode) -> str:
     mark = "solved" if episode.success else episode.stop
-    return f"{mark:<10}  {len(episode.turns):>3} turns  seed {episode.seed}  {episode.task.id}"
+    lost = ", ".join(
+        f"{count} {name.replace('_', ' ')}" for name, count in modes(episode).items() if count and name in TURN_MODES
+    )
+    line = f"{mark:<10}  {len(episode.turns):>3} turns  seed {episode.seed}  {episode.task.id}"
+    return f"{line}  ({lost})" if lost else line
+
+
+def _by_task(episodes: Sequence[Episode]) -> list[str]:
+    """Return a line for each task with its success over the seeds, the hardest first."""
+    latest = {(one.env_id, one.task.id, one.seed): one for one in episodes}  # an error may have been tried again
+    solved: dict[tuple[str, str], list[bool]] = {}
+    for (env_id, task_id, _), one in latest.items():
+        solved.setdefault((env_id, task_id), []).append(one.success)
+    ordered = sorted(solved.items(), key=lambda item: (sum(item[1]) / len(item[1]), item[0]))
+    return [f"{sum(own)} of {len(own)}  {env_id}  {task_id}" for (env_id, task_id), own in ordered]
 
 
 def _played(episode: Episode, number: int) -> list[str]:

@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "suites": ("benchmarks.suites", "list every suite of tasks with its size and hash"),
     "protocols": ("benchmarks.protocols", "show the evaluation protocols of other work, side by side"),
     "eval": ("benchmarks.evaluate", "evaluate an agent on all tasks of a split"),
+    "rescore": ("benchmarks.rescore", "work a run's numbers out again from its kept episodes"),
     "compare": ("benchmarks.compare", "compare two evaluations task by task"),
     "merge": ("benchmarks.merge", "merge evaluations of other seeds, suites or shards of the tasks"),
     "judge": ("benchmarks.judge", "evaluate a model's choice between two actions, in both orders"),

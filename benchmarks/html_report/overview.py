@@ -11,7 +11,17 @@ import numpy as np
 from benchmarks.html_report import charts
 from benchmarks.html_report.markup import Markup, element, joined, plain
 from benchmarks.html_report.runs import KINDS, LoadedRun
-from benchmarks.reporting.tables import Column, Headline, bounds, chance, columns_of, headlines, in_words, percent
+from benchmarks.reporting.tables import (
+    Column,
+    Headline,
+    bounds,
+    chance,
+    columns_of,
+    headlines,
+    in_words,
+    percent,
+    where_it_fails,
+)
 from benchmarks.stats.measurement import Measurement, Summary
 from benchmarks.stats.paired import Contrast, contrast
 from benchmarks.stats.scores import Record
@@ -305,6 +315,9 @@ def _run(run: LoadedRun) -> Markup:
     )
     causes = (element("li", f"{count:,} × {cause}") for cause, count in summary.failures.items())
     failed = (element("h4", "Without success"), element("ul", *causes)) if summary.failures else ()
+    lost = where_it_fails(summary)
+    if lost:
+        failed = (element("h4", "Where it fails"), element("ul", *(element("li", line) for line in lost)), *failed)
     entries = [part for key, value in run.settings.items() for part in (element("dt", key), element("dd", value))]
     settings = (element("h4", "Arguments and versions"), element("dl", *entries)) if entries else ()
     inside = element("div", element("p", element("code", str(run.folder))), _splits(summary), *failed, *settings)

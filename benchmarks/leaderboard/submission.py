@@ -30,6 +30,7 @@ from act_gym.io.jsonl import read_records, write_json, write_records
 from act_gym.io.run_dir import FREE_ARGUMENTS
 from act_gym.types import Episode
 from benchmarks.evaluate import words_of
+from benchmarks.stats.failure_modes import REWARD_PARTS, TURN_MODES
 from benchmarks.stats.measurement import Measurement
 from benchmarks.stats.scores import errors_in, flat_record, measure
 from benchmarks.suites import SIMULATORS, Suite, simulator_of, suite
@@ -215,7 +216,8 @@ def _check_simulator(run: Path, frozen: Suite, simulator: Mapping[str, Any]) -> 
 
 def compact(episode: Episode) -> dict[str, Any]:
     """Return an episode's record as an entry keeps it, with the digest of its observations."""
-    record = {name: value for name, value in flat_record(episode).items() if name not in _LEFT_OUT}
+    left_out = (*_LEFT_OUT, *TURN_MODES, *REWARD_PARTS)
+    record = {name: value for name, value in flat_record(episode).items() if name not in left_out}
     shown = [episode.goal, *(turn.observation for turn in episode.turns), episode.final_observation]
     digest = hashlib.sha256(json.dumps(shown, ensure_ascii=True).encode()).hexdigest()
     return {**record, "digest": digest[:16]}

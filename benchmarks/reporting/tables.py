@@ -29,6 +29,7 @@ __all__ = [
     "print_headline",
     "print_summary",
     "show_summary",
+    "where_it_fails",
 ]
 
 
@@ -208,6 +209,42 @@ def chance(p_value: float | None) -> str:
     return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
+_OF_TURNS = {
+    "unparsable": "without an action",
+    "inadmissible": "inadmissible",
+    "no_effect": "without effect",
+    "repeated": "repeated",
+}
+_OF_EPISODES = {"truncated": "reached the step limit", "dead_end": "ended in a dead end"}
+_OF_PURCHASES = {
+    "reward_type": "type",
+    "reward_attributes": "attributes",
+    "reward_options": "options",
+    "reward_price": "price",
+}
+
+
+def where_it_fails(summary: Summary) -> list[str]:
+    """Return a line for each split on lost turns, limits, dead ends, reward parts and pass@k; shares in per cent."""
+    groups: dict[str, dict[str, float]] = {}
+    for one in summary.measurements:
+        if not one.task_type and " - " not in one.split:
+            groups.setdefault(one.title, {})[one.name] = one.value
+    lines = []
+    for title, found in groups.items():
+        parts = [
+            f"{kind}: {', '.join(f'{percent(found[name])} {word}' for name, word in words.items() if name in found)}"
+            for kind, words in (("of turns", _OF_TURNS), ("of episodes", _OF_EPISODES), ("reward", _OF_PURCHASES))
+            if any(name in found for name in words)
+        ]
+        if "off_plan" in found:
+            parts.append(f"first turn off the expert's plan: {found['off_plan']:.1f}")
+        passes = [f"{name} {percent(value)}" for name, value in found.items() if name.startswith("pass@")]
+        parts += [f"pass@1 {percent(found['success'])}, {', '.join(passes)}"] if passes else []
+        lines += [f"{title}: {'; '.join(parts)}"] if parts else []
+    return lines
+
+
 def show_summary(summary: Summary, *, as_json: bool) -> None:
     """Write a summary to stdout, as a table for people or as JSON for programs."""
     if as_json:
@@ -223,6 +260,8 @@ def print_summary(summary: Summary, file: TextIO | None = None) -> None:
     console.print(_table(summary))
     for line in _tests(summary):
         console.print(line, soft_wrap=True, markup=False)
+    for line in where_it_fails(summary):
+        console.print(_inert(line), soft_wrap=True)
     if summary.failures:
         console.print("without success:")
         for cause, count in list(summary.failures.items())[:8]:

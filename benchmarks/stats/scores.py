@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from act_gym.types import Episode
+from benchmarks.stats.failure_modes import REWARD_PARTS, TURN_MODES, modes, pass_at_k
 from benchmarks.stats.intervals import (
     Interval,
     bootstrap_difference,
@@ -77,6 +78,7 @@ def flat_record(episode: Episode) -> dict[str, Any]:
         "seconds": round(sum(turn.seconds for turn in episode.turns), 3),
         "stop": episode.stop,
         "error": episode.error,
+        **modes(episode),
     }
 
 
@@ -130,10 +132,17 @@ def failures(records: Iterable[Record]) -> dict[str, int]:
         if record["error"]:
             causes[f"{record['stop']}: {record['error'].splitlines()[0][:120]}"] += 1
         elif record["stop"] == "truncated":
-            causes["the step limit was reached"] += 1
+            causes[f"the step limit was reached{_mostly(record)}"] += 1
         else:
             causes["the simulator ended it without success"] += 1
     return dict(causes.most_common())
+
+
+def _mostly(record: Record) -> str:
+    """Return how most turns of an episode were lost, if it was one way."""
+    words = {"unparsable": "without an action", "inadmissible": "inadmissible", "repeated": "repeating earlier ones"}
+    often = [name for name in words if 2 * record.get(name, 0) > record["turns"]]
+    return f", most turns {words[often[0]]}" if often else ""
 
 
 def sure(name: str, records: Sequence[Record]) -> Interval:
@@ -193,7 +202,9 @@ def _measure_group(
     numbers = {"errors": float(errors)}
     numbers |= {name: float(np.mean([record[name] for record in records])) for name in _MEANS}
     numbers["invalid_actions"] = sum(record["invalid_actions"] for record in records) / turns if turns else 0.0
+    numbers |= _lost(records)
     if not one_seed(records) and not errors:
+        numbers |= _passes(records)
         numbers |= {f"{name}_std_over_seeds": _std_over_seeds(records, name) for name in OUTCOMES}
     benchmark, split, task_type = group
     found += [
@@ -201,6 +212,30 @@ def _measure_group(
         for name, value in numbers.items()
     ]
     return found
+
+
+def _lost(records: Sequence[Record]) -> dict[str, float]:
+    """Return failure modes as shares: of turns, of episodes, and the mean parts of a purchase's reward."""
+    turns = sum(record["turns"] for record in records)
+    found = {"truncated": float(np.mean([record["stop"] == "truncated" for record in records]))}
+    for name in TURN_MODES if all(TURN_MODES[0] in record for record in records) else ():
+        found[name] = sum(record[name] for record in records) / turns if turns else 0.0
+    for name in REWARD_PARTS:
+        if bought := [record[name] for record in records if name in record]:
+            found[name] = float(np.mean(bought))
+    if replayed := [record for record in records if "off_plan" in record]:
+        found["dead_end"] = float(np.mean([record["dead_end"] for record in replayed]))
+        if off := [record["off_plan"] for record in replayed if record["off_plan"]]:
+            found["off_plan"] = float(np.mean(off))
+    return found
+
+
+def _passes(records: Sequence[Record]) -> dict[str, float]:
+    """Return pass@k for every k from 2 to the number of seeds."""
+    tasks: dict[str, list[bool]] = {}
+    for record in records:
+        tasks.setdefault(record["task_id"], []).append(bool(record["success"]))
+    return {f"pass@{k}": pass_at_k(tasks.values(), k) for k in range(2, min(map(len, tasks.values())) + 1)}
 
 
 def _outcome(name: str, interval: Interval, group: Sequence[str], errors: int) -> Measurement:

@@ -72,13 +72,13 @@ def test_a_run_with_errors_counts_them_and_exits_with_3(runs, capsys):
     assert f"{errors} of 25 episodes ended with an error and count as failures." in err
 
 
-def test_the_same_error_in_the_first_five_episodes_stops_a_run(runs, tmp_path, capsys):
+def test_the_same_error_five_times_in_a_row_stops_a_run(runs, tmp_path, capsys):
     words = ["--suite", SUITE, "--agent", "failing_agent:Broken", "--workers", "1", "--out", str(tmp_path / "run")]
     assert run_program(main, words) == 3
     assert len(list(read_records(tmp_path / "run" / "episodes.jsonl"))) == 5
     assert not (tmp_path / "run" / "summary.json").exists()
     said = capsys.readouterr().err
-    assert "The first 5 episodes ended with the same error" in said
+    assert "5 episodes in a row ended with the same error" in said
     assert "ZeroDivisionError: on webshop" in said
     assert main([*words, "--resume", "--keep-going"]) == 3
     assert failed_in(tmp_path / "run") == 25
@@ -98,19 +98,27 @@ def test_errors_are_the_same_by_kind_and_place_or_by_words():
 
 
 @pytest.mark.parametrize(
-    ("before", "played"),
+    "played",
     [
-        ([], [*(ended(n, "no service") for n in range(4)), ended(4), *(ended(n, "no service") for n in range(5, 20))]),
-        ([], [*(ended(n, "no service") for n in range(4)), *(ended(n, "no Java") for n in range(4, 20))]),
-        ([], [ended(n, f"ValueError: x (/a.py:{n % 2})") for n in range(20)]),
-        ([ended(0)], [ended(n, "no service") for n in range(1, 20)]),
+        [*(ended(n, "no service") for n in range(4)), ended(4), *(ended(n, "no service") for n in range(5, 9))],
+        [*(ended(n, "no service") for n in range(4)), *(ended(n, "no Java") for n in range(4, 8))],
+        [ended(n, f"ValueError: x (/a.py:{n % 2})") for n in range(20)],
+        [ended(n) for n in range(20)],
     ],
-    ids=["one went well", "another error", "another place", "one went well before"],
+    ids=["one went well", "another error", "another place", "no error"],
 )
-def test_other_errors_stop_no_run(before, played):
-    stop = EarlyStop(before)
+def test_other_errors_stop_no_run(played):
+    stop = EarlyStop()
     for record in played:
         stop.add(record)
+
+
+def test_five_equal_errors_stop_a_run_that_began_well():
+    stop = EarlyStop()
+    for record in [ended(0), *(ended(n, "no service") for n in range(1, 5))]:
+        stop.add(record)
+    with pytest.raises(FailedEpisodesError, match="5 episodes in a row"):
+        stop.add(ended(5, "no service"))
 
 
 def test_runs_with_errors_are_compared_only_if_asked_for(runs, capsys):
