@@ -12,7 +12,7 @@ The base package needs gymnasium and numpy; simulators, models and trainers are 
 """
 
 from act_gym.agent import Agent, AgentAction, AgentInput, function_agent
-from act_gym.benchmarks import env_ids, register_envs, tasks
+from act_gym.benchmarks import Benchmark, env_ids, load_plugins, register_benchmark, register_envs, tasks
 from act_gym.engine import Engine
 from act_gym.env import TextEnv
 from act_gym.errors import (
@@ -43,6 +43,7 @@ __all__ = [
     "AgentError",
     "AgentInput",
     "AgentUnavailableError",
+    "Benchmark",
     "CorruptDataError",
     "DataError",
     "DownloadError",
@@ -65,9 +66,12 @@ __all__ = [
     "__version__",
     "env_ids",
     "function_agent",
+    "load_plugins",
     "play",
+    "register_benchmark",
     "register_envs",
     "tasks",
 ]
 
 register_envs()
+load_plugins()

@@ -1,23 +1,38 @@
 """The registry of benchmarks: names, splits, engines, step limits, and their registration with Gymnasium.
 
-Add a benchmark by adding an entry here.
+Add a benchmark of your own with `register_benchmark`, or with an entry point of the group `act_gym.benchmarks` in the
+metadata of its package, which `import act_gym` reads.
 """
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import entry_points
 from inspect import signature
 from typing import Any
 
 import gymnasium as gym
 from gymnasium.envs.registration import WrapperSpec
 
-from act_gym.errors import UnknownNameError, UsageError, shortened
+from act_gym.errors import UnknownNameError, UsageError, one_line, shortened
 from act_gym.types import Task
 
-__all__ = ["BENCHMARKS", "Benchmark", "benchmark", "env_ids", "parse_id", "register_envs", "tasks"]
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "at_level",
+    "benchmark",
+    "env_ids",
+    "load_plugins",
+    "parse_id",
+    "register_benchmark",
+    "register_envs",
+    "tasks",
+]
 
 
 NAMESPACE = "act"
@@ -43,7 +58,10 @@ class Benchmark:
         step_limits: Named limits of published results, in actions per episode: one number, or one for each task type.
             Task types that a table lacks keep `max_turns`.
         task_options: Names of engine options that also select the tasks; the task source takes them too.
+        levels: Splits by how far they are from training: `L0` near, `L1` other rooms, variations or goals of the same
+            types, `L2` types that are held out (RLVMR, arXiv 2507.22844).
         observe: Texts of the default engine that take no step; a rollout records them with each turn.
+        success: Definition of success, for the manifests and suites of a benchmark that is not this project's own.
     """
 
     name: str
@@ -58,7 +76,9 @@ class Benchmark:
     own_task_source: str = ""
     step_limits: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
     task_options: tuple[str, ...] = ()
+    levels: Mapping[str, str] = field(default_factory=dict)
     observe: tuple[str, ...] = ()
+    success: str = "the simulator reports success within the step limit"
 
     @property
     def extra(self) -> str:
@@ -177,12 +197,21 @@ _ETO_SCIENCEWORLD = {
     "use-thermometer": 30,
 }
 
-BENCHMARKS: Mapping[str, Benchmark] = {
+BENCHMARKS: dict[str, Benchmark] = {
     entry.name: entry
     for entry in (
         Benchmark(
             name="ALFWorld",
-            splits=("train", "seen", "unseen", "generated-train", "generated-seen", "generated-unseen"),
+            splits=(
+                "train",
+                "seen",
+                "unseen",
+                "train-seen-types",
+                "unseen-types",
+                "generated-train",
+                "generated-seen",
+                "generated-unseen",
+            ),
             max_turns=50,
             task_source="act_gym.splits.alfworld:tasks",
             engines={
@@ -195,6 +224,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             own_task_source="act_gym.splits.alfworld:tasks_of_files",
             # verl-agent's, ETO's and RLVMR's settings; AgentBoard's is `max_num_steps` of its main results.
             step_limits={"verl-agent": 50, "eto": 40, "agentboard": 30, "rlvmr": 30},
+            levels={"L0": "seen", "L1": "unseen", "L2": "unseen-types"},
         ),
         Benchmark(
             name="ScienceWorld",
@@ -206,6 +236,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             # `scienceworld` and `swiftsage` are defaults of their programs, which count only actions that take time:
             # looking around, the inventory and unknown commands are free there. Here every action counts.
             step_limits={"scienceworld": 100, "swiftsage": 300, "agentboard": 30, "eto": _ETO_SCIENCEWORLD},
+            levels={"L0": "train-seen", "L1": "seen", "L2": "unseen"},
             observe=("look", "inventory"),
         ),
         Benchmark(
@@ -228,6 +259,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             generated_splits=("generated-train", "generated-seen", "generated-unseen"),
             # verl-agent's and ETO's settings, and the paper's: actions of the agent in one episode.
             step_limits={"verl-agent": 15, "eto": 10, "webshop-paper": 100},
+            levels={"L0": "train-seen", "L1": "seen", "L2": "unseen"},
             task_options=("catalogue", "human_goals"),
         ),
     )
@@ -266,6 +298,13 @@ def parse_id(env_id: str) -> tuple[Benchmark, str | None]:
     return BENCHMARKS[name], split or None
 
 
+def at_level(env_id: str) -> str:
+    """Return the environment of a level, e.g. `act/ALFWorld-unseen-types` of `act/ALFWorld-L2`; others as they are."""
+    name, _, level = env_id.removeprefix(f"{NAMESPACE}/").partition("-")
+    entry = BENCHMARKS.get(name)
+    return f"{NAMESPACE}/{name}-{entry.levels[level]}" if entry and level in entry.levels else env_id
+
+
 def tasks(env_id: str, *, games: Any = None, **options: Any) -> Sequence[Task]:
     """Return the tasks of an environment id in their frozen order, without making the environment.
 
@@ -300,3 +339,49 @@ def register_envs() -> None:
             kwargs={"benchmark": entry.name, "split": split},
             additional_wrappers=(_CHECK,),
         )
+
+
+def register_benchmark(entry: Benchmark) -> Benchmark:
+    """Register a benchmark of your own, with Gymnasium too, and return it; a second call with the same changes nothing.
+
+    Its environments are `act/<name>` and `act/<name>-<split>`; `act-gym eval --env`, `list`, `report` and the trainers
+    then know it. Spawned processes know it if it is registered by an entry point or a module of `--import`.
+
+    Raises:
+        UsageError: Another benchmark has the name, or the name cannot be part of an environment id.
+    """
+    if not entry.name.isalnum() or any(not split.replace("-", "").isalnum() for split in entry.splits):
+        raise UsageError(
+            f"{entry.name!r} with the splits {entry.splits} cannot be registered. A name has letters and digits, e.g. "
+            "Counting; a split may have hyphens too, e.g. train-seen."
+        )
+    if BENCHMARKS.setdefault(entry.name, entry) != entry:
+        raise UsageError(f"There is another benchmark called {entry.name}. Register yours under another name.")
+    register_envs()
+    return entry
+
+
+IMPORTS = "ACT_GYM_IMPORT"
+"""Environment variable with modules that `import act_gym` imports, separated by commas; set by `--import`."""
+
+
+def load_plugins() -> None:
+    """Register the benchmarks of installed packages, and import the modules that `--import` named.
+
+    A package names a `Benchmark`, or a function that returns one, under the entry-point group `act_gym.benchmarks`. A
+    package that fails is a warning, so that the others stay usable.
+
+    Raises:
+        UsageError: A module of `--import` cannot be imported.
+    """
+    for point in entry_points(group="act_gym.benchmarks"):
+        try:
+            found = point.load()
+            register_benchmark(found if isinstance(found, Benchmark) else found())
+        except Exception as cause:
+            warnings.warn(f"The benchmark {point.name} ({point.value}) is not available: {cause!r}", stacklevel=2)
+    for name in filter(None, os.environ.get(IMPORTS, "").split(",")):
+        try:
+            import_module(name)
+        except Exception as cause:
+            raise UsageError(f"The module {name} of --import cannot be imported: {one_line(cause)}") from cause

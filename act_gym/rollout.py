@@ -20,6 +20,7 @@ from act_gym.benchmarks import tasks as list_tasks
 from act_gym.env import TextEnv
 from act_gym.errors import AgentError, CorruptDataError, EngineError, UsageError
 from act_gym.types import Episode, Task, Turn
+from act_gym.wrappers import wrap
 
 __all__ = ["BatchStream", "Job", "make_env", "observed_texts", "play", "play_jobs", "unplayed"]
 
@@ -138,8 +139,13 @@ def _play(waiting: Iterator[Job], agent: Agent, num_envs: int, settings: _Settin
 
 
 def make_env(env_id: str, env_options: Mapping[str, Any]) -> gym.Env[str, str]:
-    """Return `gym.make(env_id)` with the texts in `info` that are recorded with each turn (`Benchmark.observe`)."""
-    return gym.make(env_id, **{"observe": parse_id(env_id)[0].observe, **env_options})
+    """Return `gym.make(env_id)` with the texts in `info` that are recorded with each turn (`Benchmark.observe`).
+
+    The option `wrappers` lists wrappers by name, the innermost first; see `act_gym.wrappers`.
+    """
+    options = {"observe": parse_id(env_id)[0].observe, **env_options}
+    wrappers = options.pop("wrappers", ())
+    return wrap(gym.make(env_id, **options), wrappers)
 
 
 def observed_texts(env: TextEnv, info: Mapping[str, Any]) -> dict[str, str]:
@@ -243,6 +249,7 @@ class _Seat:
 
     def view(self) -> AgentInput:
         assert self.job is not None
+        assert self.env is not None
         return AgentInput(
             task=self.job.task,
             goal=self.info["goal"],
@@ -250,8 +257,8 @@ class _Seat:
             admissible_commands=self.info["admissible_commands"],
             history=tuple(self.turns),
             seed=self.job.seed,
-            expert_commands=self._text_env().expert_commands,
-            plan=self._text_env().plan,
+            expert_commands=self.env.get_wrapper_attr("expert_commands"),
+            plan=self.env.get_wrapper_attr("plan"),
             env_options=self.settings.env_options,
             observed=self._observed(),
         )

@@ -6,6 +6,7 @@ local:decode=ranked,model=runs/x/final    one with settings
 http://127.0.0.1:8000/v1:model=name       the agent chat with this base_url
 my_agents:Careful                         a class, function or object of any importable module
 my_agents:Careful:patience=3              with settings
+careful                                   an agent of an installed package (entry points of the group act_gym.agents)
 ```
 
 The first colon that is followed by `name=` begins the settings, so they never clash with `module:Class`; commas
@@ -18,7 +19,9 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,7 +38,7 @@ _TRUTH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no"
 
 
 def parse_agent(spec: str) -> tuple[str, dict[str, str]]:
-    """Split `local:decode=ranked,window=0` into the name and its settings.
+    """Split `local:decode=ranked,window=0` into the name and its settings; a package's agent becomes `module:Class`.
 
     Raises:
         UsageError: A setting does not have the form name=value.
@@ -49,7 +52,13 @@ def parse_agent(spec: str) -> tuple[str, dict[str, str]]:
                 f"{word!r} in the agent {spec} is not a setting. Expected name=value, separated by commas."
             )
         options[name.strip()] = value.strip()
-    return parts[0], options
+    return _plugins().get(parts[0], parts[0]), options
+
+
+@cache
+def _plugins() -> Mapping[str, str]:
+    """Return `module:Class` of each agent of an installed package, by its name."""
+    return {point.name: point.value for point in entry_points(group="act_gym.agents") if point.name not in AGENTS}
 
 
 def make_agent(spec: str, options: Mapping[str, Any] | None = None) -> Agent:
@@ -72,7 +81,7 @@ def make_agent(spec: str, options: Mapping[str, Any] | None = None) -> Agent:
         return AGENTS[name](merged)
     if ":" in name:
         return _foreign(name, merged)
-    raise UnknownNameError("agent", name, (*AGENTS, "module:Class"))
+    raise UnknownNameError("agent", name, (*AGENTS, *_plugins(), "module:Class"))
 
 
 def _random(options: Mapping[str, Any]) -> Agent:

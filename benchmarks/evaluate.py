@@ -27,19 +27,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
 from act_gym.agent import Agent
+from act_gym.benchmarks import at_level
 from act_gym.config import parse, read_settings
-from act_gym.errors import ActGymError, CorruptDataError, EngineError, FailedEpisodesError, UsageError
+from act_gym.errors import ActGymError, CorruptDataError, EngineError, FailedEpisodesError, UnknownNameError, UsageError
 from act_gym.io.run_dir import Run, check_folder, locked, refuse_secrets
-from act_gym.rollout import Job
+from act_gym.rollout import Job, make_env
 from act_gym.types import Episode, Turn
+from act_gym.wrappers import INTERFACES
 from agents.registry import is_foreign, make_agent
 from agents.workers.backend import Backend, play_on
 from agents.workers.processes import Guarded
-from benchmarks.protocols import agent_settings, applied, protocol
+from benchmarks.protocols import agent_settings, applied, protocol, takes_setting
 from benchmarks.reporting.loggers import check_trackers, tracking
 from benchmarks.reporting.plots import check_plots, write_plots
 from benchmarks.reporting.progress import Progress, watch
@@ -139,7 +140,8 @@ class EvalConfig:
     suite: tuple[str, ...] = ()
     """Suites, e.g. `alfworld-unseen-134 webshop-test-500`; `act-gym suites` shows them all."""
     env: tuple[str, ...] = ()
-    """Environments, whose tasks you choose yourself; `act-gym list` shows them all. Without suite and environment,
+    """Environments, whose tasks you choose yourself; `act-gym list` shows them all, and `act/ALFWorld-L2` is the one of
+    a level. Without suite and environment,
     act/ScienceWorld-seen and act/ScienceWorld-unseen, which need no download."""
     protocol: str = ""
     """Settings under which other work reports its numbers, e.g. `verl-agent`: suites, step limit, prompts, history,
@@ -154,6 +156,12 @@ class EvalConfig:
     """Name of this run in comparisons, e.g. `base`; the agent's name if empty."""
     env_options: tuple[str, ...] = ()
     """The environments' own settings as name=value, e.g. `catalogue=generated human_goals=true` for WebShop."""
+    wrappers: tuple[str, ...] = ()
+    """Wrappers of the environments, the innermost first: `history`, `commands`, `think-action`, or your own as
+    `module:Class`, with settings as `commands:most=50`."""
+    interface: str = "original"
+    """`original` commands, the same `renamed`, or several `merged` into one verb, to test another interface than that
+    of training."""
     out: Path = Path("runs/eval")
     """The run folder."""
     task_types: tuple[str, ...] = ()
@@ -304,6 +312,8 @@ def make_summary(records: Sequence[Record], plan: Plan, label: str, agent: str =
 
 def _check(arguments: EvalConfig) -> None:
     refuse_secrets(arguments)
+    if arguments.interface not in INTERFACES:
+        raise UnknownNameError("interface", arguments.interface, INTERFACES)
     if arguments.keep_errors and not arguments.resume:
         raise UsageError("--keep-errors says what --resume leaves as it is; give it with --resume.")
     if arguments.max_turns < 0:
@@ -335,7 +345,7 @@ def check_environments(plan: Plan) -> None:
     chosen = plan.env_options.keys() - {"step_limit", "max_episode_steps"}
     for part in plan.parts:
         try:
-            with closing(gym.make(part.env_id, **plan.env_options)) as env:
+            with closing(make_env(part.env_id, plan.env_options)) as env:
                 if chosen and part.tasks:
                     env.reset(seed=0, options={"task_id": part.tasks[0].id})
         except (EngineError, CorruptDataError):
@@ -382,9 +392,9 @@ def plan_of(arguments: EvalConfig) -> Plan:
     arguments = applied(arguments)
     return make_plan(
         arguments.suite,
-        arguments.env or (() if arguments.suite else _DEFAULT),
+        [at_level(env_id) for env_id in arguments.env or (() if arguments.suite else _DEFAULT)],
         seeds=arguments.seeds,
-        env_options=read_settings(arguments.env_options, "--env-options"),
+        env_options=_env_options(arguments),
         step_limit=arguments.step_limit,
         max_turns=arguments.max_turns,
         task_types=arguments.task_types,
@@ -393,6 +403,13 @@ def plan_of(arguments: EvalConfig) -> Plan:
         shard=arguments.shard,
         protocol=arguments.protocol,
     )
+
+
+def _env_options(arguments: EvalConfig) -> dict[str, Any]:
+    shift = [] if arguments.interface == INTERFACES[0] else [f"interface:kind={arguments.interface}"]
+    wrappers = [*shift, *arguments.wrappers]
+    options = read_settings(arguments.env_options, "--env-options")
+    return {**options, "wrappers": wrappers} if wrappers else options
 
 
 def words_of(settings: Mapping[str, Any], *, without: Collection[str] = ()) -> list[str]:
@@ -427,7 +444,11 @@ def _options(arguments: EvalConfig) -> dict[str, str]:
     options = dict(_option(word) for word in arguments.agent_options)
     named = {"model": arguments.model, "base_url": arguments.base_url}
     options |= {name: value for name, value in named.items() if value}
-    return agent_settings(arguments.protocol, arguments.agent, options)
+    prompts = f"interface-{arguments.interface}"
+    options = agent_settings(arguments.protocol, arguments.agent, options)
+    if arguments.interface != INTERFACES[0] and takes_setting(arguments.agent, "prompts"):
+        options = {"prompts": prompts, **options}  # the default set explains the original commands
+    return options
 
 
 def _option(word: str) -> tuple[str, str]:

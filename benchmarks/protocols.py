@@ -27,7 +27,7 @@ from benchmarks.suites import suite
 if TYPE_CHECKING:
     from benchmarks.evaluate import EvalConfig
 
-__all__ = ["Protocol", "ProtocolsConfig", "agent_settings", "applied", "main", "protocol", "protocols"]
+__all__ = ["Protocol", "ProtocolsConfig", "agent_settings", "applied", "main", "protocol", "protocols", "takes_setting"]
 
 FOLDER = Path(__file__).with_name("protocols")
 
@@ -98,7 +98,7 @@ def _read(path: Path) -> Protocol:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     decisive = {name: value for name, value in content.items() if name not in ("title", "unlike", "source")}
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-    lists = {name: tuple(content.pop(name, ())) for name in ("suites", "unlike")}
+    lists: dict[str, Any] = {name: tuple(content.pop(name, ())) for name in ("suites", "unlike")}
     try:
         return Protocol(name=path.stem, sha256=digest, **lists, **content)
     except TypeError as cause:
@@ -154,6 +154,11 @@ def agent_settings(name: str, spec: str, options: Mapping[str, str]) -> dict[str
         if key in fixed and _text(value).lower() != fixed[key] and not _same_number(value, fixed[key]):
             raise _contradicts(chosen, f"the agent's setting {key}", value, fixed[key])
     return {**options, **fixed}
+
+
+def takes_setting(spec: str, name: str) -> bool:
+    """Return whether an agent asks a model in a prompt of this project and has a setting of this name."""
+    return name in _settings_of(parse_agent(spec)[0])
 
 
 def _settings_of(agent: str) -> tuple[str, ...]:

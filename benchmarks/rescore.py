@@ -17,10 +17,10 @@ import gymnasium as gym
 from tyro.conf import Positional
 
 from act_gym.config import parse
-from act_gym.env import TextEnv
 from act_gym.errors import EngineError
 from act_gym.io.jsonl import read_records, write_records
 from act_gym.io.run_dir import locked
+from act_gym.rollout import make_env
 from act_gym.types import Episode
 from benchmarks.evaluate import EvalConfig, make_summary, plan_of, status_of
 from benchmarks.merge import read_config
@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the program; returns its exit status."""
     arguments = parse(RescoreConfig, sys.argv[1:] if argv is None else argv, program="act-gym rescore")
     folder = arguments.run
-    config = {name: tuple(value) if isinstance(value, list) else value for name, value in read_config(folder).items()}
+    config: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in read_config(folder).items()
+    }
     asked = EvalConfig(**{**config, "out": folder})
     plan = plan_of(asked)
     with locked(folder, f"scoring {folder} again"), Journal(folder, plan.keys()) as journal:
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _replayed(folder: Path, env_options: Mapping[str, Any]) -> Iterator[tuple[Key, dict[str, Any]]]:
     """Yield the plan modes of each episode that can be played again; say on stderr how many cannot."""
     options = {name: value for name, value in env_options.items() if name != "step_limit"}
-    envs: dict[str, TextEnv] = {}
+    envs: dict[str, gym.Env[str, str]] = {}
     failed: list[str] = []
     try:
         for data in read_records(folder / "episodes.jsonl"):
@@ -76,10 +78,7 @@ def _replayed(folder: Path, env_options: Mapping[str, Any]) -> Iterator[tuple[Ke
             if episode.task.benchmark not in _PLANNING or episode.error:
                 continue
             if episode.env_id not in envs:
-                made = gym.make(episode.env_id, **{**options, "max_episode_steps": -1, "disable_env_checker": True})
-                inner = made.unwrapped
-                assert isinstance(inner, TextEnv)
-                envs[episode.env_id] = inner
+                envs[episode.env_id] = make_env(episode.env_id, {**options, "max_episode_steps": -1})
             try:
                 yield (episode.env_id, episode.task.id, episode.seed), plan_modes(episode, envs[episode.env_id])
             except EngineError as error:

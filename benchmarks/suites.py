@@ -20,11 +20,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
-from act_gym.benchmarks import Benchmark, parse_id
+from act_gym.benchmarks import Benchmark, benchmark, parse_id
 from act_gym.benchmarks import tasks as list_tasks
 from act_gym.cli.list_envs import entries
 from act_gym.config import parse
@@ -41,6 +41,7 @@ __all__ = [
     "limits_of",
     "main",
     "simulator_of",
+    "success_of",
     "suite",
     "suites",
 ]
@@ -52,7 +53,7 @@ SUCCESS: Mapping[str, str] = {
     "ScienceWorld": "the simulator's raw score is 100 within the step limit; a time-out is never a success",
     "WebShop": "the reward of the purchase is 1.0; an episode without a purchase is never a success",
 }
-"""Definition of success of each benchmark; part of every suite's hash."""
+"""Definition of success of each benchmark of this project; part of every suite's hash."""
 
 SIMULATORS: Mapping[str, str] = {"ScienceWorld": "scienceworld"}
 """The package whose minor version is part of a benchmark's suites."""
@@ -166,19 +167,31 @@ def simulator_of(benchmark: str, found: str) -> str:
 _REINSTALL = "Run: pip install --force-reinstall act-gym"
 
 
-def content_hash(benchmark: str, task_ids: Sequence[str], step_limit: int | Mapping[str, int]) -> str:
+def success_of(name: str) -> str:
+    """Return a benchmark's definition of success.
+
+    Raises:
+        UnknownNameError: The benchmark is not registered here.
+    """
+    return SUCCESS[name] if name in SUCCESS else benchmark(name).success
+
+
+def content_hash(
+    benchmark: str, task_ids: Sequence[str], step_limit: int | Mapping[str, int], success: str = ""
+) -> str:
     """Return the sha256 of a suite's content: ordered task ids, step limit and definition of success.
 
     Args:
         benchmark: The benchmark's name.
         task_ids: In their order.
         step_limit: Actions in an episode, or that for each task type.
+        success: Its definition of success; empty for that of the registered benchmark.
     """
     content = {
         "benchmark": benchmark,
         "task_ids": list(task_ids),
         "step_limit": step_limit if isinstance(step_limit, int) else dict(step_limit),
-        "success": SUCCESS[benchmark],
+        "success": success or success_of(benchmark),
     }
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -186,8 +199,16 @@ def content_hash(benchmark: str, task_ids: Sequence[str], step_limit: int | Mapp
 
 @cache
 def suites() -> Mapping[str, Suite]:
-    """Return every suite by its name, in the order of the file."""
+    """Return every suite by its name: those of the file in its order, then those of installed packages.
+
+    A package names a mapping of such entries, or a function that returns one, under the group `act_gym.suites`.
+    """
     content = json.loads(FILE.read_text(encoding="utf-8"))
+    for point in entry_points(group="act_gym.suites"):
+        found = point.load()
+        content |= {
+            name: entry for name, entry in (found() if callable(found) else found).items() if name not in content
+        }
     return {name: _suite(name, entry) for name, entry in content.items()}
 
 
@@ -224,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         each.tasks()  # a suite that is listed is as it was frozen
     if arguments.json:
         listing = [
-            {**asdict(each), "success": SUCCESS[each.benchmark], "missing": missing[each.env_id]}
+            {**asdict(each), "success": success_of(each.benchmark), "missing": missing[each.env_id]}
             for each in suites().values()
         ]
         sys.stdout.write(json.dumps(listing, indent=2) + "\n")

@@ -14,6 +14,7 @@ from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 
+from act_gym.benchmarks import IMPORTS, load_plugins
 from act_gym.errors import ActGymError, MissingDependencyError, UnknownNameError, UsageError
 from act_gym.version import __version__
 
@@ -81,10 +82,11 @@ EXTRAS: dict[str, str] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 failed, 2 invalid usage, 3 episodes ended with errors."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words, modules = _take_imports(list(sys.argv[1:] if argv is None else argv))
     _replace_unencodable()
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(_usage("act-gym", COMMANDS) + "  train            train a policy; see act-gym train --help\n")
+        sys.stdout.write("\nWith --import MODULE, any command imports your module first (docs/plugins.md).\n")
         return 0
     if words[0] == "--version":
         sys.stdout.write(f"act-gym {__version__}\n")
@@ -94,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if module is None:
             return 0
         _find_programs()
+        _import(modules)
     except ActGymError as error:
         return _complain(error)
     # The import is inside the try, because it fails if a package is missing.
@@ -164,6 +167,39 @@ def _resolve(words: list[str]) -> tuple[str | None, list[str]]:
     if rest[0] not in TRAINERS:
         raise UnknownNameError("command act-gym train", rest[0], TRAINERS)
     return TRAINERS[rest[0]][0], rest[1:]
+
+
+def _take_imports(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return the words without every `--import MODULE`, and the modules."""
+    rest: list[str] = []
+    modules: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        if word == "--import":
+            modules.append(next(waiting, ""))
+        elif word.startswith("--import="):
+            modules.append(word.removeprefix("--import="))
+        else:
+            rest.append(word)
+    return rest, modules
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Import a user's modules here, from the working folder too, and in every process that this one starts.
+
+    Raises:
+        UsageError: A module is not named, or cannot be imported.
+    """
+    if not modules:
+        return
+    if "" in modules:
+        raise UsageError("--import takes the name of a module, e.g. --import my_benchmark.")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
+    os.environ[IMPORTS] = ",".join(dict.fromkeys([*filter(None, os.environ.get(IMPORTS, "").split(",")), *modules]))
+    load_plugins()
 
 
 def _find_programs() -> None:

@@ -3,7 +3,11 @@
 The games are those of the official release `json_2.1.1`, frozen in `alfworld.txt`, one line `<folder>/<game>/<trial>`
 each, sorted. The release's 200 `valid_train` games are in no split: they are training rooms under another name, without
 published results. Upstream lists games in the order of the file system, which differs between machines; this order is
-fixed. This module also makes tasks of a user's own game files; it does not read their contents.
+fixed.
+
+Two more splits hold task types out, as level L2 of RLVMR (arXiv 2507.22844) does: `train-seen-types` has the training
+games of four types, and `unseen-types` the games in unseen rooms of the other two. This module also makes tasks of a
+user's own game files; it does not read their contents.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePath
 
@@ -19,7 +24,7 @@ from act_gym.errors import CorruptDataError, UsageError
 from act_gym.splits import alfworld_generated
 from act_gym.types import Task
 
-__all__ = ["COUNTS", "FOLDERS", "OWN_SPLIT", "TASK_TYPES", "tasks", "tasks_of_files"]
+__all__ = ["COUNTS", "FOLDERS", "HELD_OUT", "OWN_SPLIT", "TASK_TYPES", "tasks", "tasks_of_files"]
 
 FOLDERS: Mapping[str, str] = {"train": "train", "seen": "valid_seen", "unseen": "valid_unseen"}
 """Folder of the official release with a split's games."""
@@ -38,6 +43,9 @@ TASK_TYPES = (
     "pick_two_obj_and_place",
 )
 
+HELD_OUT = ("pick_cool_then_place_in_recep", "pick_two_obj_and_place")
+"""Task types that `train-seen-types` lacks and `unseen-types` alone has."""
+
 MANIFEST = Path(__file__).with_name("alfworld.txt")
 SHA256 = "e31f8eef1c485dc402ded96e02880b6a72361a2e0011c1fb326db02f17ce5596"
 
@@ -46,8 +54,8 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
     """Return a split's tasks in their frozen order.
 
     Args:
-        split: `train`, `seen` or `unseen`; None for all 3,827, each under its own split. Or one of those of generated
-            games, see `alfworld_generated.py`.
+        split: `train`, `seen` or `unseen`; `train-seen-types` or `unseen-types`; None for all 3,827, each under its own
+            split. Or one of those of generated games, see `alfworld_generated.py`.
 
     Raises:
         CorruptDataError: The manifest does not have the expected sha256.
@@ -130,7 +138,13 @@ def _manifest() -> Mapping[str | None, tuple[Task, ...]]:
         )
     splits = {folder: split for split, folder in FOLDERS.items()}
     everything = tuple(_task(line, splits) for line in content.decode("ascii").splitlines())
-    return {None: everything} | {split: tuple(task for task in everything if task.split == split) for split in FOLDERS}
+    own = {split: tuple(task for task in everything if task.split == split) for split in FOLDERS}
+    types = {
+        "train-seen-types": [task for task in own["train"] if task.task_type not in HELD_OUT],
+        "unseen-types": [task for task in own["unseen"] if task.task_type in HELD_OUT],
+    }
+    held = {split: tuple(replace(task, split=split) for task in tasks) for split, tasks in types.items()}
+    return {None: everything} | own | held
 
 
 def _task(line: str, splits: Mapping[str, str]) -> Task:

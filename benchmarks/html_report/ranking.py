@@ -10,7 +10,7 @@ from benchmarks.html_report.markup import Markup, element, plain
 from benchmarks.leaderboard.submission import Entry
 from benchmarks.reporting.tables import in_words
 from benchmarks.stats.measurement import Measurement
-from benchmarks.suites import SUCCESS, suite, suites
+from benchmarks.suites import success_of, suite, suites
 
 __all__ = ["markdown", "ranking"]
 
@@ -134,7 +134,7 @@ def _rank(entry: Entry) -> tuple[float, float, str]:
 def _about(name: str) -> str:
     frozen = suite(name)
     limit = f"{frozen.size:,} tasks of `{frozen.env_id}`, at most {frozen.max_turns} turns"
-    return f"{limit}. Success: {SUCCESS[frozen.benchmark]}. Version {frozen.version}, sha256 `{frozen.sha256[:12]}`."
+    return f"{limit}. Success: {success_of(frozen.benchmark)}. Version {frozen.version}, sha256 `{frozen.sha256[:12]}`."
 
 
 def _versions(facts: Mapping[str, object]) -> str:

@@ -87,8 +87,9 @@ class FinishedRun:
                 played = [record for record in self.of(name) if record["seed"] == seed]
                 ids = [record["task_id"] for record in played]
                 benchmark = played[0]["benchmark"] if played else ""
+                success = self.manifest["success"].get(benchmark, "")
                 if entry["tasks"] and (
-                    not played or content_hash(benchmark, ids, entry["step_limit"]) != entry["sha256"]
+                    not played or content_hash(benchmark, ids, entry["step_limit"], success) != entry["sha256"]
                 ):
                     raise RunError(f"{path} has other tasks than {name} under seed {seed}, or in another order.")
         if len(self.records) != expected:

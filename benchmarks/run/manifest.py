@@ -14,7 +14,7 @@ from act_gym.types import Task
 from agents.registry import is_foreign, parse_agent
 from benchmarks.protocols import protocol
 from benchmarks.run.schedule import Plan
-from benchmarks.suites import SIMULATORS, SUCCESS, installed, simulator_of
+from benchmarks.suites import SIMULATORS, installed, simulator_of, success_of
 
 __all__ = ["FORMAT", "data_facts", "evaluation_facts"]
 
@@ -45,7 +45,7 @@ def evaluation_facts(plan: Plan, spec: str, options: Mapping[str, str], agent: A
         **_if_any("protocol", protocol(plan.protocol).facts() if plan.protocol else {}),
         "env_options": {name: value for name, value in plan.env_options.items() if name != "engine"},
         **_if_any("env_option_files", named_files(plan.env_options)),
-        "success": {name: SUCCESS[name] for name in names},
+        "success": {name: success_of(name) for name in names},
         "simulators": {name: _simulator(BENCHMARKS[name], plan.env_options) for name in names},
         "agent": _agent(spec, options, agent),
     }
@@ -59,7 +59,7 @@ def _agent(spec: str, options: Mapping[str, str], agent: Agent | None) -> dict[s
     said: dict[str, Any] = {"asked_for": spec, "options": dict(options)}
     source: dict[str, Any] = {}
     if is_foreign(spec):
-        source = {"source_sha256": source_sha256(spec)}
+        source = {"source_sha256": source_sha256(parse_agent(spec)[0])}
         source |= _if_any("option_files", named_files({**parse_agent(spec)[1], **options}))
     if agent is None:
         return said | source

@@ -97,8 +97,15 @@ class Plan:
                 name = part.name if is_suite else " ".join(filter(None, place))
                 chosen = "" if part.is_whole else f", {word}{len(part.tasks):,} of {part.size:,}"
                 chosen += f", protocol {self.protocol}" if self.protocol else ""
+                chosen += f", {self.interface} interface" if self.interface else ""
                 found[place] = f"{name}{chosen}{share}" if is_suite or chosen or share else ""
         return found
+
+    @property
+    def interface(self) -> str:
+        """The interface of the commands, if it is not the original one."""
+        shifts = [each for each in self.env_options.get("wrappers", ()) if each.startswith("interface:kind=")]
+        return shifts[0].partition("=")[2] if shifts else ""
 
     def keys(self) -> tuple[Key, ...]:
         """Return what makes each episode, in the stated order."""

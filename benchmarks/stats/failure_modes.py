@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import comb
 from typing import Any
 
-from act_gym.env import TextEnv
+import gymnasium as gym
+
 from act_gym.errors import EngineError
 from act_gym.types import Episode
 
@@ -40,7 +41,7 @@ def modes(episode: Episode) -> dict[str, Any]:
     after = [*(turn.observation for turn in episode.turns[1:]), episode.final_observation]
     seen: set[tuple[str, str]] = set()
     score = 0.0
-    for turn, shown in zip(episode.turns, after, strict=True):
+    for turn, shown in zip(episode.turns, after, strict=False):  # an unplayed episode has no turns
         place = (turn.observation, turn.action)
         counts["unparsable"] += not turn.action
         counts["inadmissible"] += bool(turn.action) and not turn.action_valid
@@ -53,7 +54,7 @@ def modes(episode: Episode) -> dict[str, Any]:
     return {**counts, **bought}
 
 
-def plan_modes(episode: Episode, env: TextEnv) -> dict[str, Any]:
+def plan_modes(episode: Episode, env: gym.Env[str, str]) -> dict[str, Any]:
     """Return where an episode left an expert's plan, and whether it ended where no plan exists.
 
     - `off_plan`: the first turn, from 1, after which the rest of the plan is not shorter than before; 0 if there is
@@ -86,10 +87,10 @@ def plan_modes(episode: Episode, env: TextEnv) -> dict[str, Any]:
     return {"off_plan": off, "dead_end": dead}
 
 
-def _plan_length(env: TextEnv) -> int | None:
+def _plan_length(env: gym.Env[str, str]) -> int | None:
     """Return how many commands of an expert are left; None if the goal cannot be reached."""
     try:
-        return len(env.plan())
+        return len(env.get_wrapper_attr("plan")())
     except EngineError as error:
         if "can no longer be reached" in str(error):
             return None
