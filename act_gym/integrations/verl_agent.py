@@ -190,7 +190,7 @@ class EnvironmentManager:
         listed = ", ".join(f"'{command}'" for command in info["admissible_commands"])
         lines = [self._role, f"Your task: {goal}"]
         if not memory:
-            lines.append(f"What you observe now: {observation}")
+            lines.append(f"You observe now: {observation}")
         else:
             recent = memory[-self.history_length :] if self.history_length else []
             first = len(memory) - len(recent) + 1
@@ -200,7 +200,7 @@ class EnvironmentManager:
                 f"[Observation {number}: '{shown.strip()}', Action {number}: '{action}']"
                 for number, (shown, action) in enumerate(recent, start=first)
             ]
-            lines.append(f"This is step {len(memory) + 1}, and what you observe now: {observation}")
+            lines.append(f"This is step {len(memory) + 1}, and you observe now: {observation}")
         lines.append(f"The actions that you can take now: [{listed}].")
         return "\n".join(lines) + f"\n\n{_REPLY}"
 
