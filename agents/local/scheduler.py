@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import torch
 
 from agents.local.kv_cache import SlotCache
+from agents.local.memory import MemoryTrimmer
 from agents.local.model_support import folding_heads
 
 __all__ = ["Decoder", "Step", "Work"]
@@ -99,6 +100,7 @@ class Decoder:
         self.read_tokens = self.reused_tokens = 0
         kind = "cpu" if self.device.type == "cpu" else "other"
         self._read_limit, self._read_least, self._step_limit = _READ_TOKENS[kind], _READ_LEAST[kind], _STEP_TOKENS[kind]
+        self._memory = MemoryTrimmer() if kind == "cpu" else None
         self._cache = SlotCache(slots, model.config.get_text_config().num_hidden_layers)
         self._held: list[list[int]] = [[] for _ in range(slots)]
         self._unread: dict[int, Work] = {}
@@ -121,6 +123,8 @@ class Decoder:
     def advance(self) -> list[int]:
         """Run the model once; return the slots whose work is done and which are empty again."""
         ran = self._read() if self._enough_unread() else self._step()
+        if self._memory:
+            self._memory.trim()
         done = [slot for slot in ran if self._running[slot].done]
         for slot in done:
             del self._running[slot]

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch.optim.lr_scheduler import LambdaLR
 
+from agents.local.memory import MemoryTrimmer
 from trainers.rollouts.rows import Pass, Row, make_passes, on
 from trainers.rollouts.settings import AlgorithmSettings, LossMean, UpdateSettings
 from trainers.varlen import attends_alone, use
@@ -151,6 +152,7 @@ class Learner:
         self.parameters = [weight for weight in model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=update.learning_rate, weight_decay=update.weight_decay)
         self.schedule = LambdaLR(self.optimizer, rate)
+        self._memory = MemoryTrimmer()
         self._reference = None
         if algorithm.beta and not self.adapted:
             self._reference = deepcopy(model).eval().requires_grad_(False)
@@ -206,6 +208,7 @@ class Learner:
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, limit))
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self._memory.trim()
         return {**stats, "grad_norm": norm}
 
     def gradients(self, samples: Sequence[Sample], *, scale: float = 1.0) -> dict[str, float]:

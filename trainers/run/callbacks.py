@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback
 
 from act_gym.io.run_dir import Run
+from agents.local.memory import MemoryTrimmer
 
-__all__ = ["MetricsCallback", "ProgressCallback", "ResumeCallback"]
+__all__ = ["MemoryCallback", "MetricsCallback", "ProgressCallback", "ResumeCallback"]
 
 # The libraries' names of metrics, and ours. Other metrics are not logged.
 _NAMES: Mapping[str, str] = {
@@ -87,6 +88,17 @@ def _number(logs: Mapping[str, Any], name: str) -> float | None:
     if not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return round(float(value), 8)
+
+
+class MemoryCallback(TrainerCallback):
+    """Callback that returns freed memory to the operating system after a step."""
+
+    def __init__(self) -> None:
+        self._memory = MemoryTrimmer()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002 (theirs)
+        """Trim the heap if the process has grown."""
+        self._memory.trim()
 
 
 class ResumeCallback(TrainerCallback):

@@ -302,7 +302,7 @@ def finish(
         return measured_steps.measure(trainer, config, stage, extra)
     from transformers import PrinterCallback
 
-    from trainers.run.callbacks import MetricsCallback, ProgressCallback, ResumeCallback
+    from trainers.run.callbacks import MemoryCallback, MetricsCallback, ProgressCallback, ResumeCallback
     from trainers.run.eval_callback import evaluations
     from trainers.run.schedule import fingerprint
     from trainers.run.stopping import StopCallback
@@ -315,7 +315,7 @@ def finish(
     # GRPO's replies are used for several steps, between which no state holds them.
     stop = StopCallback(every=getattr(trainer, "num_iterations", 1))
     played = evaluations(trainer, tokenizer, run, config, stage, notes)
-    for callback in (ResumeCallback(), logged, bar, *played, stop):
+    for callback in (ResumeCallback(), MemoryCallback(), logged, bar, *played, stop):
         trainer.add_callback(callback)
     _log_start(trainer, run, stage, earlier, checkpoints.step_of(state) or 0)
     started = time.perf_counter()

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 import pytest
+from benchmarks.parity.lucene import Lucene
 
 from act_gym.engines.webshop.search import SearchIndex, build
 from benchmarks.parity.__main__ import main
-from benchmarks.parity.lucene import Lucene
 
 
 @pytest.fixture(scope="module")
