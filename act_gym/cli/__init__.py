@@ -73,8 +73,7 @@ EXTRAS: dict[str, str] = {
     **dict.fromkeys(("lm_eval", "math_verify"), "reasoning"),
     **dict.fromkeys(("wandb", "trackio"), "tracking"),
     **{name: name for name in ("ray", "verifiers")},
-    "scipy": "eval",
-    "openai": "chat",
+    "openai": "openai",
     "matplotlib": "plots",
     "openenv": "openenv",
 }

@@ -146,7 +146,7 @@ class Endpoint:
         try:
             from openai import AsyncOpenAI
         except ImportError as cause:
-            raise MissingDependencyError("openai", "chat") from cause
+            raise MissingDependencyError("openai", "openai") from cause
         self._address = address
         self._deadline = deadline
         self._key = address.key()
