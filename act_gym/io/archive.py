@@ -1,4 +1,4 @@
-"""Safe reading of archives, compressed files and folders.
+"""Safe reading of archives and folders.
 
 The caller maps each name in the archive to a destination, so no name from an archive becomes a path. An archive with
 unsafe members (absolute names, `..`, links, devices) or an excessive unpacked size is refused as a whole. Formats are
@@ -7,125 +7,34 @@ recognised by content, not by name.
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import lzma
 import shutil
 import stat
-import subprocess
+import sys
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
+from functools import partial
+from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from act_gym.errors import CorruptDataError, MissingDependencyError, UsageError
 
-__all__ = ["MAX_BYTES", "MAX_FILES", "Member", "Stream", "members", "open_stream", "unpack"]
-
-
-_OPENERS: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
-_ZSTD = b"\x28\xb5\x2f\xfd"
-_DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError)
-_ZEROS = bytes(512)
-
-
-class Stream:
-    """Reads from `inner`; any failure is a `CorruptDataError` with the file's name."""
-
-    def __init__(self, inner: IO[bytes], source: Path, damage: tuple[type[Exception], ...] = _DAMAGE) -> None:
-        self._inner = inner
-        self._source = source
-        self._damage = damage
-        self._tail = b""
-
-    def read(self, size: int) -> bytes:
-        """Read up to `size` bytes; nothing at the end.
-
-        Raises:
-            CorruptDataError: The file is damaged or ends too early.
-        """
-        try:
-            block = self._inner.read(size)
-        except self._damage as cause:
-            raise CorruptDataError(f"{self._source} is damaged: {cause}.") from cause
-        self._tail = (self._tail + block)[-len(_ZEROS) :]
-        return block
-
-    def ends_like_tar(self) -> bool:
-        """Return whether the stream ends like a complete tar archive, with a block of zeros.
-
-        A tar archive cut off between two files looks complete to Python's `tarfile`.
-        """
-        while self.read(1 << 20):
-            pass
-        return self._tail == _ZEROS
-
-
-@contextmanager
-def open_stream(source: Path) -> Iterator[Stream]:
-    """Open a file, decompressed if it is compressed with gzip, bzip2, xz or zstd.
-
-    Raises:
-        MissingDependencyError: The file needs zstd, which is not installed.
-    """
-    with source.open("rb") as file:
-        start = file.read(6)
-    if start.startswith(_ZSTD):
-        with _zstd(source) as stream:
-            yield stream
-        return
-    opener = next((opener for magic, opener in _OPENERS.items() if start.startswith(magic)), open)
-    with opener(source, "rb") as file:
-        yield Stream(file, source)
-
-
-@contextmanager
-def _zstd(source: Path) -> Iterator[Stream]:
-    try:
-        import zstandard
-    except ImportError:
-        program = shutil.which("zstd")
-        if program is None:
-            raise MissingDependencyError(
-                f"{source.name} needs the zstandard package or the zstd program; neither",
-                command="pip install zstandard",
-            ) from None
-        with subprocess.Popen([program, "-dcq", "--long=31", str(source)], stdout=subprocess.PIPE) as process:
-            yield Stream(cast(IO[bytes], process.stdout), source)
-        return
-    with (
-        source.open("rb") as file,
-        # Archives with a long window need more than the default limit of 128 MB.
-        zstandard.ZstdDecompressor(max_window_size=2**31).stream_reader(file) as inner,
-    ):
-        yield Stream(cast(IO[bytes], inner), source, (*_DAMAGE, zstandard.ZstdError))
-
+__all__ = ["MAX_BYTES", "MAX_FILES", "unpack"]
 
 MAX_BYTES = 8 << 30
 """Archives that unpack to more are refused."""
 
 MAX_FILES = 200_000
 
-_BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Member:
-    """One regular file of an archive.
-
-    Attributes:
-        name: Its name in the archive, with `/`.
-        size: Its size in bytes, by the archive's header.
-        open: Opens it. In a stream, read it before the next member.
-    """
-
-    name: str
-    size: int
-    open: Callable[[], IO[bytes]]
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_COMPRESSED = (_ZSTD, b"\x1f\x8b", b"BZh", b"\xfd7zXZ")
+_ZSTD_MODULE = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, NotImplementedError)
+_Member = tuple[str, int, Callable[[], Any]]  # name with `/`, bytes by the header, opens it
 
 
 def unpack(source: Path, place: Callable[[str], Path | None]) -> int:
@@ -146,106 +55,90 @@ def unpack(source: Path, place: Callable[[str], Path | None]) -> int:
         OSError: A file could not be written.
     """
     written = total = 0
-    for number, member in enumerate(members(source), start=1):
-        total += member.size
-        if number > MAX_FILES or total > MAX_BYTES:
-            raise CorruptDataError(
-                f"{source} holds more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes; not unpacked."
-            )
-        target = place(member.name)
-        if target is not None:
-            _write(member, target, source)
-            written += 1
+    with ExitStack() as stack:
+        try:
+            for number, (name, size, open_) in enumerate(_members(source, stack), start=1):
+                total += size
+                if number > MAX_FILES or total > MAX_BYTES:
+                    raise CorruptDataError(
+                        f"{source} holds more than {MAX_FILES:,} files or {MAX_BYTES:,} bytes; not unpacked."
+                    )
+                target = place(name)
+                if target is not None:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with open_() as content, target.open("wb") as file:
+                        shutil.copyfileobj(content, file, 1 << 20)
+                    written += 1
+        except (*_DAMAGE, *_zstd_error()) as cause:
+            if isinstance(cause, OSError) and cause.errno is not None:  # of the disk, not of a decompressor
+                raise
+            raise CorruptDataError(f"{source} is a damaged archive: {cause}.") from cause
     return written
 
 
-def members(source: Path) -> Iterator[Member]:
-    """Yield the checked regular files of an archive or a folder; raises the same errors as `unpack`."""
+def _members(source: Path, stack: ExitStack) -> Iterator[_Member]:
+    """Yield the checked regular files of an archive or a folder."""
     if source.is_dir():
-        yield from _folder(source)
-        return
+        for path in sorted(source.rglob("*")):
+            if path.is_file():  # a user's own folder may use links
+                yield path.relative_to(source).as_posix(), path.stat().st_size, partial(path.open, "rb")
+    elif zipfile.is_zipfile(source):
+        archive = stack.enter_context(zipfile.ZipFile(source))
+        for info in archive.infolist():
+            if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise CorruptDataError(f"{source} holds {info.filename!r}, a link or a device; not unpacked.")
+            if info.flag_bits & 1:
+                raise CorruptDataError(f"{source} holds {info.filename!r}, which is encrypted; not unpacked.")
+            if not info.is_dir():
+                yield _safe(info.filename, source), info.file_size, partial(archive.open, info)
+    else:
+        tar = _open_tar(source, stack)
+        for member in tar:
+            if not (member.isfile() or member.isdir()):
+                raise CorruptDataError(f"{source} holds {member.name!r}, a link or a device; not unpacked.")
+            if member.isfile():
+                name = _safe(member.name, source)
+                tarfile.data_filter(member, "/nowhere")  # in addition, Python's own checks
+                yield name, member.size, partial(tar.extractfile, member)
+        while tar.fileobj and tar.fileobj.read(1 << 20):  # a compressed file's checksum is compared at its end
+            pass
+
+
+def _open_tar(source: Path, stack: ExitStack) -> tarfile.TarFile:
+    with source.open("rb") as file:
+        start = file.read(6)
     try:
-        yield from _zip(source) if zipfile.is_zipfile(source) else _tar(source)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, NotImplementedError) as cause:
-        raise CorruptDataError(f"{source} is a damaged archive or none: {cause}.") from cause
+        if not start.startswith(_ZSTD):
+            return stack.enter_context(tarfile.open(source))
+        return stack.enter_context(tarfile.open(fileobj=stack.enter_context(_open_zstd(source)), mode="r:"))
+    except (tarfile.ReadError, EOFError) as cause:
+        if start.startswith(_COMPRESSED):
+            raise
+        raise UsageError(
+            f"{source} is neither a zip nor a tar archive (tar, tar.gz, tar.xz, tar.zst) that can be read: {cause}."
+        ) from cause
 
 
-def _write(member: Member, target: Path, source: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    left = member.size
-    with member.open() as content, target.open("wb") as file:
-        while block := _read(content, source):
-            left -= len(block)
-            if left < 0:  # the header's size is wrong, as in archive bombs
-                break
-            file.write(block)
-    if left:
-        raise CorruptDataError(f"{source}: {member.name} has another length than the archive says.")
-
-
-def _read(content: IO[bytes], source: Path) -> bytes:
+def _open_zstd(source: Path) -> IO[bytes]:
     try:
-        return content.read(_BLOCK)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as cause:
-        raise CorruptDataError(f"{source} is damaged: {cause}.") from cause
+        zstd = import_module(_ZSTD_MODULE)
+    except ImportError as cause:
+        raise MissingDependencyError(_ZSTD_MODULE, command=f"pip install {_ZSTD_MODULE}") from cause
+    # Archives with a long window need more than the default limit of 128 MB.
+    opened: IO[bytes] = zstd.open(source, options={zstd.DecompressionParameter.window_log_max: 31})
+    return opened
 
 
-def _check_name(name: str, source: Path) -> str:
+def _zstd_error() -> tuple[type[Exception], ...]:
+    zstd = sys.modules.get(_ZSTD_MODULE)
+    return (zstd.ZstdError,) if zstd else ()
+
+
+def _safe(name: str, source: Path) -> str:
     path = PurePosixPath(name)
-    if (
-        not path.parts
-        or path.is_absolute()
-        or ".." in path.parts
-        or "\\" in name
-        or "\0" in name
-        or ":" in path.parts[0]
-    ):
+    inside = path.parts and not path.is_absolute() and ".." not in path.parts and ":" not in path.parts[0]
+    if not inside or "\\" in name or "\0" in name:
         raise CorruptDataError(
             f"{source} holds the name {name!r}, which is no name of a file in its folder; not unpacked."
         )
     return name
-
-
-def _folder(source: Path) -> Iterator[Member]:
-    for path in sorted(source.rglob("*")):
-        if path.is_file():  # a user's own folder may use links
-            yield Member(path.relative_to(source).as_posix(), path.stat().st_size, lambda path=path: path.open("rb"))  # type: ignore[misc]
-
-
-def _zip(source: Path) -> Iterator[Member]:
-    with zipfile.ZipFile(source) as archive:
-        for info in archive.infolist():
-            kind = stat.S_IFMT(info.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise CorruptDataError(f"{source} holds {info.filename!r}, a link or a device; not unpacked.")
-            if info.flag_bits & 1:
-                raise CorruptDataError(f"{source} holds {info.filename!r}, which is encrypted; not unpacked.")
-            if not info.is_dir() and info.filename:
-                _check_name(info.filename, source)
-                yield Member(info.filename, info.file_size, lambda info=info: archive.open(info))  # type: ignore[misc]
-
-
-def _tar(source: Path) -> Iterator[Member]:
-    with open_stream(source) as stream:
-        try:
-            archive = tarfile.open(fileobj=stream, mode="r|")  # type: ignore[call-overload]  # noqa: SIM115
-        except tarfile.ReadError as cause:
-            raise UsageError(
-                f"{source} is neither a zip nor a tar archive (tar, tar.gz, tar.xz, tar.zst) that can be read: {cause}."
-            ) from cause
-        with archive:
-            for info in archive:
-                if not (info.isfile() or info.isdir()):
-                    raise CorruptDataError(f"{source} holds {info.name!r}, a link or a device; not unpacked.")
-                if info.isfile():
-                    _check_name(info.name, source)
-                    tarfile.data_filter(info, "/nowhere")  # in addition, Python's own checks
-                    yield Member(info.name, info.size, lambda info=info: _extract(archive, info))  # type: ignore[misc]
-            if not stream.ends_like_tar():
-                raise CorruptDataError(f"{source} is cut off: the end of the archive is missing.")
-
-
-def _extract(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    content = archive.extractfile(info)
-    assert content is not None
-    return content

@@ -1,26 +1,17 @@
-"""HTTP download of one file: streaming, resumable, with size and sha256 checks.
+"""Download of one file over HTTP or from Google Drive with gdown: resumable, with size and sha256 checks.
 
-Received bytes are in `<target>.part`, with the server's validators in `<target>.part.json`. The target appears only
-when it is complete and correct.
+The target appears only when it is complete and correct; until then gdown's part is in the same folder.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import http.client
-import json
-import os
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from act_gym.errors import CorruptDataError, DownloadError
-from act_gym.io.jsonl import write_json
+from act_gym.errors import CorruptDataError, DownloadError, MissingDependencyError
 
 __all__ = ["FULL_DISK", "Report", "fetch", "file_sha256", "full_disk"]
 
@@ -29,11 +20,9 @@ Report = Callable[[int, int | None], None]
 
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-_BLOCK = 1 << 18
-_TRIES = 6  # tries in a row without a byte of progress
+_RETRIES = 8
 _TIMEOUT = 60.0  # seconds without a byte before a connection is considered lost
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-_LOST = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 
 
 def fetch(
@@ -48,44 +37,94 @@ def fetch(
     """Download a file; return at once if the target is already complete and correct.
 
     Args:
-        url: `http://` or `https://`.
+        url: `http://` or `https://`, a file on Google Drive included.
         target: The destination; its folder must exist.
         size: Its size in bytes, if known.
         sha256: Its hexadecimal sha256, if known.
         report: Called with the progress.
-        pause: Seconds before the second try; doubled for each further one.
+        pause: Seconds before a server that answered with an error is asked again; doubled for each further try.
 
     Raises:
-        DownloadError: The download failed. Received bytes are kept, and the next call resumes there.
+        DownloadError: The download failed. With a sha256, received bytes are kept and the next call resumes there.
         CorruptDataError: The received file is not the expected one; it has been deleted.
+        MissingDependencyError: gdown is not installed.
     """
     if target.exists():
         if sha256 is None or file_sha256(target) == sha256:
             return target
         target.unlink()
-    job = _Job(url, target.with_name(target.name + ".part"), size, sha256, report or _silent)
-    fruitless = 0
-    while True:
-        before = job.there()
+    if not url.startswith(("http://", "https://")):
+        raise DownloadError(f"Cannot fetch {url}: expected an address with http:// or https://.")
+    unchecked = target.with_name(f".{target.name}.")
+    if sha256 is None:
+        _forget(unchecked)  # old bytes may belong to another file
+
+    def check_size(done: int, total: int | None) -> None:
+        if total is not None and size is not None and total != size:
+            raise CorruptDataError(f"{url} has {total:,} bytes; expected {size:,}: it is another file.")
+        if report:
+            report(done, total or size)
+
+    try:
+        _receive(url, unchecked, check_size, pause)
+        found, there = file_sha256(unchecked), unchecked.stat().st_size
+        if size not in (None, there) or sha256 not in (None, found):
+            wrong = f"has {there:,} bytes and sha256 {found}; expected {size or there:,} and {sha256 or found}"
+            raise CorruptDataError(
+                f"The file from {url} {wrong}. It has been deleted. Run the command again; if it happens again, the "
+                "file at that address is another one."
+            )
+    except CorruptDataError:
+        _forget(unchecked)
+        raise
+    except OSError as cause:
+        if cause.errno in FULL_DISK:
+            raise full_disk(target.parent, (size or 0) - _kept(unchecked)) from cause
+        raise DownloadError(f"Cannot write to {target.parent}: {cause.strerror or cause}.") from cause
+    return unchecked.replace(target)
+
+
+def _receive(url: str, output: Path, progress: Report, pause: float) -> None:
+    try:
+        import gdown
+        import requests
+    except ImportError as cause:
+        raise MissingDependencyError("gdown", command="pip install gdown") from cause
+    for tries in range(_RETRIES + 1):
         try:
-            job.receive()
-            break
-        except _Interrupted as lost:
-            fruitless = 1 if job.there() > before else fruitless + 1
-            if fruitless >= _TRIES:
+            gdown.download(
+                url,
+                str(output),
+                quiet=True,
+                use_cookies=False,
+                resume=True,
+                progress=progress,
+                timeout=_TIMEOUT,
+                retries=_RETRIES,
+                user_agent="act-gym",
+            )
+            return
+        except requests.HTTPError as error:
+            answer = error.response
+            if answer is None or answer.status_code not in _RETRIED:
                 raise DownloadError(
-                    f"{url} could not be fetched: {lost}. {job.there():,} bytes are kept; run the command again "
-                    "to continue."
-                ) from lost.__cause__
-            time.sleep(pause * 2 ** (fruitless - 1))
-        except OSError as cause:
-            if cause.errno in FULL_DISK:
-                raise full_disk(target.parent, (size or 0) - job.there()) from cause
-            raise DownloadError(f"Cannot write {job.part}: {cause.strerror or cause}.") from cause
-    job.check()
-    job.part.replace(target)
-    job.notes.unlink(missing_ok=True)
-    return target
+                    f"{url}: the server answered {error}. Check the address, or fetch the file by other means and "
+                    "give it with --source FILE."
+                ) from error
+            lost: Exception = error
+        except gdown.exceptions.DownloadError as error:
+            if "byte range" not in str(error):
+                lost = error
+                break
+            _forget(output)  # a server without ranges, or a part of another file
+            lost = error
+        except (gdown.exceptions.FileURLRetrievalError, requests.RequestException) as error:
+            lost = error
+            break
+        time.sleep(pause * 2**tries)
+    raise DownloadError(
+        f"{url} could not be fetched: {lost}. {_kept(output):,} bytes are kept; run the command again to continue."
+    ) from lost
 
 
 def file_sha256(path: Path) -> str:
@@ -103,124 +142,10 @@ def full_disk(folder: Path, needed: int = 0) -> DownloadError:
     )
 
 
-class _Interrupted(Exception):  # noqa: N818  (not an error yet: the download is retried)
-    """Failure of the connection or the server; worth another try."""
+def _kept(output: Path) -> int:
+    return sum(part.stat().st_size for part in output.parent.glob(f"{output.name}????????.part"))
 
 
-@dataclass
-class _Job:
-    url: str
-    part: Path
-    size: int | None
-    sha256: str | None
-    report: Report
-
-    @property
-    def notes(self) -> Path:
-        return self.part.with_name(self.part.name + ".json")
-
-    def there(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0
-
-    def receive(self) -> None:
-        """Request the missing bytes and append them; raise `_Interrupted` if the connection breaks."""
-        if self.size is not None and self.there() == self.size:
-            return
-        try:
-            with urllib.request.urlopen(self._request(), timeout=_TIMEOUT) as answer:  # noqa: S310  (checked there)
-                self._append(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                self._refused(error)
-        except _LOST as cause:
-            raise _Interrupted(f"{getattr(cause, 'reason', None) or cause or type(cause).__name__}") from cause
-
-    def check(self) -> None:
-        """Check size and sha256; delete a wrong file."""
-        wrong = ""
-        if self.size is not None and self.there() != self.size:
-            wrong = f"has {self.there():,} bytes; expected {self.size:,}"
-        elif self.sha256 is not None and (found := file_sha256(self.part)) != self.sha256:
-            wrong = f"has sha256 {found}; expected {self.sha256}"
-        if wrong:
-            self._forget()
-            raise CorruptDataError(
-                f"The file from {self.url} {wrong}. It has been deleted. Run the command again; if it happens again, "
-                "the file at that address is another one."
-            )
-
-    def _request(self) -> urllib.request.Request:
-        if not self.url.startswith(("http://", "https://")):
-            raise DownloadError(f"Cannot fetch {self.url}: expected an address with http:// or https://.")
-        headers = {"User-Agent": "act-gym", "Accept-Encoding": "identity"}
-        there, known = self.there(), self._known()
-        validator = known.get("etag") or known.get("modified")
-        if there and known.get("url") == self.url and (validator or self.sha256):
-            headers["Range"] = f"bytes={there}-"
-            if validator:
-                headers["If-Range"] = validator
-        elif there:
-            self._forget()  # without a validator, old and new bytes may belong to different files
-        return urllib.request.Request(self.url, headers=headers)  # noqa: S310  (checked above)
-
-    def _append(self, answer: Any) -> None:
-        start = self.there() if answer.status == 206 else 0
-        if answer.status == 206 and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            self._forget()
-            raise _Interrupted("the server sent another range than the one asked for")
-        length = answer.headers.get("Content-Length")
-        total = start + int(length) if length and length.isdigit() else None
-        if total is not None and self.size is not None and total != self.size:
-            self._forget()
-            raise CorruptDataError(f"{self.url} has {total:,} bytes; expected {self.size:,}: it is another file.")
-        etag = answer.headers.get("ETag", "")
-        write_json(
-            self.notes,
-            {
-                "url": self.url,
-                "etag": "" if etag.startswith("W/") else etag,  # a weak one does not guarantee the same bytes
-                "modified": answer.headers.get("Last-Modified", ""),
-            },
-        )
-        done = start
-        with self.part.open("ab" if start else "wb") as file:
-            self.report(done, total or self.size)
-            while block := answer.read(_BLOCK):
-                file.write(block)
-                done += len(block)
-                self.report(done, total or self.size)
-            file.flush()
-            os.fsync(file.fileno())
-        if total is not None and done < total:
-            raise _Interrupted(f"the connection ended after {done:,} of {total:,} bytes")
-        if total is None and self.size is not None and done < self.size:
-            raise _Interrupted(f"the connection ended after {done:,} of {self.size:,} bytes")
-
-    def _refused(self, error: urllib.error.HTTPError) -> None:
-        """Raise the error for an HTTP error status; returning means that all bytes are present."""
-        if error.code == 416 and self.there():
-            if error.headers.get("Content-Range") == f"bytes */{self.there()}":
-                return
-            self._forget()
-            raise _Interrupted("the part on disk is longer than the file") from error
-        if error.code in _RETRIED:
-            raise _Interrupted(f"the server answered {error.code} {error.reason}") from error
-        raise DownloadError(
-            f"{self.url}: the server answered {error.code} {error.reason}. Check the address, or fetch the file by "
-            "other means and give it with --source FILE."
-        ) from error
-
-    def _known(self) -> Mapping[str, str]:
-        try:
-            known = json.loads(self.notes.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return known if isinstance(known, dict) else {}
-
-    def _forget(self) -> None:
-        self.part.unlink(missing_ok=True)
-        self.notes.unlink(missing_ok=True)
-
-
-def _silent(done: int, total: int | None) -> None:
-    """Ignore the progress."""
+def _forget(output: Path) -> None:
+    for part in (output, *output.parent.glob(f"{output.name}????????.part")):
+        part.unlink(missing_ok=True)

@@ -1,19 +1,18 @@
 import io
 import os
-import shutil
 import stat
 import sys
 import tarfile
 import zipfile
+from importlib import import_module
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from act_gym.errors import CorruptDataError, MissingDependencyError, UsageError
 from act_gym.io import archive
-from act_gym.io.archive import members, unpack
+from act_gym.io.archive import unpack
 
 FILES = {f"top/folder/{name}": os.urandom(2000) + bytes(3000) for name in ("a", "b", "größe", "d")}
 
@@ -40,7 +39,7 @@ def make_zip(path, files=FILES, extra=()):
 
 def make_zst(path):
     plain = make_tar(path.with_suffix(".plain"))
-    path.write_bytes(zstandard.ZstdCompressor().compress(plain.read_bytes()))
+    path.write_bytes(import_module(archive._ZSTD_MODULE).compress(plain.read_bytes()))
     return path
 
 
@@ -92,14 +91,7 @@ def test_an_archive_that_is_cut_off_is_refused(tmp_path, kind, share):
         unpack(source, everything(tmp_path / "out"))
 
 
-def test_a_tar_cut_off_exactly_between_two_files_is_noticed(tmp_path):
-    source = make_tar(tmp_path / "x.tar", files={"a": b"1" * 512, "b": b"2" * 512})
-    source.write_bytes(source.read_bytes()[:1024])
-    with pytest.raises(CorruptDataError, match="cut off"):
-        list(members(source))
-
-
-@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz"])
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.bz2", "tar.xz"])
 def test_a_damaged_byte_in_a_checked_format_is_noticed(tmp_path, kind):
     source = MAKERS[kind](tmp_path / "source")
     content = bytearray(source.read_bytes())
@@ -160,11 +152,8 @@ def test_a_zip_that_lies_about_a_size_is_refused(tmp_path):
     assert sum(path.stat().st_size for path in (tmp_path / "out").iterdir()) <= 10
 
 
-def test_without_the_zstandard_package_the_program_is_used_and_without_both_it_says_so(tmp_path, monkeypatch):
+def test_without_zstd_the_error_names_its_package(tmp_path, monkeypatch):
     source = make_zst(tmp_path / "x.tar.zst")
-    monkeypatch.setitem(sys.modules, "zstandard", None)
-    if shutil.which("zstd"):
-        assert unpack(source, everything(tmp_path / "out")) == len(FILES)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingDependencyError, match="pip install zstandard"):
+    monkeypatch.setitem(sys.modules, archive._ZSTD_MODULE, None)
+    with pytest.raises(MissingDependencyError, match="pip install"):
         unpack(source, everything(tmp_path / "out"))

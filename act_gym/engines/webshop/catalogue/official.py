@@ -25,7 +25,7 @@ from act_gym.progress import byte_bar
 
 __all__ = ["FILES", "OfficialFile", "install"]
 
-_DRIVE = "https://drive.usercontent.google.com/download?id={}&export=download&confirm=t"
+_DRIVE = "https://drive.google.com/uc?id={}"
 _MIRROR = "https://huggingface.co/datasets/YWZBrandon/webshop-data/resolve/main/{}"
 
 

@@ -62,7 +62,7 @@ def test_the_official_files_are_the_published_ones():
     ]
     assert FILES["1000"][2] == FILES["full"][2]
     assert FILES["1000"][0].addresses(None) == (
-        "https://drive.usercontent.google.com/download?id=1EgHdxQ_YxqIQlvvq5iKlCrkEKR6-j0Ib&export=download&confirm=t",
+        "https://drive.google.com/uc?id=1EgHdxQ_YxqIQlvvq5iKlCrkEKR6-j0Ib",
         "https://huggingface.co/datasets/YWZBrandon/webshop-data/resolve/main/items_shuffle_1000.json",
     )
 
