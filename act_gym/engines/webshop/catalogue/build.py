@@ -45,7 +45,6 @@ __all__ = ["Item", "Source", "build", "lock_of"]
 _BATCH = 1000  # rows whose nouns are found together
 _NOTED = 5_000  # rows between two saves of the progress
 _NOTES = "done.json"
-_SHARED_FROM = 100_000  # products; a process more takes a second to start
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,15 +286,8 @@ class _Building:
         products = Products(self._draft)
         # Pyserini names documents by their identifiers, and among equal scores the lower name comes first.
         names = [asin.decode() for asin in np.fromfile(self._draft / "asins.unsorted", dtype=f"S{ASIN_WIDTH}")]
-        workers = self._source.processes if len(products) > _SHARED_FROM else 0
         with count_bar("Indexing", total=len(products)) as advance:
-            build_search(
-                (document(product) for product in products),
-                folder,
-                names=names,
-                workers=workers if workers > 1 else 0,
-                progress=advance,
-            )
+            build_search((document(product) for product in products), folder, names=names, progress=advance)
 
     def _seal(self) -> Mapping[str, Any]:
         passing = (_NOTES, "asins.unsorted")

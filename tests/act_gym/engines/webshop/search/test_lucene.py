@@ -30,9 +30,8 @@ def jar():
     return Path(path)
 
 
-@pytest.mark.parametrize("skip", [True, False])
-def test_lists_and_scores_of_documents_of_our_own_are_lucenes(made_up_index, lucene_says, skip):
-    index = SearchIndex(made_up_index, skip=skip)
+def test_lists_and_scores_of_documents_of_our_own_are_lucenes(made_up_index, lucene_says):
+    index = SearchIndex(made_up_index)
     for query, places, scores in lucene_says["made_up"]:
         found = index.scored(query, 20)
         assert [place for place, _ in found] == places
