@@ -10,14 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from math import inf
+from operator import itemgetter
 from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any, Protocol, SupportsFloat, runtime_checkable
+from threading import Semaphore, Thread
+from time import monotonic
+from typing import Any, Generic, Protocol, SupportsFloat, TypeVar, runtime_checkable
 
 from act_gym.errors import ActGymError, AgentError, CorruptDataError, EngineError, UsageError, one_line
 from act_gym.types import Task, Turn
 
-__all__ = ["Agent", "AgentAction", "AgentInput", "Failure", "Stream", "StreamingAgent", "function_agent"]
+__all__ = [
+    "Agent",
+    "AgentAction",
+    "AgentInput",
+    "Failure",
+    "Stream",
+    "StreamingAgent",
+    "ThreadStream",
+    "answer_all",
+    "function_agent",
+]
+
+R = TypeVar("R")
 
 
 def _no_expert() -> tuple[str, ...]:
@@ -192,72 +207,119 @@ class _Concurrent:
     batch_size: int
 
     def act(self, views: Sequence[AgentInput]) -> Sequence[AgentAction]:
-        stream = self.stream(min(len(views), self.batch_size))
-        try:
-            for number, view in enumerate(views):
-                stream.ask(number, view)
-            answers: dict[int, AgentAction | Failure] = {}
-            while len(answers) < len(views):
-                answers |= dict(stream.answers())
-        finally:
-            stream.close()
-        choices = []
-        for _, answer in sorted(answers.items()):
-            if not isinstance(answer, AgentAction):
-                raise answer
-            choices.append(answer)
-        return choices
+        return answer_all(self.stream(len(views)), views)
 
     def stream(self, size: int) -> Stream:
-        return _Threads(self.choose, min(size, self.batch_size))
+        def prepare(view: AgentInput) -> AgentInput:
+            commands = tuple(view.admissible_commands)
+            return replace(view, admissible_commands=commands, expert_commands=_no_expert, plan=_no_plan)
+
+        return ThreadStream(prepare, lambda view: _said(self.choose(view)), min(size, self.batch_size))
 
 
-class _Threads:
-    def __init__(self, choose: Callable[[AgentInput], str], size: int) -> None:
-        self.choose = choose
-        self.asked: SimpleQueue[tuple[int, AgentInput] | None] = SimpleQueue()
-        self.answered: SimpleQueue[tuple[int, AgentAction | Exception]] = SimpleQueue()
-        self.size = size
-        for _ in range(size):
-            Thread(target=self._work, name="agent", daemon=True).start()
+class ThreadStream(Generic[R]):
+    """Answers several episodes at once, each in a thread of its own; see `Stream`.
+
+    Args:
+        prepare: Makes a request from an input, in the caller's thread: listing commands may call the simulator.
+        answer: Answers a request, in the other thread.
+        size: The largest number of concurrent calls of `answer`.
+        deadline: Seconds after which an episode gets `late()` and its answer is ignored.
+        late: Makes the error for that.
+    """
+
+    def __init__(
+        self,
+        prepare: Callable[[AgentInput], R],
+        answer: Callable[[R], AgentAction],
+        size: int,
+        *,
+        deadline: float = inf,
+        late: Callable[[], Exception] = TimeoutError,
+    ) -> None:
+        self._prepare, self._answer = prepare, answer
+        self._deadline, self._late = deadline, late
+        self._room = Semaphore(max(size, 1))
+        self._asked: dict[int, tuple[object, float]] = {}  # by number: the question, and when it is late
+        self._answered: SimpleQueue[tuple[int, object, AgentAction | Exception]] = SimpleQueue()
+        self._closed = False
 
     def ask(self, number: int, view: AgentInput) -> None:
+        """Submit the input of an episode."""
+        question = object()
+        self._asked[number] = question, monotonic() + self._deadline
         try:
-            # Computed here and not in the thread: listing commands may call the simulator, as planning would.
-            commands = tuple(view.admissible_commands)
-        except (EngineError, CorruptDataError) as error:
-            self.answered.put((number, error))
-            return
-        self.asked.put((number, replace(view, admissible_commands=commands, expert_commands=_no_expert, plan=_no_plan)))
+            request = self._prepare(view)
+        except (AgentError, EngineError, CorruptDataError) as error:
+            self._answered.put((number, question, error))
+        else:
+            Thread(target=self._work, args=(number, question, request), name="agent", daemon=True).start()
 
-    def answers(self) -> Iterable[tuple[int, AgentAction | Failure]]:
-        found = [self.answered.get()]
-        with suppress(Empty):
-            while True:
-                found.append(self.answered.get_nowait())
-        answers: list[tuple[int, AgentAction | Failure]] = []
-        for number, answer in found:
-            if not isinstance(answer, AgentAction | Failure):
-                raise answer
-            answers.append((number, answer))
-        return answers
+    def answers(self) -> Sequence[tuple[int, AgentAction | Failure]]:
+        """Wait for an answer and return all that have arrived.
+
+        An error that is no `Failure` is raised after all earlier answers have been returned.
+        """
+        found: dict[int, tuple[object, AgentAction | Exception]] = {}
+        while not found:
+            now, (question, end) = monotonic(), min(self._asked.values(), key=itemgetter(1))
+            waited: float | None = None if end == inf else max(end - now, 0)
+            with suppress(Empty):
+                while True:
+                    number, question, answer = self._answered.get(timeout=waited)
+                    waited = 0
+                    if self._asked.get(number, (None,))[0] is question:
+                        found[number] = question, answer
+            late = [number for number, (_, end) in self._asked.items() if end <= monotonic() and number not in found]
+            found |= {number: (object(), self._late()) for number in late}
+        good = {number: answer for number, (_, answer) in found.items() if isinstance(answer, AgentAction | Failure)}
+        for number, (question, answer) in found.items():
+            if number not in good and isinstance(answer, Exception):
+                if not good:
+                    raise answer
+                self._asked[number] = question, inf
+                self._answered.put((number, question, answer))
+        for number in good:
+            del self._asked[number]
+        return list(good.items())
 
     def close(self) -> None:
-        with suppress(Empty):
-            while True:
-                self.asked.get_nowait()
-        for _ in range(self.size):
-            self.asked.put(None)
+        """Start nothing more; answers of running calls are ignored."""
+        self._closed = True
 
-    def _work(self) -> None:
-        while (asked := self.asked.get()) is not None:
-            number, view = asked
+    def _work(self, number: int, question: object, request: R) -> None:
+        with self._room:
+            if self._closed:
+                return
             try:
-                self.answered.put((number, _said(self.choose(view))))
+                found: AgentAction | Exception = self._answer(request)
             except ActGymError as error:
-                self.answered.put((number, error))
+                found = error
             except Exception as cause:
-                self.answered.put((number, AgentError(one_line(cause))))
+                found = AgentError(one_line(cause))
+        self._answered.put((number, question, found))
+
+
+def answer_all(stream: Stream, views: Sequence[AgentInput]) -> list[AgentAction]:
+    """Return the answers to some inputs in their order, and close the stream.
+
+    Raises:
+        AgentError, EngineError, CorruptDataError: The first failure, when all others are answered.
+    """
+    try:
+        for number, view in enumerate(views):
+            stream.ask(number, view)
+        answers: dict[int, AgentAction | Failure] = {}
+        while len(answers) < len(views):
+            answers |= dict(stream.answers())
+    finally:
+        stream.close()
+    choices = []
+    for _, answer in sorted(answers.items()):
+        if not isinstance(answer, AgentAction):
+            raise answer
+        choices.append(answer)
+    return choices
 
 
 def _said(action: str) -> AgentAction:

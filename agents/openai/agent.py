@@ -1,8 +1,7 @@
 """Agent on an OpenAI-compatible server, such as OpenAI, vLLM, llama.cpp or `transformers serve`.
 
-Every running episode has at most one open request. All requests are concurrent, in one event loop in its own thread,
-and an answered episode continues at once. A bad reply is data, a failed request ends its episode, and a server that
-fails every request stops the run.
+Every running episode has at most one open request, in a thread of its own, and an answered episode continues at once. A
+bad reply is data, a failed request ends its episode, and a server that fails every request stops the run.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import PurePath
+from threading import Lock
 from typing import Any
 
-from act_gym.agent import AgentAction, AgentInput
+from act_gym.agent import AgentAction, AgentInput, Stream, ThreadStream, answer_all
 from act_gym.errors import AgentError, AgentUnavailableError, UnknownNameError, UsageError
 from agents.openai.client import Address, Endpoint, RemoteReply, RequestRefusedError
-from agents.openai.concurrency import Conversations
 from agents.prompt_config import Question, view_seed
 from agents.prompt_replay import with_hash
 from agents.prompt_sets import DEFAULT
@@ -191,6 +191,7 @@ class ChatAgent:
         self._server = guessed if settings.server == "auto" else settings.server
         self._failed = 0  # requests since the last answered one
         self._answered = False
+        self._counting = Lock()
 
     @property
     def name(self) -> str:
@@ -224,29 +225,13 @@ class ChatAgent:
             AgentError: A request failed.
             AgentUnavailableError: Every further request would fail as well.
         """
-        stream = self.stream(len(views))
-        try:
-            for number, view in enumerate(views):
-                stream.ask(number, view)
-            found: dict[int, AgentAction] = {}
-            while len(found) < len(views):
-                for number, answer in stream.answers():
-                    if isinstance(answer, AgentError):
-                        raise answer
-                    found[number] = answer
-            return [found[number] for number in range(len(views))]
-        finally:
-            stream.close()
+        return answer_all(self.stream(len(views)), views)
 
-    def stream(self, size: int) -> Conversations:  # noqa: ARG002  (the protocol's)
+    def stream(self, size: int) -> Stream:
         """Open a stream for several episodes; see `act_gym.agent.StreamingAgent`."""
-        return Conversations(self._connect, self.request, self.decide)
-
-    def _connect(self) -> Endpoint:
         settings = self.settings
-        return Endpoint(
-            settings.address(), timeout=settings.timeout, deadline=settings.deadline, retries=settings.retries
-        )
+        endpoint = Endpoint(settings.address(), timeout=settings.timeout, retries=settings.retries)
+        return _Requests(self, endpoint, size)
 
     def request(self, view: AgentInput) -> dict[str, Any]:
         """Return the request for an input: arguments of `chat.completions.create`."""
@@ -272,38 +257,43 @@ class ChatAgent:
         neutral = {} if self._server == "openai" else _NEUTRAL
         return {"temperature": self.settings.temperature, **neutral}
 
-    async def decide(self, endpoint: Endpoint, request: Mapping[str, Any]) -> AgentAction:
-        """Request one decision and count consecutive failures.
+    def decide(self, endpoint: Endpoint, request: Mapping[str, Any]) -> AgentAction:
+        """Request one decision and count consecutive failures; called in several threads.
 
         Raises:
             AgentError: The request failed.
             AgentUnavailableError: Too many failed in a row, or every further one would fail.
         """
         try:
-            reply = await self._ask(endpoint, request)
+            reply = self._ask(endpoint, request)
         except AgentError as error:
-            self._failed += 1
-            if self._failed >= self.settings.patience:
-                raise AgentUnavailableError(
-                    f"{self._failed} requests failed one after the other, the last one: {error}\n"
-                    "Finished episodes are kept; continue with --resume once the server answers."
-                ) from None
-            raise
+            raise self.failure(error) from None
         self._failed, self._answered = 0, True
         return with_hash(self.choice(reply), request["messages"])
 
-    async def _ask(self, endpoint: Endpoint, request: Mapping[str, Any]) -> RemoteReply:
+    def failure(self, error: AgentError) -> AgentError | AgentUnavailableError:
+        """Count a failed request; return its error, or the one that stops the run."""
+        with self._counting:
+            self._failed += 1
+        if self._failed < self.settings.patience:
+            return error
+        return AgentUnavailableError(
+            f"{self._failed} requests failed one after the other, the last one: {error}\n"
+            "Finished episodes are kept; continue with --resume once the server answers."
+        )
+
+    def _ask(self, endpoint: Endpoint, request: Mapping[str, Any]) -> RemoteReply:
         """Send a request, with the fields of `transformers serve` if the server needs them.
 
         Raises:
             AgentUnavailableError: The server accepts the fields of neither kind.
         """
         try:
-            return await endpoint.ask(request)
+            return endpoint.ask(request)
         except RequestRefusedError as error:
             if self.settings.server == "auto" and _TRANSFORMERS_REFUSAL in str(error):
                 self._server = "transformers"
-                return await endpoint.ask({**request, "extra_body": self.settings.fields(self._server)})
+                return endpoint.ask({**request, "extra_body": self.settings.fields(self._server)})
             if self._answered or not any(name in str(error) for name in _OWN_FIELDS):
                 raise
             raise AgentUnavailableError(
@@ -330,3 +320,22 @@ class ChatAgent:
             completion_tokens=reply.completion_tokens,
             cost=self.settings.cost(reply),
         )
+
+
+class _Requests(ThreadStream[Mapping[str, Any]]):
+    """Requests of several episodes over one connection pool."""
+
+    def __init__(self, agent: ChatAgent, endpoint: Endpoint, size: int) -> None:
+        self._endpoint = endpoint
+        super().__init__(
+            agent.request,
+            partial(agent.decide, endpoint),
+            size,
+            deadline=agent.settings.deadline,
+            late=lambda: agent.failure(endpoint.late()),
+        )
+
+    def close(self) -> None:
+        """Start nothing more and close all connections."""
+        super().close()
+        self._endpoint.close()

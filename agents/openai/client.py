@@ -7,7 +7,6 @@ not environments.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 from act_gym.errors import AgentError, AgentUnavailableError, MissingDependencyError, UsageError
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai import OpenAI
 
 __all__ = ["Address", "Endpoint", "RemoteReply", "RequestRefusedError"]
 
@@ -130,38 +129,40 @@ class Address:
 
 
 class Endpoint:
-    """Open connection to a server; bound to the event loop that created it.
+    """Open connections to a server, for any number of threads.
 
     Args:
         address: The server.
         timeout: Seconds without data before a try fails.
-        deadline: Seconds for a request, retries included.
         retries: The largest number of retries of a request.
 
     Raises:
         MissingDependencyError: openai is not installed.
     """
 
-    def __init__(self, address: Address, *, timeout: float, deadline: float, retries: int) -> None:
+    def __init__(self, address: Address, *, timeout: float, retries: int) -> None:
         try:
-            from openai import AsyncOpenAI
+            from openai import OpenAI
         except ImportError as cause:
             raise MissingDependencyError("openai", "openai") from cause
         self._address = address
-        self._deadline = deadline
         self._key = address.key()
-        self._client: AsyncOpenAI = AsyncOpenAI(
+        self._client: OpenAI = OpenAI(
             api_key=self._key or "none",
             base_url=address.url,
             timeout=timeout,
             max_retries=retries,
         )
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all connections."""
-        await self._client.close()
+        self._client.close()
 
-    async def ask(self, request: Mapping[str, Any]) -> RemoteReply:
+    def late(self) -> AgentError:
+        """Return the error of a request without an answer in time."""
+        return AgentError(f"{self._address.url} did not answer in time; see the settings timeout and deadline.")
+
+    def ask(self, request: Mapping[str, Any]) -> RemoteReply:
         """Send one request.
 
         Args:
@@ -176,10 +177,9 @@ class Endpoint:
 
         url = self._address.url
         try:
-            async with asyncio.timeout(self._deadline):
-                answer: Any = await self._client.chat.completions.create(**request)
-        except (openai.APITimeoutError, TimeoutError):
-            raise AgentError(f"{url} did not answer in time; see the settings timeout and deadline.") from None
+            answer: Any = self._client.chat.completions.create(**request)
+        except openai.APITimeoutError:
+            raise self.late() from None
         except openai.APIConnectionError as error:
             reason = self._clean(str(error.__cause__ or error))
             if type(error.__cause__).__name__ == "ConnectError":

@@ -293,7 +293,7 @@ def test_a_run_killed_while_it_unpacks_leaves_the_old_games_and_the_next_one_fin
     assert files(cache) == expected(kinds=KINDS[:1])
 
 
-def test_a_run_killed_while_it_fetches_goes_on_where_it_was(cache, server, release, full):
+def test_a_run_killed_while_it_fetches_does_no_harm(cache, server, release, full):
     server.files["/full.tar"] = full.read_bytes()
     server.stalls = 1_000_000
     with start("--games-only", "--source", server.url("/full.tar")) as process:
@@ -301,10 +301,7 @@ def test_a_run_killed_while_it_fetches_goes_on_where_it_was(cache, server, relea
         process.send_signal(signal.SIGKILL)
         process.communicate()
     server.stalls = None
-    server.asked.clear()
-    install(server.url("/full.tar"), games_only=True)
-    assert server.asked[0] is not None
-    assert 0 < int(server.asked[0].removeprefix("bytes=").removesuffix("-")) <= 1_000_000
+    install(server.url("/full.tar"), games_only=True)  # without a checksum it is fetched from the start
     assert files(cache) == expected(kinds=KINDS[:1])
 
 
