@@ -73,6 +73,7 @@ EXTRAS: dict[str, str] = {
     **dict.fromkeys(("lm_eval", "math_verify"), "reasoning"),
     **dict.fromkeys(("tensorboard", "trackio", "wandb"), "tracking"),
     **{name: name for name in ("openai", "ray", "verifiers")},
+    "scipy": "eval",
     "matplotlib": "plots",
     "openenv": "openenv",
 }

@@ -69,7 +69,7 @@ def unpack(source: Path, place: Callable[[str], Path | None]) -> int:
                     with open_() as content, target.open("wb") as file:
                         shutil.copyfileobj(content, file, 1 << 20)
                     written += 1
-        except (*_DAMAGE, *_zstd_error()) as cause:
+        except _damage() as cause:
             if isinstance(cause, OSError) and cause.errno is not None:  # of the disk, not of a decompressor
                 raise
             raise CorruptDataError(f"{source} is a damaged archive: {cause}.") from cause
@@ -129,9 +129,9 @@ def _open_zstd(source: Path) -> IO[bytes]:
     return opened
 
 
-def _zstd_error() -> tuple[type[Exception], ...]:
+def _damage() -> tuple[type[Exception], ...]:
     zstd = sys.modules.get(_ZSTD_MODULE)
-    return (zstd.ZstdError,) if zstd else ()
+    return (*_DAMAGE, zstd.ZstdError) if zstd else _DAMAGE
 
 
 def _safe(name: str, source: Path) -> str:
