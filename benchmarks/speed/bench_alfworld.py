@@ -20,9 +20,8 @@ import pytest
 
 import act_gym
 from act_gym.engines.alfworld.files import GAME_FILE
-from act_gym.engines.alfworld.game_cache import GAMES_KEPT
 from act_gym.engines.alfworld.native import NativeEngine
-from act_gym.engines.alfworld.store import STORE_FILE, GameStore, build_store
+from act_gym.engines.alfworld.store import GAMES_KEPT, STORE_FILE, GameStore, build_store
 from act_gym.splits.alfworld import FOLDERS, TASK_TYPES
 
 pytestmark = [

@@ -13,9 +13,8 @@ from typing import Any
 from act_gym.engines.alfworld.compiler.domain import Logic, compile_logic, goal_shape
 from act_gym.engines.alfworld.compiler.texts import constant_text
 from act_gym.engines.alfworld.game import Game, check_problem, check_work
-from act_gym.engines.alfworld.language.conditions import Condition, Domain, Problem
 from act_gym.engines.alfworld.language.grammar import Grammar, parse_grammar
-from act_gym.engines.alfworld.language.pddl import parse_domain, parse_problem
+from act_gym.engines.alfworld.language.pddl import Condition, Domain, Problem, parse_domain, parse_problem
 
 __all__ = ["GameSource", "compile_game", "logic_of", "parse_game"]
 

@@ -11,12 +11,10 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from act_gym.engines.alfworld.compiler.actions import NOT
-from act_gym.engines.alfworld.compiler.domain import Binding, Logic
-from act_gym.engines.alfworld.compiler.fact_tables import Tables
-from act_gym.engines.alfworld.compiler.queries import REAL
+from act_gym.engines.alfworld.compiler.domain import NOT, Binding, Logic
+from act_gym.engines.alfworld.compiler.queries import REAL, Tables
 from act_gym.engines.alfworld.compiler.reachable import reachable_facts
-from act_gym.engines.alfworld.language.conditions import Fact, Problem, unsupported
+from act_gym.engines.alfworld.language.pddl import Fact, Problem, unsupported
 from act_gym.engines.alfworld.object_names import display_names
 
 __all__ = ["Game", "Position", "check_problem", "check_work"]
@@ -114,7 +112,7 @@ class Game:
     def facts_shown(self, position: Position) -> frozenset[Fact]:
         """Return upstream's list of facts: a name and the display names of its objects.
 
-        They differ from the facts used in conditions, as texts do (see `actions.py`).
+        They differ from the facts used in conditions, as texts do (see `compiler/domain.py`).
         """
         logic = self.logic
         shown = {

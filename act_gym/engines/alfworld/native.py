@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from act_gym.engines.alfworld import planner
 from act_gym.engines.alfworld.files import games_folder
 from act_gym.engines.alfworld.game import Game, Position
-from act_gym.engines.alfworld.game_cache import find_game
 from act_gym.engines.alfworld.object_names import NOTHING_HAPPENS, goal_in
+from act_gym.engines.alfworld.store import find_game
 from act_gym.errors import EngineError
 from act_gym.types import StepResult, Task
 from act_gym.version import __version__

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from act_gym.engines.alfworld.language.conditions import unsupported
+from act_gym.engines.alfworld.language.pddl import unsupported
 
 __all__ = ["STATE", "Body", "Source", "Work", "as_tuple", "execute"]
 

@@ -10,9 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from act_gym.engines.alfworld.compiler.codegen import Body, Source, as_tuple, execute
-from act_gym.engines.alfworld.compiler.fact_tables import Layout
-from act_gym.engines.alfworld.compiler.queries import Joins, Scope
-from act_gym.engines.alfworld.language.conditions import (
+from act_gym.engines.alfworld.compiler.queries import Joins, Layout, Scope
+from act_gym.engines.alfworld.language.pddl import (
     And,
     Condition,
     Domain,

@@ -11,7 +11,6 @@ from contextlib import ExitStack
 
 from act_gym.engines.alfworld.compiler.codegen import STATE, Body, Source
 from act_gym.engines.alfworld.compiler.queries import Joins
-from act_gym.engines.alfworld.language.conditions import unsupported
 from act_gym.engines.alfworld.language.grammar import (
     Atom,
     Concatenation,
@@ -29,6 +28,7 @@ from act_gym.engines.alfworld.language.grammar import (
     Text,
     Variable,
 )
+from act_gym.engines.alfworld.language.pddl import unsupported
 
 __all__ = ["Bound", "Texts", "constant_text"]
 

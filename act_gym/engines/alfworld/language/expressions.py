@@ -11,7 +11,7 @@ import ast
 from dataclasses import dataclass
 from functools import lru_cache
 
-from act_gym.engines.alfworld.language.conditions import unsupported
+from act_gym.engines.alfworld.language.pddl import unsupported
 
 __all__ = ["Concatenation", "Constant", "Expression", "Field", "FirstTrue", "parse_expression"]
 

@@ -12,7 +12,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Protocol
 
-from act_gym.engines.alfworld.language.conditions import Fact, Literal
+from act_gym.engines.alfworld.language.pddl import Fact, Literal
 
 __all__ = ["Atom", "Conjunction", "Judge", "World"]
 

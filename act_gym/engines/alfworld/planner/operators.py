@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from act_gym.engines.alfworld.compiler.domain import Binding
 from act_gym.engines.alfworld.game import Game
-from act_gym.engines.alfworld.language.conditions import (
+from act_gym.engines.alfworld.language.pddl import (
     Action,
     And,
     Condition,

@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from act_gym.engines.alfworld.language.conditions import And, Exists, Forall, Literal, Or, conjuncts, negation
-from act_gym.engines.alfworld.language.pddl import parse_domain, parse_problem
+from act_gym.engines.alfworld.language.pddl import (
+    And,
+    Exists,
+    Forall,
+    Literal,
+    Or,
+    conjuncts,
+    negation,
+    parse_domain,
+    parse_problem,
+)
 from act_gym.errors import CorruptDataError, UnsupportedGameError
 
 HEAD = "(define (domain d) (:types a b - c) (:predicates (p ?x - a ?y) (q)) "

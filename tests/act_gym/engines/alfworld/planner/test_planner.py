@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from act_gym.engines.alfworld.compile_game import compile_game
 from act_gym.engines.alfworld.files import GAME_FILE
-from act_gym.engines.alfworld.game_cache import find_game
 from act_gym.engines.alfworld.generate import generate
 from act_gym.engines.alfworld.native import NativeEngine
 from act_gym.engines.alfworld.planner import is_dead_end, plan
+from act_gym.engines.alfworld.store import find_game
 from act_gym.errors import EngineError
 from act_gym.splits.alfworld import TASK_TYPES, tasks
 from act_gym.types import Task
@@ -196,7 +196,7 @@ def test_a_budget_that_is_too_small_gives_nothing_and_proves_nothing():
 
 def test_the_same_state_gives_the_same_plan_in_every_process():
     code = (
-        "from pathlib import Path; from act_gym.engines.alfworld.game_cache import find_game; "
+        "from pathlib import Path; from act_gym.engines.alfworld.store import find_game; "
         "from act_gym.engines.alfworld.planner import plan; from act_gym.splits.alfworld import tasks; "
         "games = [find_game(task.payload, Path('nowhere')) for task in tasks('generated-unseen')[:4]]; "
         "print([plan(game, game.start) for game in games])"
