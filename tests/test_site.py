@@ -98,3 +98,22 @@ def test_the_capability_matrix_is_true(feature):
     row = next([cell.strip() for cell in cells] for cells in rows if cells[0].strip() == feature)
     said = {engine: cell != "refused" for engine, cell in zip(head[1:], row[1:], strict=True)}
     assert said == {engine: hasattr(_load(path), FEATURES[feature]) for engine, path in ENGINES.items()}
+
+
+def test_the_citation_names_this_version_and_the_pictures_load_nothing():
+    import yaml
+
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert (cited["version"], cited["license"]) == (act_gym.__version__, "Apache-2.0")
+    pictures = sorted((DOCS / "_static").glob("*.svg"))
+    shown = (ROOT / "README.md").read_text(encoding="utf-8")
+    for picture in pictures:
+        assert f"docs/_static/{picture.name}" in shown
+        assert not re.search(r"url\(['\"]?http|href=", picture.read_text(encoding="utf-8"))
+        assert picture.stat().st_size < 40_000
+
+
+def test_every_link_of_a_page_leads_somewhere():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]:
+        for target in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page}: {target}"
