@@ -244,7 +244,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         summary.write(run.folder)
         if arguments.plots:
             write_plots(summary, run.path("plots"))
-    show_summary(summary, as_json=arguments.json)
+    show_summary(summary, as_json=arguments.json, folder=run.folder)
     return status_of(summary)
 
 

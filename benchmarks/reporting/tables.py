@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TextIO
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -168,6 +171,17 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 COUNTS = frozenset({"errors", "turns", "prompt_tokens", "completion_tokens", "candidates"})
+_RARE = frozenset({*COUNTS, "invalid_actions", "format_error_rate", "numbered", "no_answer"})  # not shown if all zero
+SHORT = {
+    "look_at_obj_in_light": "look in light",
+    "pick_and_place_simple": "pick and place",
+    "pick_clean_then_place_in_recep": "clean and place",
+    "pick_cool_then_place_in_recep": "cool and place",
+    "pick_heat_then_place_in_recep": "heat and place",
+    "pick_two_obj_and_place": "pick two and place",
+}
+"""Task types with long names, and what a table for people calls them."""
+_TITLE_WIDTH = 30
 
 
 def columns_of(summary: Summary) -> tuple[tuple[str, str], ...]:
@@ -191,10 +205,11 @@ def in_words(measurement: Measurement | None) -> str:
     return f"{value} {bounds(measurement.low, measurement.high, signed=signed)}"
 
 
-def percent(share: float, *, signed: bool = False) -> str:
+def percent(share: float, *, signed: bool = False, digits: int = 1) -> str:
     """Return a share in per cent, e.g. `12.5`, or a difference with its sign, e.g. `−8.2`."""
-    text = f"{100 * share:{'+' if signed else ''}.1f}".replace("-", "−")
-    return text.replace("−0.0", "+0.0" if signed else "0.0") if text == "−0.0" else text
+    text = f"{100 * share:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+    zero = f"−{0:.{digits}f}"
+    return text.replace("−", "+" if signed else "") if text == zero else text
 
 
 def bounds(low: float, high: float, *, signed: bool = False) -> str:
@@ -245,12 +260,21 @@ def where_it_fails(summary: Summary) -> list[str]:
     return lines
 
 
-def show_summary(summary: Summary, *, as_json: bool) -> None:
-    """Write a summary to stdout, as a table for people or as JSON for programs."""
+def show_summary(summary: Summary, *, as_json: bool, folder: Path | None = None) -> None:
+    """Write a summary to stdout, as a table for people or as JSON for programs.
+
+    Args:
+        summary: The numbers of a run.
+        as_json: Whether to write JSON.
+        folder: The run folder, which the last line names together with the next command.
+    """
     if as_json:
         sys.stdout.write(json.dumps(summary.to_json(), indent=2, ensure_ascii=False) + "\n")
-    else:
-        print_summary(summary)
+        return
+    print_summary(summary)
+    if folder is not None:
+        quoted = shlex.quote(str(folder))
+        sys.stdout.write(f"\nIn {folder}. Next: act-gym report {quoted} --out report.html\n")
 
 
 def print_summary(summary: Summary, file: TextIO | None = None) -> None:
@@ -287,6 +311,8 @@ def print_headline(headline: Headline, file: TextIO | None = None) -> None:
 
 def _table(summary: Summary) -> Table:
     table = Table(
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         title=_inert(" · ".join(dict.fromkeys((summary.label, summary.subject)))),
         title_justify="left",
         caption=_caption(summary),
@@ -294,7 +320,7 @@ def _table(summary: Summary) -> Table:
     )
     table.add_column("split")
     table.add_column("n", justify="right")
-    columns = columns_of(summary)
+    columns = [column for column in columns_of(summary) if _informs(summary, column[0])]
     for _, heading in columns:
         table.add_column(heading, justify="right")
     groups: dict[tuple[str, str, str], dict[str, Measurement]] = {}
@@ -309,9 +335,27 @@ def _table(summary: Summary) -> Table:
         previous = group
         # Tasks, of which each may have many seeds; errors are counted by episode.
         n = next(found[name].n for name, _ in columns if name in found and name != "errors")
-        cells = [in_words(found.get(name)) + _spread(found.get(f"{name}_std_over_seeds")) for name, _ in columns]
+        cells = [_brief(found.get(name)) + _spread(found.get(f"{name}_std_over_seeds")) for name, _ in columns]
         table.add_row(_title(group[2], titles[group[:2]]), str(n), *cells, style="" if group[2] else "bold")
     return table
+
+
+def _informs(summary: Summary, name: str) -> bool:
+    """Return whether a column says something: rare events that occurred, and a score that is not the success."""
+    values = {one.group: one.value for one in summary.measurements if one.name == name}
+    if name == "score":
+        return values != {one.group: one.value for one in summary.measurements if one.name == "success"}
+    return name not in _RARE or any(values.values())
+
+
+def _brief(measurement: Measurement | None) -> str:
+    """Return a number with an interval in whole per cent, so that a table fits in 80 columns."""
+    value, _, interval = in_words(measurement).partition(" ")
+    if not interval or measurement is None or measurement.low is None or measurement.high is None:
+        return value
+    signed = " - " in measurement.split
+    low, high = (percent(share, signed=signed, digits=0) for share in (measurement.low, measurement.high))
+    return f"{value} [{low}, {high}]"
 
 
 def _caption(summary: Summary) -> str:
@@ -344,7 +388,20 @@ def _tests(summary: Summary) -> list[str]:
 
 
 def _title(task_type: str, title: str) -> str:
-    return f"  {_inert(task_type)}" if task_type else _inert(title)
+    if task_type:
+        return f"  {_inert(SHORT.get(task_type, task_type))[:_TITLE_WIDTH]}"
+    first, gap, second = title.partition(" − ")
+    return _inert(_gap_title(first, second)) if gap and len(title) > _TITLE_WIDTH else _inert(title)
+
+
+def _gap_title(first: str, second: str) -> str:
+    """Return the title of a gap without what both names share: `webshop-seen − -unseen` is `seen − unseen`."""
+    ones, others = (title.replace(" ", "-").split("-") for title in (first, second))
+    while len(ones) > 1 and len(others) > 1 and ones[0] == others[0]:
+        ones, others = ones[1:], others[1:]
+    while len(ones) > 1 and len(others) > 1 and ones[-1] == others[-1]:
+        ones, others = ones[:-1], others[:-1]
+    return f"{'-'.join(ones)} − {'-'.join(others)}"
 
 
 def _place(group: tuple[str, str, str]) -> tuple[str, bool, str, str]:

@@ -66,8 +66,8 @@ def test_a_run_with_errors_counts_them_and_exits_with_3(runs, capsys):
     words = ["--suite", SUITE, "--agent", "failing_agent:Flaky", "--workers", "1", "--out", str(runs / "flaky")]
     assert main([*words, "--resume", "--keep-errors"]) == 3
     out, err = capsys.readouterr()
-    (line,) = [line for line in out.splitlines() if line.startswith(f"│ {SUITE} ")]
-    assert line.split("│")[3].strip() == str(errors)
+    (line,) = [line for line in out.splitlines() if line.split()[:1] == [SUITE]]
+    assert line.split()[2] == str(errors)
     assert "[" not in line
     assert f"{errors} of 25 episodes ended with an error and count as failures." in err
 
