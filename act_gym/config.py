@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from act_gym.errors import UnknownNameError, UsageError, shortened
+from act_gym.help_texts import EXAMPLES
 
 __all__ = [
     "Bound",
@@ -207,6 +211,7 @@ def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
 
 
 T = TypeVar("T")
+_EMPTY_DEFAULT = re.compile(r"\(default: (?:''|None)?\)")
 
 
 def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
@@ -228,14 +233,22 @@ def parse(arguments: type[T], argv: Sequence[str], *, program: str) -> T:
     if recipes:
         # A field that neither a recipe nor the dataclass fills must come from the command line.
         default = from_recipes(arguments, recipes, absent=tyro.MISSING)
-    parsed: T = tyro.cli(  # type: ignore[assignment]  # None means "no default" here
-        arguments,
-        args=rest,
-        default=default,
-        prog=program,
-        description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe NAME, a shipped recipe, or --recipe FILE.yaml "
-        "sets defaults for all of these; later recipes override earlier ones.",
-    )
+    shown = StringIO()
+    try:
+        with redirect_stdout(shown) if {"-h", "--help"} & set(rest) else nullcontext():
+            parsed: T = tyro.cli(  # type: ignore[assignment]  # None means "no default" here
+                arguments,
+                args=rest,
+                default=default,
+                prog=program,
+                description=f"{(arguments.__doc__ or '').strip()}\n\n--recipe NAME, a shipped recipe, or --recipe "
+                "FILE.yaml sets defaults for all of these; later recipes override earlier ones.",
+            )
+    except SystemExit:
+        sys.stdout.write(_EMPTY_DEFAULT.sub(lambda found: " " * len(found[0]), shown.getvalue()))
+        if shown.getvalue() and program in EXAMPLES:
+            sys.stdout.write("examples:\n" + "".join(f"  {example}\n" for example in EXAMPLES[program]))
+        raise
     check_bounds(parsed)
     return parsed
 

@@ -10,6 +10,7 @@ import tyro
 
 from act_gym import cli
 from act_gym.errors import MissingDataError, MissingDependencyError
+from act_gym.help_texts import EXAMPLES, GROUPS, TRAIN_GROUPS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
@@ -145,6 +146,27 @@ def test_every_command_of_a_page_is_one(page, room, monkeypatch, capsys):
         if status and (complete or "Required options" not in said):
             wrong.append((shlex.join(words), said[-600:]))
     assert wrong == []
+
+
+@pytest.mark.parametrize("program", EXAMPLES)
+def test_the_examples_of_a_help_text_are_commands(program, room, monkeypatch, capsys):
+    parse = tyro.cli
+
+    def read(*given, **settings):
+        parse(*given, **settings)
+        raise Read
+
+    monkeypatch.setattr(tyro, "cli", read)
+    assert len(EXAMPLES[program]) == 3
+    for example in EXAMPLES[program]:
+        assert program in ("act-gym", "act-gym train") or example.startswith(f"{program} ")
+        with pytest.raises(Read):
+            cli.main(shlex.split(example)[1:])
+
+
+def test_the_groups_of_the_help_hold_every_command_once():
+    for commands, groups in ((cli.COMMANDS, GROUPS), (cli.TRAINERS, TRAIN_GROUPS)):
+        assert sorted(name for names in groups.values() for name in names) == sorted(commands)
 
 
 COMMANDS = {module for module, _ in (*cli.COMMANDS.values(), *cli.TRAINERS.values())} | {"benchmarks.paper", "act_gym"}

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 
 from act_gym.benchmarks import IMPORTS, load_plugins
 from act_gym.errors import ActGymError, MissingDependencyError, UnknownNameError, UsageError
+from act_gym.help_texts import EXAMPLES, GROUPS, TRAIN_GROUPS
 from act_gym.version import __version__
 
 __all__ = ["main", "spelled"]
@@ -84,8 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words, modules = _take_imports(list(sys.argv[1:] if argv is None else argv))
     _replace_unencodable()
     if not words or words[0] in ("-h", "--help", "help"):
-        sys.stdout.write(_usage("act-gym", COMMANDS) + "  train            train a policy; see act-gym train --help\n")
-        sys.stdout.write("\nWith --import MODULE, any command imports your module first (docs/plugins.md).\n")
+        more = "\nTrain\n  train            see act-gym train --help\n"
+        more += "\nWith --import MODULE, any command imports your module first (docs/plugins.md).\n"
+        sys.stdout.write(_usage("act-gym", COMMANDS, GROUPS, more))
         return 0
     if words[0] == "--version":
         sys.stdout.write(f"act-gym {__version__}\n")
@@ -158,8 +160,8 @@ def _resolve(words: list[str]) -> tuple[str | None, list[str]]:
             raise UnknownNameError("command act-gym", word, (*COMMANDS, "train"))
         return COMMANDS[word][0], rest
     if not rest or rest[0] in ("-h", "--help"):
-        sys.stdout.write(_usage("act-gym train", TRAINERS))
-        sys.stdout.write("\nIn several processes: act-gym train --launch ddp|zero2|zero3 COMMAND … (docs/scale.md)\n")
+        more = "\nIn several processes: act-gym train --launch ddp|zero2|zero3 COMMAND … (docs/scale.md)\n"
+        sys.stdout.write(_usage("act-gym train", TRAINERS, TRAIN_GROUPS, more))
         return None, []
     if rest[0] in ("--launch", "--processes"):
         return "trainers.launch", rest
@@ -211,10 +213,13 @@ def _find_programs() -> None:
     raise UsageError(f"Neither {package / '_programs'} nor {package.parent} holds the programs. Reinstall act-gym.")
 
 
-def _usage(command: str, entries: dict[str, tuple[str, str]]) -> str:
-    lines = [f"usage: {command} COMMAND [ARGUMENTS]", ""]
-    lines += [f"  {word:<16} {text}" for word, (_, text) in entries.items()]
-    return "\n".join(lines) + "\n"
+def _usage(command: str, entries: Mapping[str, tuple[str, str]], groups: Mapping[str, Sequence[str]], more: str) -> str:
+    """Return the overview of a command: its subcommands in groups, then examples."""
+    lines = [f"usage: {command} COMMAND [ARGUMENTS]"]
+    for group, names in groups.items():
+        lines += ["", group, *(f"  {name:<16} {entries[name][1]}" for name in names)]
+    examples = ["", "Examples", *(f"  {example}" for example in EXAMPLES[command])]
+    return "\n".join(lines) + "\n" + more + "\n".join(examples) + "\n"
 
 
 def _replace_unencodable() -> None:

@@ -183,6 +183,18 @@ def test_help_shows_every_argument_and_the_recipe(capsys):
     assert "How many steps." in shown
 
 
+def test_help_has_examples_and_no_empty_defaults(capsys):
+    from agents.human import PlayConfig
+
+    with pytest.raises(SystemExit):
+        parse(PlayConfig, ["--help"], program="act-gym play")
+    shown = capsys.readouterr().out
+    assert "examples:\n  act-gym play act/WebShop-generated-seen\n" in shown
+    assert "(default: 0)" in shown
+    assert "(default: )" not in shown
+    assert "(default: '')" not in shown
+
+
 def test_settings_are_text_unless_they_are_json_that_cannot_be_text():
     read = read_settings(["catalogue=1000", "human_goals=true", 'observe=["look"]', "engine=a=b"], "--env-options")
     assert read == {"catalogue": "1000", "human_goals": True, "observe": ["look"], "engine": "a=b"}
