@@ -145,7 +145,7 @@ def bench_token_budget(benchmark: Any, budget: int) -> None:
     def micro_batch() -> float:
         loss = made.compute_loss(made.model, inputs)
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
 
     benchmark.extra_info["loss"] = benchmark.pedantic(micro_batch, rounds=3)
 
