@@ -37,7 +37,7 @@ from act_gym.io.run_dir import Run, check_folder, locked, refuse_secrets
 from act_gym.rollout import Job, make_env
 from act_gym.types import Episode, Turn
 from act_gym.wrappers import INTERFACES
-from agents.registry import is_foreign, make_agent
+from agents.registry import is_foreign, make_agent, parse_agent
 from agents.workers.backend import Backend, play_on
 from agents.workers.processes import Guarded
 from benchmarks.protocols import agent_settings, applied, protocol, takes_setting
@@ -53,7 +53,17 @@ from benchmarks.stats.measurement import Summary, named
 from benchmarks.stats.scores import Record, failures, is_error, measure
 from benchmarks.suites import suite
 
-__all__ = ["EarlyStop", "EvalConfig", "main", "make_summary", "plan_of", "play_plan", "status_of", "words_of"]
+__all__ = [
+    "EarlyStop",
+    "EvalConfig",
+    "main",
+    "make_summary",
+    "options_of",
+    "plan_of",
+    "play_plan",
+    "status_of",
+    "words_of",
+]
 
 
 _IN_A_ROW = 5  # equal errors; fewer may be the tasks' own
@@ -221,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     plan = plan_of(arguments)
     for name in applied(arguments).suite:
         suite(name).check_simulator()
-    options = _options(arguments)
+    options = options_of(arguments)
     # Before the folder is made: a mistake leaves nothing.
     if backend.name == "local":
         check_environments(plan)
@@ -439,14 +449,19 @@ def _agent(spec: str, options: dict[str, str], backend: Backend) -> tuple[Callab
     return make, None if is_foreign(spec) and backend.name == "ray" else Guarded(make())
 
 
-def _options(arguments: EvalConfig) -> dict[str, str]:
-    """Return the agent's settings: as they were given, and those of the protocol."""
+def options_of(arguments: EvalConfig) -> dict[str, str]:
+    """Return the agent's settings: as they were given, those of the protocol, and prompts for another interface.
+
+    Raises:
+        UsageError: A setting contradicts the protocol.
+    """
     options = dict(_option(word) for word in arguments.agent_options)
     named = {"model": arguments.model, "base_url": arguments.base_url}
     options |= {name: value for name, value in named.items() if value}
     prompts = f"interface-{arguments.interface}"
     options = agent_settings(arguments.protocol, arguments.agent, options)
-    if arguments.interface != INTERFACES[0] and takes_setting(arguments.agent, "prompts"):
+    given = parse_agent(arguments.agent)[1]
+    if arguments.interface != INTERFACES[0] and takes_setting(arguments.agent, "prompts") and "prompts" not in given:
         options = {"prompts": prompts, **options}  # the default set explains the original commands
     return options
 

@@ -124,6 +124,10 @@ def applied(arguments: EvalConfig) -> EvalConfig:
         raise _contradicts(chosen, "--max-turns", arguments.max_turns, chosen.step_limit or "the suites' own limits")
     if arguments.step_limit not in ("", chosen.step_limit):
         raise _contradicts(chosen, "--step-limit", arguments.step_limit, chosen.step_limit or "the suites' own limits")
+    if arguments.interface != "original":
+        raise _contradicts(chosen, "--interface", arguments.interface, "the original commands")
+    if arguments.wrappers:
+        raise _contradicts(chosen, "--wrappers", " ".join(arguments.wrappers), "none")
     for name, value in read_settings(arguments.env_options, "--env-options").items():
         if name not in _FREE_OPTIONS:
             raise _contradicts(chosen, f"--env-options {name}", value, "the environments' defaults")

@@ -10,7 +10,7 @@ from agents.local.agent import LocalSettings
 from agents.openai.agent import ChatSettings
 from agents.prompt_sets import find_prompts
 from benchmarks.compare import main as compare
-from benchmarks.evaluate import EvalConfig, main
+from benchmarks.evaluate import EvalConfig, main, options_of
 from benchmarks.leaderboard.submission import make_entries
 from benchmarks.merge import main as merge
 from benchmarks.protocols import agent_settings, applied, protocol, protocols
@@ -53,6 +53,8 @@ def test_every_protocol_is_in_the_table_and_on_the_page(capsys):
         ({"step_limit": "eto"}, "--step-limit is 'eto'"),
         ({"env": ("act/ALFWorld-seen",)}, "--env is"),
         ({"suite": ("scienceworld-test",)}, "--suite is 'scienceworld-test'"),
+        ({"interface": "renamed"}, "--interface is 'renamed'"),
+        ({"wrappers": ("history",)}, "--wrappers is 'history'"),
         ({"env_options": ("legacy_commands=true",)}, "--env-options legacy_commands is True"),
     ],
     ids=str,
@@ -154,3 +156,14 @@ def test_a_tiny_model_plays_under_a_protocol(tmp_path):
     assert record["completion_tokens"] <= 30 * 100
     question = json.loads((out / "manifest.json").read_text())["agent"]["question"]
     assert (question["prompts"], question["format"], question["example"]) == ("agentboard", "react", True)
+
+
+def test_an_interface_is_named_and_explained(tmp_path):
+    words = ["--env", "act/ALFWorld-generated-seen", "--limit", "1", "--agent", "expert", "--interface", "merged"]
+    assert main([*words, "--workers", "1", "--out", str(tmp_path / "run")]) == 0
+    summary = Summary.read(tmp_path / "run")
+    assert {one.suite for one in summary.measurements} == {"ALFWorld generated-seen, 1 of 150, merged interface"}
+    assert next(one.value for one in summary.measurements if one.name == "success") == 1.0
+    assert "transfer O from hand to R" in find_prompts("interface-merged").environment("ALFWorld")
+    assert options_of(EvalConfig(agent="local", interface="merged"))["prompts"] == "interface-merged"
+    assert options_of(EvalConfig(agent="local:prompts=mine", interface="merged")) == {}
