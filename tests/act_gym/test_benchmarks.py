@@ -1,13 +1,15 @@
 import pytest
 
 from act_gym import UnknownNameError, UsageError, env_ids, tasks
-from act_gym.benchmarks import BENCHMARKS, benchmark, parse_id
+from act_gym.benchmarks import BENCHMARKS, at_level, benchmark, parse_id
 
 COUNTS = {
     "act/ALFWorld": 3827,
     "act/ALFWorld-train": 3553,
     "act/ALFWorld-seen": 140,
     "act/ALFWorld-unseen": 134,
+    "act/ALFWorld-train-seen-types": 2207,
+    "act/ALFWorld-unseen-types": 38,
     "act/ALFWorld-generated-train": 3000,
     "act/ALFWorld-generated-seen": 150,
     "act/ALFWorld-generated-unseen": 150,
@@ -49,6 +51,15 @@ def test_tasks_are_the_same_at_each_call_and_each_once(env_id):
 def test_an_id_says_benchmark_and_split():
     assert parse_id("act/ALFWorld") == (BENCHMARKS["ALFWorld"], None)
     assert parse_id("act/ScienceWorld-train-seen") == (BENCHMARKS["ScienceWorld"], "train-seen")
+
+
+def test_a_level_is_a_split_of_every_benchmark():
+    assert at_level("act/ALFWorld-L2") == "act/ALFWorld-unseen-types"
+    assert at_level("act/ALFWorld-seen") == "act/ALFWorld-seen"
+    for name, entry in BENCHMARKS.items():
+        found = [at_level(f"act/{name}-{level}") for level in ("L0", "L1", "L2")]
+        assert found == [f"act/{name}-{entry.levels[level]}" for level in ("L0", "L1", "L2")]
+        assert set(found) < set(env_ids())
 
 
 @pytest.mark.parametrize("env_id", ["act/ALFWorld-unsen", "ALFWorld-unseen", "act_gym:act/ALFWorld-unseen", ""])

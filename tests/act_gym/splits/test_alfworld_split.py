@@ -54,6 +54,14 @@ def test_every_split_has_all_six_types(split):
     assert {task.task_type for task in alfworld.tasks(split)} == set(alfworld.TASK_TYPES)
 
 
+def test_two_types_are_held_out_of_one_training_split():
+    held, train = alfworld.tasks("unseen-types"), alfworld.tasks("train-seen-types")
+    assert {task.task_type for task in held} == set(alfworld.HELD_OUT)
+    assert {task.task_type for task in train} == set(alfworld.TASK_TYPES) - set(alfworld.HELD_OUT)
+    assert {task.id for task in held} < {task.id for task in alfworld.tasks("unseen")}
+    assert {task.id for task in train} < {task.id for task in alfworld.tasks("train")}
+
+
 def test_a_changed_manifest_is_refused(tmp_path, monkeypatch):
     changed = tmp_path / "alfworld.txt"
     changed.write_bytes(alfworld.MANIFEST.read_bytes().replace(b"trial_", b"Trial_", 1))
