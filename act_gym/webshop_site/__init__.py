@@ -9,8 +9,7 @@ server.py      HTTP server on 127.0.0.1, and the secret in its URL
 routes.py      routes: maps URLs to pages and actions
 sessions.py    sessions: one visitor is one episode
 recording.py   the files of recorded episodes
-start_page.py  the list of tasks
-pages.py       all other pages as HTML, the end page included
+pages.py       all pages as HTML
 html.py        escaped HTML, and the layout of all pages
 static/        style, script and icons
 ```

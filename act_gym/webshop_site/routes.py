@@ -21,9 +21,8 @@ from pathlib import PurePath
 
 from act_gym.errors import CorruptDataError, EngineError
 from act_gym.webshop_site.html import document, element
-from act_gym.webshop_site.pages import LONGEST_SEARCH, page
+from act_gym.webshop_site.pages import LONGEST_SEARCH, page, tasks_page
 from act_gym.webshop_site.sessions import Customer, Customers
-from act_gym.webshop_site.start_page import tasks_page
 
 __all__ = ["Request", "Response", "Site", "error_page"]
 

@@ -1,23 +1,130 @@
-"""Compiled game: objects, static facts, initial state and goal.
+"""Compiled games: objects, static facts, initial state and goal, compiled from game files.
 
-It is immutable and shared by all environments that play it.
+A game is immutable and shared by all environments that play it. Shared parts are compiled once per process and cached:
+domains by their text, logics by everything they depend on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
-from act_gym.engines.alfworld.compiler.domain import NOT, Binding, Logic
-from act_gym.engines.alfworld.compiler.queries import REAL, Tables
-from act_gym.engines.alfworld.compiler.reachable import reachable_facts
-from act_gym.engines.alfworld.language.pddl import Fact, Problem, unsupported
+from act_gym.engines.alfworld.compiler.codegen import Body, Source, as_tuple, execute
+from act_gym.engines.alfworld.compiler.domain import NOT, Binding, Logic, compile_logic, goal_shape
+from act_gym.engines.alfworld.compiler.queries import REAL, Joins, Layout, Scope, Tables
+from act_gym.engines.alfworld.compiler.texts import constant_text
+from act_gym.engines.alfworld.language.grammar import Grammar, parse_grammar
+from act_gym.engines.alfworld.language.pddl import (
+    And,
+    Condition,
+    Domain,
+    Exists,
+    Fact,
+    Forall,
+    Literal,
+    Or,
+    Problem,
+    parse_domain,
+    parse_problem,
+    unsupported,
+)
 from act_gym.engines.alfworld.object_names import display_names
 
-__all__ = ["Game", "Position", "check_problem", "check_work"]
+__all__ = [
+    "Game",
+    "GameSource",
+    "Position",
+    "check_problem",
+    "check_work",
+    "compile_game",
+    "logic_of",
+    "parse_game",
+    "reachable_facts",
+]
+
+
+class Start(Protocol):
+    """Initial state of a game."""
+
+    types: Mapping[str, str]
+    first_facts: Mapping[str, tuple[Fact, ...]]
+
+    def of_type(self, kind: str) -> tuple[str, ...]:
+        """Return the objects of a type."""
+        ...
+
+    def is_a(self, name: str, kind: str) -> bool:
+        """Return whether an object is of a type."""
+        ...
+
+
+def reachable_facts(domain: Domain, game: Start) -> dict[str, set[Fact]]:
+    """Return for every predicate the facts that hold at the start or that some actions could make true.
+
+    Relaxed reachability: no fact is ever deleted. Upstream's translator leaves other facts out, so an action does not
+    report that it made such a fact false. Only the list of facts shows the difference.
+    """
+    changed = frozenset(effect.literal.predicate for action in domain.actions.values() for effect in action.effects)
+    layout = Layout(changed)
+    first = Problem(objects=game.types, facts=game.first_facts, goal=And(()))
+    functions = _derivations(domain, layout, first)
+    fixed = layout.static_tables(game.first_facts)
+    known = {predicate: set(facts) for predicate, facts in game.first_facts.items()}
+    while True:
+        found: dict[str, set[Fact]] = {predicate: set() for predicate in changed}
+        tables = layout.fluent_tables({predicate: sorted(facts) for predicate, facts in known.items()})
+        for derive in functions:
+            derive(game, fixed, tables, found)
+        grown = False
+        for predicate, facts in found.items():
+            before = known.setdefault(predicate, set())
+            grown = grown or not facts <= before
+            before |= facts
+        if not grown:
+            return known
+
+
+def _derivations(domain: Domain, layout: Layout, sample: Problem) -> list[Any]:
+    source = Source()
+    joins = Joins(domain, layout, source, sample, frozenset())
+    names = []
+    for action in domain.actions.values():
+        body = Body(source.name("derive"), ("found",))
+        for effect in action.effects:
+            literal = effect.literal
+
+            def leaf(scope: Scope, literal: Literal = literal, body: Body = body) -> None:
+                fact = as_tuple([scope.get(term, repr(term)) for term in literal.terms])
+                body.line(f"found[{literal.predicate!r}].add({fact})")
+
+            if literal.positive:
+                condition = And((_relaxed(action.precondition), _relaxed(effect.condition)))
+                joins.loop(body, (*action.parameters, *effect.parameters), condition, {}, leaf)
+        body.line("return")
+        source.add(body)
+        names.append(body.name)
+    built = execute(str(source), {})
+    return [built[name] for name in names]
+
+
+def _relaxed(condition: Condition) -> Condition:
+    """Return a condition without its negative parts."""
+    match condition:
+        case Literal(predicate, _, positive):
+            return condition if positive and predicate != "=" else And(())
+        case And(parts):
+            return And(tuple(map(_relaxed, parts)))
+        case Or(parts):
+            relaxed = tuple(map(_relaxed, parts))
+            return And(()) if And(()) in relaxed else Or(relaxed)
+        case Exists(parameters, body):
+            return Exists(parameters, _relaxed(body))
+        case Forall():
+            return And(())
+
 
 MAX_WORK = 1e6
 
@@ -205,3 +312,96 @@ def check_problem(logic: Logic, problem: Problem) -> None:
 
 def _as_facts(table: Iterable[Any]) -> frozenset[Fact]:
     return frozenset(item if isinstance(item, tuple) else (item,) for item in table)
+
+
+@dataclass(frozen=True, slots=True)
+class GameSource:
+    """Parsed game file, not yet compiled.
+
+    Attributes:
+        domain: Its domain.
+        grammar: Its grammar.
+        problem: Its problem.
+        shape: Its goal, with a variable for every object in it.
+        named: These objects.
+        texts: The constant grammar rules, which differ between games of a kind.
+        walkthrough: Commands that win it, if it has them.
+    """
+
+    domain: Domain
+    grammar: Grammar
+    problem: Problem
+    shape: Condition
+    named: tuple[str, ...]
+    texts: Mapping[str, str]
+    walkthrough: tuple[str, ...]
+
+    @property
+    def kind(self) -> Hashable:
+        """Key of the games that share a logic."""
+        rules = tuple((name, rules) for name, rules in sorted(self.grammar.rules.items()) if name not in self.texts)
+        actions = tuple((name, text) for name, text in sorted(self.grammar.actions.items()))
+        return id(self.domain), rules, actions, frozenset(self.texts), self.shape
+
+
+_domain = lru_cache(maxsize=64)(parse_domain)
+_logics: dict[Hashable, Logic] = {}
+
+LOGICS_KEPT = 64
+"""All real games need 6; a user's files that are each of another kind must not fill the memory."""
+
+
+def parse_game(content: Mapping[str, Any]) -> GameSource:
+    """Read what a game file holds.
+
+    Args:
+        content: Its `pddl_domain`, `grammar` and `pddl_problem`; `walkthrough` if it has one.
+
+    Raises:
+        CorruptDataError: It cannot be read.
+        UnsupportedGameError: It holds a construct that the native engine does not play.
+    """
+    domain = _domain(content["pddl_domain"])
+    grammar = parse_grammar(content["grammar"])
+    problem = parse_problem(content["pddl_problem"], domain)
+    shape, named = goal_shape(problem.goal)
+    return GameSource(
+        domain=domain,
+        grammar=grammar,
+        problem=problem,
+        shape=shape,
+        named=named,
+        texts={name: text for name, rules in grammar.rules.items() if (text := constant_text(rules)) is not None},
+        walkthrough=tuple(str(command) for command in content.get("walkthrough") or ()),
+    )
+
+
+def logic_of(source: GameSource) -> Logic:
+    """Return the logic that plays a game; it is compiled for the first game of its kind.
+
+    Raises:
+        UnsupportedGameError: The game holds a construct that the native engine does not play.
+    """
+    kind = source.kind
+    logic = _logics.get(kind)
+    if logic is None:
+        logic = compile_logic(source.domain, source.grammar, frozenset(source.texts), source.shape, source.problem)
+        while len(_logics) >= LOGICS_KEPT:
+            del _logics[next(iter(_logics))]
+        _logics[kind] = logic  # it holds the domain, so that its id is not reused while the kind is cached
+    check_problem(logic, source.problem)
+    return logic
+
+
+def compile_game(content: Mapping[str, Any]) -> Game:
+    """Compile what a game file holds.
+
+    Raises:
+        CorruptDataError: It cannot be read.
+        UnsupportedGameError: It holds a construct that the native engine does not play.
+    """
+    source = parse_game(content)
+    problem = source.problem
+    game = Game(logic_of(source), problem.objects, problem.facts, source.named, source.texts, source.walkthrough)
+    check_work(game)
+    return game

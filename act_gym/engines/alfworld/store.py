@@ -20,10 +20,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from act_gym.engines.alfworld.compile_game import GameSource, compile_game, logic_of, parse_game
 from act_gym.engines.alfworld.compiler.domain import Logic
 from act_gym.engines.alfworld.files import GAME_FILE, read_game, read_task
-from act_gym.engines.alfworld.game import Game
+from act_gym.engines.alfworld.game import Game, GameSource, compile_game, logic_of, parse_game
 from act_gym.engines.alfworld.language.pddl import Fact
 from act_gym.errors import CorruptDataError, UnsupportedGameError
 

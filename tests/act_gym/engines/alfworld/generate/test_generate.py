@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from act_gym.engines.alfworld.compile_game import compile_game
 from act_gym.engines.alfworld.files import GAME_FILE
+from act_gym.engines.alfworld.game import compile_game
 from act_gym.engines.alfworld.generate import SPLITS, generate, goal
 from act_gym.engines.alfworld.generate.__main__ import main
 from act_gym.engines.alfworld.textworld import TextWorldEngine

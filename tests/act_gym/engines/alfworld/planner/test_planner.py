@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from act_gym.engines.alfworld.compile_game import compile_game
 from act_gym.engines.alfworld.files import GAME_FILE
+from act_gym.engines.alfworld.game import compile_game
 from act_gym.engines.alfworld.generate import generate
 from act_gym.engines.alfworld.native import NativeEngine
 from act_gym.engines.alfworld.planner import is_dead_end, plan
