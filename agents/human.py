@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,6 @@ import gymnasium as gym
 import tyro
 from rich.columns import Columns
 from rich.console import Console
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
@@ -33,14 +34,14 @@ from act_gym.env import TextEnv
 from act_gym.errors import EngineError, UsageError
 from act_gym.io.jsonl import RecordWriter
 from act_gym.types import Episode, Turn
-from agents.placeholders import fill, has_blank
+from agents.placeholders import fill, fits_a_form, has_blank
 
 __all__ = ["FEW", "HELP", "Game", "PlayConfig", "Screen", "clean", "main", "matching"]
 
 
 _PAGE = 40
 FEW = 60
-"""Up to so many commands are listed after every turn; more only on request."""
+"""Up to so many commands are listed at the start and by `?`; of more, the verbs."""
 _SEPARATOR = " [SEP] "  # between the texts of a page in WebShop's observations
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P^_X].*?(?:\x07|\x1b\\)|.)", re.DOTALL)
 
@@ -109,12 +110,13 @@ class Screen:
             self.say(f"Answer with a number: {', '.join(commands)}")
             return
         if numbers is None and len(commands) > FEW:
-            verbs = Counter(command.split(maxsplit=1)[0] for command in commands if command.strip())
+            verbs = Counter(_verb(command) for command in commands if command.strip())
             self.say("They begin with: " + ", ".join(f"{verb} ({count:,})" for verb, count in sorted(verbs.items())))
             self.say("?word lists those with the word, e.g. ?" + next(iter(sorted(verbs))), "dim")
             return
         chosen = range(1, len(commands) + 1) if numbers is None else numbers
-        self._listed = [(number, commands[number - 1]) for number in chosen]
+        # Of one verb together; a command keeps its number.
+        self._listed = sorted(((number, commands[number - 1]) for number in chosen), key=lambda one: _verb(one[1]))
         if not self._listed:
             self.say("No command has such a word.", "dim")
         self.more()
@@ -122,12 +124,14 @@ class Screen:
     def more(self) -> None:
         """Print the next page of the last list."""
         page, self._listed = self._listed[:_PAGE], self._listed[_PAGE:]
-        lines = [Text.assemble((f"{number:>5}  ", "cyan"), clean(command)) for number, command in page]
-        if self.interactive:
-            self.console.print(Padding(Columns(lines, column_first=True, padding=(0, 2)), (0, 0)))
-        else:
-            for line in lines:
-                self.console.print(line, soft_wrap=True)
+        for verb, group in groupby(page, key=lambda one: _verb(one[1])):
+            lines = [Text.assemble((f"{number:>5}  ", "cyan"), clean(command)) for number, command in group]
+            if self.interactive:
+                self.say(verb, "bold")
+                self.console.print(Columns(lines, column_first=True, padding=(0, 2)))
+            else:
+                for line in lines:
+                    self.console.print(line, soft_wrap=True)
         if self._listed:
             self.say(f"… and {len(self._listed):,} more: +", "dim")
 
@@ -150,6 +154,11 @@ class Screen:
         word = "Solved" if success else "Out of turns" if stop == "truncated" else "Over, not solved"
         self.say("")
         self.say(f"{word}. Final score {score:.2f}. :new, :undo or :quit", "bold green" if success else "bold yellow")
+
+
+def _verb(command: str) -> str:
+    """Return what a command begins with: `go` of `go to desk 1`, `click` of `click[buy now]`."""
+    return re.split(r"[\s\[]", command.strip(), maxsplit=1)[0]
 
 
 def clean(text: str) -> str:
@@ -195,6 +204,7 @@ class Game:
         self.stop = ""  # reason of the episode's end; empty while it runs
         self._finished: Episode | None = None  # written once the last action cannot be undone any more
         self._hinted = False
+        self._asked_back = ""  # the last line that was not played but asked about
         self._changing: list[bool] = []  # for each turn, whether it changed the visible state
         self._asked = 0.0
         self._first_seed: int | None = seed
@@ -267,8 +277,23 @@ class Game:
                 self.screen.say(f"Type it with your own words: {fill(action, '…')}", "yellow")
                 return
             self.screen.say(f"> {action}", "bold")
+        elif self._doubted(line):
+            return
         self._step(action)
         self._show_outcome()
+
+    def _doubted(self, line: str) -> bool:
+        """Ask back, once, about a line that nearly is an admissible command, before it takes a turn."""
+        asked, self._asked_back = self._asked_back, ""
+        commands = self.commands
+        if line == asked or line in commands or fits_a_form(line, commands):
+            return False
+        near = get_close_matches(line.lower(), commands, n=3, cutoff=0.8)
+        if near:
+            self._asked_back = line
+            numbered = ", ".join(f"{commands.index(command) + 1} {command}" for command in near)
+            self.screen.say(f"Did you mean: {numbered}? The same line again plays it as it is.", "yellow")
+        return bool(near)
 
     def _show_outcome(self) -> None:
         if self.stop != "env_error":
@@ -358,7 +383,7 @@ class Game:
     def _show(self) -> None:
         limit = self.env.spec.max_episode_steps if self.env.spec is not None else None
         self.screen.state(self.observation, self.info, limit)
-        if not self.stop and (not self.turns or len(self.commands) <= FEW):
+        if not self.stop and not self.turns:
             self.screen.commands(self.commands)
         self._asked = time.monotonic()
 

@@ -89,6 +89,27 @@ def test_hints_in_alfworld_solve_the_task_from_anywhere() -> None:
         assert game.info["success"]
 
 
+def test_a_near_miss_is_asked_back_before_it_takes_a_turn() -> None:
+    stream = io.StringIO()
+    screen = Screen(Console(file=stream, markup=False, emoji=False, highlight=False, width=200))
+    with closing(gym.make("act/WebShop-generated-seen")) as env:
+        game = Game(env, screen, "act/WebShop-generated-seen")
+        game.start()
+        game.take("search[shoes]")  # fits the form
+        assert len(game.turns) == 1
+        game.take("click[Back to serch]")
+        assert "Did you mean: " in stream.getvalue()
+        assert "click[back to search]? The same line again" in stream.getvalue()
+        assert len(game.turns) == 1
+        game.take("click[Back to serch]")
+        assert len(game.turns) == 2
+        shown = len(stream.getvalue())
+        game.take("?")
+        listed = re.findall(r"^ +\d+  (\w+)", stream.getvalue()[shown:], re.MULTILINE)
+        assert listed == sorted(listed)
+        assert set(listed) == {"click"}
+
+
 @given(st.text())
 def test_no_control_character_of_a_simulator_reaches_the_terminal(text: str) -> None:
     assert all(letter == "\n" or letter.isprintable() for letter in clean(text))
