@@ -23,6 +23,7 @@ nitpicky = False
 html_theme = "furo"
 html_title = f"act-gym {release}"
 html_static_path = ["_static"]
+html_extra_path = ["llms.txt"]
 html_math_renderer = "mathml"
 html_theme_options = {
     "source_repository": "https://github.com/act-gym/act-gym/",
@@ -74,6 +75,34 @@ def restore(app, what, name, obj, options, lines):  # noqa: ARG001
         lines[:] = kept.pop(name)
 
 
+def page_of(script):
+    """Return a percent-format script as Markdown: its prose, and its code as blocks."""
+    parts = []
+    for cell in re.split(r"^# %%", script, flags=re.MULTILINE)[1:]:
+        kind, _, body = cell.partition("\n")
+        if "[markdown]" in kind:
+            parts.append("\n".join(line.removeprefix("#").removeprefix(" ") for line in body.strip().splitlines()))
+        else:
+            parts.append(f"```python\n{body.strip()}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def write_tutorials(app):
+    """Write a page for each script of `examples/` that is a notebook, with the output that it had once."""
+    folder = Path(app.srcdir) / "tutorials"
+    folder.mkdir(exist_ok=True)
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        script = path.read_text(encoding="utf-8")
+        if not script.startswith("# %%"):
+            continue
+        output = path.with_suffix(".txt")
+        shown = f"\n## Output\n\n```text\n{output.read_text(encoding='utf-8')}```\n" if output.exists() else ""
+        text = page_of(script) + shown + f"\nThe script: [{path.name}]({repository}examples/{path.name})\n"
+        page = folder / f"{path.stem}.md"
+        if not page.exists() or page.read_text(encoding="utf-8") != text:
+            page.write_text(text, encoding="utf-8")
+
+
 def mathml(display):
     """Return a visitor that writes a formula as MathML, which browsers show without a script."""
 
@@ -87,6 +116,7 @@ def mathml(display):
 def setup(app):
     """Add the hooks above to Sphinx."""
     app.add_html_math_renderer("mathml", (mathml(False), None), (mathml(True), None))
+    app.connect("builder-inited", write_tutorials)
     app.connect("source-read", outside)
     app.connect("autodoc-process-docstring", literal, priority=400)  # napoleon has 500
     app.connect("autodoc-process-docstring", restore, priority=600)

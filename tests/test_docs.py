@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "AGENTS.md",
     # The leaderboard's page is made by a program, of sixty commands that differ in two words.
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if page.name != "leaderboard.md"),
 ]

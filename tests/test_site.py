@@ -114,6 +114,7 @@ def test_the_citation_names_this_version_and_the_pictures_load_nothing():
 
 
 def test_every_link_of_a_page_leads_somewhere():
-    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]:
+    tops = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "AGENTS.md", "SECURITY.md")]
+    for page in [*tops, DOCS / "llms.txt", *DOCS.rglob("*.md")]:
         for target in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page}: {target}"
