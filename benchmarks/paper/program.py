@@ -104,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = _table(arguments, protocol, rows, columns, cells, worker.failed)
     _write(arguments.out, table)
     table.print()
-    sys.stdout.write(f"{arguments.out}/table.md, table.html, table.csv\n")
+    sys.stdout.write(f"{arguments.out}/table.md, table.csv\n")
     return 1 if worker.failed else 0
 
 
@@ -215,7 +215,7 @@ def _value(cell: Cell, setting: Setting) -> float:
 
 
 def _write(out: Path, table: Table) -> None:
-    for name, text in (("table.md", table.markdown()), ("table.html", table.html()), ("table.csv", table.csv())):
+    for name, text in (("table.md", table.markdown()), ("table.csv", table.csv())):
         with replacing(out / name) as file:
             file.write(text)
 

@@ -1,4 +1,4 @@
-"""Table of measured and published numbers, for a terminal, Markdown, CSV and HTML.
+"""Table of measured and published numbers, for a terminal, Markdown and CSV.
 
 A cell without a measurement stays empty. Several seeds give mean and population standard deviation, as in the
 paper; fewer seeds than were asked for are counted in brackets.
@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from benchmarks.html_report.markup import Markup, element
 from benchmarks.paper.rows import Column, Row
 
 __all__ = ["Table"]
@@ -106,27 +105,6 @@ class Table:
                 each = " ".join(f"{value:.4f}" for value in found)
                 writer.writerow([row.name, column.benchmark, column.title, *ours, len(found), each, *cell])
         return out.getvalue()
-
-    def html(self) -> str:
-        """Return it as a part of a page: a heading, a table, and notes. Loads nothing and runs nothing."""
-        heads = [element("th", column.title, scope="col") for column in self.columns]
-        body = [
-            element("tr", element("th", row.title, scope="row"), *(self._cell(row, column) for column in self.columns))
-            for row in self.rows
-        ]
-        table = element(
-            "table",
-            element("caption", f"Ours, and below {self.source}; per cent."),
-            element("thead", element("tr", element("td"), *heads)),
-            element("tbody", *body),
-        )
-        notes = [element("ul", *(element("li", note) for note in self.notes))] if self.notes else []
-        return element("section", element("h2", self.title), element("div", table, class_="card"), *notes) + "\n"
-
-    def _cell(self, row: Row, column: Column) -> Markup:
-        theirs = self.theirs(row, column)
-        below = [Markup("<br>"), element("small", theirs, class_="soft", title="published")] if theirs else []
-        return element("td", self.ours(row, column), *below, class_="number")
 
     def _both(self, row: Row, column: Column) -> str:
         ours, theirs = self.ours(row, column), self.theirs(row, column)
