@@ -8,8 +8,8 @@ __all__ = ["EXAMPLES", "GROUPS", "TRAIN_GROUPS"]
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "Environments": ("list", "download", "doctor", "play", "shop", "serve"),
-    "Measure": ("suites", "eval", "judge", "next-action", "reasoning", "paper"),
-    "Read results": ("show", "compare", "merge", "report", "leaderboard"),
+    "Measure": ("suites", "protocols", "eval", "judge", "next-action", "reasoning", "paper"),
+    "Read results": ("show", "compare", "merge", "rescore", "report", "leaderboard"),
 }
 TRAIN_GROUPS: Mapping[str, Sequence[str]] = {
     "Data": ("collect", "pairs", "early-experience", "datasheet"),
