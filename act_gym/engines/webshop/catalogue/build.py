@@ -24,13 +24,13 @@ from act_gym.engines.webshop.catalogue.folder import (
     ASIN_WIDTH,
     FORMAT,
     MANIFEST,
+    LineWriter,
     Products,
     pack,
     read_manifest,
 )
 from act_gym.engines.webshop.catalogue.noun_chunks import NounFinder
 from act_gym.engines.webshop.catalogue.rows import document, human_instructions, synthetic_instruction
-from act_gym.engines.webshop.catalogue.store import LineWriter
 from act_gym.engines.webshop.product import Product
 from act_gym.engines.webshop.search import build as build_search
 from act_gym.engines.webshop.search import verify as verify_search

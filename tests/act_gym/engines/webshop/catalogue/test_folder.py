@@ -4,9 +4,17 @@ import shutil
 
 import pytest
 
-from act_gym.engines.webshop.catalogue.folder import FORMAT, MANIFEST, Instructions, Products, read_manifest, verify
+from act_gym.engines.webshop.catalogue.folder import (
+    FORMAT,
+    MANIFEST,
+    Instructions,
+    Lines,
+    LineWriter,
+    Products,
+    read_manifest,
+    verify,
+)
 from act_gym.engines.webshop.catalogue.generated import GeneratedProducts
-from act_gym.engines.webshop.catalogue.store import Lines, LineWriter
 from act_gym.errors import CorruptDataError, MissingDataError
 
 CURE = "Run: the cure"
