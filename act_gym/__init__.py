@@ -31,6 +31,7 @@ from act_gym.errors import (
     UnsupportedGameError,
     UsageError,
 )
+from act_gym.io.load import LoadedRun, load_run
 from act_gym.rollout import play
 from act_gym.types import ActionPair, Episode, ExpertStep, StepResult, Task, Transition, Turn
 from act_gym.version import __version__
@@ -52,6 +53,7 @@ __all__ = [
     "Episode",
     "ExpertStep",
     "FailedEpisodesError",
+    "LoadedRun",
     "MissingDataError",
     "MissingDependencyError",
     "RunError",
@@ -67,6 +69,7 @@ __all__ = [
     "env_ids",
     "function_agent",
     "load_plugins",
+    "load_run",
     "play",
     "register_benchmark",
     "register_envs",

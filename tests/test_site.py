@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from inspect import isclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ DOCS = ROOT / "docs"
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("furo")
     pytest.importorskip("myst_parser")
-    command = [".venv/bin/python", "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", str(tmp_path)]
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "docs", str(tmp_path)]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert built.stderr == ""
     for page in DOCS.rglob("*.md"):
