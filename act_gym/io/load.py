@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,8 @@ class LoadedRun:
 
     def frame(self, name: str = "records") -> Any:
         """Return `records` or `metrics` as a pandas DataFrame, one row a line; needs pandas."""
-        import pandas as pd
-
-        return pd.DataFrame.from_records([dict(line) for line in getattr(self, name)])
+        pandas: Any = import_module("pandas")
+        return pandas.DataFrame.from_records([dict(line) for line in getattr(self, name)])
 
     def write_csv(self, path: Path | str, name: str = "records") -> None:
         """Write `records` or `metrics` as CSV; lists and mappings become JSON."""
