@@ -27,7 +27,7 @@ from act_gym.engines.alfworld.files import GAMES_FOLDER
 from act_gym.engines.java import find_java
 from act_gym.engines.webshop.catalogue import OFFICIAL, shops_folder
 from act_gym.engines.webshop.catalogue.folder import verify
-from act_gym.errors import ActGymError, DataError, MissingDataError, MissingDependencyError
+from act_gym.errors import ActGymError, DataError, MissingDataError, MissingDependencyError, install_command
 from act_gym.paths import data_dir
 from act_gym.splits.alfworld import COUNTS
 
@@ -108,10 +108,10 @@ def _packages() -> Iterator[Finding]:
                 if requirement.marker.evaluate({"extra": extra}):
                     wanted.setdefault(extra, []).append(requirement)
     for extra, requirements in wanted.items():
-        yield _installed(f"act-gym[{extra}]" if extra else "act-gym", requirements)
+        yield _installed(extra, requirements)
 
 
-def _installed(what: str, requirements: Sequence[Requirement]) -> Finding:
+def _installed(extra: str, requirements: Sequence[Requirement]) -> Finding:
     there, missing, other = [], [], []
     for requirement in requirements:
         try:
@@ -122,8 +122,9 @@ def _installed(what: str, requirements: Sequence[Requirement]) -> Finding:
         there.append(f"{requirement.name} {found}")
         if not requirement.specifier.contains(found, prereleases=True):
             other.append(f"{requirement.name} is {found}, expected {requirement.specifier}")
-    subject, cure = f"packages of {what}", f"pip install --upgrade '{what}'"
-    if other or (missing and what == "act-gym"):
+    subject = f"packages of act-gym[{extra}]" if extra else "packages of act-gym"
+    cure = install_command(extra) + " --upgrade"
+    if other or (missing and not extra):
         return Finding(subject, "broken", "; ".join([*other, *(f"{name} is missing" for name in missing)]), cure)
     if missing:
         return Finding(subject, "absent", f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", cure)
@@ -175,7 +176,7 @@ def _gpu() -> Finding:
     driver = shutil.which("nvidia-smi")
     if find_spec("torch") is None:
         says = "torch is not installed" + (", a driver is there" if driver else "")
-        return Finding("GPU", "absent", says, "pip install 'act-gym[local]'" if driver else "")
+        return Finding("GPU", "absent", says, install_command("local") if driver else "")
     code = "import torch; print(torch.cuda.device_count(), torch.__version__, torch.version.cuda)"
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
     if asked.returncode:
@@ -241,7 +242,7 @@ def _tried(subject: str, do: Callable[[], str]) -> Finding:
     except ActGymError as error:
         return Finding(subject, "broken", str(error))
     except Exception as error:  # any exception of a third-party package is a result
-        cure = f"pip install --force-reinstall 'act-gym[{subject.rpartition('/')[2].lower()}]'"
+        cure = install_command(subject.rpartition("/")[2].lower()) + " --force-reinstall"
         return Finding(subject, "broken", f"{type(error).__name__}: {error}", cure)
 
 

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 
 from act_gym.benchmarks import Benchmark, env_ids, parse_id
 from act_gym.config import parse
+from act_gym.errors import install_command
 from act_gym.paths import data_dir
 
 __all__ = ["Entry", "ListConfig", "entries", "main"]
@@ -84,7 +85,7 @@ def _missing(benchmark: Benchmark, split: str | None) -> tuple[str, ...]:
     generated = split in benchmark.generated_splits
     packages = (*benchmark.packages, benchmark.generator_package) if generated else benchmark.packages
     if any(package and find_spec(package) is None for package in packages):
-        commands.append(f"pip install 'act-gym[{benchmark.extra}]'")
+        commands.append(install_command(benchmark.extra))
     if benchmark.data and not generated and not (data_dir() / benchmark.data).is_dir():
         commands.append(f"act-gym download {benchmark.extra}")
     return tuple(commands)

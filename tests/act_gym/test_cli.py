@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from act_gym.cli import COMMANDS, TRAINERS, main, run
-from act_gym.errors import EngineError, RunError
+from act_gym.errors import EngineError, RunError, install_command
 from act_gym.version import __version__
 
 
@@ -87,7 +87,7 @@ def test_a_bug_is_not_hidden():
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, capsys, package, extra):
     monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     assert run(lambda argv: import_module(package), []) == 1  # type: ignore[arg-type, return-value]
-    expected = f"act-gym: The package {package} is not installed. Run: pip install 'act-gym[{extra}]'\n"
+    expected = f"act-gym: The package {package} is not installed. Run: {install_command(extra)}\n"
     assert capsys.readouterr().err == expected
 
 
@@ -111,3 +111,19 @@ def test_a_reader_that_goes_away_is_no_error():
     process.stderr.close()
     assert process.wait() == 0
     assert complaints == b""
+
+
+@pytest.mark.parametrize(
+    ("record", "command"),
+    [
+        ('{"url": "file:///a%20b/act-gym", "dir_info": {"editable": true}}', "pip install -e '/a b/act-gym[eval]'"),
+        ('{"url": "file:///src/act-gym", "dir_info": {}}', "pip install '/src/act-gym[eval]'"),
+        ('{"url": "file:///act_gym-0.1.0.whl", "archive_info": {}}', "pip install 'act-gym[eval]'"),
+        (None, "pip install 'act-gym[eval]'"),
+    ],
+)
+def test_an_extra_is_installed_from_where_act_gym_came(monkeypatch, record, command):
+    monkeypatch.setattr(
+        "act_gym.errors.distribution", lambda _: type("Installed", (), {"read_text": lambda _, name: record})()
+    )
+    assert install_command.__wrapped__("eval") == command

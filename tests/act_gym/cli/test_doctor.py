@@ -13,6 +13,7 @@ import pytest
 
 from act_gym.cli.doctor import Finding, findings, main
 from act_gym.engines.webshop.catalogue import open_shop, shops_folder
+from act_gym.errors import install_command
 
 
 def find(subject: str) -> Finding:
@@ -52,7 +53,7 @@ def test_an_extra_that_is_not_installed_is_a_choice(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("act_gym.cli.doctor.requires", lambda _: ['no-such-package>=1; extra == "local"'])
     found = find("packages of act-gym[local]")
     assert found == Finding(
-        found.subject, "absent", "no-such-package is missing", "pip install --upgrade 'act-gym[local]'"
+        found.subject, "absent", "no-such-package is missing", f"{install_command('local')} --upgrade"
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 from act_gym import env_ids, tasks
 from act_gym.benchmarks import BENCHMARKS, Benchmark
 from act_gym.cli.list_envs import entries, main
+from act_gym.errors import install_command
 
 
 def test_every_environment_is_listed_with_its_number_of_tasks():
@@ -44,9 +45,9 @@ def test_what_is_missing_is_a_command_to_run(monkeypatch, tmp_path):
         data=original.data,
     )
     monkeypatch.setattr("act_gym.benchmarks.BENCHMARKS", {"ALFWorld": without})
-    assert entries()[0].missing == ("pip install 'act-gym[alfworld]'", "act-gym download alfworld")
+    assert entries()[0].missing == (install_command("alfworld"), "act-gym download alfworld")
     (tmp_path / original.data).mkdir(parents=True)
-    assert entries()[0].missing == ("pip install 'act-gym[alfworld]'",)
+    assert entries()[0].missing == (install_command("alfworld"),)
 
 
 def test_generated_games_need_no_data_and_the_package_they_are_made_from(monkeypatch, tmp_path):
@@ -58,10 +59,10 @@ def test_generated_games_need_no_data_and_the_package_they_are_made_from(monkeyp
     without = replace(BENCHMARKS["ALFWorld"], generator_package="no_such_package")
     monkeypatch.setattr("act_gym.benchmarks.BENCHMARKS", {"ALFWorld": without})
     assert {entry.id: entry.missing for entry in entries()}["act/ALFWorld-generated-seen"] == (
-        "pip install 'act-gym[alfworld]'",
+        install_command("alfworld"),
     )
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_names_packages_that_its_simulator_really_needs(name):
-    assert all(entry.missing[:1] != (f"pip install 'act-gym[{name.lower()}]'",) for entry in entries())
+    assert all(entry.missing[:1] != (install_command(name.lower()),) for entry in entries())
