@@ -9,6 +9,7 @@ import pytest
 import tyro
 
 from act_gym import cli
+from act_gym.benchmarks import BENCHMARKS
 from act_gym.errors import MissingDataError, MissingDependencyError
 from act_gym.help_texts import EXAMPLES, GROUPS, TRAIN_GROUPS
 
@@ -61,6 +62,7 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page, room):
 
         main(["--split", "train", "--count", "1", "--out", "my_games"])
     made, make, known = [], gym.make, {"__name__": "reader"}
+    benchmarks, registered = dict(BENCHMARKS), dict(gym.registry)
     gym.make = lambda *given, **options: made.append(make(*given, **options)) or made[-1]
     try:
         for block in blocks(page, "python"):
@@ -72,6 +74,9 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(page, room):
         gym.make = make
         for env in made:
             env.close()
+        for all_of, before in ((BENCHMARKS, benchmarks), (gym.registry, registered)):  # a page may register its own
+            all_of.clear()
+            all_of.update(before)
 
 
 @pytest.mark.parametrize("file", RUN_ELSEWHERE.values())

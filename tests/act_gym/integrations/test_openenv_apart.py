@@ -28,10 +28,11 @@ def is_here() -> bool:
 
 def needed() -> list[str]:
     """What the adapter and its tests import, without act-gym itself, which is read from this checkout."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    tools = [each for each in extras["dev"] if re.match(r"(pytest|pytest-timeout|hypothesis|scipy)\b[>=]", each)]
-    return [*project["dependencies"], *extras["openenv"], *tools]
+    file = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project, extras = file["project"], file["project"]["optional-dependencies"]
+    wanted = re.compile(r"(pytest|pytest-timeout|hypothesis)\b[>=]")
+    tools = [each for each in file["dependency-groups"]["dev"] if wanted.match(each)]
+    return [*project["dependencies"], *extras["openenv"], *extras["eval"], *tools]
 
 
 def environment() -> Path:

@@ -1,6 +1,6 @@
 """Lucene's own answers: those that were written down, and where its JAR is, those it gives now.
 
-`ACT_GYM_LUCENE_JAR` names the JAR or the pyserini wheel that holds it; see `benchmarks/parity/lucene.py`.
+`ACT_GYM_LUCENE_JAR` names the JAR or the pyserini wheel that holds it; see `benchmarks/parity/webshop_search.py`.
 """
 
 import json
@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 
 import pytest
-from benchmarks.parity.lucene import Lucene
 
 from act_gym.engines.webshop.search import SearchIndex, build
 from benchmarks.parity.__main__ import main
+from benchmarks.parity.webshop_search import Lucene
 
 
 @pytest.fixture(scope="module")
