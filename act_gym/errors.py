@@ -25,13 +25,11 @@ pass errors between processes that way.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from traceback import extract_tb
-from urllib.parse import unquote, urlsplit
+
+from act_gym.paths import install_command
 
 __all__ = [
     "ActGymError",
@@ -48,7 +46,6 @@ __all__ = [
     "UnknownNameError",
     "UnsupportedGameError",
     "UsageError",
-    "install_command",
 ]
 
 
@@ -91,24 +88,6 @@ class UnknownNameError(UsageError):
         else:
             hint = f" There are {len(names)}, from {names[0]} to {names[-1]}."
         super().__init__(f"No {kind} {shortened(name)}.{hint}")
-
-
-@cache
-def install_command(extra: str) -> str:
-    """Return the pip command that installs act-gym with an extra, from the folder it came from if there is one.
-
-    Args:
-        extra: Its name; empty for none.
-    """
-    try:
-        record = json.loads(distribution("act-gym").read_text("direct_url.json") or "{}")
-    except PackageNotFoundError:
-        record = {}
-    folder = record.get("dir_info")
-    name = "act-gym" if folder is None else unquote(urlsplit(record["url"]).path)
-    editable = "-e " if folder and folder.get("editable") else ""
-    # Always quoted: brackets are patterns to some shells.
-    return f"pip install {editable}'{name}[{extra}]'" if extra else f"pip install {editable}'{name}'"
 
 
 class MissingDependencyError(ActGymError, ImportError):

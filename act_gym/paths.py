@@ -1,11 +1,15 @@
-"""Folders on this machine: benchmark data, converted models, runs."""
+"""Folders on this machine: benchmark data, converted models, runs, and the one that act-gym was installed from."""
 
 from __future__ import annotations
 
+import json
 import os
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
-__all__ = ["data_dir"]
+__all__ = ["data_dir", "install_command"]
 
 
 def data_dir() -> Path:
@@ -16,3 +20,21 @@ def data_dir() -> Path:
     from platformdirs import user_cache_path
 
     return user_cache_path("act-gym")
+
+
+@cache
+def install_command(extra: str) -> str:
+    """Return the pip command that installs act-gym with an extra, from the folder it came from if there is one.
+
+    Args:
+        extra: Its name; empty for none.
+    """
+    try:
+        record = json.loads(distribution("act-gym").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        record = {}
+    folder = record.get("dir_info")
+    name = "act-gym" if folder is None else unquote(urlsplit(record["url"]).path)
+    editable = "-e " if folder and folder.get("editable") else ""
+    # Always quoted: brackets are patterns to some shells.
+    return f"pip install {editable}'{name}[{extra}]'" if extra else f"pip install {editable}'{name}'"

@@ -27,8 +27,8 @@ from act_gym.engines.alfworld.files import GAMES_FOLDER
 from act_gym.engines.java import find_java
 from act_gym.engines.webshop.catalogue import OFFICIAL, shops_folder
 from act_gym.engines.webshop.catalogue.folder import verify
-from act_gym.errors import ActGymError, DataError, MissingDataError, MissingDependencyError, install_command
-from act_gym.paths import data_dir
+from act_gym.errors import ActGymError, DataError, MissingDataError, MissingDependencyError
+from act_gym.paths import data_dir, install_command
 from act_gym.splits.alfworld import COUNTS
 
 __all__ = ["DoctorConfig", "Finding", "findings", "main"]

@@ -13,8 +13,7 @@ from importlib.util import find_spec
 
 from act_gym.benchmarks import Benchmark, env_ids, parse_id
 from act_gym.config import parse
-from act_gym.errors import install_command
-from act_gym.paths import data_dir
+from act_gym.paths import data_dir, install_command
 
 __all__ = ["Entry", "ListConfig", "entries", "main"]
 

@@ -7,7 +7,8 @@ from importlib.util import find_spec
 import pytest
 
 from act_gym.cli import COMMANDS, TRAINERS, main, run
-from act_gym.errors import EngineError, RunError, install_command
+from act_gym.errors import EngineError, RunError
+from act_gym.paths import install_command
 from act_gym.version import __version__
 
 
@@ -124,6 +125,6 @@ def test_a_reader_that_goes_away_is_no_error():
 )
 def test_an_extra_is_installed_from_where_act_gym_came(monkeypatch, record, command):
     monkeypatch.setattr(
-        "act_gym.errors.distribution", lambda _: type("Installed", (), {"read_text": lambda _, name: record})()
+        "act_gym.paths.distribution", lambda _: type("Installed", (), {"read_text": lambda _, name: record})()
     )
     assert install_command.__wrapped__("eval") == command

@@ -13,7 +13,7 @@ import pytest
 
 from act_gym.cli.doctor import Finding, findings, main
 from act_gym.engines.webshop.catalogue import open_shop, shops_folder
-from act_gym.errors import install_command
+from act_gym.paths import install_command
 
 
 def find(subject: str) -> Finding:

@@ -6,7 +6,7 @@ import pytest
 from act_gym import env_ids, tasks
 from act_gym.benchmarks import BENCHMARKS, Benchmark
 from act_gym.cli.list_envs import entries, main
-from act_gym.errors import install_command
+from act_gym.paths import install_command
 
 
 def test_every_environment_is_listed_with_its_number_of_tasks():
