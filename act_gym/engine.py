@@ -6,8 +6,10 @@ simulator does not understand: the reply to that is an observation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast, overload
+
+import numpy as np
 
 from act_gym.errors import UnknownNameError, UsageError
 from act_gym.types import StepResult, Task
@@ -15,6 +17,7 @@ from act_gym.types import StepResult, Task
 __all__ = [
     "Detailed",
     "Engine",
+    "LazyTuple",
     "Observing",
     "Planning",
     "Restorable",
@@ -211,3 +214,71 @@ def observing(engine: object, names: Iterable[str]) -> Observing:
         if name not in known:
             raise UnknownNameError(f"text to observe of {type(engine).__name__}", name, known)
     return cast("Observing", engine)
+
+
+class LazyTuple(Sequence[str]):
+    """Lazy immutable sequence that compares, hashes and prints like a tuple.
+
+    Copies and unpickled objects are that tuple. `json` takes tuples and lists only: `json.dumps(tuple(commands))`.
+
+    Args:
+        derive: Returns the items. Called at the first access and released after its first success.
+    """
+
+    __slots__ = ("__weakref__", "_derive", "_items")
+
+    def __init__(self, derive: Callable[[], tuple[str, ...]]) -> None:
+        self._derive: Callable[[], tuple[str, ...]] | None = derive
+        self._items: tuple[str, ...] = ()
+
+    @property
+    def derived(self) -> bool:
+        """Whether the items have been computed."""
+        return self._derive is None
+
+    def _all(self) -> tuple[str, ...]:
+        derive = self._derive
+        if derive is not None:
+            self._items = derive()
+            self._derive = None  # set after the items, for readers in other threads
+        return self._items
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __contains__(self, item: object) -> bool:
+        return item in self._all()
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
+    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
+        return self._all()[index]
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, LazyTuple):
+            return self._all() == other._all()
+        return self._all() == other if isinstance(other, tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __add__(self, other: tuple[str, ...] | LazyTuple) -> tuple[str, ...]:
+        return self._all() + tuple(other) if isinstance(other, tuple | LazyTuple) else NotImplemented
+
+    def __radd__(self, other: tuple[str, ...]) -> tuple[str, ...]:
+        return other + self._all() if isinstance(other, tuple) else NotImplemented
+
+    def __repr__(self) -> str:
+        return repr(self._all())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (self._all(),)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        """Give numpy all items at once: `generator.choice(commands)` would ask for one after the other."""
+        return np.array(self._all(), dtype=dtype)

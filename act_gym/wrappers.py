@@ -12,10 +12,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, overload
+from typing import Any
 
 import gymnasium as gym
 
+from act_gym.engine import LazyTuple
 from act_gym.errors import UnknownNameError, UsageError, one_line
 
 __all__ = ["INTERFACES", "WRAPPERS", "AdmissibleList", "History", "Interface", "ThinkAction", "wrap"]
@@ -205,36 +206,8 @@ class Interface(gym.Wrapper[str, str, str, str]):
         return tuple(map(self.wording, self.env.get_wrapper_attr("plan")()))
 
     def _renamed(self, info: dict[str, Any]) -> dict[str, Any]:
-        return {**info, "admissible_commands": _Commands(info["admissible_commands"], self.wording)}
-
-
-class _Commands(Sequence[str]):
-    """Commands in other words, sorted; computed at the first access, because the simulator's own may be too."""
-
-    def __init__(self, commands: Sequence[str], wording: Callable[[str], str]) -> None:
-        self._source, self._wording = commands, wording
-        self._found: tuple[str, ...] | None = None
-
-    def _all(self) -> tuple[str, ...]:
-        if self._found is None:
-            self._found = tuple(sorted(set(map(self._wording, self._source))))
-        return self._found
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        return self._all()[index]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self._all() == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(self._all())
+        commands = info["admissible_commands"]  # as lazy as the simulator's own
+        return {**info, "admissible_commands": LazyTuple(lambda: tuple(sorted(set(map(self.wording, commands)))))}
 
 
 _Pattern = tuple[re.Pattern[str], str]

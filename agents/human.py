@@ -29,7 +29,7 @@ import act_gym  # noqa: F401  registers the environments
 from act_gym.agent import AgentAction
 from act_gym.benchmarks import parse_id
 from act_gym.config import parse, read_settings
-from act_gym.engine import observing
+from act_gym.engine import LazyTuple, observing
 from act_gym.env import TextEnv
 from act_gym.errors import EngineError, UsageError
 from act_gym.io.jsonl import RecordWriter
@@ -287,7 +287,7 @@ class Game:
         asked, self._asked_back = self._asked_back, ""
         commands = self.commands
         # ScienceWorld's list is lazy, and its parser takes more than the list has.
-        if type(commands) is not tuple or line == asked or line in commands or fits_a_form(line, commands):
+        if isinstance(commands, LazyTuple) or line == asked or line in commands or fits_a_form(line, commands):
             return False
         near = get_close_matches(line.lower(), commands, n=3, cutoff=0.8)
         if near:

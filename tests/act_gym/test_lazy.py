@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from act_gym.engines.scienceworld.engine import LazyTuple
+from act_gym.engine import LazyTuple
 from act_gym.errors import EngineError
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from act_gym import AgentAction, AgentError, AgentInput, EngineError, UsageError, function_agent, play, tasks
-from act_gym.engines.scienceworld.engine import LazyTuple
+from act_gym.engine import LazyTuple
 from act_gym.rollout import Job, play_jobs
 from agents.workers.processes import Guarded
 

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, overload
 
-import numpy as np
-
+from act_gym.engine import LazyTuple
 from act_gym.engines.java import find_java
 from act_gym.engines.scienceworld.gold import gold_path
 from act_gym.engines.scienceworld.jvm import CALL_SECONDS, jar_path, shared_jvm
@@ -29,75 +27,7 @@ from act_gym.engines.scienceworld.simulator import World
 from act_gym.errors import EngineError, MissingDependencyError, UnknownNameError, UsageError
 from act_gym.types import StepResult, Task
 
-__all__ = ["SIMPLIFICATIONS", "JvmEngine", "LazyTuple", "Moments", "Snapshot"]
-
-
-class LazyTuple(Sequence[str]):
-    """Lazy immutable sequence that compares, hashes and prints like a tuple.
-
-    Copies and unpickled objects are that tuple. `json` takes tuples and lists only: `json.dumps(tuple(commands))`.
-
-    Args:
-        derive: Returns the items. Called at the first access and released after its first success.
-    """
-
-    __slots__ = ("__weakref__", "_derive", "_items")
-
-    def __init__(self, derive: Callable[[], tuple[str, ...]]) -> None:
-        self._derive: Callable[[], tuple[str, ...]] | None = derive
-        self._items: tuple[str, ...] = ()
-
-    @property
-    def derived(self) -> bool:
-        """Whether the items have been computed."""
-        return self._derive is None
-
-    def _all(self) -> tuple[str, ...]:
-        derive = self._derive
-        if derive is not None:
-            self._items = derive()
-            self._derive = None  # set after the items, for readers in other threads
-        return self._items
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __contains__(self, item: object) -> bool:
-        return item in self._all()
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        return self._all()[index]
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, LazyTuple):
-            return self._all() == other._all()
-        return self._all() == other if isinstance(other, tuple) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._all())
-
-    def __add__(self, other: tuple[str, ...] | LazyTuple) -> tuple[str, ...]:
-        return self._all() + tuple(other) if isinstance(other, tuple | LazyTuple) else NotImplemented
-
-    def __radd__(self, other: tuple[str, ...]) -> tuple[str, ...]:
-        return other + self._all() if isinstance(other, tuple) else NotImplemented
-
-    def __repr__(self) -> str:
-        return repr(self._all())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return tuple, (self._all(),)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        """Give numpy all items at once: `generator.choice(commands)` would ask for one after the other."""
-        return np.array(self._all(), dtype=dtype)
+__all__ = ["SIMPLIFICATIONS", "JvmEngine", "Moments", "Snapshot"]
 
 
 Question = Callable[[World], tuple[str, ...]]

@@ -12,8 +12,8 @@ import pytest
 from gymnasium.vector import AsyncVectorEnv
 
 import act_gym
+from act_gym.engine import LazyTuple
 from act_gym.engines.scienceworld import JvmEngine
-from act_gym.engines.scienceworld.engine import LazyTuple
 from act_gym.errors import EngineError
 
 TASKS = {task.id.removeprefix("scienceworld/"): task for task in act_gym.tasks("act/ScienceWorld")}
