@@ -10,7 +10,8 @@ ActGymError
 │   ├── CorruptDataError     present, but its content is wrong
 │   └── DownloadError        a failed download; the part received is kept for the next try
 ├── EngineError              a simulator failed; ends one episode
-│   └── UnsupportedGameError a game with a feature that this engine lacks; names an engine that has it
+│   ├── UnsupportedGameError a game with a feature that this engine lacks; names an engine that has it
+│   └── DeadEndError         a planner proved that the goal can no longer be reached
 ├── AgentError               an agent or its model failed; ends one episode
 ├── AgentUnavailableError    an agent that cannot answer any more, e.g. a dead server; ends the run
 └── RunError                 a run folder that cannot be read, continued or merged
@@ -37,6 +38,7 @@ __all__ = [
     "AgentUnavailableError",
     "CorruptDataError",
     "DataError",
+    "DeadEndError",
     "DownloadError",
     "EngineError",
     "FailedEpisodesError",
@@ -122,6 +124,10 @@ class EngineError(ActGymError):
 
 class UnsupportedGameError(EngineError):
     """Game with a feature that this engine does not support; the message names an engine that does."""
+
+
+class DeadEndError(EngineError):
+    """State from which the goal can no longer be reached, as a planner proved."""
 
 
 class AgentError(ActGymError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from act_gym.errors import EngineError
+from act_gym.errors import DeadEndError, EngineError
 from act_gym.types import Episode
 
 __all__ = ["REWARD_PARTS", "TURN_MODES", "modes", "pass_at_k", "plan_modes"]
@@ -91,10 +91,8 @@ def _plan_length(env: gym.Env[str, str]) -> int | None:
     """Return how many commands of an expert are left; None if the goal cannot be reached."""
     try:
         return len(env.get_wrapper_attr("plan")())
-    except EngineError as error:
-        if "can no longer be reached" in str(error):
-            return None
-        raise
+    except DeadEndError:
+        return None
 
 
 def pass_at_k(solved: Iterable[Sequence[bool]], k: int) -> float:

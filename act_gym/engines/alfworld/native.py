@@ -13,7 +13,7 @@ from act_gym.engines.alfworld.files import games_folder
 from act_gym.engines.alfworld.game import Game, Position
 from act_gym.engines.alfworld.object_names import NOTHING_HAPPENS, goal_in
 from act_gym.engines.alfworld.store import find_game
-from act_gym.errors import EngineError
+from act_gym.errors import DeadEndError, EngineError
 from act_gym.types import StepResult, Task
 from act_gym.version import __version__
 
@@ -142,7 +142,9 @@ class NativeEngine:
         if commands is not None:
             return commands
         if planner.is_dead_end(game, position):
-            raise EngineError(f"The goal {self.goal!r} can no longer be reached from this state. Start the task again.")
+            raise DeadEndError(
+                f"The goal {self.goal!r} can no longer be reached from this state. Start the task again."
+            )
         raise EngineError(f"The planner found no way to the goal {self.goal!r} from this state within its budget.")
 
     def _playing(self) -> tuple[Game, Position]:

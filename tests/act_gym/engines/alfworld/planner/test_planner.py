@@ -18,7 +18,7 @@ from act_gym.engines.alfworld.generate import generate
 from act_gym.engines.alfworld.native import NativeEngine
 from act_gym.engines.alfworld.planner import is_dead_end, plan
 from act_gym.engines.alfworld.store import find_game
-from act_gym.errors import EngineError
+from act_gym.errors import DeadEndError
 from act_gym.splits.alfworld import TASK_TYPES, tasks
 from act_gym.types import Task
 
@@ -246,5 +246,5 @@ def test_a_file_without_a_walkthrough_has_an_expert_all_the_same(small_game, tmp
 def test_a_dead_end_is_an_error_that_says_so(small_game, tmp_path):
     engine, _ = loaded(edited(small_game, r"\(isKind Glass\S+ Glass\)"), tmp_path)
     for ask in (engine.plan, engine.expert_commands):
-        with pytest.raises(EngineError, match=r"can no longer be reached .* Start the task again"):
+        with pytest.raises(DeadEndError, match=r"can no longer be reached .* Start the task again"):
             ask()
