@@ -18,13 +18,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout, suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from act_gym.errors import UnknownNameError, UsageError, shortened
+from act_gym.errors import UnknownNameError, UsageError, one_line, shortened
 from act_gym.help_texts import EXAMPLES
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "check_bounds",
     "find_recipe",
     "from_recipes",
+    "imported",
     "layered",
     "parse",
     "read_recipe",
@@ -265,6 +267,35 @@ def from_recipes(arguments: type[T], recipes: Sequence[Path], *, absent: Any = N
         UsageError: A recipe cannot be read, or does not fit the dataclass.
     """
     return _build(arguments, layered(recipes), " + ".join(map(str, recipes)), absent=absent)
+
+
+def imported(place: str, kind: str) -> Any:
+    """Return the object at `module:attribute` that a setting names; the working folder is on the search path too.
+
+    Args:
+        place: Module and attribute.
+        kind: The kind of object, for messages, e.g. `agent`.
+
+    Raises:
+        UnknownNameError: The module has no such attribute.
+        UsageError: The module cannot be imported.
+    """
+    module_name, _, attribute = place.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    try:
+        module = import_module(module_name)
+    except ModuleNotFoundError as cause:
+        if cause.name is None or not f"{module_name}.".startswith(f"{cause.name}."):
+            raise UsageError(f"The {kind} {place} needs {cause.name}, which is not installed.") from cause
+        raise UsageError(f"No module {module_name} for the {kind} {place}; looked in {here} too.") from cause
+    except Exception as cause:  # user code may raise anything
+        raise UsageError(f"The module of the {kind} {place} cannot be imported: {one_line(cause)}") from cause
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise UnknownNameError(f"attribute of {module_name} named", attribute, public)
+    return getattr(module, attribute)
 
 
 def read_settings(words: Sequence[str], option: str) -> dict[str, Any]:

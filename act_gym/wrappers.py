@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
 
+from act_gym.config import imported
 from act_gym.engine import LazyTuple
-from act_gym.errors import UnknownNameError, UsageError, one_line
+from act_gym.errors import UnknownNameError, UsageError
 
 __all__ = ["INTERFACES", "WRAPPERS", "AdmissibleList", "History", "Interface", "ThinkAction", "wrap"]
 
@@ -251,20 +251,11 @@ def wrap(env: Text, specs: Sequence[str]) -> Text:
     for spec in (specs,) if isinstance(specs, str) else specs:
         name, *words = re.split(r":(?=\w+=)|,", spec)
         settings = dict(word.partition("=")[::2] for word in words)
-        make = WRAPPERS[name] if name in WRAPPERS else _foreign(name)
+        if name not in WRAPPERS and ":" not in name:
+            raise UnknownNameError("wrapper", name, (*WRAPPERS, "module:Class"))
+        make = WRAPPERS[name] if name in WRAPPERS else imported(name, "wrapper")
         try:
             env = make(env, **{key: int(value) if value.isdecimal() else value for key, value in settings.items()})
         except TypeError as cause:
             raise UsageError(f"The wrapper {name} cannot be made with {settings}: {cause}.") from cause
     return env
-
-
-def _foreign(place: str) -> Callable[..., Text]:
-    module, colon, attribute = place.partition(":")
-    if not colon:
-        raise UnknownNameError("wrapper", place, (*WRAPPERS, "module:Class"))
-    try:
-        found: Callable[..., Text] = getattr(import_module(module), attribute)
-    except Exception as cause:
-        raise UsageError(f"The wrapper {place} cannot be imported: {one_line(cause)}") from cause
-    return found

@@ -16,16 +16,14 @@ separate them. Modules are imported lazily.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
-from importlib import import_module
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, TypeVar
 
 from act_gym.agent import Agent
+from act_gym.config import imported
 from act_gym.errors import ActGymError, UnknownNameError, UsageError, one_line
 
 __all__ = ["AGENTS", "is_foreign", "make_agent", "parse_agent"]
@@ -169,23 +167,8 @@ def _read(name: str, value: Any, kind: type) -> Any:
 
 
 def _foreign(place: str, options: Mapping[str, Any]) -> Agent:
-    """Construct the agent at `module:attribute`; the working folder is on the search path too."""
-    module_name, _, attribute = place.partition(":")
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as cause:
-        if cause.name is None or not f"{module_name}.".startswith(f"{cause.name}."):
-            raise UsageError(f"The agent {place} needs {cause.name}, which is not installed.") from cause
-        raise UsageError(f"No module {module_name} for the agent {place}; looked in {here} too.") from cause
-    except Exception as cause:  # user code may raise anything
-        raise UsageError(f"The module of the agent {place} cannot be imported: {one_line(cause)}") from cause
-    if not hasattr(module, attribute):
-        public = [name for name in vars(module) if not name.startswith("_")]
-        raise UnknownNameError(f"attribute of {module_name} named", attribute, public)
-    found: Any = getattr(module, attribute)
+    """Construct the agent at `module:attribute`."""
+    found = imported(place, "agent")
     if isinstance(found, type) or not hasattr(found, "act"):
         found = _call(found, place, options)
     elif options:

@@ -1,3 +1,5 @@
+import sys
+
 import gymnasium as gym
 import pytest
 
@@ -68,3 +70,16 @@ def test_wrong_wrappers_are_refused(env):
         wrap(env, ["history:turn=1"])
     with pytest.raises(UnknownNameError, match="merge"):
         wrap(env, ["interface:kind=merge"])
+
+
+def test_a_wrapper_of_ones_own_is_found_in_the_working_folder(env, tmp_path, monkeypatch):
+    (tmp_path / "loud_wrapper.py").write_text(
+        "import gymnasium as gym\n\n\nclass Loud(gym.ObservationWrapper):\n"
+        "    def observation(self, observation):\n        return observation.upper()\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [place for place in sys.path if place])
+    observation, _ = wrap(env, ["loud_wrapper:Loud"]).reset(seed=0)
+    assert observation.isupper()
+    with pytest.raises(UsageError, match="No module quiet_wrapper for the wrapper quiet_wrapper:Quiet"):
+        wrap(env, ["quiet_wrapper:Quiet"])
