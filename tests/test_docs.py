@@ -134,8 +134,9 @@ def parsed(words):
     return module.main(words[3:])
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_command_of_a_page_is_one(page, room, monkeypatch, capsys):
+@pytest.fixture
+def only_reading(monkeypatch):
+    """Programs that read their command line and then raise `Read`."""
     parse = tyro.cli
 
     def read(*given, **settings):
@@ -143,6 +144,10 @@ def test_every_command_of_a_page_is_one(page, room, monkeypatch, capsys):
         raise Read
 
     monkeypatch.setattr(tyro, "cli", read)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_of_a_page_is_one(page, room, only_reading, capsys):
     wrong = []
     for words, complete in commands(page):
         if words[1:] in ([], ["train"]):
@@ -160,14 +165,7 @@ def test_every_command_of_a_page_is_one(page, room, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("program", EXAMPLES)
-def test_the_examples_of_a_help_text_are_commands(program, room, monkeypatch, capsys):
-    parse = tyro.cli
-
-    def read(*given, **settings):
-        parse(*given, **settings)
-        raise Read
-
-    monkeypatch.setattr(tyro, "cli", read)
+def test_the_examples_of_a_help_text_are_commands(program, room, only_reading):
     assert len(EXAMPLES[program]) == 3
     for example in EXAMPLES[program]:
         assert program in ("act-gym", "act-gym train") or example.startswith(f"{program} ")
