@@ -57,7 +57,7 @@ class Engine:
 
 
 class Counter:
-    """Counts as far as it was told to, whatever the goal says."""
+    """Counts to its own number, whatever the goal says."""
 
     cheap = True
 
