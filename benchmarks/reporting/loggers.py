@@ -7,6 +7,7 @@ them, and never reach a run folder.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -70,7 +71,11 @@ def tracking(names: Sequence[str], folder: Path, label: str, settings: Mapping[s
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True, log_with=list(names), project_dir=folder)
-    own = {"wandb": {"name": label, "dir": str(folder)}, "trackio": {"name": label, "embed": False}}
+    own = {
+        # wandb reads its environment once a process: a later run would keep the first one's mode
+        "wandb": {"name": label, "dir": str(folder), "mode": os.environ.get("WANDB_MODE")},
+        "trackio": {"name": label, "embed": False},
+    }
     try:
         with redirect_stdout(sys.stderr):  # stdout is for results
             simple = {key: value if isinstance(value, int | float) else str(value) for key, value in settings.items()}

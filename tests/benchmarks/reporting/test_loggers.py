@@ -85,7 +85,8 @@ def test_a_tracker_that_is_not_there_is_named():
 
 
 def test_a_tracker_that_cannot_begin_says_why(tmp_path, monkeypatch):
-    pytest.importorskip("wandb")
+    wandb = pytest.importorskip("wandb")
+    wandb.setup()  # an earlier run of this process: it has read the environment
     monkeypatch.setenv("WANDB_MODE", "no such mode")
     with pytest.raises(UsageError, match="wandb cannot begin"), tracking(["wandb"], tmp_path, "label", {}):
         pass
