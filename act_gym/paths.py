@@ -23,11 +23,12 @@ def data_dir() -> Path:
 
 
 @cache
-def install_command(extra: str) -> str:
+def install_command(extra: str = "", *, again: bool = False) -> str:
     """Return the pip command that installs act-gym with an extra, from the folder it came from if there is one.
 
     Args:
         extra: Its name; empty for none.
+        again: Whether to replace the files of the installed version.
     """
     try:
         record = json.loads(distribution("act-gym").read_text("direct_url.json") or "{}")
@@ -35,6 +36,6 @@ def install_command(extra: str) -> str:
         record = {}
     folder = record.get("dir_info")
     name = "act-gym" if folder is None else unquote(urlsplit(record["url"]).path)
-    editable = "-e " if folder and folder.get("editable") else ""
+    options = ("--force-reinstall --no-deps " if again else "") + ("-e " if folder and folder.get("editable") else "")
     # Always quoted: brackets are patterns to some shells.
-    return f"pip install {editable}'{name}[{extra}]'" if extra else f"pip install {editable}'{name}'"
+    return f"pip install {options}'{name}[{extra}]'" if extra else f"pip install {options}'{name}'"

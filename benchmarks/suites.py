@@ -29,6 +29,7 @@ from act_gym.benchmarks import tasks as list_tasks
 from act_gym.cli.list_envs import entries
 from act_gym.config import parse
 from act_gym.errors import CorruptDataError, MissingDependencyError, UnknownNameError
+from act_gym.paths import install_command
 from act_gym.types import Task
 
 __all__ = [
@@ -100,12 +101,14 @@ class Suite:
             by_id = {task.id: task for task in found}
             absent = [task_id for task_id in self.task_ids if task_id not in by_id]
             if absent:
-                raise CorruptDataError(f"{self.name}: {self.env_id} has no task {absent[0]}. {_REINSTALL}")
+                raise CorruptDataError(
+                    f"{self.name}: {self.env_id} has no task {absent[0]}. Run: {install_command(again=True)}"
+                )
             found = tuple(by_id[task_id] for task_id in self.task_ids)
         digest = content_hash(self.benchmark, [task.id for task in found], self.max_turns)
         if digest != self.sha256:
             raise CorruptDataError(
-                f"{self.name} version {self.version} has the hash {digest}; expected {self.sha256}. {_REINSTALL}"
+                f"{self.name} version {self.version} has the hash {digest}; expected {self.sha256}. {_reinstall()}"
             )
         return found
 
@@ -164,7 +167,8 @@ def simulator_of(benchmark: str, found: str) -> str:
     return f"{package} {'.'.join(found.split('.')[:2])}" if package and found else ""
 
 
-_REINSTALL = "Run: pip install --force-reinstall act-gym"
+def _reinstall() -> str:
+    return f"Run: {install_command(again=True)}"
 
 
 def success_of(name: str) -> str:

@@ -12,7 +12,6 @@ user's own game files; it does not read their contents.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +19,9 @@ from functools import cache
 from pathlib import Path, PurePath
 
 from act_gym.engines.alfworld.files import GAME_FILE
-from act_gym.errors import CorruptDataError, UsageError
+from act_gym.errors import UsageError
 from act_gym.splits import alfworld_generated
+from act_gym.splits.manifests import read_checked
 from act_gym.types import Task
 
 __all__ = ["COUNTS", "FOLDERS", "HELD_OUT", "OWN_SPLIT", "TASK_TYPES", "tasks", "tasks_of_files"]
@@ -130,12 +130,7 @@ def _type_of(path: Path) -> str:
 @cache
 def _manifest() -> Mapping[str | None, tuple[Task, ...]]:
     """Return the tasks of every split, and under None all tasks."""
-    content = MANIFEST.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256:
-        raise CorruptDataError(
-            f"{MANIFEST} has sha256 {found}; expected {SHA256}. Run: pip install --force-reinstall act-gym"
-        )
+    content = read_checked(MANIFEST, SHA256)
     splits = {folder: split for split, folder in FOLDERS.items()}
     everything = tuple(_task(line, splits) for line in content.decode("ascii").splitlines())
     own = {split: tuple(task for task in everything if task.split == split) for split in FOLDERS}

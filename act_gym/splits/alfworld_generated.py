@@ -7,13 +7,13 @@ line for its game n. So tasks are listed without making a game and without the a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import count
 from pathlib import Path
 
-from act_gym.errors import CorruptDataError, UnknownNameError
+from act_gym.errors import UnknownNameError
+from act_gym.splits.manifests import read_checked
 from act_gym.types import Task
 
 __all__ = ["COUNTS", "tasks"]
@@ -42,12 +42,7 @@ def tasks(split: str | None = None) -> tuple[Task, ...]:
 
 @cache
 def _manifest() -> tuple[Task, ...]:
-    content = MANIFEST.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256:
-        raise CorruptDataError(
-            f"{MANIFEST} has sha256 {found}; expected {SHA256}. Run: pip install --force-reinstall act-gym"
-        )
+    content = read_checked(MANIFEST, SHA256)
     numbers = {split.removeprefix("generated-"): count() for split in COUNTS}
     return tuple(_task(line, numbers) for line in content.decode("ascii").splitlines())
 

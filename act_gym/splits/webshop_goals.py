@@ -6,7 +6,6 @@ one of these catalogues is opened, its goals are checked against these.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from act_gym.engines.webshop.goals import order
 from act_gym.errors import CorruptDataError
-from act_gym.splits.manifests import read_frozen
+from act_gym.splits.manifests import read_checked, read_frozen
 
 __all__ = [
     "FROZEN",
@@ -123,12 +122,6 @@ def _manifest() -> Mapping[str, Any]:
 
 @cache
 def _generated_entries() -> Sequence[tuple[str, int]]:
-    content = _GENERATED_FILE.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
-    if found != _GENERATED_SHA256:
-        raise CorruptDataError(
-            f"{_GENERATED_FILE} has sha256 {found}; expected {_GENERATED_SHA256}. "
-            "Run: pip install --force-reinstall act-gym"
-        )
+    content = read_checked(_GENERATED_FILE, _GENERATED_SHA256)
     lines = (line.partition(" ") for line in content.decode("utf-8").splitlines())
     return [(kind, int(goals)) for goals, _, kind in lines]
