@@ -51,7 +51,7 @@ class Step:
 
     Attributes:
         title: The step's name in the progress line.
-        minutes: A rough guess for one free core of an Intel Xeon with AMX.
+        minutes: Measured on two free cores of an Intel Xeon with AMX, the other lane at work.
         out: The run folder.
         words: The command after `act-gym`, without `--out`.
     """
@@ -115,13 +115,13 @@ def arm(name: str, model: str, root: Path, env: str, episodes: Path) -> tuple[St
     common = ("--batch", "2", "--schedule", "cosine", "--save-every", "40", "--episodes", str(episodes))
     imitate = Step(
         f"{label}: imitate whole episodes",
-        6.0,
+        8.7,
         folder / "imitation",
         ("train", "imitation", "--model", model, *common, "--learning-rate", "2e-4"),
     )
     dagger = Step(
         f"{label}: play, and learn from own mistakes",
-        5.0,
+        9.0,
         folder / "dagger",
         (
             *("train", "dagger", "--model", str(imitate.out / "checkpoint"), *common, "--learning-rate", "2e-4"),
@@ -129,7 +129,7 @@ def arm(name: str, model: str, root: Path, env: str, episodes: Path) -> tuple[St
             *("--games", "30", "--rounds", "2", "--betas", "0.3", "0.0"),
         ),
     )
-    return imitate, dagger, evaluate(name, str(dagger.out / "checkpoint"), root, env, minutes=2.0, games=18)
+    return imitate, dagger, evaluate(name, str(dagger.out / "checkpoint"), root, env, minutes=3.0, games=18)
 
 
 def evaluate(name: str, model: str, root: Path, env: str, *, minutes: float, games: int) -> Step:
