@@ -7,20 +7,22 @@ their labels; see `benchmarks.stats.measurement`. Its numbers need no script; it
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tyro.conf import Positional
 
 from act_gym.config import parse
 from act_gym.errors import UsageError
 from act_gym.io.jsonl import check_writable, make_folder, replacing
+from act_gym.io.load import write_csv
 from benchmarks.html_report.archive import Archive
 from benchmarks.html_report.learning_curves import trainings
+from benchmarks.html_report.markup import plain
 from benchmarks.html_report.page import report
-from benchmarks.html_report.runs import load, run_folders
+from benchmarks.html_report.runs import LoadedRun, load, run_folders
 from benchmarks.reporting.tables import headlines, print_headline
 
 __all__ = ["ReportConfig", "main"]
@@ -44,6 +46,9 @@ class ReportConfig:
     stages: Literal["auto", "yes", "no"] = "auto"
     """Whether the runs are stages of one training, in this order, so that lines join their numbers; auto: if one
     is called `base` or `after …`."""
+    csv: Path | None = None
+    """Also write the tables into this folder: `episodes.csv`, a row an episode, and `measurements.csv`, a row a
+    measurement with its interval."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.episodes < 0:
         raise UsageError(f"--episodes is 0 or more; got {arguments.episodes}.")
     check_writable(arguments.out.parent, file=arguments.out.name)
+    if arguments.csv is not None:
+        check_writable(arguments.csv)
     trained = {path: trainings(path) for path in arguments.runs}
     folders = run_folders(arguments.runs, {path for path, found in trained.items() if found})
     runs = [load(folder) for folder in folders]
@@ -71,12 +78,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     make_folder(arguments.out.parent)
     with replacing(arguments.out) as file:
         file.writelines(report(arguments.title, runs, archive, shown, curves, stages=_STAGES[arguments.stages]))
+    if arguments.csv is not None:
+        make_folder(arguments.csv)
+        write_csv(arguments.csv / "episodes.csv", _episodes(runs))
+        write_csv(arguments.csv / "measurements.csv", _measurements(runs))
     for headline in headlines([(str(run.folder), run.summary) for run in runs]):
         print_headline(headline)
     trains = f", {_count(len(curves), 'training')}" if curves else ""
     size = arguments.out.stat().st_size / 2**20
     sys.stdout.write(f"{arguments.out}: {_count(len(runs), 'run')}{trains}, {size:.1f} MiB\n")
     return 0
+
+
+def _episodes(runs: Sequence[LoadedRun]) -> Iterable[Mapping[str, Any]]:
+    for run in runs:
+        yield from (_row({"run": str(run.folder), "label": run.summary.label, **record}) for record in run.records())
+
+
+def _measurements(runs: Sequence[LoadedRun]) -> Iterable[Mapping[str, Any]]:
+    for run in runs:
+        one = run.summary
+        about = {"run": str(run.folder), "label": one.label, "kind": one.kind, "subject": one.subject}
+        about["protocol"] = one.protocol
+        yield from (_row({**about, **number.to_json()}) for number in one.measurements)
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record whose texts hold no control characters; errors and names come from anywhere."""
+    return {name: plain(value) if isinstance(value, str) else value for name, value in record.items()}
 
 
 def _count(number: int, name: str) -> str:

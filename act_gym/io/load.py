@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +14,7 @@ from act_gym.errors import RunError
 from act_gym.io.jsonl import read_records, replacing
 from act_gym.types import Episode
 
-__all__ = ["LoadedRun", "load_run"]
+__all__ = ["LoadedRun", "load_run", "write_csv"]
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,17 @@ class LoadedRun:
 
     def write_csv(self, path: Path | str, name: str = "records") -> None:
         """Write `records` or `metrics` as CSV; lists and mappings become JSON."""
-        lines = getattr(self, name)
-        columns = list(dict.fromkeys(column for line in lines for column in line))
-        with replacing(Path(path)) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(columns)
-            writer.writerows([_cell(line.get(column)) for column in columns] for line in lines)
+        write_csv(Path(path), getattr(self, name))
+
+
+def write_csv(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Write one row a line and a column for every name in any of them; lists and mappings become JSON."""
+    lines = list(lines)
+    columns = list(dict.fromkeys(column for line in lines for column in line))
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(line.get(column)) for column in columns] for line in lines)
 
 
 def load_run(folder: Path | str) -> LoadedRun:

@@ -1,4 +1,5 @@
 import base64
+import csv
 import hashlib
 import json
 import re
@@ -135,3 +136,23 @@ def test_a_folder_without_runs_and_a_run_of_another_kind_are_refused(tmp_path):
     (tmp_path / "pairs" / "summary.json").write_text(json.dumps({"kind": "pairs"}))
     with pytest.raises(RunError):
         main([str(tmp_path / "pairs"), "--out", str(tmp_path / "report.html")])
+
+
+def test_csv_has_a_row_an_episode_and_a_row_a_measurement(tmp_path):
+    episodes = [episode_of(n, "mine", turns=turns_of("go", "look"), success=n == 1) for n in range(3)]
+    write_episodes(tmp_path / "run", "mine", episodes)
+    write_judgement(tmp_path / "judged", HOSTILE, ["right", "wrong"], text=HOSTILE)
+    names = [str(tmp_path / name) for name in ("run", "judged")]
+    main([*names, "--out", str(tmp_path / "r.html"), "--csv", str(tmp_path / "new" / "tables")])
+    tables = {}
+    for name in ("episodes", "measurements"):
+        with (tmp_path / "new" / "tables" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
+            tables[name] = list(csv.DictReader(file))
+    assert [row["success"] for row in tables["episodes"]] == ["False", "True", "False"]
+    assert {(row["run"], row["label"], row["turns"]) for row in tables["episodes"]} == {(names[0], "mine", "2")}
+    first, _, judged, _ = tables["measurements"]
+    assert [first[name] for name in ("kind", "name", "split", "value", "low", "high", "n")] == [
+        *("episodes", "success", "seen", "0.5", "0.25", "0.75", "8")
+    ]
+    assert judged["kind"] == "judge"
+    assert "[U+202E]" in judged["label"]
