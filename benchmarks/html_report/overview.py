@@ -49,8 +49,7 @@ def pairings(benchmark: str, runs: Sequence[LoadedRun]) -> Markup | None:
         for split in played[first]:
             found = _contrast(split, played[first][split], played[second].get(split, ()))
             if found is not None:
-                titles = {_title(runs[place], benchmark, split) for place in (first, second)}
-                rows.append(_row(labels, split, titles.pop() if len(titles) == 1 else split, found))
+                rows.append(_row(labels, split, found))
     if not rows:
         return None
     heads = (
@@ -74,12 +73,6 @@ _ABOUT = (
 )
 
 
-def _title(run: LoadedRun, benchmark: str, split: str) -> str:
-    """Return what a run calls a split."""
-    suites = (one.suite for one in run.summary.measurements if (one.benchmark, one.split) == (benchmark, split))
-    return next(suites, "") or split or "all"
-
-
 def _by_split(records: Iterable[Record], benchmark: str) -> Mapping[str, list[Record]]:
     found: dict[str, list[Record]] = {}
     for record in records:
@@ -94,7 +87,7 @@ def _contrast(split: str, first: Sequence[Record], second: Sequence[Record]) -> 
     return contrast(split, "success", one, other, np.random.default_rng(0), tested=True) if common else None
 
 
-def _row(labels: tuple[str, str], split: str, title: str, found: Contrast) -> Markup:
+def _row(labels: tuple[str, str], split: str, found: Contrast) -> Markup:
     difference, failed = found.difference, any(found.errors)
     one = Measurement.of("success", difference, ("", split))
     value, of = percent(difference.value, signed=True), f"n {found.tasks}"
@@ -105,7 +98,7 @@ def _row(labels: tuple[str, str], split: str, title: str, found: Contrast) -> Ma
     return element(
         "tr",
         element("th", f"{labels[0]} − {labels[1]}", scope="row"),
-        element("td", charts.key([(split, title)])),
+        element("td", charts.key([(split, split or "all")])),
         element("td", charts.strip([one], signed=True), class_="chart"),
         element(
             "td", element("span", value, class_="value"), " ", element("span", of, class_="range"), class_="number"

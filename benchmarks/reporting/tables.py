@@ -53,7 +53,15 @@ _COMPARED = (
 
 @dataclass(frozen=True)
 class Column:
-    """One measurement of one split."""
+    """One measurement of one split.
+
+    Attributes:
+        kind: Kind of run.
+        name: The measurement.
+        split: Whose tasks.
+        heading: The measurement in words.
+        suite: The suite, or which part of the split, where all runs have the same one.
+    """
 
     kind: str
     name: str
@@ -116,19 +124,34 @@ def _headline(benchmark: str, runs: Sequence[tuple[str, Summary]]) -> Headline:
             if one.benchmark == benchmark and not one.task_type:
                 found[label, summary.kind, one.name, one.split, one.suite] = one
                 labels.setdefault(label)
-    columns = tuple(
-        Column(kind, name, split, heading, suite)
-        for kind, name, heading in _COMPARED
-        for split, suite in sorted({key[3:] for key in found if key[1:3] == (kind, name) and " - " not in key[3]})
-    )
-    cells = {
-        (label, column): found[label, column.kind, column.name, column.split, column.suite]
-        for label in labels
-        for column in columns
-        if (label, column.kind, column.name, column.split, column.suite) in found
-    }
+    columns: list[Column] = []
+    cells: dict[tuple[str, Column], Measurement] = {}
+    for kind, name, heading in _COMPARED:
+        if name == "score" and all(one.value == _success(found, key) for key, one in found.items() if key[2] == name):
+            continue
+        chosen = {key: one for key, one in found.items() if key[1:3] == (kind, name) and " - " not in key[3]}
+        for split in sorted({key[3] for key in chosen}):
+            for suite, of_suite in _by_suite({key: one for key, one in chosen.items() if key[3] == split}):
+                columns.append(column := Column(kind, name, split, heading, suite))
+                cells |= {(key[0], column): one for key, one in of_suite.items()}
     gaps = {(label, name): one for (label, _, name, split, _), one in found.items() if " - " in split}
-    return Headline(benchmark, tuple(labels), columns, cells, gaps)
+    return Headline(benchmark, tuple(labels), tuple(columns), cells, gaps)
+
+
+_Key = tuple[str, str, str, str, str]
+
+
+def _success(found: Mapping[_Key, Measurement], key: _Key) -> float | None:
+    one = found.get((key[0], key[1], "success", *key[3:]))
+    return None if one is None else one.value
+
+
+def _by_suite(found: Mapping[_Key, Measurement]) -> list[tuple[str, Mapping[_Key, Measurement]]]:
+    """Return the columns of one split: one for all runs, unless a run has several suites of it."""
+    suites = sorted({key[4] for key in found})
+    if len({key[0] for key in found}) == len(found):
+        return [(suites[0] if len(suites) == 1 else "", found)]
+    return [(suite, {key: one for key, one in found.items() if key[4] == suite}) for suite in suites]
 
 
 # Kind of run: the measurements it shows, each with its heading.
@@ -293,20 +316,31 @@ def print_summary(summary: Summary, file: TextIO | None = None) -> None:
 
 
 def print_headline(headline: Headline, file: TextIO | None = None) -> None:
-    """Print runs side by side, one row a label."""
+    """Print runs side by side: a table for each measurement, one row a label, one column a split."""
     file = file or sys.stdout
-    table = Table(title=_inert(headline.benchmark), title_justify="left", caption=_about_errors(headline.has_errors))
-    table.add_column("")
-    columns = [column for column in headline.columns if column.name != "errors"]
-    for column in columns:
-        table.add_column(f"{_inert(column.heading)}\n{_inert(column.title)}", justify="right", overflow="fold")
-    if headline.has_errors:
-        table.add_column("errors", justify="right")
-    for label in headline.labels:
-        cells = [in_words(headline.cells.get((label, column))).replace(" ", "\n", 1) for column in columns]
-        errors = headline.errors(label) if headline.has_errors else None
-        table.add_row(_inert(label), *cells, *([] if errors is None else [str(errors)]), end_section=True)
-    Console(file=file, highlight=False, width=None if file.isatty() else 160).print(table)
+    console = Console(file=file, highlight=False, width=None if file.isatty() else 160)
+    shares = [column for column in headline.columns if column.name != "errors"]
+    for heading in dict.fromkeys(column.heading for column in shares):
+        columns = [column for column in shares if column.heading == heading]
+        with_gap = any((label, columns[0].name) in headline.gaps for label in headline.labels)
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("")
+        for column in columns:
+            table.add_column(_inert(column.title), justify="right", overflow="fold")
+            table.add_column("n", justify="right")
+        for name in ["seen − unseen"] * with_gap + ["errors"] * headline.has_errors:
+            table.add_column(name, justify="right")
+        for label in headline.labels:
+            found = [headline.cells.get((label, column)) for column in columns]
+            if not any(found):
+                continue
+            cells = [cell for one in found for cell in (_brief(one), "" if one is None else str(one.n))]
+            cells += [_brief(headline.gaps.get((label, columns[0].name)))] * with_gap
+            errors = headline.errors(label) if headline.has_errors else None
+            table.add_row(_inert(label), *cells, *([] if errors is None else [str(errors)]))
+        console.print(f"{headline.benchmark}: {heading}", markup=False)
+        console.print(table)
+    console.print(_about_errors(headline.has_errors))
 
 
 def _table(summary: Summary) -> Table:

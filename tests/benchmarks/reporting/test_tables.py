@@ -34,13 +34,31 @@ def test_two_runs_of_one_kind_and_label_are_told_apart_by_their_folders():
     assert found.labels == ("base", "base (second)")
 
 
-def test_a_sample_of_a_split_has_a_column_of_its_own():
+def of_suite(run, suite):
+    return replace(run, measurements=named(run.measurements, {("Cellar", "seen"): suite}))
+
+
+def test_samples_of_a_split_share_its_column():
     runs = [summary(label, "episodes", "success", 0.5, "seen") for label in ("mini", "whole")]
-    names = {("Cellar", "seen"): "cellar-mini"}
-    mini = replace(runs[0], measurements=named(runs[0].measurements, names))
-    (found,) = headlines([("a", mini), ("b", runs[1])])
-    assert [column.title for column in found.columns] == ["seen", "cellar-mini"]
-    assert [column.title for label, column in found.cells if label == "mini"] == ["cellar-mini"]
+    (found,) = headlines([("a", of_suite(runs[0], "cellar-mini")), ("b", runs[1])])
+    assert [column.title for column in found.columns] == ["seen"]
+    assert {label for label, _ in found.cells} == {"mini", "whole"}
+    (found,) = headlines([("a", of_suite(runs[0], "cellar-mini"))])
+    assert [column.title for column in found.columns] == ["cellar-mini"]
+
+
+def test_two_suites_in_one_run_have_a_column_each():
+    run = summary("base", "episodes", "success", 0.5, "seen")
+    both = (*of_suite(run, "cellar-mini").measurements, *of_suite(run, "cellar-maxi").measurements)
+    (found,) = headlines([("a", replace(run, measurements=both))])
+    assert [column.title for column in found.columns] == ["cellar-maxi", "cellar-mini"]
+
+
+def test_a_score_that_is_the_success_is_left_out():
+    runs = [summary("base", "episodes", name, 0.5, "seen") for name in ("success", "score")]
+    both = replace(runs[0], measurements=(*runs[0].measurements, *runs[1].measurements))
+    (found,) = headlines([("a", both)])
+    assert [column.name for column in found.columns] == ["success"]
 
 
 def test_a_gap_is_no_column():
@@ -54,7 +72,7 @@ def test_the_terminal_shows_what_was_measured_and_a_dash_for_the_rest():
     (found,) = headlines(
         [
             ("a", summary("base", "judge", "accuracy", 0.25, "seen")),
-            ("b", summary("[red]", "next_action", "accuracy", 0.5, "unseen")),
+            ("b", summary("[red]", "judge", "accuracy", 0.5, "unseen")),
         ]
     )
     out = io.StringIO()
