@@ -124,7 +124,8 @@ def arm(name: str, model: str, root: Path, env: str, episodes: Path) -> tuple[St
         9.0,
         folder / "dagger",
         (
-            *("train", "dagger", "--model", str(imitate.out / "checkpoint"), *common, "--learning-rate", "2e-4"),
+            # At 2e-4 the first round unlearns what imitation has taught.
+            *("train", "dagger", "--model", str(imitate.out / "checkpoint"), *common, "--learning-rate", "3e-5"),
             *("--env", f"{env}-train", "--task-types", *TYPES, "--max-turns", "20", "--new-only"),
             *("--games", "30", "--rounds", "2", "--betas", "0.3", "0.0"),
         ),
