@@ -59,7 +59,7 @@ class Column:
         kind: Kind of run.
         name: The measurement.
         split: Whose tasks.
-        heading: The measurement in words.
+        heading: Title of the measurement.
         suite: The suite, or which part of the split, where all runs have the same one.
     """
 
