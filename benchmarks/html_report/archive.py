@@ -34,6 +34,8 @@ class Archive:
 
     def __init__(self) -> None:
         self.blocks: list[str] = []
+        self.failed: dict[tuple[int, str, str, str], int] = {}
+        """The first episode without success, by run, benchmark, split and task type that did not end with an error."""
         self._runs: list[dict[str, Any]] = []
         self._episodes: list[list[Any]] = []
         self._pairs: list[list[Any]] = []
@@ -77,6 +79,8 @@ class Archive:
             "error": plain(episode.error, _TEXT),
         }
         task = episode.task
+        if not episode.success and not episode.error:
+            self.failed.setdefault((run, task.benchmark, task.split, task.task_type), len(self._episodes))
         self._episodes.append(
             [
                 run,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from act_gym.webshop_site import html
 from act_gym.webshop_site.html import Markup
 
-__all__ = ["Markup", "element", "joined", "plain"]
+__all__ = ["Markup", "element", "joined", "plain", "scrolled"]
 
 # Direction marks and isolates, line and paragraph separators, invisible joiners, byte-order mark.
 _UNSEEN = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -42,6 +42,11 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
     """Return an element as `act_gym.webshop_site.html.element` does, with harmless children and attributes."""
     harmless = {key: _harmless(value) for key, value in attributes.items()}
     return html.element(name, *map(_harmless, children), **harmless)
+
+
+def scrolled(table: Markup, name: str) -> Markup:
+    """Let a wide table be moved sideways, with the keyboard too."""
+    return element("div", table, class_="card scrolled", tabindex="0", role="region", aria_label=name)
 
 
 def joined(children: Iterable[object]) -> Markup:

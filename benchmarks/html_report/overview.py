@@ -9,9 +9,12 @@ from urllib.parse import urlencode
 import numpy as np
 
 from benchmarks.html_report import charts
-from benchmarks.html_report.markup import Markup, element, joined, plain
+from benchmarks.html_report.explained import CHART, EXPLAINED, GAP
+from benchmarks.html_report.failures import failure_tables
+from benchmarks.html_report.markup import Markup, element, joined, plain, scrolled
 from benchmarks.html_report.runs import KINDS, LoadedRun
 from benchmarks.reporting.tables import (
+    SHORT,
     Column,
     Headline,
     bounds,
@@ -56,10 +59,7 @@ def pairings(benchmark: str, runs: Sequence[LoadedRun]) -> Markup | None:
         element("th", "first − second", scope="col"),
         element("th", "split", scope="col"),
         element("th", charts.scale(signed=True), element("span", "difference", class_="unseen-text"), scope="col"),
-        *(
-            element("th", name, scope="col", class_="number")
-            for name in ("success", "only first", "only second", "errors", "p")
-        ),
+        *(element("th", name, scope="col", class_="number", title=said) for name, said in _PAIRED.items()),
     )
     caption = element("caption", element("b", "Agent against agent"), element("span", _ABOUT, class_="soft small"))
     return element(
@@ -67,6 +67,13 @@ def pairings(benchmark: str, runs: Sequence[LoadedRun]) -> Markup | None:
     )
 
 
+_PAIRED = {
+    "success": "Success of the first agent minus that of the second, in points, on the tasks that both played.",
+    "solved by first only": "Tasks that only the first agent solved.",
+    "solved by second only": "Tasks that only the second agent solved.",
+    "errors": "Episodes of the first and of the second agent that ended with an error.",
+    "p": "Chance of a difference at least as large if the two agents were equally good.",
+}
 _ABOUT = (
     "Success on the same tasks, in points with 95 % intervals for pairs; p of McNemar's exact test, or of a "
     "permutation of tasks where there are several seeds. Where episodes ended with an error there is neither."
@@ -118,18 +125,25 @@ _OF_TYPES = {
 }
 
 
-def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: bool | None = None) -> Iterable[Markup]:
+def overview(
+    runs: Sequence[LoadedRun],
+    shown: Mapping[int, int],
+    failed: Mapping[tuple[int, str, str, str], int],
+    *,
+    stages: bool | None = None,
+) -> Iterable[Markup]:
     """Yield everything that is measured, benchmark by benchmark, and then each run with its settings.
 
     Args:
         runs: In the order in which rows appear.
         shown: Numbers of the runs whose episodes or questions are on the page, by their place in `runs`.
+        failed: See `Archive.failed`.
         stages: Whether the runs are stages of one training, in order, so that lines join their numbers; None for
             finding out from their labels.
     """
-    failed = [run for run in runs if run.summary.errors]
-    if failed:
-        yield _failed(failed)
+    broken = [run for run in runs if run.summary.errors]
+    if broken:
+        yield _failed(broken)
     for headline in headlines([(str(run.folder), run.summary) for run in runs]):
         yield element("h2", headline.benchmark, id=f"of-{headline.benchmark}")
         shares = [column for column in headline.columns if column.name != "errors"]
@@ -145,7 +159,8 @@ def overview(runs: Sequence[LoadedRun], shown: Mapping[int, int], *, stages: boo
             yield element("div", *figures, class_="figures")
         against = pairings(headline.benchmark, runs)
         if against is not None:
-            yield _scrolled(against, f"agent against agent, {headline.benchmark}")
+            yield scrolled(against, f"agent against agent, {headline.benchmark}")
+        yield from failure_tables(headline.benchmark, runs, shown, failed)
         yield from _types(headline.benchmark, runs, shown)
     if runs:
         yield element("h2", "How it was run")
@@ -192,13 +207,25 @@ def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
             charts.scale(),
             element("span", "chart", class_="unseen-text"),
             scope="col",
+            title=CHART,
             class_="chart",
             role="columnheader",
         ),
     ]
     splits = [column.title for column in columns] + (["seen − unseen"] if with_gap else [])
     splits += ["errors"] if kind == "episodes" else []
-    heads += [element("th", split, scope="col", class_="number", role="columnheader") for split in splits]
+    said = {"seen − unseen": GAP, "errors": EXPLAINED["errors"][1]}
+    heads += [
+        element(
+            "th",
+            split,
+            scope="col",
+            class_="number",
+            role="columnheader",
+            title=said.get(split, f"{EXPLAINED[name][1]} n: tasks or questions."),
+        )
+        for split in splits
+    ]
     caption = element("caption", element("b", heading.capitalize()), charts.key([(c.split, c.title) for c in columns]))
     table = element(
         "table",
@@ -208,7 +235,7 @@ def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:
         class_="measure",
         role="table",
     )
-    return _scrolled(table, f"{heading}, {headline.benchmark}")
+    return scrolled(table, f"{heading}, {headline.benchmark}")
 
 
 def _number(one: Measurement | None, name: str, test: Measurement | None = None) -> Markup:
@@ -246,6 +273,8 @@ def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) 
         if not found:
             continue
         places = sorted({place for cells in found.values() for place in cells})
+        if kind == "episodes" and len(places) == 1:  # "Where it fails" has the same numbers
+            continue
         yield element("h3", f"{heading.capitalize()} by task type")
         table = element(
             "table",
@@ -262,7 +291,7 @@ def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) 
             ),
             class_="types",
         )
-        yield _scrolled(table, f"{heading} by task type, {benchmark}")
+        yield scrolled(table, f"{heading} by task type, {benchmark}")
 
 
 def _type_rows(
@@ -290,7 +319,13 @@ def _type_rows(
                 cells.append(
                     element("td", text, " ", element("span", f"{bounds} · n {one.n}", class_="range"), charts.tail(one))
                 )
-            rows.append(element("tr", element("th", _breakable(task_type), scope="row"), *cells))
+            rows.append(
+                element(
+                    "tr",
+                    element("th", _breakable(SHORT.get(task_type, task_type)), scope="row", title=task_type),
+                    *cells,
+                )
+            )
         yield element("tbody", *rows)
 
 
@@ -332,11 +367,8 @@ def _splits(summary: Summary) -> Markup:
         )
         for group, found in groups.items()
     ]
-    heads = (element("th", heading, scope="col", class_="number") for _, heading in columns)
+    heads = (
+        element("th", EXPLAINED[name][0], scope="col", class_="number", title=EXPLAINED[name][1]) for name, _ in columns
+    )
     head = element("tr", element("th", element("span", "split", class_="unseen-text"), scope="col"), *heads)
-    return _scrolled(element("table", element("thead", head), element("tbody", *rows)), f"numbers of {summary.label}")
-
-
-def _scrolled(table: Markup, name: str) -> Markup:
-    """Let a wide table be moved sideways, with the keyboard too."""
-    return element("div", table, class_="card scrolled", tabindex="0", role="region", aria_label=name)
+    return scrolled(element("table", element("thead", head), element("tbody", *rows)), f"numbers of {summary.label}")

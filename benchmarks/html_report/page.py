@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.html_report.archive import Archive
 from benchmarks.html_report.document import document
+from benchmarks.html_report.headline import headline_strip
 from benchmarks.html_report.learning_curves import Training, learning_curves
 from benchmarks.html_report.markup import Markup, element
 from benchmarks.html_report.overview import overview
@@ -62,8 +63,9 @@ def report(
             element(
                 "noscript", element("p", "Episodes are shown by a script, and scripts are off here.", class_="note")
             ),
+            *headline_strip(runs),
             *learning_curves(curves),
-            *overview(runs, shown, stages=stages),
+            *overview(runs, shown, archive.failed, stages=stages),
             id="view-overview",
         ),
         *(_explorer(name, heading) for name, (_, heading) in views.items()),

@@ -38,6 +38,7 @@ class LoadedRun:
         inputs: Files it was made from, with their sha256.
         question: How a model was asked in its episodes; None without a model.
         env_options: Options of its environments.
+        checkpoint: The model with the beginning of its weights' sha256; empty without a model.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class LoadedRun:
     inputs: Mapping[str, str] = field(default_factory=dict)
     question: Question | None = None
     env_options: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str = ""
 
     def episodes(self, shown: int) -> tuple[Iterator[Episode], int]:
         """Return the first episodes by environment, task and seed, and how many more there are.
@@ -150,7 +152,16 @@ def load(folder: Path) -> LoadedRun:
         inputs=manifest.get("inputs", {}),
         question=_question(manifest.get("agent")),
         env_options=manifest.get("env_options", {}),
+        checkpoint=_checkpoint(manifest.get("agent")),
     )
+
+
+def _checkpoint(agent: Any) -> str:
+    if not isinstance(agent, dict) or not agent.get("model"):
+        return ""
+    revision, weights = (str(agent.get(name) or "")[:12] for name in ("revision", "weights_sha256"))
+    found = (str(agent["model"]), revision and f"revision {revision}", weights and f"sha256 {weights}")
+    return ", ".join(filter(None, found))
 
 
 def _question(agent: Any) -> Question | None:
