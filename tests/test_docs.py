@@ -1,5 +1,6 @@
 """What the pages show is run: every block of Python, every command up to its parser."""
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -198,3 +199,22 @@ def sources():
         for top in ("act_gym", "agents", "trainers", "benchmarks", "scripts")
         for path in sorted((ROOT / top).rglob("*.py"))
     ]
+
+
+def logged_names():
+    """Return the names that calls of `run.log(event=…)` in the trainers write."""
+    calls = [
+        call
+        for path in (ROOT / "trainers").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "log"
+    ]
+    names = [[keyword.arg for keyword in call.keywords if keyword.arg] for call in calls]
+    return {name for found in names if "event" in found for name in found}
+
+
+def test_every_metric_of_an_event_is_on_a_page():
+    pages = [ROOT / "docs/algorithms.md", ROOT / "docs/rollout.md", *(ROOT / "docs/algorithms").glob("*.md")]
+    listed = {name for page in pages for name in re.findall(r"`(\w+)`", page.read_text(encoding="utf-8"))}
+    assert {"agreement", "solved_games", "asked", "sequences"} <= logged_names()
+    assert logged_names() - listed == set()
