@@ -18,13 +18,16 @@ from typing import Annotated, Any, Literal
 from act_gym.cli import run as run_program
 from act_gym.config import Bound, Share, parse
 from act_gym.errors import UsageError
+from act_gym.io.jsonl import read_records
 from act_gym.io.run_dir import Run
+from act_gym.types import Turn
 from agents.local.agent import LocalAgent, LocalSettings
 from agents.mixture import MixtureAgent
 from agents.registry import make_agent
 from trainers import rounds
 from trainers.collect import check_labels
 from trainers.run.cleanup import discard_unstarted
+from trainers.run.logging import note
 from trainers.run.stage import show
 
 __all__ = ["DaggerConfig", "check", "main", "train"]
@@ -84,6 +87,14 @@ def _play_round(arguments: DaggerConfig, run: Run, number: int, model: str) -> N
     found = rounds.play_missing(arguments, jobs, path, agent, f"round {number}, games")
     turns = [turn for episode in found for turn in episode.turns]
     labels = sum(bool(turn.label) for turn in turns)
+    agreement = _agreement(turns)
+    before = _agreement_before(run, number)
+    if agreement < before / 2:
+        note(
+            f"In round {number} the model agrees with the expert in {agreement:.0%} of its turns, in the round before "
+            f"in {before:.0%}: the training between them unlearnt more than it taught. Try a smaller "
+            f"--learning-rate than {arguments.learning_rate:g}."
+        )
     run.log(
         event="round",
         round=number,
@@ -92,8 +103,22 @@ def _play_round(arguments: DaggerConfig, run: Run, number: int, model: str) -> N
         success=sum(episode.success for episode in found) / max(1, len(found)),
         turns=len(turns),
         unlabelled=len(turns) - labels,
-        agreement=sum(turn.label == turn.action for turn in turns if turn.label) / max(1, labels),
+        agreement=agreement,
     )
+
+
+def _agreement_before(run: Run, number: int) -> float:
+    """Return what was logged for the round before; 0 for the first round."""
+    path = run.path("metrics.jsonl")
+    lines = read_records(path) if path.exists() else ()
+    found = [line["agreement"] for line in lines if line.get("event") == "round" and line["round"] == number - 1]
+    return found[-1] if found else 0.0
+
+
+def _agreement(turns: Sequence[Turn]) -> float:
+    """Return the share of the model's own turns in which it plays the expert's action."""
+    own = [turn for turn in turns if turn.prompt_hash and turn.label]
+    return sum(turn.label == turn.action for turn in own) / max(1, len(own))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from act_gym.errors import UsageError
-from act_gym.io.jsonl import read_records
+from act_gym.io.jsonl import RecordWriter, read_records
 from act_gym.types import Episode
 from tests.tiny_models import save_with_tokenizer
 from trainers.dagger import DaggerConfig, train
@@ -71,8 +71,20 @@ def test_the_checkpoint_is_the_last_rounds_and_says_how_it_reads(whole: Path) ->
     assert json.loads((one / "act_gym.json").read_text())["history"] == "conversation"
 
 
-def test_a_run_that_was_stopped_ends_in_the_same_weights(settings: DaggerConfig, whole: Path) -> None:
-    """As if killed in round 2 after one game; round 1 is finished."""
+def test_agreement_counts_the_turns_that_the_model_played(whole: Path) -> None:
+    lines = [line for line in read_records(whole / "metrics.jsonl") if line.get("event") == "round"]
+    for number, line in enumerate(lines, 1):
+        turns = [turn for one in episodes(whole, number) for turn in one.turns]
+        expert = [turn for turn in turns if not turn.prompt_hash]
+        assert 0 < len(expert) < len(turns)
+        own = [turn.action == turn.label for turn in turns if turn.prompt_hash]
+        assert line["agreement"] == sum(own) / len(own)
+
+
+def test_a_run_that_was_stopped_ends_in_the_same_weights(
+    settings: DaggerConfig, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As if killed in round 2 after one game; round 1 is finished, and the model was good in it."""
     weights = (whole / "checkpoint" / "model.safetensors").read_bytes()
     played = [[turn.action for turn in one.turns] for one in episodes(whole, 2)]
     shutil.rmtree(whole / "checkpoint")
@@ -80,7 +92,10 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(settings: DaggerConfig,
     shutil.rmtree(whole / "round-2" / "train")
     path = whole / "round-2" / "episodes.jsonl"
     path.write_text(path.read_text().splitlines(keepends=True)[0])
+    with RecordWriter(whole / "metrics.jsonl") as log:
+        log.write({"event": "round", "round": 1, "agreement": 0.9})
     train(replace(settings, out=whole, resume=True))
+    assert "of its turns, in the round before in 90%" in capsys.readouterr().err
     assert sorted([turn.action for turn in one.turns] for one in episodes(whole, 2)) == sorted(played)
     assert (whole / "checkpoint" / "model.safetensors").read_bytes() == weights
 
