@@ -4,6 +4,7 @@ import ast
 import re
 import shlex
 from pathlib import Path
+from textwrap import dedent
 
 import gymnasium as gym
 import pytest
@@ -19,6 +20,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "AGENTS.md",
+    *sorted((ROOT / "skills").rglob("*.md")),
     # The leaderboard's page is made by a program, of sixty commands that differ in two words.
     # The site's build writes docs/tutorials from the examples, which have a test of their own.
     *sorted(
@@ -39,7 +41,8 @@ def name(page):
 
 
 def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    found = re.findall(rf"^ *```{language}\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    return [dedent(block) for block in found]
 
 
 def elsewhere(block):

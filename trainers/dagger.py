@@ -108,7 +108,7 @@ def _play_round(arguments: DaggerConfig, run: Run, number: int, model: str) -> N
 
 
 def _agreement_before(run: Run, number: int) -> float:
-    """Return what was logged for the round before; 0 for the first round."""
+    """Return the agreement of the round before; 0 for the first round."""
     path = run.path("metrics.jsonl")
     lines = read_records(path) if path.exists() else ()
     found = [line["agreement"] for line in lines if line.get("event") == "round" and line["round"] == number - 1]
