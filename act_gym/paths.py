@@ -37,5 +37,5 @@ def install_command(extra: str = "", *, again: bool = False) -> str:
     folder = record.get("dir_info")
     name = "act-gym" if folder is None else unquote(urlsplit(record["url"]).path)
     options = ("--force-reinstall --no-deps " if again else "") + ("-e " if folder and folder.get("editable") else "")
-    # Always quoted: brackets are patterns to some shells.
-    return f"pip install {options}'{name}[{extra}]'" if extra else f"pip install {options}'{name}'"
+    wanted = f"{name}[{extra}]" if extra else name
+    return f"pip install {options}'{wanted}'"  # always quoted: brackets are patterns to some shells

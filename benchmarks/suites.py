@@ -101,9 +101,7 @@ class Suite:
             by_id = {task.id: task for task in found}
             absent = [task_id for task_id in self.task_ids if task_id not in by_id]
             if absent:
-                raise CorruptDataError(
-                    f"{self.name}: {self.env_id} has no task {absent[0]}. Run: {install_command(again=True)}"
-                )
+                raise CorruptDataError(f"{self.name}: {self.env_id} has no task {absent[0]}. {_reinstall()}")
             found = tuple(by_id[task_id] for task_id in self.task_ids)
         digest = content_hash(self.benchmark, [task.id for task in found], self.max_turns)
         if digest != self.sha256:
