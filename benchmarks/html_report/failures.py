@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from urllib.parse import urlencode
 
 from benchmarks.html_report import charts
 from benchmarks.html_report.explained import EXPLAINED
-from benchmarks.html_report.markup import Markup, element, plain, scrolled
+from benchmarks.html_report.markup import Markup, address, element, scrolled
 from benchmarks.html_report.runs import LoadedRun
 from benchmarks.reporting.tables import SHORT, bounds, percent
 from benchmarks.stats.failure_modes import REWARD_PARTS, TURN_MODES
@@ -65,17 +64,12 @@ def _success(one: Measurement, examples: Mapping[tuple[str, str, str], int], num
     links: list[object] = []
     text: object = percent(one.value)
     if number is not None:
-        query = {"run": number, "of": plain(one.benchmark), "split": plain(one.split), "type": plain(one.task_type)}
-        text = element("a", text, href=f"#episodes?{urlencode(query)}", title="All its episodes")
+        group: dict[str, object] = {"run": number, "of": one.benchmark, "split": one.split, "type": one.task_type}
+        text = element("a", text, href=address("episodes", **group), title="All its episodes")
         example = examples.get((one.benchmark, one.split, one.task_type))
         if example is not None:
-            words = urlencode({**query, "e": example})
-            links = [
-                " ",
-                element(
-                    "a", "a failure", href=f"#episodes?{words}", class_="small", title="An episode without success"
-                ),
-            ]
+            place = address("episodes", **group, e=example)
+            links = [" ", element("a", "a failure", href=place, class_="small", title="An episode without success")]
     split = element("span", f"{one.split}: ", class_="unseen-text")
     shown = element("b", split, text, class_="value")
     return element(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from urllib.parse import urlencode
 
 from act_gym.webshop_site import html
 from act_gym.webshop_site.html import Markup
 
-__all__ = ["Markup", "element", "joined", "plain", "scrolled"]
+__all__ = ["Markup", "address", "element", "joined", "plain", "scrolled"]
 
 # Direction marks and isolates, line and paragraph separators, invisible joiners, byte-order mark.
 _UNSEEN = re.compile("[\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -47,6 +48,11 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
 def scrolled(table: Markup, name: str) -> Markup:
     """Let a wide table be moved sideways, with the keyboard too."""
     return element("div", table, class_="card scrolled", tabindex="0", role="region", aria_label=name)
+
+
+def address(view: str, **filters: object) -> str:
+    """Return the address of a part of the page that lists episodes or questions, with its filters set."""
+    return f"#{view}?{urlencode({name: plain(str(value)) for name, value in filters.items()})}"
 
 
 def joined(children: Iterable[object]) -> Markup:

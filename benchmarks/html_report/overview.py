@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
-from urllib.parse import urlencode
 
 import numpy as np
 
 from benchmarks.html_report import charts
 from benchmarks.html_report.explained import CHART, EXPLAINED, GAP
 from benchmarks.html_report.failures import failure_tables
-from benchmarks.html_report.markup import Markup, element, joined, plain, scrolled
+from benchmarks.html_report.markup import Markup, address, element, joined, scrolled
 from benchmarks.html_report.runs import KINDS, LoadedRun
 from benchmarks.reporting.tables import (
     SHORT,
@@ -286,9 +285,7 @@ def _types(benchmark: str, runs: Sequence[LoadedRun], shown: Mapping[int, int]) 
                     *(element("th", runs[place].summary.label, scope="col") for place in places),
                 ),
             ),
-            *_type_rows(
-                benchmark, found, places, {place: f"#{view}?run={shown[place]}" for place in places if place in shown}
-            ),
+            *_type_rows(benchmark, found, places, view, shown),
             class_="types",
         )
         yield scrolled(table, f"{heading} by task type, {benchmark}")
@@ -298,7 +295,8 @@ def _type_rows(
     benchmark: str,
     found: Mapping[tuple[str, str, str], Mapping[int, Measurement]],
     places: Sequence[int],
-    links: Mapping[int, str],
+    view: str,
+    shown: Mapping[int, int],
 ) -> Iterable[Markup]:
     for split, suite in sorted({key[:2] for key in found}):
         head = element("th", charts.key([(split, suite or split or "all")]), colspan=len(places) + 1, scope="colgroup")
@@ -312,10 +310,9 @@ def _type_rows(
                     continue
                 value, _, bounds = in_words(one).partition(" ")
                 text: object = element("span", value, class_="value")
-                if place in links:
-                    names = {"of": benchmark, "split": split, "type": task_type}
-                    query = urlencode({name: plain(value) for name, value in names.items()})
-                    text = element("a", value, href=f"{links[place]}&{query}", class_="value")
+                if place in shown:
+                    href = address(view, run=shown[place], of=benchmark, split=split, type=task_type)
+                    text = element("a", value, href=href, class_="value")
                 cells.append(
                     element("td", text, " ", element("span", f"{bounds} · n {one.n}", class_="range"), charts.tail(one))
                 )
