@@ -1,4 +1,4 @@
-"""Headline strip: how well each agent does on seen and on unseen tasks, the gap, tasks played, and errors."""
+"""Headline strip: a warning of errors, then how well each agent does on seen and on unseen tasks, and the gap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _PLAYED = "Tasks in this run; with several seeds, each is played once a seed."
 
 
 def headline_strip(runs: Sequence[LoadedRun]) -> Iterable[Markup]:
-    """Yield a card for each run of episodes and each of its benchmarks."""
+    """Yield a warning of errors if there were some, and a card for each run of episodes and each of its benchmarks."""
+    failed = [run for run in runs if run.summary.errors]
+    if failed:
+        yield _failed(failed)
     played = [run for run in runs if run.summary.kind == "episodes"]
     labels = Counter(run.summary.label for run in played)
     for run in played:
@@ -27,6 +30,22 @@ def headline_strip(runs: Sequence[LoadedRun]) -> Iterable[Markup]:
         measured = [one for one in run.summary.measurements if not one.task_type]
         for benchmark in dict.fromkeys(one.benchmark for one in measured):
             yield _card(run, name, benchmark, [one for one in measured if one.benchmark == benchmark])
+
+
+def _failed(runs: Sequence[LoadedRun]) -> Markup:
+    """Return a warning of the runs in which episodes ended with an error."""
+    rows = []
+    for run in runs:
+        summary = run.summary
+        causes = [cause for cause in summary.failures if cause.startswith(("agent_error: ", "env_error: "))]
+        counted = f"{summary.label}: {summary.errors:,} of {summary.observations:,} episodes."
+        more = f" and {len(causes) - 1} other causes" if len(causes) > 1 else ""
+        rows.append(element("li", element("b", counted), " ", element("code", causes[0] if causes else ""), more))
+    head = (
+        "Episodes ended with an error. They count as failures, and their splits have no interval and no test. "
+        "Play them again with act-gym eval --resume."
+    )
+    return element("div", element("p", head), element("ul", *rows), class_="card errors", role="alert")
 
 
 def meaning(gap: Measurement, sides: Sequence[Measurement]) -> str:

@@ -140,9 +140,6 @@ def overview(
         stages: Whether the runs are stages of one training, in order, so that lines join their numbers; None for
             finding out from their labels.
     """
-    broken = [run for run in runs if run.summary.errors]
-    if broken:
-        yield _failed(broken)
     for headline in headlines([(str(run.folder), run.summary) for run in runs]):
         yield element("h2", headline.benchmark, id=f"of-{headline.benchmark}")
         shares = [column for column in headline.columns if column.name != "errors"]
@@ -164,22 +161,6 @@ def overview(
     if runs:
         yield element("h2", "How it was run")
     yield from (_run(run) for run in runs)
-
-
-def _failed(runs: Sequence[LoadedRun]) -> Markup:
-    """Return a warning of the runs in which episodes ended with an error."""
-    rows = []
-    for run in runs:
-        summary = run.summary
-        causes = [cause for cause in summary.failures if cause.startswith(("agent_error: ", "env_error: "))]
-        counted = f"{summary.label}: {summary.errors:,} of {summary.observations:,} episodes."
-        more = f" and {len(causes) - 1} other causes" if len(causes) > 1 else ""
-        rows.append(element("li", element("b", counted), " ", element("code", causes[0] if causes else ""), more))
-    head = (
-        "Episodes ended with an error. They count as failures, and their splits have no interval and no test. "
-        "Play them again with act-gym eval --resume."
-    )
-    return element("div", element("p", head), element("ul", *rows), class_="card errors", role="alert")
 
 
 def _measure(headline: Headline, columns: Sequence[Column]) -> Markup:

@@ -164,7 +164,7 @@ def test_the_report_warns_of_errors_first(runs, tmp_path, capsys):
     errors = failed_in(runs / "flaky")
     assert report([str(runs / "random"), str(runs / "flaky"), "--out", str(tmp_path / "report.html")]) == 0
     page = (tmp_path / "report.html").read_text()
-    warning = page[page.index('role="alert"') : page.index(">WebShop</h2>")]
+    warning = page[page.index('role="alert"') : page.index('class="card headline"')]
     assert f"flaky: {errors} of 25 episodes." in warning
     assert "agent_error: ValueError" in warning
     assert "random:" not in warning
