@@ -25,7 +25,7 @@ EXPLAINED: dict[str, tuple[str, str]] = {
         "Share of episodes after which the planner proved that the goal is out of reach.",
     ),
     "unparsable": ("turns without an action", "Share of turns whose reply holds no action."),
-    "inadmissible": ("refused actions", "Share of turns whose action the simulator did not execute."),
+    "inadmissible": ("inadmissible actions", "Share of turns whose action the simulator did not execute."),
     "no_effect": ("turns without effect", "Share of turns that changed neither the observation nor the score."),
     "repeated": (
         "repeated turns",

@@ -302,8 +302,7 @@ def show_summary(summary: Summary, *, as_json: bool, folder: Path | None = None)
 
 def print_summary(summary: Summary, file: TextIO | None = None) -> None:
     """Print a summary: all splits, then their task types, the gap, and why episodes failed."""
-    file = file or sys.stdout
-    console = Console(file=file, highlight=False, width=None if file.isatty() else 160)
+    console = _console(file)
     console.print(_table(summary))
     for line in _tests(summary):
         console.print(line, soft_wrap=True, markup=False)
@@ -317,8 +316,7 @@ def print_summary(summary: Summary, file: TextIO | None = None) -> None:
 
 def print_headline(headline: Headline, file: TextIO | None = None) -> None:
     """Print runs side by side: a table for each measurement, one row a label, one column a split."""
-    file = file or sys.stdout
-    console = Console(file=file, highlight=False, width=None if file.isatty() else 160)
+    console = _console(file)
     shares = [column for column in headline.columns if column.name != "errors"]
     for heading in dict.fromkeys(column.heading for column in shares):
         columns = [column for column in shares if column.heading == heading]
@@ -341,6 +339,11 @@ def print_headline(headline: Headline, file: TextIO | None = None) -> None:
         console.print(f"{headline.benchmark}: {heading}", markup=False)
         console.print(table)
     console.print(_about_errors(headline.has_errors))
+
+
+def _console(file: TextIO | None) -> Console:
+    file = file or sys.stdout
+    return Console(file=file, highlight=False, width=None if file.isatty() else 160)
 
 
 def _table(summary: Summary) -> Table:
