@@ -51,7 +51,7 @@ class Step:
 
     Attributes:
         title: The step's name in the progress line.
-        minutes: Measured on two free cores of an Intel Xeon with AMX, the other lane at work.
+        minutes: Estimate for two free cores of an Intel Xeon with AMX, the other lane at work.
         out: The run folder.
         words: The command after `act-gym`, without `--out`.
     """
