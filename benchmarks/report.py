@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from act_gym.config import parse
 from act_gym.errors import UsageError
@@ -46,7 +46,7 @@ class ReportConfig:
     stages: Literal["auto", "yes", "no"] = "auto"
     """Whether the runs are stages of one training, in this order, so that lines join their numbers; auto: if one
     is called `base` or `after …`."""
-    csv: Path | None = None
+    csv: Annotated[Path | None, arg(metavar="PATH")] = None
     """Also write the tables into this folder: `episodes.csv`, a row an episode, and `measurements.csv`, a row a
     measurement with its interval."""
 
