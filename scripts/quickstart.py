@@ -51,7 +51,7 @@ class Step:
 
     Attributes:
         title: The step's name in the progress line.
-        minutes: Estimate for two free cores of an Intel Xeon with AMX, the other lane at work.
+        minutes: As measured on two cores of an Intel Xeon with AMX, the other lane at work.
         out: The run folder.
         words: The command after `act-gym`, without `--out`.
     """
@@ -85,16 +85,16 @@ def training(root: Path) -> list[list[list[Step]]]:
             *("--limit", "120", "--max-turns", "50"),
         ),
     )
-    base = evaluate("base", "smollm2", root, env, minutes=2.0, games=2)
+    base = evaluate("base", "smollm2", root, env, minutes=5.0, games=2)
     pairs = Step(
         "pairs of expert's and model's actions",
-        1.5,
+        2.7,
         root / "pairs",
         ("train", "pairs", "--episodes", str(episodes), "--limit", "64"),
     )
     act = Step(
         "ACT: learn to judge them",
-        3.0,
+        4.1,
         root / "act",
         (
             *("train", "act", "--pairs", str(root / "pairs" / "pairs.jsonl"), "--order", "both", "--steps", "6"),
@@ -115,13 +115,13 @@ def arm(name: str, model: str, root: Path, env: str, episodes: Path) -> tuple[St
     common = ("--batch", "2", "--schedule", "cosine", "--save-every", "40", "--episodes", str(episodes))
     imitate = Step(
         f"{label}: imitate whole episodes",
-        8.7,
+        9.7,
         folder / "imitation",
         ("train", "imitation", "--model", model, *common, "--learning-rate", "2e-4"),
     )
     dagger = Step(
         f"{label}: play, and learn from own mistakes",
-        9.0,
+        12.9,
         folder / "dagger",
         (
             # At 2e-4 the first round unlearns what imitation has taught.
@@ -130,7 +130,7 @@ def arm(name: str, model: str, root: Path, env: str, episodes: Path) -> tuple[St
             *("--games", "30", "--rounds", "2", "--betas", "0.3", "0.0"),
         ),
     )
-    return imitate, dagger, evaluate(name, str(dagger.out / "checkpoint"), root, env, minutes=3.0, games=18)
+    return imitate, dagger, evaluate(name, str(dagger.out / "checkpoint"), root, env, minutes=3.5, games=18)
 
 
 def evaluate(name: str, model: str, root: Path, env: str, *, minutes: float, games: int) -> Step:
